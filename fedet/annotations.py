@@ -1,0 +1,448 @@
+"""The interval table: one row per facial expression, checked, with a report of every repair.
+
+Frames are 0-based and INCLUSIVE, so an interval lasts `offset - onset + 1` frames; in seconds it
+runs from `start_s = onset / fps` to `end_s = (offset + 1) / fps`. Unknown values are empty.
+A plain validator rather than a schema library: what is needed is one line per bad cell with the
+row the user sees, and a repair, and schema libraries give only the refusal.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.cells import as_number, as_text, csv_grid, header_key, replaced, table_of
+from fedet.errors import InputError
+
+SCHEMA_VERSION = "1"
+COLUMNS = [
+    "schema_version", "subject", "video", "fps", "onset", "apex", "offset", "expression_type",
+    "emotion", "emotion_self_report", "action_units", "score", "source",
+]  # fmt: skip
+EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
+REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
+EMOTIONS = ("positive", "negative", "surprise", "others")
+MICRO_MAX_S = 0.5  # a micro-expression lasts at most this long, seconds
+MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
+
+FINE_TO_COARSE = {
+    "positive": "positive", "happiness": "positive", "happy": "positive", "joy": "positive",
+    "smile": "positive", "amusement": "positive",
+    "negative": "negative", "anger": "negative", "angry": "negative", "disgust": "negative",
+    "disgusted": "negative", "fear": "negative", "fearful": "negative", "sad": "negative",
+    "sadness": "negative", "contempt": "negative", "repression": "negative", "pain": "negative",
+    "surprise": "surprise", "surprised": "surprise",
+    "others": "others", "other": "others", "neutral": "others", "confused": "others",
+    "helpless": "others", "tense": "others", "sympathy": "others",
+}  # fmt: skip
+KEEP_FINE = {label: label for label in FINE_TO_COARSE}  # as `emotion_map`: no merging of labels
+
+_FRAMES = ("onset", "apex", "offset")
+_SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
+_DTYPES = {c: "Int64" for c in _FRAMES} | {"fps": "Float64", "score": "Float64"}
+_ALIASES = {
+    "subject": "sub subj subjectid subjectname subjectno participant participantid person",
+    "video": "videoname videoid videofile clip clipname file filename",
+    "fps": "framerate framespersecond videofps",
+    "onset": "onsetframe startframe frameonset framestart",
+    "apex": "apexframe peakframe frameapex",
+    "offset": "offsetframe endframe frameoffset frameend",
+    "start_s": "startsec startsecs startseconds startsecond onsets onsetsec onsetseconds",
+    "apex_s": "apexsec apexseconds",
+    "end_s": "endsec endsecs endseconds endsecond offsets offsetsec offsetseconds",
+    "expression_type": "type typeidx expression exptype",
+    "emotion": "emotions emotionlabel label emotionclass estimatedemotion objectiveclass",
+    "emotion_self_report": "selfreport selfreported selfreportedemotion",
+    "action_units": "au aus actionunit facs",
+    "note": "notes comment comments remark remarks",
+}
+
+
+def _alias_table() -> dict[str, str]:
+    names = [*COLUMNS, "start_s", "apex_s", "end_s", *EXTRA_COLUMNS]
+    table = {key: name for name in _ALIASES for key in _ALIASES[name].split()}
+    return table | {header_key(name): name for name in names}
+
+
+_BY_KEY = _alias_table()
+
+
+def _dtype(column: str) -> str:
+    return _DTYPES.get(column, "string")
+
+
+def empty_table() -> pd.DataFrame:
+    """A canonical table without rows, every column with its dtype."""
+    return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in COLUMNS})
+
+
+def empty_repairs() -> pd.DataFrame:
+    """A report without lines."""
+    return _repair_table([])
+
+
+def _repair_table(lines: Sequence[tuple]) -> pd.DataFrame:
+    report = pd.DataFrame(list(lines), columns=REPAIR_COLUMNS, dtype=object)
+    return report.astype({c: "Int64" if c == "row" else "string" for c in REPAIR_COLUMNS})
+
+
+def repair(
+    file: str,
+    problem: str,
+    action: str,
+    *,
+    row: int | None = None,
+    video: str | None = None,
+    column: str | None = None,
+    value: str | None = None,
+) -> pd.DataFrame:
+    """A report of one line; `action` is "repaired", "left out" or "kept"."""
+    line = (file, row, video, column, value, problem, action)
+    return _repair_table([tuple(pd.NA if x is None else x for x in line)])
+
+
+def join_repairs(*reports: pd.DataFrame) -> pd.DataFrame:
+    """Reports one below the other."""
+    filled = [r for r in reports if len(r)]
+    return pd.concat(filled, ignore_index=True) if filled else empty_repairs()
+
+
+def expression_type_of(onset, offset, fps):
+    """ "micro" if `offset - onset + 1` frames last at most MICRO_MAX_S seconds, else "macro".
+
+    Args:
+        onset, offset: 0-based inclusive frames, scalars or arrays of one length.
+        fps: frames per second, a scalar or an array of that length.
+
+    Returns:
+        A str for scalars, else a `string` Series (with the index of `onset` if it has one);
+        missing where anything is missing.
+
+    >>> expression_type_of(10, 24, 30.0)
+    'micro'
+    """
+    single = all(np.ndim(x) == 0 for x in (onset, offset, fps))
+    size = max(np.size(x) for x in (onset, offset, fps))
+    columns = [np.broadcast_to(np.asarray(x, object), size) for x in (onset, offset, fps)]
+    start, end, rate = (pd.array(list(c), "Float64") for c in columns)
+    index = onset.index if isinstance(onset, pd.Series) else range(size)
+    duration_s = pd.Series((end - start + 1) / rate, index=index)
+    kinds = pd.Series("macro", index=index, dtype="string")
+    # 1e-9: 15 frames at 30 fps are exactly the border, whatever the rounding of a division
+    kinds[(duration_s <= MICRO_MAX_S + 1e-9).fillna(False)] = "micro"
+    kinds[duration_s.isna()] = pd.NA
+    return kinds.iloc[0] if single else kinds
+
+
+class _Check:
+    """The text cells of a table, the canonical table made of them, and the report."""
+
+    def __init__(self, raw: pd.DataFrame, rows: Sequence[int], file: str):
+        self.raw = raw.reset_index(drop=True)
+        self.rows, self.file = [int(r) for r in rows], file
+        self.out = pd.DataFrame(index=self.raw.index)
+        self.alive = np.ones(len(raw), bool)
+        self.lines: list[tuple] = []
+
+    def report(self, where, column: str, problem: str | pd.Series, action: str) -> None:
+        """One line for each row of the mask `where` that is still in the table."""
+        where = np.asarray(where, bool) & self.alive
+        cells = self.raw.get(column)
+        for i in np.flatnonzero(where):
+            value = cells.iloc[i] if cells is not None else ""
+            text = problem if isinstance(problem, str) else problem.iloc[i]
+            video = self.out["video"].iloc[i] if "video" in self.out else pd.NA
+            line = (self.file, self.rows[i], video, column, value, text, action)
+            self.lines.append(line)
+        if action == "left out":
+            self.alive &= ~where
+
+    def once(self, column: str, value: str, problem: str, action: str) -> None:
+        """One line for the whole file."""
+        self.lines.append((self.file, pd.NA, pd.NA, column, value, problem, action))
+
+    def text(self, column: str) -> pd.Series:
+        """The cells of a column as `string`, empty ones missing."""
+        if column not in self.raw:
+            return pd.Series(pd.NA, index=self.raw.index, dtype="string")
+        return self.raw[column].astype("string").replace("", pd.NA)
+
+    def number(self, column: str) -> pd.Series:
+        """The cells of a column as Float64; what is no number is reported and left empty."""
+        values, bad = [], []
+        for cell in self.text(column):
+            try:
+                values.append(None if cell is pd.NA else as_number(cell))
+                bad.append(False)
+            except ValueError:
+                values.append(None)
+                bad.append(True)
+        action = "left out" if column in ("onset", "offset", "start_s", "end_s") else "repaired"
+        self.report(bad, column, "not a number", action)
+        return pd.Series(values, index=self.raw.index, dtype="Float64")
+
+
+def validate(
+    table: pd.DataFrame,
+    n_frames: Mapping[str, int | None] | None = None,
+    *,
+    missing_offset: str = "apex_mirror",
+    source_name: str = "table",
+    rows: Sequence[int] | None = None,
+    fps: float | Mapping[str, float] | None = None,
+    first_number: int = 0,
+    zero_is_missing: Sequence[str] = (),
+    emotion_map: Mapping[str, str] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Turns any interval table into a canonical one and reports what it had to repair.
+
+    Needs `video`, `onset` (or `start_s`) and `offset` (or `end_s`), in any case and punctuation.
+
+    Args:
+        table: Intervals; cells may be numbers or text.
+        n_frames: Number of frames of each video, for the check against its end; None: unknown.
+        missing_offset: Offset of an event that has none: "apex_mirror" puts the onset-apex span
+            behind the apex, "apex" ends at the apex, "drop" leaves the event out.
+        source_name: Name of the file for the report.
+        rows: Row number of each row in the file; by default the header is row 1.
+        fps: Frames per second where the table has none, one for all or by video.
+        first_number: The number that the file gives to the first frame of a video.
+        zero_is_missing: Of onset, apex, offset, those in which 0 means "not annotated".
+        emotion_map: Label -> emotion, over FINE_TO_COARSE; KEEP_FINE keeps finer labels.
+
+    Returns:
+        The canonical table (COLUMNS, then those of EXTRA_COLUMNS that were there) and the report
+        (REPAIR_COLUMNS; `value` as it stood in the file).
+
+    Raises:
+        InputError: A column that is needed is missing, or an option has no such value.
+    """
+    if missing_offset not in MISSING_OFFSETS:
+        raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
+    rows = range(2, len(table) + 2) if rows is None else rows
+    check = _Check(_named(table, source_name), rows, source_name)
+    _ignored(check)
+    _names_and_fps(check, fps)
+    _intervals(check, first_number, zero_is_missing)
+    _missing_offsets(check, missing_offset)
+    _order_and_ends(check, n_frames or {})
+    _labels(check, emotion_map)
+    _duplicates(check)
+    extra = [c for c in EXTRA_COLUMNS if c in check.raw]
+    out = check.out.assign(**{c: check.text(c) for c in extra})[[*COLUMNS, *extra]]
+    out = out.astype({c: _dtype(c) for c in out.columns})
+    return out[check.alive].reset_index(drop=True), _repair_table(check.lines)
+
+
+def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
+    """The table as text under canonical names; columns of the same meaning: the exact name wins."""
+    found: dict[str, object] = {}
+    for column in table.columns:
+        name = _BY_KEY.get(header_key(column))
+        if name and (name not in found or column == name):
+            found[name] = column
+    needed = [n for n in ("onset", "offset") if n not in found and _SECONDS[n] not in found]
+    if "video" not in found or needed:
+        missing = [n for n in ("video",) if n not in found] + needed
+        there = ", ".join(map(str, table.columns)) or "none"
+        raise InputError(
+            f"{file}: no column {', '.join(missing)}; found {there}; needed: video, onset, offset "
+            "(frames from 0, inclusive) or video, start_s, end_s (seconds)"
+        )
+    cells = {name: [as_text(v) for v in table[column]] for name, column in found.items()}
+    rest = [c for c in table.columns if c not in found.values()]
+    cells |= {f"ignored: {c}": [as_text(v) for v in table[c]] for c in rest}
+    return pd.DataFrame(cells, dtype=object, index=range(len(table)))
+
+
+def _ignored(check: _Check) -> None:
+    for column in [c for c in check.raw if c.startswith("ignored: ")]:
+        name = column.removeprefix("ignored: ")
+        if check.raw[column].astype(bool).any():
+            check.once(name, "", "no column of the interval table", "left out")
+    for column in [c for c in EXTRA_COLUMNS if c in check.raw]:
+        check.once(column, "", "not part of the interval table; stays at its right", "kept")
+
+
+def _names_and_fps(check: _Check, fps: float | Mapping[str, float] | None) -> None:
+    versions = set(check.text("schema_version").dropna()) - {SCHEMA_VERSION}
+    if versions:
+        raise InputError(
+            f"{check.file}: schema_version {sorted(versions)[0]!r}, this fedet reads "
+            f"{SCHEMA_VERSION!r}; read it with the version that wrote it"
+        )
+    check.out["schema_version"] = SCHEMA_VERSION
+    check.out["video"] = check.text("video")
+    check.report(check.out["video"].isna(), "video", "no video named", "left out")
+    check.out["subject"] = check.text("subject").fillna(check.out["video"])
+    if "subject" in check.raw:
+        check.report(check.text("subject").isna(), "subject", "empty: the video's name", "repaired")
+    else:
+        check.once("subject", "", "no such column: each video is its own subject", "repaired")
+    rate = check.number("fps")
+    wrong = (rate <= 0).fillna(False)
+    check.report(wrong, "fps", "not above 0", "repaired")
+    rate[wrong] = pd.NA
+    given = check.out["video"].map(fps) if isinstance(fps, Mapping) else fps
+    if given is not None:
+        rate = rate.fillna(pd.Series(given, index=check.raw.index, dtype="Float64"))
+    check.out["fps"] = rate
+
+
+def _intervals(check: _Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
+    """Frames from 0, out of frame numbers or else out of seconds."""
+    for column in _FRAMES:
+        number = check.number(column)
+        number[(number == 0).fillna(False) & (column in zero_is_missing)] = pd.NA
+        broken = (number % 1 != 0).fillna(False)
+        problem = "not a whole frame (seconds belong in start_s, apex_s, end_s)"
+        check.report(broken, column, problem, "repaired" if column == "apex" else "left out")
+        number[broken] = pd.NA
+        frame = (number - first_number).astype("Int64")
+        if _SECONDS[column] in check.raw:
+            frame = frame.fillna(_from_seconds(check, column))
+        check.out[column] = frame
+    check.report(check.out["onset"].isna(), "onset", "no onset", "left out")
+
+
+def _from_seconds(check: _Check, column: str) -> pd.Series:
+    """Frames of a column of seconds; an offset is the last frame before `end_s`."""
+    seconds = check.number(_SECONDS[column])
+    if len(seconds) and check.out["fps"].isna().all():
+        raise InputError(
+            f"{check.file}: {_SECONDS[column]} is in seconds, and no fps is known: add a column fps"
+        )
+    lost = seconds.notna() & check.out["fps"].isna()
+    check.report(lost, _SECONDS[column], "seconds, but no fps is known", "left out")
+    frames = (seconds * check.out["fps"]).round().astype("Int64")
+    return frames - 1 if column == "offset" else frames
+
+
+def _missing_offsets(check: _Check, policy: str) -> None:
+    out = check.out
+    lost = out["offset"].isna()
+    if policy == "drop":
+        check.report(lost, "offset", "no offset (missing_offset=drop)", "left out")
+        return
+    check.report(lost & out["apex"].isna(), "offset", "no offset and no apex", "left out")
+    early = lost & (out["apex"] < out["onset"]).fillna(False)
+    check.report(early, "offset", "no offset, and the apex is before the onset", "left out")
+    guess = out["apex"] if policy == "apex" else 2 * out["apex"] - out["onset"]
+    shown = guess.astype("string")
+    problem = "no offset: frame " + shown.fillna("") + f" (missing_offset={policy})"
+    check.report(lost, "offset", problem, "repaired")
+    out["offset"] = out["offset"].fillna(guess)
+
+
+def _order_and_ends(check: _Check, n_frames: Mapping[str, int | None]) -> None:
+    out = check.out
+    backward = (out["offset"] < out["onset"]).fillna(False)
+    check.report(backward, "offset", "offset before onset", "left out")
+    check.report((out["offset"] < 0).fillna(False), "offset", "before the first frame", "left out")
+    before = (out["onset"] < 0).fillna(False)
+    check.report(before, "onset", "before the first frame: starts there", "repaired")
+    out.loc[before, "onset"] = 0
+    last = pd.Series([n_frames.get(v) for v in out["video"]], index=out.index, dtype="Int64") - 1
+    beyond = (out["onset"] > last).fillna(False)
+    text = "beyond the video's end (last frame " + last.astype("string").fillna("") + ", from 0)"
+    check.report(beyond, "onset", text, "left out")
+    beyond = (out["offset"] > last).fillna(False)
+    check.report(beyond, "offset", text + ": ends there", "repaired")
+    out["offset"] = out["offset"].mask(beyond, last)
+    aside = ((out["apex"] < out["onset"]) | (out["apex"] > out["offset"])).fillna(False)
+    check.report(aside, "apex", "apex outside onset and offset: emptied", "repaired")
+    out.loc[aside, "apex"] = pd.NA
+
+
+def _type_label(text: str) -> str | None:
+    """ "macro" or "micro" for `Macro`, `micro-expression`, `Micro - 1/2`, `MaE`, `ME`, 1, 2."""
+    key = header_key(text)
+    if key.startswith("macro") or key in ("1", "mae"):
+        return "macro"
+    return "micro" if key.startswith("micro") or key in ("2", "me", "mie") else None
+
+
+def _labels(check: _Check, emotion_map: Mapping[str, str] | None) -> None:
+    out = check.out
+    written = check.text("expression_type")
+    kind = pd.Series([pd.NA if pd.isna(t) else _type_label(t) or pd.NA for t in written])
+    kind = kind.astype("string")
+    derived = expression_type_of(out["onset"], out["offset"], out["fps"])
+    unknown = written.notna() & kind.isna()
+    check.report(unknown, "expression_type", "unknown type: taken from the duration", "repaired")
+    empty = int((written.isna() & derived.notna() & check.alive).sum())
+    if empty:
+        problem = f"empty in {empty} rows: taken from the duration (micro: <= {MICRO_MAX_S} s)"
+        check.once("expression_type", "", problem, "repaired")
+    long = (kind == "micro").fillna(False) & (derived == "macro").fillna(False)
+    check.report(long, "expression_type", f"micro, but longer than {MICRO_MAX_S} s", "kept")
+    out["expression_type"] = kind.fillna(derived)
+    for column in ("emotion", "emotion_self_report"):
+        out[column] = _emotions(check, column, emotion_map)
+    out["action_units"], out["source"] = check.text("action_units"), check.text("source")
+    out["score"] = check.number("score")
+
+
+def _emotions(check: _Check, column: str, emotion_map: Mapping[str, str] | None) -> pd.Series:
+    """The labels of a column mapped; an unknown one is reported and left empty."""
+    mapping = {header_key(k): v for k, v in (FINE_TO_COARSE | dict(emotion_map or {})).items()}
+    written = check.text(column)
+    label = written.map(lambda t: mapping.get(header_key(t), pd.NA), na_action="ignore")
+    label = label.astype("string")
+    unknown = written.notna() & label.isna()
+    check.report(unknown, column, "unknown label: left empty (emotion_map can name it)", "repaired")
+    changed = written.notna() & label.notna() & (written.str.lower() != label) & check.alive
+    pairs = pd.DataFrame({"written": written, "label": label})[changed].value_counts(sort=False)
+    for (text, emotion), n in pairs.items():  # type: ignore[misc]
+        check.once(column, text, f"read as {emotion} ({n} rows)", "kept")
+    return label
+
+
+def _duplicates(check: _Check) -> None:
+    """An exact repetition is left out; the same interval with other details stays, reported."""
+    out = check.out[check.alive]
+    rows = pd.Series(check.rows, index=check.raw.index)
+    for keys, action in ((COLUMNS, "left out"), (_SAME_EVENT, "kept")):
+        out = check.out[check.alive]
+        again = out.duplicated(keys).reindex(check.raw.index, fill_value=False)
+        cells = out[keys].astype("string").fillna("")
+        first = rows[out.index].groupby([cells[k] for k in keys]).transform("first")
+        text = "same event as row " + first.reindex(check.raw.index).astype("Int64").astype(
+            "string"
+        )
+        if action == "kept":
+            text += ", other details differ"
+        check.report(again, "onset", text.fillna(""), action)
+
+
+_SAME_EVENT = [
+    "subject", "video", "onset", "offset", "expression_type", "emotion", "score", "source"
+]  # fmt: skip
+
+
+def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reads an interval table of any CSV dialect: (canonical table, report of repairs).
+
+    Args:
+        path: A CSV file with a header in its first filled row.
+        options: As for `validate`.
+
+    Raises:
+        InputError: The file cannot be read, is empty, or misses a column.
+    """
+    path = Path(path)
+    grid = csv_grid(path)
+    at = next((i for i, (_, cells) in enumerate(grid) if any(cells)), None)
+    if at is None:
+        raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
+    table = table_of(grid, at)
+    options.setdefault("source_name", path.name)
+    return validate(table, rows=list(table.index), **options)
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Writes a canonical table as UTF-8 CSV, missing values empty; the file appears whole."""
+    columns = [*COLUMNS, *[c for c in EXTRA_COLUMNS if c in table]]
+    with replaced(Path(path)) as part:
+        table[columns].to_csv(part, index=False, encoding="utf-8", lineterminator="\n")

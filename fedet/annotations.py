@@ -9,11 +9,26 @@ row the user sees, and a repair, and schema libraries give only the refusal.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from fedet.cells import as_number, as_text, csv_grid, header_key, replaced, table_of
+from fedet.cells import as_text, csv_grid, header_key, replaced, table_of
 from fedet.errors import InputError
+from fedet.labels import (
+    EMOTIONS,
+    FINE_TO_COARSE,
+    KEEP_FINE,
+    MICRO_MAX_S,
+    expression_type_of,
+    type_label,
+)
+from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
+
+__all__ = [
+    "ACTIONS", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE", "KEEP_FINE",
+    "MICRO_MAX_S", "MISSING_OFFSETS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "empty_repairs",
+    "empty_table", "expression_type_of", "join_repairs", "read_csv", "repair", "validate",
+    "write_csv",
+]  # fmt: skip
 
 SCHEMA_VERSION = "1"
 COLUMNS = [
@@ -21,23 +36,9 @@ COLUMNS = [
     "emotion", "emotion_self_report", "action_units", "score", "source",
 ]  # fmt: skip
 EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
-REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
-EMOTIONS = ("positive", "negative", "surprise", "others")
-MICRO_MAX_S = 0.5  # a micro-expression lasts at most this long, seconds
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
 
-FINE_TO_COARSE = {
-    "positive": "positive", "happiness": "positive", "happy": "positive", "joy": "positive",
-    "smile": "positive", "amusement": "positive",
-    "negative": "negative", "anger": "negative", "angry": "negative", "disgust": "negative",
-    "disgusted": "negative", "fear": "negative", "fearful": "negative", "sad": "negative",
-    "sadness": "negative", "contempt": "negative", "repression": "negative", "pain": "negative",
-    "surprise": "surprise", "surprised": "surprise",
-    "others": "others", "other": "others", "neutral": "others", "confused": "others",
-    "helpless": "others", "tense": "others", "sympathy": "others",
-}  # fmt: skip
-KEEP_FINE = {label: label for label in FINE_TO_COARSE}  # as `emotion_map`: no merging of labels
-
+_LAST_FRAME = 10**9  # a larger number is no frame
 _FRAMES = ("onset", "apex", "offset")
 _SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
 _DTYPES = {c: "Int64" for c in _FRAMES} | {"fps": "Float64", "score": "Float64"}
@@ -52,7 +53,7 @@ _ALIASES = {
     "apex_s": "apexsec apexseconds",
     "end_s": "endsec endsecs endseconds endsecond offsets offsetsec offsetseconds",
     "expression_type": "type typeidx expression exptype",
-    "emotion": "emotions emotionlabel label emotionclass estimatedemotion objectiveclass",
+    "emotion": "emotions emotionlabel label emotionclass estimatedemotion",
     "emotion_self_report": "selfreport selfreported selfreportedemotion",
     "action_units": "au aus actionunit facs",
     "note": "notes comment comments remark remarks",
@@ -75,112 +76,6 @@ def _dtype(column: str) -> str:
 def empty_table() -> pd.DataFrame:
     """A canonical table without rows, every column with its dtype."""
     return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in COLUMNS})
-
-
-def empty_repairs() -> pd.DataFrame:
-    """A report without lines."""
-    return _repair_table([])
-
-
-def _repair_table(lines: Sequence[tuple]) -> pd.DataFrame:
-    report = pd.DataFrame(list(lines), columns=REPAIR_COLUMNS, dtype=object)
-    return report.astype({c: "Int64" if c == "row" else "string" for c in REPAIR_COLUMNS})
-
-
-def repair(
-    file: str,
-    problem: str,
-    action: str,
-    *,
-    row: int | None = None,
-    video: str | None = None,
-    column: str | None = None,
-    value: str | None = None,
-) -> pd.DataFrame:
-    """A report of one line; `action` is "repaired", "left out" or "kept"."""
-    line = (file, row, video, column, value, problem, action)
-    return _repair_table([tuple(pd.NA if x is None else x for x in line)])
-
-
-def join_repairs(*reports: pd.DataFrame) -> pd.DataFrame:
-    """Reports one below the other."""
-    filled = [r for r in reports if len(r)]
-    return pd.concat(filled, ignore_index=True) if filled else empty_repairs()
-
-
-def expression_type_of(onset, offset, fps):
-    """ "micro" if `offset - onset + 1` frames last at most MICRO_MAX_S seconds, else "macro".
-
-    Args:
-        onset, offset: 0-based inclusive frames, scalars or arrays of one length.
-        fps: frames per second, a scalar or an array of that length.
-
-    Returns:
-        A str for scalars, else a `string` Series (with the index of `onset` if it has one);
-        missing where anything is missing.
-
-    >>> expression_type_of(10, 24, 30.0)
-    'micro'
-    """
-    single = all(np.ndim(x) == 0 for x in (onset, offset, fps))
-    size = max(np.size(x) for x in (onset, offset, fps))
-    columns = [np.broadcast_to(np.asarray(x, object), size) for x in (onset, offset, fps)]
-    start, end, rate = (pd.array(list(c), "Float64") for c in columns)
-    index = onset.index if isinstance(onset, pd.Series) else range(size)
-    duration_s = pd.Series((end - start + 1) / rate, index=index)
-    kinds = pd.Series("macro", index=index, dtype="string")
-    # 1e-9: 15 frames at 30 fps are exactly the border, whatever the rounding of a division
-    kinds[(duration_s <= MICRO_MAX_S + 1e-9).fillna(False)] = "micro"
-    kinds[duration_s.isna()] = pd.NA
-    return kinds.iloc[0] if single else kinds
-
-
-class _Check:
-    """The text cells of a table, the canonical table made of them, and the report."""
-
-    def __init__(self, raw: pd.DataFrame, rows: Sequence[int], file: str):
-        self.raw = raw.reset_index(drop=True)
-        self.rows, self.file = [int(r) for r in rows], file
-        self.out = pd.DataFrame(index=self.raw.index)
-        self.alive = np.ones(len(raw), bool)
-        self.lines: list[tuple] = []
-
-    def report(self, where, column: str, problem: str | pd.Series, action: str) -> None:
-        """One line for each row of the mask `where` that is still in the table."""
-        where = np.asarray(where, bool) & self.alive
-        cells = self.raw.get(column)
-        for i in np.flatnonzero(where):
-            value = cells.iloc[i] if cells is not None else ""
-            text = problem if isinstance(problem, str) else problem.iloc[i]
-            video = self.out["video"].iloc[i] if "video" in self.out else pd.NA
-            line = (self.file, self.rows[i], video, column, value, text, action)
-            self.lines.append(line)
-        if action == "left out":
-            self.alive &= ~where
-
-    def once(self, column: str, value: str, problem: str, action: str) -> None:
-        """One line for the whole file."""
-        self.lines.append((self.file, pd.NA, pd.NA, column, value, problem, action))
-
-    def text(self, column: str) -> pd.Series:
-        """The cells of a column as `string`, empty ones missing."""
-        if column not in self.raw:
-            return pd.Series(pd.NA, index=self.raw.index, dtype="string")
-        return self.raw[column].astype("string").replace("", pd.NA)
-
-    def number(self, column: str) -> pd.Series:
-        """The cells of a column as Float64; what is no number is reported and left empty."""
-        values, bad = [], []
-        for cell in self.text(column):
-            try:
-                values.append(None if cell is pd.NA else as_number(cell))
-                bad.append(False)
-            except ValueError:
-                values.append(None)
-                bad.append(True)
-        action = "left out" if column in ("onset", "offset", "start_s", "end_s") else "repaired"
-        self.report(bad, column, "not a number", action)
-        return pd.Series(values, index=self.raw.index, dtype="Float64")
 
 
 def validate(
@@ -221,7 +116,7 @@ def validate(
     if missing_offset not in MISSING_OFFSETS:
         raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
     rows = range(2, len(table) + 2) if rows is None else rows
-    check = _Check(_named(table, source_name), rows, source_name)
+    check = Check(_named(table, source_name), rows, source_name, _SECONDS)
     _ignored(check)
     _names_and_fps(check, fps)
     _intervals(check, first_number, zero_is_missing)
@@ -229,10 +124,9 @@ def validate(
     _order_and_ends(check, n_frames or {})
     _labels(check, emotion_map)
     _duplicates(check)
-    extra = [c for c in EXTRA_COLUMNS if c in check.raw]
-    out = check.out.assign(**{c: check.text(c) for c in extra})[[*COLUMNS, *extra]]
+    out = check.out[[*COLUMNS, *(c for c in EXTRA_COLUMNS if c in check.out)]]
     out = out.astype({c: _dtype(c) for c in out.columns})
-    return out[check.alive].reset_index(drop=True), _repair_table(check.lines)
+    return out[check.alive].reset_index(drop=True), check.repairs()
 
 
 def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
@@ -256,16 +150,17 @@ def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
     return pd.DataFrame(cells, dtype=object, index=range(len(table)))
 
 
-def _ignored(check: _Check) -> None:
+def _ignored(check: Check) -> None:
     for column in [c for c in check.raw if c.startswith("ignored: ")]:
         name = column.removeprefix("ignored: ")
         if check.raw[column].astype(bool).any():
             check.once(name, "", "no column of the interval table", "left out")
     for column in [c for c in EXTRA_COLUMNS if c in check.raw]:
         check.once(column, "", "not part of the interval table; stays at its right", "kept")
+        check.out[column] = check.text(column)
 
 
-def _names_and_fps(check: _Check, fps: float | Mapping[str, float] | None) -> None:
+def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> None:
     versions = set(check.text("schema_version").dropna()) - {SCHEMA_VERSION}
     if versions:
         raise InputError(
@@ -280,7 +175,7 @@ def _names_and_fps(check: _Check, fps: float | Mapping[str, float] | None) -> No
         check.report(check.text("subject").isna(), "subject", "empty: the video's name", "repaired")
     else:
         check.once("subject", "", "no such column: each video is its own subject", "repaired")
-    rate = check.number("fps")
+    rate = check.number("fps", "repaired")
     wrong = (rate <= 0).fillna(False)
     check.report(wrong, "fps", "not above 0", "repaired")
     rate[wrong] = pd.NA
@@ -290,14 +185,15 @@ def _names_and_fps(check: _Check, fps: float | Mapping[str, float] | None) -> No
     check.out["fps"] = rate
 
 
-def _intervals(check: _Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
+def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
     """Frames from 0, out of frame numbers or else out of seconds."""
     for column in _FRAMES:
-        number = check.number(column)
+        action = "repaired" if column == "apex" else "left out"
+        number = check.number(column, action)
         number[(number == 0).fillna(False) & (column in zero_is_missing)] = pd.NA
-        broken = (number % 1 != 0).fillna(False)
+        broken = ((number % 1 != 0) | (number.abs() > _LAST_FRAME)).fillna(False)
         problem = "not a whole frame (seconds belong in start_s, apex_s, end_s)"
-        check.report(broken, column, problem, "repaired" if column == "apex" else "left out")
+        check.report(broken, column, problem, action)
         number[broken] = pd.NA
         frame = (number - first_number).astype("Int64")
         if _SECONDS[column] in check.raw:
@@ -306,9 +202,9 @@ def _intervals(check: _Check, first_number: int, zero_is_missing: Sequence[str])
     check.report(check.out["onset"].isna(), "onset", "no onset", "left out")
 
 
-def _from_seconds(check: _Check, column: str) -> pd.Series:
+def _from_seconds(check: Check, column: str) -> pd.Series:
     """Frames of a column of seconds; an offset is the last frame before `end_s`."""
-    seconds = check.number(_SECONDS[column])
+    seconds = check.number(_SECONDS[column], "repaired" if column == "apex" else "left out")
     if len(seconds) and check.out["fps"].isna().all():
         raise InputError(
             f"{check.file}: {_SECONDS[column]} is in seconds, and no fps is known: add a column fps"
@@ -319,7 +215,7 @@ def _from_seconds(check: _Check, column: str) -> pd.Series:
     return frames - 1 if column == "offset" else frames
 
 
-def _missing_offsets(check: _Check, policy: str) -> None:
+def _missing_offsets(check: Check, policy: str) -> None:
     out = check.out
     lost = out["offset"].isna()
     if policy == "drop":
@@ -335,7 +231,7 @@ def _missing_offsets(check: _Check, policy: str) -> None:
     out["offset"] = out["offset"].fillna(guess)
 
 
-def _order_and_ends(check: _Check, n_frames: Mapping[str, int | None]) -> None:
+def _order_and_ends(check: Check, n_frames: Mapping[str, int | None]) -> None:
     out = check.out
     backward = (out["offset"] < out["onset"]).fillna(False)
     check.report(backward, "offset", "offset before onset", "left out")
@@ -355,36 +251,31 @@ def _order_and_ends(check: _Check, n_frames: Mapping[str, int | None]) -> None:
     out.loc[aside, "apex"] = pd.NA
 
 
-def _type_label(text: str) -> str | None:
-    """ "macro" or "micro" for `Macro`, `micro-expression`, `Micro - 1/2`, `MaE`, `ME`, 1, 2."""
-    key = header_key(text)
-    if key.startswith("macro") or key in ("1", "mae"):
-        return "macro"
-    return "micro" if key.startswith("micro") or key in ("2", "me", "mie") else None
-
-
-def _labels(check: _Check, emotion_map: Mapping[str, str] | None) -> None:
+def _labels(check: Check, emotion_map: Mapping[str, str] | None) -> None:
     out = check.out
     written = check.text("expression_type")
-    kind = pd.Series([pd.NA if pd.isna(t) else _type_label(t) or pd.NA for t in written])
+    kind = pd.Series([pd.NA if pd.isna(t) else type_label(t) or pd.NA for t in written])
     kind = kind.astype("string")
     derived = expression_type_of(out["onset"], out["offset"], out["fps"])
     unknown = written.notna() & kind.isna()
     check.report(unknown, "expression_type", "unknown type: taken from the duration", "repaired")
-    empty = int((written.isna() & derived.notna() & check.alive).sum())
-    if empty:
-        problem = f"empty in {empty} rows: taken from the duration (micro: <= {MICRO_MAX_S} s)"
-        check.once("expression_type", "", problem, "repaired")
+    for told, text, action in (
+        (derived.notna(), f"taken from the duration (micro: <= {MICRO_MAX_S} s)", "repaired"),
+        (derived.isna(), "stays so, since no fps is known", "kept"),
+    ):
+        empty = int((written.isna() & told & check.alive).sum())
+        if empty:
+            check.once("expression_type", "", f"empty in {empty} rows: {text}", action)
     long = (kind == "micro").fillna(False) & (derived == "macro").fillna(False)
     check.report(long, "expression_type", f"micro, but longer than {MICRO_MAX_S} s", "kept")
     out["expression_type"] = kind.fillna(derived)
     for column in ("emotion", "emotion_self_report"):
         out[column] = _emotions(check, column, emotion_map)
     out["action_units"], out["source"] = check.text("action_units"), check.text("source")
-    out["score"] = check.number("score")
+    out["score"] = check.number("score", "repaired")
 
 
-def _emotions(check: _Check, column: str, emotion_map: Mapping[str, str] | None) -> pd.Series:
+def _emotions(check: Check, column: str, emotion_map: Mapping[str, str] | None) -> pd.Series:
     """The labels of a column mapped; an unknown one is reported and left empty."""
     mapping = {header_key(k): v for k, v in (FINE_TO_COARSE | dict(emotion_map or {})).items()}
     written = check.text(column)
@@ -399,26 +290,26 @@ def _emotions(check: _Check, column: str, emotion_map: Mapping[str, str] | None)
     return label
 
 
-def _duplicates(check: _Check) -> None:
+def _duplicates(check: Check) -> None:
     """An exact repetition is left out; the same interval with other details stays, reported."""
-    out = check.out[check.alive]
-    rows = pd.Series(check.rows, index=check.raw.index)
-    for keys, action in ((COLUMNS, "left out"), (_SAME_EVENT, "kept")):
-        out = check.out[check.alive]
-        again = out.duplicated(keys).reindex(check.raw.index, fill_value=False)
-        cells = out[keys].astype("string").fillna("")
-        first = rows[out.index].groupby([cells[k] for k in keys]).transform("first")
-        text = "same event as row " + first.reindex(check.raw.index).astype("Int64").astype(
-            "string"
-        )
-        if action == "kept":
-            text += ", other details differ"
-        check.report(again, "onset", text.fillna(""), action)
-
-
-_SAME_EVENT = [
-    "subject", "video", "onset", "offset", "expression_type", "emotion", "score", "source"
-]  # fmt: skip
+    same_event = [
+        "subject",
+        "video",
+        *_FRAMES[::2],
+        "expression_type",
+        "emotion",
+        "score",
+        "source",
+    ]
+    for keys, action in ((list(check.out), "left out"), (same_event, "kept")):
+        cells = check.out.loc[check.alive, keys].astype("string").fillna("")
+        again = cells.duplicated().reindex(check.raw.index, fill_value=False)
+        if not again.any():
+            continue
+        rows = pd.Series(check.rows, index=check.raw.index)[cells.index]
+        first = rows.groupby([cells[k] for k in keys]).transform("first")
+        text = "same event as row " + first.astype("string").reindex(check.raw.index).fillna("")
+        check.report(again, "onset", text + ", other details differ" * (action == "kept"), action)
 
 
 def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:

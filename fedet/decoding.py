@@ -1,0 +1,306 @@
+"""Decoding a video file with PyAV: frames with trustworthy times, errors counted, exact seeking.
+
+`fedet.video` is the interface to use; this module knows the containers' quirks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+
+from fedet.errors import InputError
+
+# Matroska and WebM round time stamps to milliseconds, so 2/30 s is stored as 0.067: a frame
+# counts as shown at a time if its stamp is at most this much later.
+TICK_TOLERANCE_S = 0.002
+GAP_S = 0.5  # a still picture for longer is told: an expression could hide in it
+MAX_STILL_S = 600.0  # a longer jump between two stamps is a broken stamp, not a still picture
+# Containers in which seeking to a key frame is reliable; others are decoded from their start.
+SEEKABLE = {"mov", "mp4", "matroska", "webm", "avi"}
+
+
+class Decoder:
+    """One video stream of one file; every pass opens the file anew and holds one frame.
+
+    Attributes: width, height (pixels, as displayed: rotated, square pixels); fps (nominal);
+    duration_s (as the file says, None if it does not); n_frames (as the file says, else None);
+    problems (sentence by kind).
+
+    Raises InputError if the file holds no video that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: dict[str, str] = {}
+        with _open(path) as container:
+            self._formats = set(container.format.name.split(","))
+            stream = _picture_stream(container, path)
+            self._time_base = stream.time_base  # drained frames do not carry it
+            self._spacing_s = self._nominal_spacing(container, stream)
+        with _open(path) as container:
+            stream = _picture_stream(container, path)
+            self.n_frames = stream.frames or None
+            first = next(_decode(container, stream, _Clock(self._spacing_s, 0.0)), None)
+            if first is None:
+                raise InputError(f"{path}: no frame can be read; the file is empty or broken")
+            self._t0 = self._stamp(first) or 0.0
+            self._turn = _orientation(first)
+            self.duration_s = _claimed_duration(container, stream, self._t0)
+            self.coded_size = (first.width, first.height)
+            ratio = float(stream.sample_aspect_ratio or 1)
+        ratio = ratio if 0.1 <= ratio <= 10 else 1.0
+        self._flat = (max(1, round(first.width * ratio)), first.height)  # before turning
+        self.width, self.height = self._flat[::-1] if self._turn[0] else self._flat
+        self.fps = 1.0 / self._spacing_s
+        self._stamps: np.ndarray | None = None
+
+    def frames_from(self, start_s: float) -> Iterator[tuple[int, float, av.VideoFrame]]:
+        """Yield (rank, seconds since the first frame, frame), not beginning after `start_s`.
+
+        The first frame lies at or before `start_s`, unless none does.
+        """
+        for back_s in (0.0, 1.0, 5.0):
+            if start_s <= back_s or not self._formats & SEEKABLE:
+                break
+            timed = self._timed(start_s - back_s)
+            first = next(timed, None)
+            if first is not None and first[0] <= start_s + TICK_TOLERANCE_S:
+                rank = self._rank(first[0])
+                yield rank, *first
+                yield from ((r, *timed_frame) for r, timed_frame in enumerate(timed, rank + 1))
+                return
+        yield from ((r, *timed_frame) for r, timed_frame in enumerate(self._timed(0.0)))
+
+    def converter(self, scale: float):
+        """A function from frame to (H, W, 3) uint8 RGB as displayed, sides times `scale`."""
+        reformatter = VideoReformatter()  # one for all frames: its tables are built once
+        width, height = (max(1, round(side * scale)) for side in self._flat)
+        transpose, flip_x, flip_y = self._turn
+
+        def convert(frame: av.VideoFrame) -> np.ndarray:
+            picture = reformatter.reformat(
+                frame, width, height, "rgb24", interpolation="AREA", threads=1
+            )
+            image = picture.to_ndarray()
+            image = image.swapaxes(0, 1) if transpose else image
+            image = image[:, ::-1] if flip_x else image
+            image = image[::-1] if flip_y else image
+            return np.ascontiguousarray(image)
+
+        return convert
+
+    def lasts_s(self, frame: av.VideoFrame) -> float:
+        """How long the file says that the frame is shown, in seconds; else the nominal spacing."""
+        duration = frame.duration * self._time_base if frame.duration else 0
+        return float(duration) or self._spacing_s
+
+    def _nominal_spacing(self, container, stream) -> float:
+        """Seconds from frame to frame: the header's where the first stamps agree, else theirs."""
+        packets = islice(_packets(container, stream), 60)
+        stamps = np.sort([t for p in packets if (t := self._ticks(p)) is not None])
+        gaps = np.diff(stamps.astype(float)) * float(self._time_base)
+        seen = float(np.median(gaps)) if gaps.size else 0.0
+        for rate in (stream.average_rate, stream.guessed_rate):
+            if rate and 0.1 <= rate <= 1000 and (seen <= 0 or 0.9 < seen * rate < 1.1):
+                return float(1 / rate)
+        return seen if seen > 0 else 1 / 30
+
+    def _ticks(self, item) -> int | None:
+        """The time stamp of a packet or frame, in the stream's time base."""
+        # AVI stores no presentation times: what is guessed for them there follows the order of
+        # decoding. The decoding stamps are even, and frames come out in the order of showing.
+        return item.dts if "avi" in self._formats or item.pts is None else item.pts
+
+    def _stamp(self, frame: av.VideoFrame) -> float | None:
+        ticks = self._ticks(frame)
+        return None if ticks is None else float(ticks * self._time_base)
+
+    def _timed(self, seek_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decodes on from the key frame before `seek_s`."""
+        clock = _Clock(self._spacing_s, self._t0)
+        complete = False
+        try:
+            with _open(self.path) as container:
+                stream = _picture_stream(container, self.path)
+                if seek_s > 0 and not _seek(container, stream, self._t0 + seek_s):
+                    return  # the caller goes further back, at last to the beginning
+                for frame in _decode(container, stream, clock):
+                    stamp = self._stamp(frame)
+                    if stamp is None and seek_s > 0 and clock.now is None:
+                        return  # without a stamp nobody knows where the seek has landed
+                    time_s = clock.place(stamp)
+                    self._check_size(frame, time_s)
+                    yield time_s, frame
+                complete = clock.now is not None
+        finally:
+            self._note(clock, complete)
+
+    def _check_size(self, frame: av.VideoFrame, time_s: float) -> None:
+        if (frame.width, frame.height) != self.coded_size:
+            self.problems.setdefault(
+                "size",
+                f"at {time_s:.2f} s the frame size changes to {frame.width}x{frame.height}; "
+                f"scaled to {self.coded_size[0]}x{self.coded_size[1]}, the first frame's",
+            )
+
+    def _note(self, clock: _Clock, complete: bool) -> None:
+        """Writes down what a pass found; only a pass to the end knows where the video ends."""
+        found = {}
+        if clock.broken:
+            found["broken"] = f"{clock.broken} broken frames or packets skipped"
+        if clock.repaired and "avi" not in self._formats:  # whose last stamps are never known
+            found["stamps"] = f"{clock.repaired} frames without a usable time stamp; times guessed"
+        if clock.gaps:
+            found["gaps"] = (
+                f"{clock.gaps} gaps without a new frame, the longest {clock.gap_s:.2f} s from "
+                f"{clock.gap_at_s:.2f} s on"
+            )
+        end_s = (clock.now or 0.0) + self._spacing_s
+        claimed = self.duration_s or 0.0
+        if complete and end_s < claimed - max(0.5, 2 * self._spacing_s):
+            found["end"] = f"ends at {end_s:.2f} s, although its header says {claimed:.2f} s"
+        elif complete and clock.error:
+            found["end"] = f"cannot be read beyond {end_s:.2f} s ({clock.error})"
+        self.problems = self.problems | found if complete else found | self.problems
+
+    def _rank(self, time_s: float) -> int:
+        """How many frames come before `time_s`, counted in the packets without decoding them."""
+        if self._stamps is None:
+            with _open(self.path) as container:
+                stream = _picture_stream(container, self.path)
+                packets = (p for p in _packets(container, stream) if not p.is_discard)
+                ticks = [self._ticks(packet) for packet in packets]
+                known = np.sort([float(t * self._time_base) for t in ticks if t is not None])
+            self._stamps = known - known[:1]
+        return int(np.searchsorted(self._stamps, time_s - min(self._spacing_s / 4, 0.0005)))
+
+
+class _Clock:
+    """Turns time stamps into seconds since the first frame that never run back, and counts."""
+
+    def __init__(self, spacing_s: float, t0: float) -> None:
+        self.spacing_s = spacing_s
+        self.shift = -t0
+        self.now: float | None = None
+        self.repaired = 0
+        self.broken = 0
+        self.gaps, self.gap_s, self.gap_at_s = 0, 0.0, 0.0  # number, the longest and where
+        self.error: str | None = None  # what stopped the reading before the end of the file
+
+    def place(self, stamp: float | None) -> float:
+        time_s = None if stamp is None else stamp + self.shift
+        if self.now is None:
+            self.now = time_s or 0.0
+            return self.now
+        following = self.now + self.spacing_s
+        if time_s is None:
+            self.repaired += 1
+            time_s = following
+        elif not -1.0 <= time_s - self.now <= MAX_STILL_S:  # stamps start anew: go on from here
+            self.repaired += 1
+            self.shift += following - time_s
+            time_s = following
+        elif time_s < self.now:
+            self.repaired += 1
+            time_s = self.now
+        elif time_s - self.now > max(GAP_S, 2.5 * self.spacing_s):
+            self.gaps += 1
+            if time_s - self.now > self.gap_s:
+                self.gap_s, self.gap_at_s = time_s - self.now, self.now
+        self.now = time_s
+        return time_s
+
+
+def _open(path: Path):
+    try:
+        # Playlists must not fetch anything from elsewhere.
+        container = av.open(str(path), options={"protocol_whitelist": "file"})
+    except FFmpegError as error:
+        raise InputError(
+            f"{path}: not a video that can be read, or its header is cut off ({error.strerror})"
+        ) from error
+    return container
+
+
+def _picture_stream(container, path: Path):
+    """The first stream with moving pictures, ready to decode."""
+    name = container.format.name
+    if name.endswith("_pipe") or name == "image2":
+        raise InputError(f"{path}: a single image; give a video or a folder of numbered images")
+    if name == "tty":  # FFmpeg shows any text file as a video of a terminal
+        raise InputError(f"{path}: a text file, not a video")
+    attached = av.stream.Disposition.attached_pic  # the cover of a sound file
+    streams = [s for s in container.streams.video if not s.disposition & attached]
+    if not streams:
+        kinds = sorted({s.type for s in container.streams}) or ["nothing"]
+        raise InputError(f"{path}: has no pictures, only {', '.join(kinds)}; give a video")
+    if streams[0].codec_context is None:
+        raise InputError(f"{path}: no decoder for this kind of video; convert it to H.264 first")
+    streams[0].thread_type = "AUTO"
+    return streams[0]
+
+
+def _seek(container, stream, time_s: float) -> bool:
+    try:
+        offset = math.floor(time_s / stream.time_base)
+        container.seek(offset, stream=stream, backward=True)
+    except FFmpegError:
+        return False
+    return True
+
+
+def _packets(container, stream, clock: _Clock | None = None) -> Iterator[av.Packet]:
+    """The stream's packets up to the end, or to where the file cannot be read any further."""
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except FFmpegError as error:
+        if clock is not None:
+            clock.error = error.strerror
+
+
+def _decode(container, stream, clock: _Clock) -> Iterator[av.VideoFrame]:
+    """Frames in the order of showing; broken ones are counted and left out."""
+    for packet in chain(_packets(container, stream, clock), [None]):
+        try:
+            frames = stream.decode(packet)  # None drains the frames that the decoder holds back
+        except EOFError:
+            frames = []
+        except FFmpegError:
+            clock.broken += 1
+            frames = []
+        for frame in frames:
+            if frame.is_corrupt:
+                clock.broken += 1
+            else:
+                yield frame
+
+
+def _claimed_duration(container, stream, t0: float) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if container.duration and container.duration > 0:
+        # The whole file's length counts from time zero, the first frame may come later.
+        return max(0.0, container.duration / av.time_base - t0)
+    return None
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """(transpose, then mirror left-right, then top-bottom) from the display matrix.
+
+    The matrix (a b u; c d v; x y w) shows the point (p, q) at (a p + c q + x, b p + d q + y), as
+    libavutil/display.h says; turns other than by right angles are rounded to them.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(data, "<i4")[:5].astype(np.int64)
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return True, bool(c < 0), bool(b < 0)
+    return False, bool(a < 0), bool(d < 0)

@@ -1,0 +1,334 @@
+"""Frames of a video file or of a folder of numbered images, by presentation time.
+
+Time zero is the first frame that can be shown, whatever time stamp it carries. A frame's time is
+its own time stamp, never index / frame rate: files of variable rate are common and headers lie.
+`Video.frames` yields one frame after the other and keeps none. What had to be repaired or left
+out is told in `Video.problems`.
+
+Images are RGB, uint8, H x W x 3, as displayed: rotation and mirroring from the file's display
+matrix are applied, non-square pixels are stretched to square ones, a frame whose size differs from
+the first one's is scaled to it. Alpha is ignored, higher bit depths are reduced to 8 bits,
+interlaced video is not deinterlaced.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fedet.encoding import write_video
+from fedet.errors import InputError
+
+__all__ = ["Frame", "ImageFolder", "Video", "VideoFile", "open_video", "write_video"]
+
+TICK_TOLERANCE_S = 0.002  # containers round time stamps to milliseconds
+MIN_SIDE_PX = 16  # below this there is no face to be seen
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+class Frame(NamedTuple):
+    """One shown frame. Treat `image` as read-only: repeated frames share it."""
+
+    index: int  # rank among the frames, or the tick number when resampled; 0-based
+    time_s: float  # seconds since the first frame, or tick / fps when resampled
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    scale: float = 1.0  # pixels of `image` per displayed pixel, below 1 when reduced
+
+
+class _Shown(NamedTuple):
+    """A frame that is not converted to RGB yet, so that skipped frames cost no conversion."""
+
+    index: int
+    time_s: float
+    lasts_s: float
+    load: Callable[[], np.ndarray]
+
+
+class Video:
+    """A video opened by `open_video`; every call of `frames` reads it anew.
+
+    Attributes: path; width, height (pixels, as displayed); fps (nominal, frames per second);
+    duration_s (None if the file does not say); n_frames_estimate (None if unknown).
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    duration_s: float | None
+    n_frames_estimate: int | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What was broken, missing or repaired in the passes so far, one sentence each."""
+        raise NotImplementedError
+
+    def frames(
+        self,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        fps: float | None = None,
+        max_side: int | None = None,
+    ) -> Iterator[Frame]:
+        """Yield the frames with start_s <= time < end_s, within `TICK_TOLERANCE_S`.
+
+        Args:
+            start_s, end_s: seconds since the first frame; None reads to the end.
+            fps: None yields every frame once. A number resamples by time: tick k stands for
+                k / fps seconds and shows the latest frame at or before it, for as long as the
+                last frame lasts. Sources of a lower rate repeat frames, sources of a higher
+                rate lose some. `index` is k.
+            max_side: reduce each frame while it is converted, so that its longer side has at most
+                this many pixels; `Frame.scale` tells by how much.
+
+        Raises:
+            InputError: a negative start, or a rate or size that is not positive.
+        """
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise InputError(f"fps={fps!r} must be a positive number of frames per second")
+        if max_side is not None and max_side < 1:
+            raise InputError(f"max_side={max_side!r} must be a positive number of pixels")
+        _check_time("start_s", start_s)
+        scale = min(1.0, max_side / max(self.width, self.height)) if max_side else 1.0
+        end_s = math.inf if end_s is None else end_s
+        if fps is None:
+            return self._every(start_s, end_s, scale)
+        return self._resampled(start_s, end_s, fps, scale)
+
+    def frame_at(self, time_s: float) -> Frame:
+        """The frame shown at `time_s` (seconds), with its own time; InputError beyond the end."""
+        _check_time("time_s", time_s)
+        shown = self._shown(time_s, 1.0)
+        first = next(shown, None)
+        if first is None or (
+            time_s >= first.time_s + first.lasts_s + TICK_TOLERANCE_S and next(shown, None) is None
+        ):
+            raise InputError(f"{self.path}: no frame at {time_s:g} s, the video ends before that")
+        return Frame(first.index, first.time_s, first.load())
+
+    def _every(self, start_s: float, end_s: float, scale: float) -> Iterator[Frame]:
+        for shown in self._shown(start_s, scale):
+            if shown.time_s >= end_s - TICK_TOLERANCE_S:
+                return
+            if shown.time_s >= start_s - TICK_TOLERANCE_S:
+                yield Frame(shown.index, shown.time_s, shown.load(), scale)
+
+    def _resampled(self, start_s: float, end_s: float, fps: float, scale: float) -> Iterator[Frame]:
+        def ticks_until(time_s: float) -> float:
+            """The first tick at or after `time_s`."""
+            exact = (time_s - TICK_TOLERANCE_S) * fps
+            return exact if math.isinf(exact) else math.ceil(exact)
+
+        tick, last = max(0, ticks_until(start_s)), ticks_until(end_s)
+        current: _Shown | None = None
+        for following in _with_end(self._shown(start_s, scale)):
+            if current is not None:
+                ends_s = following.time_s if following else current.time_s + current.lasts_s
+                stop = min(ticks_until(ends_s), last)
+                image = current.load() if tick < stop else None
+                while tick < stop:
+                    yield Frame(tick, tick / fps, image, scale)
+                    tick += 1
+            if tick >= last:
+                return
+            current = following
+
+    def _shown(self, start_s: float, scale: float) -> Iterator[_Shown]:
+        """Frames in order of time, beginning with the one shown at `start_s`."""
+        raise NotImplementedError
+
+
+def _with_end(shown: Iterator[_Shown]) -> Iterator[_Shown | None]:
+    yield from shown
+    yield None
+
+
+def _check_time(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"{name}={value!r} must be zero or a positive number of seconds")
+
+
+class VideoFile(Video):
+    """A video in a container that FFmpeg reads, e.g. mp4, mov, avi, mkv, webm."""
+
+    def __init__(self, path: Path) -> None:
+        from fedet.decoding import Decoder
+
+        self.path = path
+        self._decoder = decoder = Decoder(path)
+        self.width, self.height, self.fps = decoder.width, decoder.height, decoder.fps
+        self.duration_s = decoder.duration_s
+        guess = round(decoder.duration_s * decoder.fps) if decoder.duration_s else None
+        self.n_frames_estimate = decoder.n_frames or guess
+        _check_size(path, *decoder.coded_size)
+
+    @property
+    def problems(self) -> list[str]:
+        return list(self._decoder.problems.values())
+
+    def _shown(self, start_s: float, scale: float) -> Iterator[_Shown]:
+        convert = self._decoder.converter(scale)
+        held: _Shown | None = None
+        for index, time_s, frame in self._decoder.frames_from(start_s):
+            lasts_s = self._decoder.lasts_s(frame)
+            shown = _Shown(index, time_s, lasts_s, lambda frame=frame: convert(frame))
+            if held is not None and time_s > start_s + TICK_TOLERANCE_S:
+                yield held
+            held = shown
+        if held is not None:
+            yield held
+
+
+class ImageFolder(Video):
+    """A folder of numbered images: the last number in a file's name is the frame's number.
+
+    Numbers count from `first_number`; None takes 0 if there is an image 0, else 1. A missing
+    number repeats the image before it (at the beginning, the first image) and is told in
+    `problems`; so is an image that cannot be read.
+    """
+
+    def __init__(self, path: Path, fps: float, first_number: int | None) -> None:
+        self.path, self.fps = path, float(fps)
+        self._problems: dict[str, str] = {}
+        files = _numbered_images(path)
+        base = min(1, min(files)) if first_number is None else first_number
+        self._files = {number - base: file for number, file in files.items() if number >= base}
+        if not self._files:
+            raise InputError(f"{path}: no image has the number {base} or a higher one")
+        if len(self._files) < len(files):
+            dropped = len(files) - len(self._files)
+            self._problems["before"] = f"{dropped} images with numbers below {base} left out"
+        count = max(self._files) + 1
+        if missing := count - len(self._files):
+            self._problems["gaps"] = (
+                f"{missing} of {count} frames have no image; the image before stands in"
+            )
+        self.n_frames_estimate, self.duration_s = count, count / self.fps
+        readable = ((f, i) for f, i in _read_images(self._files.values()) if i is not None)
+        self._first, image = next(readable, (None, None))
+        if image is None:
+            raise InputError(f"{path}: none of its {len(self._files)} images can be read")
+        self.height, self.width = image.shape[:2]
+        _check_size(path, self.width, self.height)
+
+    @property
+    def problems(self) -> list[str]:
+        return list(self._problems.values())
+
+    def _shown(self, start_s: float, scale: float) -> Iterator[_Shown]:
+        start = max(0, math.floor((start_s + TICK_TOLERANCE_S) * self.fps))
+        before = [number for number in self._files if number <= start]
+        load = self._loader(scale)
+        file = self._files[max(before) if before else min(self._files)]
+        for index in range(start, self.n_frames_estimate or 0):
+            file = self._files.get(index, file)
+            yield _Shown(index, index / self.fps, 1 / self.fps, lambda file=file: load(file))
+
+    def _loader(self, scale: float) -> Callable[[Path], np.ndarray]:
+        """Reads image files at a scale; keeps the last one for those that cannot be read."""
+        import cv2
+
+        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+        broken: set[Path] = set()
+        last_file: Path | None = None
+        last_image: np.ndarray | None = None
+
+        def load(file: Path) -> np.ndarray:
+            nonlocal last_file, last_image
+            if file == last_file and last_image is not None:
+                return last_image
+            image = _read_image(file)
+            if image is None:
+                broken.add(file)
+                self._problems["broken"] = (
+                    f"{len(broken)} images cannot be read, e.g. {file.name}; "
+                    "the image before stands in"
+                )
+                image = _read_image(self._first) if last_image is None else last_image
+            elif image.shape[:2] != (self.height, self.width):
+                self._problems["size"] = (
+                    f"images differ in size, e.g. {file.name}; scaled to {self.width}x{self.height}"
+                )
+            if image.shape[1::-1] != size:
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            last_file, last_image = file, image
+            return image
+
+        return load
+
+
+def open_video(
+    path: str | os.PathLike, folder_fps: float = 30.0, first_number: int | None = None
+) -> Video:
+    """Open a video file or a folder of numbered images (jpg, png, bmp).
+
+    Args:
+        path: the file or folder.
+        folder_fps: the frame rate of a folder; files carry their own times.
+        first_number: the number of a folder's first frame, see `ImageFolder`.
+
+    Raises:
+        InputError: no such file, no permission, not a video, sound only, no readable frame,
+            frames below `MIN_SIDE_PX`, an empty folder or one without numbered images.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    try:
+        if path.is_dir():
+            if not (math.isfinite(folder_fps) and folder_fps > 0):
+                raise InputError(f"{path}: folder_fps={folder_fps!r} must be a positive number")
+            return ImageFolder(path, folder_fps, first_number)
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: the file is empty (0 bytes)")
+        return VideoFile(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE_PX:
+        raise InputError(
+            f"{path}: frames of {width}x{height} pixels are too small to show a face; "
+            f"at least {MIN_SIDE_PX}x{MIN_SIDE_PX} are needed"
+        )
+
+
+def _numbered_images(path: Path) -> dict[int, Path]:
+    """Image files by the last number in their names, ascending."""
+    entries = sorted(path.iterdir())
+    if not entries:
+        raise InputError(f"{path}: an empty folder; give a video or a folder of numbered images")
+    images = [e for e in entries if e.suffix.lower() in IMAGE_SUFFIXES and e.name[0] != "."]
+    files: dict[int, Path] = {}
+    for image in images:
+        if numbers := re.findall(r"\d+", image.stem):
+            number = int(numbers[-1])
+            if number in files:
+                raise InputError(
+                    f"{path}: {files[number].name} and {image.name} have the same number {number}"
+                )
+            files[number] = image
+    if not files:
+        raise InputError(f"{path}: a folder without numbered images ({', '.join(IMAGE_SUFFIXES)})")
+    return dict(sorted(files.items()))
+
+
+def _read_image(file: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB, turned as its EXIF data say; None if it cannot be read."""
+    import cv2
+
+    data = np.fromfile(file, np.uint8)  # unlike cv2.imread, works for any file name
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _read_images(files: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray | None]]:
+    return ((file, _read_image(file)) for file in files)

@@ -1,0 +1,269 @@
+"""Puts predictions and truth on one list of videos, one frame rate and one list of labels.
+
+Whatever had to be decided on the way is in `Aligned.notes`, which every evaluation prints.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from fedet.annotations import EMOTIONS, MICRO_MAX_S
+from fedet.errors import InputError
+from fedet.matching import Events
+from fedet.video_names import resolve
+
+SAME_RATE = 0.005  # 29.97 and 30 are one nominal rate: frame numbers mean the same frames
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Predictions and truth as arrays, ready for matching.
+
+    `videos` has the columns subject, video, fps in code order; `subjects` and `classes` are the
+    names behind the codes; `notes` says in plain words what was repaired or assumed.
+    """
+
+    predictions: Events
+    truths: Events
+    videos: pd.DataFrame
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def video_subjects(self) -> np.ndarray:
+        """Subject code of each video, (V,)."""
+        code = {name: i for i, name in enumerate(self.subjects)}
+        return np.array([code[name] for name in self.videos["subject"]], dtype=np.int64)
+
+    def without_eventless_videos(self) -> "Aligned":
+        """The same without the predictions of videos in which nothing is annotated."""
+        keep = np.isin(self.predictions.video, self.truths.video)
+        note = f"{(~keep).sum()} predictions in videos without events left out (convention)"
+        return replace(self, predictions=self.predictions.take(keep), notes=(*self.notes, note))
+
+
+def align(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    videos: pd.DataFrame | None = None,
+    *,
+    score: float | None = None,
+    label: str = "emotion",
+    fps: float | None = None,
+) -> Aligned:
+    """Aligns two canonical tables.
+
+    Args:
+        predictions: canonical columns; needs video, onset, offset and score.
+        truth: canonical columns; needs video, onset, offset.
+        videos: all videos of the evaluation, also the silent ones, with the columns video and,
+            if there, subject and fps. None: those of the two tables.
+        score: the score of a prediction that has none; None refuses such predictions.
+        label: the truth column that names the emotion (emotion or emotion_self_report).
+        fps: the rate of videos for which no table gives one.
+
+    Returns:
+        The aligned arrays. Repairs: a missing subject is found by the video's name; `a.mp4` and
+        `x/a` are found as `a`; predictions at another frame rate are converted by time, except
+        where the rates differ by less than 0.5 % (29.97 is 30).
+
+    Raises:
+        InputError: a column, frame, score, rate or label is missing or impossible, a video is
+            ambiguous or not in `videos`, or the two tables have no video in common.
+    """
+    ours, theirs = _side(predictions, "predictions", "emotion"), _side(truth, "truth", label)
+    listing = None if videos is None else _names_and_rate(videos, "videos")
+    ours["score"] = _scores(predictions, score)
+    names, notes = _common_names(ours, theirs, listing)
+    _common_rate(names, ours, theirs, listing, fps, notes)
+    ours["micro"] = _micro_by_duration(ours, names)
+    theirs["micro"] = _annotated_micro(theirs, names, notes)
+    unlabelled = int(theirs["emotion"].isna().sum())
+    if unlabelled:
+        notes.append(
+            f"{unlabelled} of {len(theirs)} events have no {label}: left out of recognition; in "
+            "detection a prediction that finds one counts neither way"
+        )
+    subjects, classes = tuple(sorted(set(names["subject"]))), _classes(theirs, ours)
+    events = [_events(side, names, subjects, classes) for side in (ours, theirs)]
+    columns = names[["subject", "video", "fps"]]
+    return Aligned(events[0], events[1], columns, subjects, classes, tuple(notes))
+
+
+def _text(table: pd.DataFrame, column: str) -> pd.Series:
+    """A column as stripped text, "" where it is missing or empty."""
+    if column not in table:
+        return pd.Series("", index=range(len(table)), dtype=object)
+    cells = table[column].reset_index(drop=True)
+    return cells.astype("string").str.strip().fillna("").astype(object)
+
+
+def _numbers(table: pd.DataFrame, column: str, which: str) -> np.ndarray:
+    """A column as float64, NaN where it is missing or empty."""
+    if column not in table:
+        return np.full(len(table), np.nan)
+    try:
+        return pd.to_numeric(table[column]).astype("Float64").to_numpy(float, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{which}: column {column} is not all numbers ({error})") from None
+
+
+def _refuse(bad: np.ndarray, table: pd.DataFrame, which: str, problem: str) -> None:
+    """Raises for the first row of the mask, quoting it."""
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        row = table.iloc[at]
+        cells = ", ".join(
+            f"{c}={row[c]}" for c in ("video", "onset", "offset", "score") if c in row
+        )
+        more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
+        raise InputError(f"{which}, row {at} ({cells}): {problem}{more}")
+
+
+def _names_and_rate(table: pd.DataFrame, which: str) -> pd.DataFrame:
+    if "video" not in table:
+        raise InputError(f"{which}: no column video; found {', '.join(map(str, table.columns))}")
+    side = pd.DataFrame({"subject": _text(table, "subject"), "video": _text(table, "video")})
+    side["fps"] = _numbers(table, "fps", which)
+    _refuse((side["video"] == "").to_numpy(), table, which, "no video named")
+    _refuse((side["fps"] <= 0).to_numpy(), table, which, "fps must be above 0")
+    return side
+
+
+def _side(table: pd.DataFrame, which: str, label: str) -> pd.DataFrame:
+    """One table cleaned: subject, video, fps, onset, offset, emotion (None: unknown), type."""
+    missing = [c for c in ("video", "onset", "offset") if c not in table]
+    missing += [label] if label != "emotion" and label not in table else []
+    if missing:
+        found = ", ".join(map(str, table.columns)) or "none"
+        raise InputError(f"{which}: no column {', '.join(missing)}; found {found}")
+    side = _names_and_rate(table, which)
+    onset, offset = (_numbers(table, c, which) for c in ("onset", "offset"))
+    way_out = "choose a missing_offset policy when reading" if which == "truth" else "fill it in"
+    _refuse(np.isnan(onset) | np.isnan(offset), table, which, f"onset or offset empty; {way_out}")
+    _refuse((onset % 1 != 0) | (offset % 1 != 0), table, which, "frames must be whole numbers")
+    _refuse((onset < 0) | (offset < onset), table, which, "needs 0 <= onset <= offset")
+    side["onset"], side["offset"] = onset.astype(np.int64), offset.astype(np.int64)
+    side["emotion"] = _text(table, label).replace("", None)
+    side["type"] = _text(table, "expression_type")
+    return side
+
+
+def _scores(predictions: pd.DataFrame, default: float | None) -> np.ndarray:
+    scores = _numbers(predictions, "score", "predictions")
+    if default is not None:
+        scores = np.where(np.isnan(scores), default, scores)
+    way_out = "no score: add one, or give a score for all (score=1.0)"
+    _refuse(np.isnan(scores), predictions, "predictions", way_out)
+    _refuse(np.isinf(scores), predictions, "predictions", "score must be finite")
+    return scores
+
+
+def _keys(side: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(side["subject"], side["video"], strict=True))
+
+
+def _common_names(ours: pd.DataFrame, theirs: pd.DataFrame, listing: pd.DataFrame | None):
+    """Gives both sides a column `code`, an index into the table of videos, which it returns."""
+    listed = None if listing is None else _keys(listing)
+    found = resolve(_keys(ours), _keys(theirs), listed)
+    keys = sorted(found.known)
+    code = {key: i for i, key in enumerate(keys)}
+    ours["code"] = np.array([code[found.predicted[k]] for k in _keys(ours)], dtype=np.int64)
+    theirs["code"] = np.array([code[found.true[k]] for k in _keys(theirs)], dtype=np.int64)
+    if listing is not None:
+        listing["code"] = [[code[key] for key in found.listed[k]] for k in _keys(listing)]
+    return pd.DataFrame(keys, columns=["subject", "video"], dtype=object), found.notes
+
+
+def _rates(side: pd.DataFrame, names: pd.DataFrame, which: str) -> np.ndarray:
+    """The frame rate of each video, NaN where the table gives none."""
+    given = side.loc[side["fps"].notna()].groupby("code")["fps"]
+    low, high = given.min(), given.max()
+    if (low != high).any():
+        at = low.index[low != high][0]
+        raise InputError(
+            f"{which}: video {names.video[at]!r} has fps {low[at]:g} and {high[at]:g}: one video "
+            "has one frame rate"
+        )
+    return low.reindex(range(len(names))).to_numpy(float)
+
+
+def _common_rate(names, ours, theirs, listing, fps, notes) -> None:
+    """Sets `names.fps`, that of the truth, and brings the predictions' frames to it."""
+    rate_p, rate_t = _rates(ours, names, "predictions"), _rates(theirs, names, "truth")
+    if listing is not None:
+        listed = _rates(listing.explode("code"), names, "videos")
+        rate_t = np.where(np.isnan(rate_t), listed, rate_t)
+    rate_t = np.where(np.isnan(rate_t), rate_p, rate_t)
+    if fps is not None:
+        rate_t = np.where(np.isnan(rate_t), fps, rate_t)
+    names["fps"] = rate_t
+    rate_p = np.where(np.isnan(rate_p), rate_t, rate_p)
+    close = np.abs(rate_p - rate_t) <= SAME_RATE * rate_t
+    alike = np.flatnonzero(close & (rate_p != rate_t))
+    other = np.flatnonzero(~close & ~np.isnan(rate_t))
+    for found, what in ((alike, "taken as one rate"), (other, "predictions converted by time")):
+        if len(found):
+            at = found[0]
+            notes.append(
+                f"{len(found)} videos: {what} (video {names.video[at]!r}: predictions at "
+                f"{rate_p[at]:g} fps, truth at {rate_t[at]:g})"
+            )
+    factor = np.where(close | np.isnan(rate_t), 1.0, rate_t / rate_p)[ours["code"]]
+    converted = factor != 1.0
+    onset, offset = ours["onset"].to_numpy(), ours["offset"].to_numpy()
+    new_onset = np.rint(onset * factor).astype(np.int64)
+    new_offset = np.rint((offset + 1) * factor).astype(np.int64) - 1  # the end of the last frame
+    ours["onset"] = np.where(converted, new_onset, onset)
+    ours["offset"] = np.where(converted, np.maximum(new_offset, new_onset), offset)
+
+
+def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame) -> np.ndarray:
+    rate = names["fps"].to_numpy(float)[side["code"]]
+    if np.isnan(rate).any():
+        video = names.video[int(side["code"].to_numpy()[np.isnan(rate)][0])]
+        raise InputError(
+            f"video {video!r} has no fps, so macro and micro cannot be told apart: add the column "
+            "fps, or give one for all (fps=30)"
+        )
+    frames = (side["offset"] - side["onset"] + 1).to_numpy()
+    return frames <= MICRO_MAX_S * rate * (1 + 1e-9)
+
+
+def _annotated_micro(truth: pd.DataFrame, names: pd.DataFrame, notes: list[str]) -> np.ndarray:
+    kind = truth["type"].to_numpy(object)
+    unknown = sorted(set(kind) - {"", "macro", "micro"})
+    if unknown:
+        raise InputError(f"truth: expression_type {unknown[0]!r}: macro, micro or empty")
+    micro, empty = kind == "micro", kind == ""
+    if empty.any():
+        micro[empty] = _micro_by_duration(truth[empty], names)
+        notes.append(f"{empty.sum()} events have no type: taken from their duration")
+    return micro.astype(bool)
+
+
+def _classes(truth: pd.DataFrame, predictions: pd.DataFrame) -> tuple[str, ...]:
+    """The labels of the truth in our order, then by name; then those only predicted."""
+    true = set(truth["emotion"].dropna())
+    extra = set(predictions["emotion"].dropna()) - true
+    ordered = [e for e in EMOTIONS if e in true] + sorted(true - set(EMOTIONS))
+    return (*ordered, *sorted(extra))
+
+
+def _events(side: pd.DataFrame, names: pd.DataFrame, subjects, classes) -> Events:
+    subject_code = {name: i for i, name in enumerate(subjects)}
+    subject = [subject_code[name] for name in names["subject"].to_numpy()[side["code"]]]
+    emotion_code = {name: i for i, name in enumerate(classes)}
+    emotion = side["emotion"].map(emotion_code).fillna(-1).to_numpy(np.int64)
+    scores = side["score"].to_numpy(float) if "score" in side else np.full(len(side), np.nan)
+    return Events(
+        video=side["code"].to_numpy(np.int64),
+        subject=np.array(subject, dtype=np.int64),
+        onset=side["onset"].to_numpy(np.int64),
+        offset=side["offset"].to_numpy(np.int64),
+        emotion=emotion,
+        micro=side["micro"].to_numpy(bool),
+        score=scores,
+    )

@@ -1,0 +1,126 @@
+"""Intervals by resampling subjects, since a person's events are not independent of each other.
+
+A resample draws as many subjects as there are, with replacement; here it is a row of weights, how
+often each subject was drawn. Sums of counts over 1,000 resamples are then one matrix product.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedet.errors import InputError
+from fedet.metrics import Ranked
+
+N_RESAMPLES = 1_000
+LEVEL = 0.95
+CELLS_AT_ONCE = 4_000_000  # bounds the memory of resampled curves
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Percentile interval of a figure; `undefined` resamples, in which it had no value, are left
+    out and counted. NaN where no interval can be given."""
+
+    low: float
+    high: float
+    undefined: int
+
+
+def subject_weights(n_subjects: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> np.ndarray:
+    """How often each subject is drawn, (n_resamples, n_subjects); each row sums to n_subjects.
+
+    The same arguments give the same resamples, which is what makes differences paired.
+    """
+    if n_subjects == 0:
+        return np.zeros((n_resamples, 0))
+    drawn = np.random.default_rng(seed).integers(0, n_subjects, (n_resamples, n_subjects))
+    cells = np.arange(n_resamples)[:, None] * n_subjects + drawn
+    counts = np.bincount(cells.ravel(), minlength=n_resamples * n_subjects)
+    return counts.reshape(n_resamples, n_subjects).astype(float)
+
+
+def resampled_sums(weights: np.ndarray, per_subject: np.ndarray) -> np.ndarray:
+    """Sums over the drawn subjects, (R, ...), of statistics (S, ...) per subject."""
+    flat = np.reshape(per_subject, (weights.shape[1], -1)).astype(float)
+    return (weights @ flat).reshape(len(weights), *np.shape(per_subject)[1:])
+
+
+def resampled_ap(weights: np.ndarray, ranking: Ranked) -> np.ndarray:
+    """Average precision of each resample, (R,), NaN where no event of the class was drawn.
+
+    Which prediction finds which event does not depend on who is drawn, so only the counts along
+    the ranking are weighted; between two hits nothing but their sum matters.
+    """
+    at = np.flatnonzero(ranking.hits)
+    n_events = weights @ ranking.events
+    if not len(at):
+        return np.where(n_events > 0, 0.0, np.nan)
+    # Row k: what each subject adds between the hit before k and hit k, itself included.
+    block = np.searchsorted(at, np.arange(at[-1] + 1))
+    shown, size = (ranking.hits + ranking.misses)[: at[-1] + 1], weights.shape[1]
+    cell = block * size + ranking.subject[: at[-1] + 1]
+    per_block = np.bincount(cell, shown, minlength=len(at) * size).reshape(len(at), size)
+    along = np.cumsum(per_block, axis=0)
+    result = np.empty(len(weights))
+    step = max(1, CELLS_AT_ONCE // len(at))
+    for start in range(0, len(weights), step):
+        part = weights[start : start + step]
+        gained = part[:, ranking.subject[at]] * ranking.hits[at]  # (r, K)
+        found, total = np.cumsum(gained, axis=1), part @ along.T
+        reached = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        best = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
+        result[start : start + step] = (gained * best).sum(axis=1)
+    return np.divide(result, n_events, out=np.full(len(result), np.nan), where=n_events > 0)
+
+
+def interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
+    """The percentile interval of resampled values (R,); NaN in them means undefined."""
+    samples = np.asarray(samples, float)
+    defined = samples[~np.isnan(samples)]
+    undefined = len(samples) - len(defined)
+    if not len(defined):
+        return Interval(float("nan"), float("nan"), undefined)
+    tail = 50 * (1 - level)
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return Interval(float(low), float(high), undefined)
+
+
+def bootstrap(
+    figure: Callable[[np.ndarray], np.ndarray],
+    per_subject: np.ndarray,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """Interval of a figure that is a function of sums over subjects.
+
+    Args:
+        figure: maps sums (..., K) to values (...), like `lambda c: f1(c[..., 0], ...)`.
+        per_subject: (S, K) counts by subject.
+
+    With fewer than two subjects nothing varies: the interval is undefined.
+    """
+    if len(per_subject) < 2:
+        return Interval(float("nan"), float("nan"), 0)
+    weights = subject_weights(len(per_subject), n_resamples, seed)
+    return interval(figure(resampled_sums(weights, per_subject)), level)
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, level: float = LEVEL
+) -> tuple[Interval, float]:
+    """Interval of first - second over the same resamples, and the share of them above 0.
+
+    Args:
+        first, second: (R,) resampled values of one figure for two methods, from the same
+            `subject_weights`. A draw of 0 difference counts half in the share.
+    """
+    if np.shape(first) != np.shape(second):
+        raise InputError(
+            f"{len(first)} and {len(second)} resamples: evaluate both with the same number"
+        )
+    gap = np.asarray(first, float) - np.asarray(second, float)
+    defined = gap[~np.isnan(gap)]
+    share = float(np.mean((defined > 0) + 0.5 * (defined == 0))) if len(defined) else float("nan")
+    return interval(gap, level), share

@@ -1,0 +1,311 @@
+"""Overlap of intervals and the greedy one-to-one matching on which every figure rests.
+
+Frames are 0-based and inclusive. Thresholds are compared in whole numbers, so that an overlap of
+5 frames in 10 reaches 0.5 always, and one of 3 in 10 reaches 0.3.
+"""
+
+from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from fedet.errors import InputError
+
+PAIRS_AT_ONCE = 4_000_000  # bounds the memory of the overlap search
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """How intervals are counted. The defaults are ours; each other value is a habit of published
+    code, there so that a user can compare with it.
+
+    Args:
+        inclusive: False takes the +1 away: [10, 19] then has length 9.
+        strict_greater: an overlap must exceed the threshold; reaching it is not enough.
+        one_to_one: False lets one prediction find every free event that it reaches; an event is
+            still found once. True positives are then the found events.
+        dummy_false_positive: a video in which nothing is predicted counts one false positive, the
+            interval [0, 0], which is micro by its duration.
+        skip_videos_without_events: predictions in videos without events are left out.
+        uar_is_mean_precision: the figure called UAR is the mean of the precisions.
+    """
+
+    inclusive: bool = True
+    strict_greater: bool = False
+    one_to_one: bool = True
+    dummy_false_positive: bool = False
+    skip_videos_without_events: bool = False
+    uar_is_mean_precision: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Conventions":
+        """"strict", or a comma-separated list of fields to set against their default.
+
+        >>> Conventions.parse("inclusive,strict_greater")
+        Conventions(inclusive=False, strict_greater=True, one_to_one=True, \
+dummy_false_positive=False, skip_videos_without_events=False, uar_is_mean_precision=False)
+        """
+        names = [name.strip() for name in text.split(",") if name.strip() not in ("", "strict")]
+        defaults = {field.name: field.default for field in fields(cls)}
+        for name in names:
+            if name not in defaults:
+                raise InputError(
+                    f"Unknown convention {name!r}: use 'strict', or any of {', '.join(defaults)}"
+                )
+        return cls(**{name: not defaults[name] for name in names})
+
+    def changed(self) -> list[str]:
+        """The fields that differ from the default, in order; empty for the strict definitions."""
+        strict = asdict(Conventions())
+        return [name for name, value in asdict(self).items() if value != strict[name]]
+
+
+STRICT = Conventions()
+
+
+@dataclass(frozen=True)
+class Events:
+    """N intervals as arrays of length N.
+
+    `video`, `subject` and `emotion` are codes (>= 0); an unknown emotion is -1. `onset` and
+    `offset` are frames, inclusive. `micro` is true for micro-expressions. `score` is NaN in truth.
+    """
+
+    video: np.ndarray
+    subject: np.ndarray
+    onset: np.ndarray
+    offset: np.ndarray
+    emotion: np.ndarray
+    micro: np.ndarray
+    score: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+    def take(self, index: np.ndarray) -> "Events":
+        """The intervals at `index` (positions or a mask)."""
+        return Events(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Positions in the order of the protocol: descending score, earlier onset, earlier offset.
+
+        What the protocol leaves open is settled by subject, video, emotion and type, so that the
+        order of the rows in a file never matters. Truth has no score and sorts by the rest.
+        """
+        falling = -np.nan_to_num(self.score, nan=0.0)
+        keys = (self.micro, self.emotion, self.video, self.subject, self.offset, self.onset)
+        return np.lexsort((*keys, falling))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs (prediction, truth) of one video that overlap enough, in the order of the matching:
+    predictions in the order of `Events.order`, and for each the truths by falling tIoU (equal
+    ones: earlier onset, earlier offset, then emotion and type)."""
+
+    prediction: np.ndarray
+    truth: np.ndarray
+    shared: np.ndarray  # frames in both
+    union: np.ndarray  # frames in either
+    n_predictions: int
+    n_truths: int
+
+    def tiou(self) -> np.ndarray:
+        return self.shared / np.maximum(self.union, 1)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Who found whom: `truth_of` (P,) is the event a prediction found or -1, `found_by` (T,) the
+    prediction that found an event or -1. In a one-to-one matching each says what the other does.
+    `ignored` (P,) marks predictions that count neither way."""
+
+    truth_of: np.ndarray
+    found_by: np.ndarray
+    ignored: np.ndarray
+
+    def hits(self) -> np.ndarray:
+        """Events found by each prediction, (P,) counts: 0 or 1 when the matching is one to one."""
+        return np.bincount(self.found_by[self.found_by >= 0], minlength=len(self.truth_of))
+
+    def misses(self) -> np.ndarray:
+        """Mask (P,) of the predictions that are false positives."""
+        return (self.truth_of < 0) & ~self.ignored
+
+
+def threshold_fraction(tiou: float) -> Fraction:
+    """A tIoU threshold as the fraction that was meant: 0.3, or 0.1 * 3, is 3/10."""
+    if not 0 < tiou <= 1:
+        raise InputError(f"tIoU threshold {tiou!r}: give a number above 0 and at most 1")
+    return Fraction(tiou).limit_denominator(10_000)
+
+
+def shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True):
+    """Frames in both intervals and in either; arrays of frames that broadcast, as integers."""
+    one = 1 if inclusive else 0
+    onset_a, offset_a, onset_b, offset_b = map(np.asarray, (onset_a, offset_a, onset_b, offset_b))
+    shared = np.minimum(offset_a, offset_b) - np.maximum(onset_a, onset_b) + one
+    shared = np.maximum(shared, 0)
+    union = (offset_a - onset_a + one) + (offset_b - onset_b + one) - shared
+    return shared, union
+
+
+def tiou(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True) -> np.ndarray:
+    """Temporal intersection over union, counted in frames; inputs broadcast.
+
+    Without the +1 two intervals of length 0 have no union; their tIoU is 0.
+
+    >>> float(tiou(10, 19, 15, 24))
+    0.3333333333333333
+    """
+    shared, union = shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive)
+    return shared / np.maximum(union, 1)
+
+
+def reaches(shared, union, threshold: float, strict_greater: bool = False) -> np.ndarray:
+    """Whether shared / union >= threshold (or >), decided in whole numbers."""
+    fraction = threshold_fraction(threshold)
+    left, right = shared * fraction.denominator, union * fraction.numerator
+    return (left > right if strict_greater else left >= right) & (shared > 0)
+
+
+def overlap_pairs(
+    predictions: Events, truths: Events, tiou: float = 0.1, conventions: Conventions = STRICT
+) -> Pairs:
+    """All pairs of one video with a tIoU of at least `tiou`, by a search in the sorted onsets.
+
+    A truth that reaches the threshold t with a prediction of length L starts at most L (1 - t) / t
+    frames before it and at most L (1 - t) frames after its onset, so no dense matrix is needed.
+    """
+    by_onset = np.lexsort((truths.onset, truths.video))
+    first, last = _onset_windows(predictions, truths.take(by_onset), tiou)
+    ends = np.cumsum(last - first)
+    found = [(np.empty(0, dtype=np.int64),) * 4]
+    start = 0
+    while start < len(predictions):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right")))
+        p, at = _expanded(first, last, start, stop)
+        t = by_onset[at]
+        shared, union = shared_and_union(
+            predictions.onset[p],
+            predictions.offset[p],
+            truths.onset[t],
+            truths.offset[t],
+            conventions.inclusive,
+        )
+        keep = reaches(shared, union, tiou, conventions.strict_greater)
+        found.append((p[keep], t[keep], shared[keep], union[keep]))
+        start = stop
+    arrays = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    return _in_matching_order(Pairs(*arrays, len(predictions), len(truths)), predictions, truths)
+
+
+def _expanded(first: np.ndarray, last: np.ndarray, start: int, stop: int):
+    """The ranges [first, last) of the rows start ... stop written out: rows, and positions."""
+    counts = (last - first)[start:stop]
+    rows = np.repeat(np.arange(start, stop), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows, np.repeat(first[start:stop], counts) + within
+
+
+def _onset_windows(predictions: Events, truths: Events, tiou: float):
+    """For each prediction the range [first, last) of truths, sorted by video and onset, that can
+    reach the threshold. One frame of slack on each side covers the rounding."""
+    t = float(threshold_fraction(tiou))
+    length = predictions.offset - predictions.onset + 1
+    earliest = predictions.onset - np.ceil(length * (1 - t) / t).astype(np.int64) - 1
+    latest = predictions.onset + np.ceil(length * (1 - t)).astype(np.int64) + 1
+    span = 1 + max((int(e.onset.max()) for e in (predictions, truths) if len(e)), default=0)
+    # One sorted key for all videos: a window never leaves the stretch of its own video.
+    key = truths.video * span + truths.onset
+    base = predictions.video * span
+    first = np.searchsorted(key, base + np.maximum(earliest, 0), side="left")
+    last = np.searchsorted(key, base + np.minimum(latest, span - 1), side="right")
+    return first, np.maximum(first, last)
+
+
+def _ranks(events: Events) -> np.ndarray:
+    rank = np.empty(len(events), dtype=np.int64)
+    rank[events.order] = np.arange(len(events))
+    return rank
+
+
+def _in_matching_order(pairs: Pairs, predictions: Events, truths: Events) -> Pairs:
+    # Dividing keeps the order and the ties of fractions exact up to 2**26 frames.
+    order = np.lexsort(
+        (_ranks(truths)[pairs.truth], -pairs.tiou(), _ranks(predictions)[pairs.prediction])
+    )
+    return _select(pairs, order)
+
+
+def _select(pairs: Pairs, index: np.ndarray) -> Pairs:
+    return Pairs(
+        pairs.prediction[index],
+        pairs.truth[index],
+        pairs.shared[index],
+        pairs.union[index],
+        pairs.n_predictions,
+        pairs.n_truths,
+    )
+
+
+def match(
+    pairs: Pairs,
+    tiou: float = 0.5,
+    allowed: np.ndarray | None = None,
+    conventions: Conventions = STRICT,
+) -> Matching:
+    """Greedy matching: predictions in descending score, each takes the free truth with the highest
+    tIoU, if that reaches the threshold.
+
+    Args:
+        pairs: from `overlap_pairs` at a threshold of at most `tiou`.
+        tiou: the threshold, above 0 and at most 1.
+        allowed: (len(pairs),) mask of the pairs that may match (the same emotion, say).
+        conventions: `strict_greater` and `one_to_one` are read here.
+    """
+    keep = reaches(pairs.shared, pairs.union, tiou, conventions.strict_greater)
+    if allowed is not None:
+        keep &= allowed
+    truth_of, found_by = [-1] * pairs.n_predictions, [-1] * pairs.n_truths
+    one_to_one = conventions.one_to_one
+    # Each choice depends on those before it; the pairs are few, so a plain loop is quickest.
+    for p, t in zip(pairs.prediction[keep].tolist(), pairs.truth[keep].tolist(), strict=True):
+        if found_by[t] < 0 and (truth_of[p] < 0 or not one_to_one):
+            found_by[t] = p
+            if truth_of[p] < 0:
+                truth_of[p] = t
+    return Matching(
+        np.array(truth_of, dtype=np.int64),
+        np.array(found_by, dtype=np.int64),
+        np.zeros(pairs.n_predictions, dtype=bool),
+    )
+
+
+def match_emotions(
+    pairs: Pairs,
+    predictions: Events,
+    truths: Events,
+    tiou: float = 0.5,
+    conventions: Conventions = STRICT,
+) -> Matching:
+    """Matching that requires the emotion, as detection does.
+
+    An event whose emotion is unknown cannot be found and is not missed: of the predictions left
+    over, those that match such an event are ignored, one each.
+    """
+    emotion = truths.emotion[pairs.truth]
+    same = (predictions.emotion[pairs.prediction] == emotion) & (emotion >= 0)
+    found = match(pairs, tiou, same, conventions)
+    free = (found.truth_of[pairs.prediction] < 0) & (emotion < 0)
+    unknown = match(pairs, tiou, free, conventions)
+    return replace(found, ignored=unknown.truth_of >= 0)
+
+
+def match_closest(pairs: Pairs, tiou: float = 0.5, conventions: Conventions = STRICT) -> Matching:
+    """Matching of two annotators, neither of whom has scores: the closest pairs first."""
+    order = np.argsort(-pairs.tiou(), kind="stable")
+    return match(_select(pairs, order), tiou, conventions=conventions)

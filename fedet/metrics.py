@@ -1,0 +1,263 @@
+"""The figures: spotting, recognition, STRS, detection, average precision, calibration.
+
+Pure functions of counts and arrays; only numpy and pandas are needed. A figure that is not
+defined (no event and no prediction, say) is NaN here, "-" in print and null in JSON.
+Counts and confusion matrices may have leading axes (subjects, resamples), which are kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fedet.alignment import Aligned
+from fedet.errors import InputError
+from fedet.matching import STRICT, Conventions, Matching
+
+TYPES = ("overall", "macro", "micro")
+MAP_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+
+
+def _ratio(above, below) -> np.ndarray:
+    """above / below, NaN where below is 0."""
+    above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+
+
+def precision(tp, fp) -> np.ndarray:
+    """tp / (tp + fp); undefined without predictions."""
+    return _ratio(tp, np.add(tp, fp))
+
+
+def recall(tp, fn) -> np.ndarray:
+    """tp / (tp + fn); undefined without events."""
+    return _ratio(tp, np.add(tp, fn))
+
+
+def f1(tp, fp, fn) -> np.ndarray:
+    """2 tp / (2 tp + fp + fn): 0 with events and no prediction, undefined with neither.
+
+    >>> float(f1(3, 1, 2))
+    0.6666666666666666
+    """
+    return _ratio(np.multiply(2, tp), 2 * np.asarray(tp) + np.asarray(fp) + np.asarray(fn))
+
+
+def spotting_counts(
+    aligned: Aligned, matching: Matching, conventions: Conventions = STRICT
+) -> np.ndarray:
+    """Counts (S, 3, 3): subjects; overall, macro, micro; tp, fp, fn.
+
+    An event, found or missed, belongs to its annotated type, an unmatched prediction to the type
+    of its duration.
+    """
+    predictions, truths = aligned.predictions, aligned.truths
+    found, wrong = matching.found_by >= 0, matching.misses()
+    size = len(aligned.subjects)
+    counts = np.zeros((size, 3, 3), dtype=np.int64)
+    for kind, wanted in enumerate((None, False, True)):
+        of_t = (truths.micro == wanted) | (wanted is None)
+        of_p = (predictions.micro == wanted) | (wanted is None)
+        counts[:, kind, 0] = np.bincount(truths.subject[found & of_t], minlength=size)
+        counts[:, kind, 1] = np.bincount(predictions.subject[wrong & of_p], minlength=size)
+        counts[:, kind, 2] = np.bincount(truths.subject[~found & of_t], minlength=size)
+    if conventions.dummy_false_positive:
+        silent = ~np.isin(np.arange(len(aligned.videos)), predictions.video)
+        if conventions.skip_videos_without_events:
+            silent &= np.isin(np.arange(len(aligned.videos)), truths.video)
+        dummies = np.bincount(aligned.video_subjects()[silent], minlength=size)
+        counts[:, (0, 2), 1] += dummies[:, None]  # [0, 0] lasts one frame: micro
+    return counts
+
+
+def detection_counts(aligned: Aligned, matching: Matching) -> np.ndarray:
+    """Counts (S, 3) of tp, fp, fn of a matching that requires the emotion; events whose emotion
+    is unknown are not counted."""
+    truths, size = aligned.truths, len(aligned.subjects)
+    found, labelled = matching.found_by >= 0, truths.emotion >= 0
+    wrong = aligned.predictions.subject[matching.misses()]
+    tp = np.bincount(truths.subject[found], minlength=size)
+    fn = np.bincount(truths.subject[~found & labelled], minlength=size)
+    return np.stack([tp, np.bincount(wrong, minlength=size), fn], axis=-1)
+
+
+def recognition_confusion(aligned: Aligned, matching: Matching) -> np.ndarray:
+    """Confusion matrices (S, C + 1, C + 1) of the spotted true positives, by subject.
+
+    Rows are the events' emotions, columns the predicted ones, in the order of `aligned.classes`;
+    the last column counts predictions without an emotion. Events without one are left out.
+    """
+    size, n = len(aligned.subjects), len(aligned.classes) + 1
+    t = np.flatnonzero((matching.found_by >= 0) & (aligned.truths.emotion >= 0))
+    predicted = aligned.predictions.emotion[matching.found_by[t]]
+    cell = (aligned.truths.subject[t] * n + aligned.truths.emotion[t]) * n + predicted % n
+    return np.bincount(cell, minlength=size * n * n).reshape(size, n, n)
+
+
+def _margins(confusion: np.ndarray):
+    confusion = np.asarray(confusion, float)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return right, confusion.sum(-1), confusion.sum(-2)
+
+
+def _mean_over_present(values: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Unweighted mean over the classes with at least one event."""
+    return _ratio(np.where(events > 0, values, 0.0).sum(-1), (events > 0).sum(-1))
+
+
+def uf1(confusion: np.ndarray) -> np.ndarray:
+    """Unweighted F1: mean of the per-class F1 over the classes present in the ground truth.
+
+    Args:
+        confusion: (..., K, K) counts, rows true, columns predicted. The present classes are those
+            with an event among the counted ones: over spotted events, a class of which nothing
+            was spotted has no F1.
+    """
+    right, events, predicted = _margins(confusion)
+    return _mean_over_present(np.nan_to_num(_ratio(2 * right, events + predicted)), events)
+
+
+def uar(confusion: np.ndarray) -> np.ndarray:
+    """Unweighted average recall over the classes present in the ground truth; as `uf1`."""
+    right, events, _ = _margins(confusion)
+    return _mean_over_present(np.nan_to_num(_ratio(right, events)), events)
+
+
+def macro_precision(confusion: np.ndarray) -> np.ndarray:
+    """Mean precision over the classes present in the ground truth; 0 for one never predicted."""
+    right, events, predicted = _margins(confusion)
+    return _mean_over_present(np.nan_to_num(_ratio(right, predicted)), events)
+
+
+def accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Share of right answers, (...)."""
+    right, events, _ = _margins(confusion)
+    return _ratio(right.sum(-1), events.sum(-1))
+
+
+def recognition_f1(confusion: np.ndarray) -> np.ndarray:
+    """F1 of macro-averaged precision and recall (Liong, See and Chan 2023); 0 if both are 0."""
+    p, r = macro_precision(confusion), uar(confusion)
+    return np.where((p + r) == 0, 0.0, _ratio(2 * p * r, p + r))
+
+
+def strs(spotting_f1, of_recognition) -> np.ndarray:
+    """Spot-then-recognise score: spotting F1 x recognition F1 (`recognition_f1`).
+
+    Where nothing is spotted there is nothing to recognise, and the product is 0.
+    """
+    product = np.asarray(spotting_f1, float) * np.asarray(of_recognition, float)
+    return np.where(np.asarray(spotting_f1) == 0, 0.0, product)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The predictions of one class, pooled over videos, in descending score.
+
+    `hits` and `misses` (N,) say what each is worth, `subject` (N,) whose it is, `score` (N,) its
+    score; `events` (S,) counts the events of the class by subject.
+    """
+
+    hits: np.ndarray
+    misses: np.ndarray
+    subject: np.ndarray
+    score: np.ndarray
+    events: np.ndarray
+
+
+def ranked(aligned: Aligned, matching: Matching, emotion: int | None = None) -> Ranked:
+    """The ranking from which an average precision is taken; of all classes if `emotion` is None."""
+    predictions, truths = aligned.predictions, aligned.truths
+    order = predictions.order
+    of_class = truths.emotion == emotion if emotion is not None else truths.onset >= 0
+    if emotion is not None:
+        order = order[predictions.emotion[order] == emotion]
+    return Ranked(
+        matching.hits()[order],
+        matching.misses()[order],
+        predictions.subject[order],
+        predictions.score[order],
+        np.bincount(truths.subject[of_class], minlength=len(aligned.subjects)),
+    )
+
+
+def average_precision(ranking: Ranked) -> float:
+    """Area under the interpolated precision-recall curve, as ActivityNet's evaluation takes it:
+    at every recall the best precision at that recall or beyond. NaN without events."""
+    n_events = int(ranking.events.sum())
+    if not n_events:
+        return float("nan")
+    at = np.flatnonzero(ranking.hits)
+    found = np.cumsum(ranking.hits)
+    shown = found + np.cumsum(ranking.misses)
+    best = np.maximum.accumulate((found[at] / shown[at])[::-1])[::-1]
+    return float((ranking.hits[at] * best).sum() / n_events)
+
+
+def precision_recall_curve(ranking: Ranked) -> pd.DataFrame:
+    """The curve behind `average_precision`: score, precision, recall and the interpolated
+    precision after each hit; empty without events or hits."""
+    at = np.flatnonzero(ranking.hits)
+    found = np.cumsum(ranking.hits)
+    precisions = found[at] / (found + np.cumsum(ranking.misses))[at]
+    return pd.DataFrame(
+        {
+            "score": ranking.score[at],
+            "precision": precisions,
+            "recall": _ratio(found[at], ranking.events.sum()),
+            "interpolated": np.maximum.accumulate(precisions[::-1])[::-1],
+        }
+    )
+
+
+def mean_defined(values, axis=None) -> np.ndarray:
+    """Mean of the defined values; NaN where none is."""
+    values = np.asarray(values, float)
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis), defined.sum(axis))
+
+
+def calibration_sums(scores, right, group, n_groups: int, bins: int = 10) -> np.ndarray:
+    """Sums (n_groups, bins, 3) by bin of score: predictions, their scores, the right ones.
+
+    Args:
+        scores: (N,) in [0, 1].
+        right: (N,) true for true positives.
+        group: (N,) codes, of the subjects say.
+        bins: number of bins of equal width; a score on a border belongs to the upper bin.
+    """
+    scores = np.asarray(scores, float)
+    outside = (scores < 0) | (scores > 1)
+    if outside.any():
+        raise InputError(
+            f"score {scores[outside][0]:g} is no probability: calibration needs scores in [0, 1]"
+        )
+    edges = np.arange(bins + 1) / bins
+    bin_of = np.minimum(np.searchsorted(edges, scores, side="right") - 1, bins - 1)
+    cell = np.asarray(group) * bins + bin_of
+    sums = [np.bincount(cell, w, n_groups * bins) for w in (None, scores, np.asarray(right, float))]
+    return np.stack(sums, axis=-1).reshape(n_groups, bins, 3)
+
+
+def reliability(sums: np.ndarray) -> pd.DataFrame:
+    """Reliability table of calibration sums (bins, 3): are predictions with score 0.7 right 7
+    times in 10? One row per bin: low, high, n, mean_score, fraction_right (NaN if empty)."""
+    n, scores, right = np.moveaxis(sums, -1, 0)
+    edges = np.arange(len(n) + 1) / len(n)
+    return pd.DataFrame(
+        {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "n": n.astype(np.int64),
+            "mean_score": _ratio(scores, n),
+            "fraction_right": _ratio(right, n),
+        }
+    )
+
+
+def calibration_error(sums: np.ndarray) -> np.ndarray:
+    """Expected calibration error of sums (..., bins, 3): the mean gap between score and fraction
+    right over the bins, weighted by their size (Guo et al. 2017); NaN without predictions."""
+    n, scores, right = np.moveaxis(np.asarray(sums, float), -1, 0)
+    return _ratio(np.abs(scores - right).sum(-1), n.sum(-1))

@@ -1,0 +1,147 @@
+"""From aligned intervals to every figure, once for the data and once for each resample."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedet import metrics
+from fedet.alignment import Aligned
+from fedet.bootstrap import resampled_ap
+from fedet.diagnosis import BACKGROUND_TIOU, Diagnosis, diagnose
+from fedet.kappa import cohen_kappa
+from fedet.matching import Conventions, Matching, Pairs, match, match_emotions, overlap_pairs
+from fedet.metrics import AP_THRESHOLDS, MAP_THRESHOLDS, TYPES
+
+ALL_THRESHOLDS = tuple(sorted({*MAP_THRESHOLDS, *AP_THRESHOLDS}))
+Sums = dict[str, np.ndarray]  # statistics (S, ...) whose sums over subjects give the figures
+Rankings = dict[tuple[str, float], metrics.Ranked]  # by emotion, or "spotting", and tIoU
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What all figures are taken from: the matchings at the main threshold, the rankings at all,
+    the statistics by subject. `named`: emotions are named at all on both sides."""
+
+    aligned: Aligned
+    spotted: Matching
+    detected: Matching
+    rankings: Rankings
+    diagnosis: Diagnosis | None
+    sums: Sums
+    conventions: Conventions
+    tiou: float
+    named: bool
+
+
+def score(aligned: Aligned, tiou: float, conventions: Conventions) -> Scored:
+    """Matches at `tiou` and at all thresholds of average precision, and counts by subject."""
+    p, t = aligned.predictions, aligned.truths
+    pairs = overlap_pairs(p, t, min(BACKGROUND_TIOU, tiou), conventions)
+    spotted = match(pairs, tiou, conventions=conventions)
+    detected = match_emotions(pairs, p, t, tiou, conventions)
+    named = all(not len(side) or bool((side.emotion >= 0).any()) for side in (p, t))
+    diagnosis = None
+    if named and tiou >= BACKGROUND_TIOU:
+        diagnosis = diagnose(aligned, pairs, detected, tiou, conventions)
+    # Without names the statistics of detection stay 0, so that its figures are undefined.
+    sums = {
+        "spotting": metrics.spotting_counts(aligned, spotted, conventions),
+        "detection": metrics.detection_counts(aligned, detected) * named,
+        "confusion": metrics.recognition_confusion(aligned, spotted) * named,
+    }
+    for name, matching in (("spotting", spotted), ("detection", detected)):
+        if probabilities(aligned) and (named or name == "spotting"):
+            sums[f"{name}_calibration"] = _calibration_sums(aligned, matching)
+    rankings = _rankings(aligned, pairs, conventions, named)
+    return Scored(aligned, spotted, detected, rankings, diagnosis, sums, conventions, tiou, named)
+
+
+def probabilities(aligned: Aligned) -> bool:
+    """Whether all scores lie in [0, 1], as calibration needs."""
+    scores = aligned.predictions.score
+    return bool(((scores >= 0) & (scores <= 1)).all())
+
+
+def _calibration_sums(aligned: Aligned, matching: Matching) -> np.ndarray:
+    p, counted = aligned.predictions, ~matching.ignored
+    right = matching.truth_of[counted] >= 0
+    size = len(aligned.subjects)
+    return metrics.calibration_sums(p.score[counted], right, p.subject[counted], size)
+
+
+def _rankings(aligned: Aligned, pairs: Pairs, conventions: Conventions, named: bool) -> Rankings:
+    rankings: Rankings = {}
+    for tiou in ALL_THRESHOLDS:
+        anything = match(pairs, tiou, conventions=conventions)
+        rankings["spotting", tiou] = metrics.ranked(aligned, anything)
+        if not named:
+            continue
+        found = match_emotions(pairs, aligned.predictions, aligned.truths, tiou, conventions)
+        for code, name in enumerate(aligned.classes):
+            rankings[name, tiou] = metrics.ranked(aligned, found, code)
+    return rankings
+
+
+def figures(sums: Sums, found: Scored, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """All headline figures.
+
+    Args:
+        sums: statistics (...), summed over all subjects, or (R, ...), over those of R resamples.
+        weights: None, or the resamples (R, S) behind `sums`.
+
+    Returns:
+        Name -> value, or (R,) values. NaN where a figure is undefined.
+    """
+    result: dict[str, np.ndarray] = {}
+    counted = {"spotting": sums["spotting"][..., 0, :]}
+    counted |= {kind: sums["spotting"][..., i, :] for i, kind in enumerate(TYPES) if i}
+    for name, counts in (counted | {"detection": sums["detection"]}).items():
+        tp, fp, fn = np.moveaxis(counts, -1, 0)
+        result[f"{name}_precision"] = metrics.precision(tp, fp)
+        result[f"{name}_recall"] = metrics.recall(tp, fn)
+        result[f"{name}_f1"] = metrics.f1(tp, fp, fn)
+    result |= _recognition_figures(sums["confusion"], result["spotting_f1"], found)
+    result |= _ap_figures(found, weights)
+    for name in ("spotting_calibration", "detection_calibration"):
+        if name in sums:
+            result[f"{name}_error"] = metrics.calibration_error(sums[name])
+    return result
+
+
+def _recognition_figures(confusion, spotting_f1, found: Scored) -> dict[str, np.ndarray]:
+    mean_precision = found.conventions.uar_is_mean_precision
+    recognition = metrics.recognition_f1(confusion)
+    undefined = np.full(np.shape(spotting_f1), np.nan)
+    return {
+        "uf1": metrics.uf1(confusion),
+        "uar": (metrics.macro_precision if mean_precision else metrics.uar)(confusion),
+        "accuracy": metrics.accuracy(confusion),
+        "recognition_f1": recognition,
+        "kappa": cohen_kappa(confusion),
+        "strs": metrics.strs(spotting_f1, recognition) if found.named else undefined,
+    }
+
+
+def _ap_figures(found: Scored, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Mean APs; a class without events has no AP and is left out of the means."""
+    spotting: dict[float, np.ndarray] = {}
+    by_class: dict[float, list[np.ndarray]] = {tiou: [] for tiou in ALL_THRESHOLDS}
+    for (name, tiou), ranking in found.rankings.items():
+        if weights is None:
+            ap = np.asarray(metrics.average_precision(ranking))
+        else:
+            ap = resampled_ap(weights, ranking)
+        if name == "spotting":
+            spotting[tiou] = ap
+        else:
+            by_class[tiou].append(ap)
+    undefined = np.full(() if weights is None else len(weights), np.nan)
+    means = {t: metrics.mean_defined(aps or [undefined], axis=0) for t, aps in by_class.items()}
+    result = {f"map_{tiou:g}": means[tiou] for tiou in MAP_THRESHOLDS}
+    for name, values, wanted in (
+        ("map", means, MAP_THRESHOLDS),
+        ("ap_50_95", means, AP_THRESHOLDS),
+        ("spotting_ap_50_95", spotting, AP_THRESHOLDS),
+    ):
+        result[name] = metrics.mean_defined([values[tiou] for tiou in wanted], axis=0)
+    return result

@@ -1,0 +1,166 @@
+"""Which video is meant: names of videos and subjects in two tables brought together.
+
+A video is known by subject AND name, since two subjects may each have a video `a`. A subject that
+is missing, or is only the video's own name (what the reader of tables puts there), is looked up.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fedet.errors import InputError
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+
+Key = tuple[str, str]  # subject ("" while unknown), video
+
+
+def stem(video: str) -> str:
+    """The name without folders and without the suffix of a video file.
+
+    >>> stem("clips/a.mp4")
+    'a'
+    """
+    name = video.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    lower = name.lower()
+    suffix = next((s for s in VIDEO_SUFFIXES if lower.endswith(s)), "")
+    return name[: len(name) - len(suffix)] or name
+
+
+@dataclass
+class Names:
+    """Where each (subject, video) of a table leads: one common key, or several for a listed name
+    without subject. `known` are all keys, `notes` what was decided."""
+
+    predicted: dict[Key, Key]
+    true: dict[Key, Key]
+    listed: dict[Key, list[Key]]
+    known: set[Key]
+    notes: list[str]
+
+
+def resolve(
+    predicted: Iterable[Key], true: Iterable[Key], listed: Iterable[Key] | None = None
+) -> Names:
+    """Maps the videos of predictions and truth to common keys.
+
+    Args:
+        predicted, true: the (subject, video) of each table, repeated or not.
+        listed: all videos of the evaluation, or None: those of the two tables.
+
+    Raises:
+        InputError: a name is ambiguous, is not listed, or stands for a video twice; or the two
+            tables have no video in common and none are listed.
+    """
+    predicted, true = sorted(set(predicted)), sorted(set(true))
+    notes: list[str] = []
+    listed_map: dict[Key, list[Key]] = {}
+    if listed is None:
+        true_map = {key: _own_subject(key, predicted) for key in true}
+        known = set(true_map.values())
+    else:
+        listed_map = {key: _all_subjects(key, true, predicted) for key in sorted(set(listed))}
+        known = {key for keys in listed_map.values() for key in keys}
+        true_map = {key: _found(key, known, "truth") or key for key in true}
+        _refuse_unlisted("truth", true_map, known)
+    _refuse_double_names(known)
+    found = {key: _found(key, known, "predictions") for key in predicted}
+    predicted_map = {key: hit or (key[0] or key[1], key[1]) for key, hit in found.items()}
+    new = set(predicted_map.values()) - known
+    if listed is not None:
+        _refuse_unlisted("predictions", predicted_map, known)
+    elif new and known:
+        notes.append(_unmatched_note(new, known, set(predicted_map.values())))
+    for table, mapping in (("truth", true_map), ("predictions", predicted_map)):
+        renamed = [(key[1], to[1]) for key, to in mapping.items() if key[1] != to[1]]
+        if renamed:
+            written, read = renamed[0]
+            notes.append(f"{table}: {len(renamed)} video names repaired: {written!r} is {read!r}")
+    return Names(predicted_map, true_map, listed_map, known | new, notes)
+
+
+def _unmatched_note(new: set[Key], known: set[Key], predicted: set[Key]) -> str:
+    if new == predicted:
+        raise InputError(
+            f"predictions and truth have no video in common: predictions have {_show(new)}, truth "
+            f"has {_show(known)}; name the videos alike, or list all of them (videos)"
+        )
+    return (
+        f"{len(new)} videos have predictions but no events in the truth ({_show(new)}): counted "
+        "as videos without events"
+    )
+
+
+def _all_subjects(key: Key, *tables: list[Key]) -> list[Key]:
+    """A listed video; without a subject, that of every subject who has a video of this name."""
+    subject, video = key
+    if _weak(key):
+        for table in tables:
+            named = [other for other in table if other[1] == video and not _weak(other)]
+            if named:
+                return named
+    return [(subject or video, video)]
+
+
+def _show(keys: Iterable[Key]) -> str:
+    keys = sorted(keys)
+    shown = ", ".join(repr(f"{s}/{v}" if s and s != v else v) for s, v in keys[:3])
+    return shown + (", ..." if len(keys) > 3 else "")
+
+
+def _weak(key: Key) -> bool:
+    return key[0] in ("", key[1])
+
+
+def _own_subject(key: Key, others: list[Key]) -> Key:
+    """A truth key with its subject: its own, or the one that the predictions give this video."""
+    subject, video = key
+    if not _weak(key):
+        return key
+    candidates = [other for other in others if other[1] == video and not _weak(other)]
+    if len(candidates) > 1:
+        raise InputError(
+            f"truth names no subject for video {video!r}, and the predictions have it for "
+            f"{_show(candidates)}: add the column subject to the truth"
+        )
+    return candidates[0] if candidates else (subject or video, video)
+
+
+def _found(key: Key, known: set[Key], table: str) -> Key | None:
+    """The known video that a key means: by its name, or else by its name without folder and
+    suffix; among all subjects if it names none."""
+    if key in known:
+        return key
+    subject, video = key
+    same_subject = [k for k in known if _weak(key) or k[0] == subject]
+    for meant in (
+        [k for k in same_subject if k[1] == video],
+        [k for k in same_subject if stem(k[1]) == stem(video)],
+    ):
+        if len(meant) > 1:
+            raise InputError(
+                f"{table}: video {video!r} can be any of {_show(meant)}: add the column "
+                "subject, or give the video's full name"
+            )
+        if meant:
+            return meant[0]
+    return None
+
+
+def _refuse_unlisted(table: str, mapping: dict[Key, Key], known: set[Key]) -> None:
+    missing = set(mapping.values()) - known
+    if missing:
+        raise InputError(
+            f"{table}: {_show(missing)} not in the list of videos ({_show(known)}): "
+            "correct the name or list the video"
+        )
+
+
+def _refuse_double_names(known: set[Key]) -> None:
+    """`a` and `a.mp4` of one subject are one video under two names; `a.mp4`, `a.avi` are two."""
+    by_stem = defaultdict(list)
+    for subject, video in sorted(known):
+        by_stem[subject, stem(video)].append((subject, video))
+    for (_, name), keys in by_stem.items():
+        if len(keys) > 1 and any(video == name for _, video in keys):
+            raise InputError(f"one video under two names, {_show(keys)}: use one of them")

@@ -1,0 +1,305 @@
+"""The face of a video: found now and then, followed, and cut out without jitter.
+
+A detector looks at a frame about six times a second. Its boxes jitter by more than a
+micro-expression moves the skin, so the path of the box is smoothed over two seconds, in both
+directions of time: a frame is given out when the detections after it are known. At most
+`Following.lookahead_s` of frames are held, whatever the length of the video.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from fedet.boxes import Box, FaceDetector, HaarDetector, YuNetDetector
+from fedet.video import TICK_TOLERANCE_S, Frame
+
+__all__ = [
+    "CROP_DOWN",
+    "CROP_SCALE",
+    "Box",
+    "FaceDetector",
+    "FaceFrame",
+    "Following",
+    "HaarDetector",
+    "YuNetDetector",
+    "crop",
+    "missing_spans",
+    "track_faces",
+]
+
+# The crop is a square of CROP_SCALE box sizes whose centre lies CROP_DOWN box sizes below the
+# box's. On the crop's own scale (0 top, 1 bottom) a person who looks ahead has the brows at 0.22,
+# the eyes at 0.33, the mouth at 0.68 and the chin at 0.85, and a face 0.63 wide. The room below
+# is for the dropped jaw.
+CROP_SCALE = 1.2
+CROP_DOWN = 0.12
+
+
+class FaceFrame(NamedTuple):
+    """A frame with the face's box, or None where there is none."""
+
+    index: int
+    time_s: float
+    image: np.ndarray  # (H, W, 3) uint8 RGB, the whole frame
+    box: Box | None  # in pixels of `image`
+    state: str  # "found", "bridged" (a short gap, interpolated) or "missing"
+    track: int  # which face: changes when another one is followed; -1 where missing
+
+
+@dataclass(frozen=True)
+class Following:
+    """How a face is followed. Times in seconds, distances in box sizes."""
+
+    every_s: float = 1 / 6  # a look around the known face; every 5 frames at 30 fps
+    wide_every_s: float = 1.0  # a look at the whole image, for a larger face
+    max_gap_s: float = 1.0  # a longer gap is "missing"
+    takeover_s: float = 1.0  # a larger face takes over after this long
+    takeover_ratio: float = 1.3  # ... if it is larger by this
+    smooth_s: float = 1.2  # half width of the smoothing window
+    max_step: float = 0.5  # a face moves at most this far from look to look, ...
+    max_speed: float = 1.0  # ... plus this many sizes a second since it was seen
+    max_growth: float = 1.5  # and changes its size at most by this factor
+
+    @property
+    def lookahead_s(self) -> float:
+        """Frames are held for this long: the window, and the median's reach beyond it."""
+        return max(self.smooth_s, self.max_gap_s) + 3 * self.every_s
+
+
+@dataclass
+class _Look:
+    time_s: float
+    box: Box | None = None  # the followed face, if it was seen
+    track: int = -1
+
+
+@dataclass
+class _Follower:
+    """Decides which of the boxes of each look is the followed face."""
+
+    config: Following
+    looks: list[_Look] = field(default_factory=list)
+    track: int = -1  # the latest track's number
+    last: _Look | None = None  # the latest sight of the followed face, None if it is given up
+    rival: list[tuple[_Look, Box]] = field(default_factory=list)
+    wide_s: float = -math.inf  # when the whole image was last searched
+
+    def look(self, frame: Frame, detector: FaceDetector) -> None:
+        look = _Look(frame.time_s)
+        self.looks.append(look)
+        if self.last and look.time_s - self.last.time_s > self.config.max_gap_s + TICK_TOLERANCE_S:
+            self.last = None
+        boxes: list[Box] = []
+        match = None
+        if self.last:
+            boxes = detector.detect(frame.image, near=self.last.box)
+            match = self._match(boxes, self.last, look.time_s)
+        wide = match is None or look.time_s - self.wide_s > self.config.wide_every_s - 0.01
+        if wide:
+            self.wide_s = look.time_s
+            boxes = boxes + detector.detect(frame.image)
+            match = match or (self.last and self._match(boxes, self.last, look.time_s))
+        if match:
+            look.box, look.track, self.last = match, self.track, look
+        if wide:
+            self._consider_rival(look, boxes, match)
+
+    def _match(self, boxes: list[Box], last: _Look, time_s: float) -> Box | None:
+        likely = [b for b in boxes if self._continues(b, last.box, time_s - last.time_s)]
+        return max(likely, key=lambda b: _iou(b, last.box), default=None)
+
+    def _continues(self, box: Box, before: Box, after_s: float) -> bool:
+        reach = before.size * (self.config.max_step + self.config.max_speed * after_s)
+        growth = self.config.max_growth
+        return (
+            math.hypot(box.cx - before.cx, box.cy - before.cy) <= reach
+            and 1 / growth <= box.size / before.size <= growth
+        )
+
+    def _consider_rival(self, look: _Look, boxes: list[Box], match: Box | None) -> None:
+        """Another face takes over if it is seen again and again and the followed one is not,
+        or if it is clearly larger for long enough. A single sight may be a false alarm."""
+        if match:
+            least = match.size * self.config.takeover_ratio
+            boxes = [b for b in boxes if b.size >= least and _iou(b, match) < 0.3]
+        box = max(boxes, key=lambda b: b.size, default=None)
+        if box is None:
+            self.rival = []
+            return
+        if self.rival:
+            before, before_box = self.rival[-1]
+            if not self._continues(box, before_box, look.time_s - before.time_s):
+                self.rival = []
+        self.rival.append((look, box))
+        if match:
+            ready = look.time_s - self.rival[0][0].time_s >= self.config.takeover_s - 0.01
+        else:
+            ready = len(self.rival) >= (3 if self.last else 2)
+        if ready:
+            self._follow_rival(only_last=match is not None)
+
+    def _follow_rival(self, only_last: bool) -> None:
+        self.track += 1
+        for look, box in self.rival[-1:] if only_last else self.rival:
+            look.box, look.track = box, self.track
+        self.last, self.rival = self.rival[-1][0], []
+
+    def finish(self) -> None:
+        """A video of a single look has nothing that could confirm its face."""
+        if len(self.looks) == 1 and self.rival:
+            self._follow_rival(only_last=True)
+
+    def forget(self, before_s: float) -> None:
+        while len(self.looks) > 1 and self.looks[1].time_s < before_s:
+            del self.looks[0]
+
+
+def track_faces(
+    frames: Iterable[Frame], detector: FaceDetector, config: Following | None = None
+) -> Iterator[FaceFrame]:
+    """Follow one face through a video.
+
+    The largest face is followed until it is lost or a larger one persists. A face counts from its
+    second sight in a row, so that single false alarms are left out. Gaps of up to
+    `config.max_gap_s` are bridged; in longer ones a frame has a box if the look next to it had.
+
+    Args:
+        frames: in order of time, e.g. `open_video(path).frames(fps=30, max_side=1280)`; reducing
+            very large frames keeps the held ones small.
+        detector: asked every `config.every_s`, and at the first and last frame.
+
+    Yields:
+        One FaceFrame for each frame, in order, `config.lookahead_s` behind the input.
+    """
+    config = config or Following()
+    follower = _Follower(config)
+    waiting: deque[Frame] = deque()
+    due_s = -math.inf
+    for frame in frames:
+        waiting.append(frame)
+        if frame.time_s < due_s - TICK_TOLERANCE_S:
+            continue
+        follower.look(frame, detector)
+        late = frame.time_s - due_s > config.every_s
+        due_s = (frame.time_s if late else due_s) + config.every_s
+        while waiting[0].time_s < frame.time_s - config.lookahead_s:
+            yield _placed(waiting.popleft(), follower.looks, config)
+            follower.forget(waiting[0].time_s - config.lookahead_s)
+    if waiting and follower.looks[-1].time_s < waiting[-1].time_s:
+        follower.look(waiting[-1], detector)
+    follower.finish()
+    while waiting:
+        yield _placed(waiting.popleft(), follower.looks, config)
+
+
+def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
+    """The frame with its smoothed box and state, from the looks around it."""
+    times = [look.time_s for look in looks]
+    seen = [i for i, look in enumerate(looks) if look.box]
+    before = max((i for i in seen if times[i] <= frame.time_s), default=None)
+    after = min((i for i in seen if times[i] >= frame.time_s), default=None)
+    state, track = "missing", -1
+    if before is not None and after is not None:
+        same = looks[before].track == looks[after].track
+        if same and times[after] - times[before] <= config.max_gap_s + TICK_TOLERANCE_S:
+            state = "found" if after - before <= 1 else "bridged"
+            track = looks[before].track
+    if track < 0:
+        nearest = min(range(len(looks)), key=lambda i: abs(times[i] - frame.time_s))
+        if looks[nearest].box:
+            state, track = "found", looks[nearest].track
+    if track < 0:
+        return FaceFrame(frame.index, frame.time_s, frame.image, None, state, track)
+    box = _smoothed([look for look in looks if look.track == track], frame.time_s, config.smooth_s)
+    return FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
+
+
+def _smoothed(looks: Sequence[_Look], time_s: float, half_s: float) -> Box:
+    """The box at `time_s`: a running median of five against outliers, then local linear
+    regression (Cleveland 1979) with biweights in time. Points that are far off in space weigh
+    less, so that a quick turn of the head is followed and not smeared over the whole window."""
+    times = np.array([look.time_s for look in looks])
+    path = np.array([[b.cx, b.cy, math.log(b.size)] for b in (look.box for look in looks)])
+    path = np.array([np.median(path[max(0, i - 2) : i + 3], axis=0) for i in range(len(path))])
+    here = np.array([np.interp(time_s, times, column) for column in path.T])
+    size = math.exp(here[2])
+    off = np.hypot(*(path[:, :2] - here[:2]).T) / size
+    weight = np.clip(1 - ((times - time_s) / half_s) ** 2, 0, None) ** 2
+    weight = weight * np.exp(-0.5 * (off / 0.1) ** 2) + 1e-9
+    weight /= weight.sum()
+    middle = weight @ times
+    spread = weight @ (times - middle) ** 2
+    slope = (weight * (times - middle)) @ path / (spread + 0.01)
+    cx, cy, log_size = weight @ path + slope * (time_s - middle)
+    size = math.exp(log_size)
+    score = float(np.interp(time_s, times, [look.box.score for look in looks]))
+    return Box(float(cx) - size / 2, float(cy) - size / 2, size, size, score)
+
+
+def _iou(a: Box, b: Box) -> float:
+    width = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    height = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    both = max(0.0, width) * max(0.0, height)
+    return both / (a.w * a.h + b.w * b.h - both)
+
+
+def crop(
+    image: np.ndarray,
+    box: Box,
+    size: int = 112,
+    scale: float = CROP_SCALE,
+    down: float = CROP_DOWN,
+) -> np.ndarray:
+    """Cut the face out: a square of `scale` box sizes, `down` box sizes below the box's centre.
+
+    Exact to fractions of a pixel, averaged over areas where it shrinks; beyond the image's edge
+    the outermost pixels are repeated.
+
+    Args:
+        image: (H, W, 3) or (H, W) uint8.
+        size: side of the answer in pixels.
+
+    Returns:
+        (size, size, 3) or (size, size) uint8.
+    """
+    side = box.size * scale
+    left, top = box.cx - side / 2, box.cy + down * box.size - side / 2
+    # Sampled `fine` times as densely as needed, then averaged: an area filter at any position.
+    fine = max(1, math.ceil(side / size))
+    step = side / (size * fine)  # source pixels from sample to sample; pixel centres are at .5
+    matrix = np.array([[step, 0, left + step / 2 - 0.5], [0, step, top + step / 2 - 0.5]])
+    samples = cv2.warpAffine(
+        image,
+        matrix,
+        (size * fine, size * fine),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return cv2.resize(samples, (size, size), interpolation=cv2.INTER_AREA) if fine > 1 else samples
+
+
+def missing_spans(states: Iterable[str], fps: float) -> pd.DataFrame:
+    """Where no face was: one row for each run of "missing" in the states of all frames.
+
+    Returns:
+        start_frame, end_frame (0-based, inclusive), start_s, end_s = (end_frame + 1) / fps.
+    """
+    missing = np.array([state == "missing" for state in states], dtype=np.int8)
+    edges = np.flatnonzero(np.diff(missing, prepend=0, append=0))
+    starts, ends = edges[::2], edges[1::2]
+    return pd.DataFrame(
+        {
+            "start_frame": starts,
+            "end_frame": ends - 1,
+            "start_s": starts / fps,
+            "end_s": ends / fps,
+        }
+    )

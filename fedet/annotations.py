@@ -6,7 +6,7 @@ A plain validator rather than a schema library: what is needed is one line per b
 row the user sees, and a repair, and schema libraries give only the refusal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,8 +26,8 @@ from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_re
 __all__ = [
     "ACTIONS", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE", "KEEP_FINE",
     "MICRO_MAX_S", "MISSING_OFFSETS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "empty_repairs",
-    "empty_table", "expression_type_of", "join_repairs", "read_csv", "repair", "validate",
-    "write_csv",
+    "columns_of", "empty_table", "expression_type_of", "join_repairs", "read_csv", "repair",
+    "validate", "write_csv",
 ]  # fmt: skip
 
 SCHEMA_VERSION = "1"
@@ -89,6 +89,7 @@ def validate(
     first_number: int = 0,
     zero_is_missing: Sequence[str] = (),
     emotion_map: Mapping[str, str] | None = None,
+    missing_frames: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Turns any interval table into a canonical one and reports what it had to repair.
 
@@ -105,6 +106,7 @@ def validate(
         first_number: The number that the file gives to the first frame of a video.
         zero_is_missing: Of onset, apex, offset, those in which 0 means "not annotated".
         emotion_map: Label -> emotion, over FINE_TO_COARSE; KEEP_FINE keeps finer labels.
+        missing_frames: Frames that a video lacks; events that name them are reported and kept.
 
     Returns:
         The canonical table (COLUMNS, then those of EXTRA_COLUMNS that were there) and the report
@@ -122,6 +124,7 @@ def validate(
     _intervals(check, first_number, zero_is_missing)
     _missing_offsets(check, missing_offset)
     _order_and_ends(check, n_frames or {})
+    _absent(check, missing_frames or {})
     _labels(check, emotion_map)
     _duplicates(check)
     out = check.out[[*COLUMNS, *(c for c in EXTRA_COLUMNS if c in check.out)]]
@@ -129,13 +132,23 @@ def validate(
     return out[check.alive].reset_index(drop=True), check.repairs()
 
 
-def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
-    """The table as text under canonical names; columns of the same meaning: the exact name wins."""
+def columns_of(headers: Iterable[object]) -> dict[str, object]:
+    """Canonical name -> header, for the headers that mean one; the exact name wins.
+
+    >>> columns_of(["Video Name", "start_frame", "hair"])
+    {'video': 'Video Name', 'onset': 'start_frame'}
+    """
     found: dict[str, object] = {}
-    for column in table.columns:
-        name = _BY_KEY.get(header_key(column))
-        if name and (name not in found or column == name):
-            found[name] = column
+    for header in headers:
+        name = _BY_KEY.get(header_key(header))
+        if name and (name not in found or header == name):
+            found[name] = header
+    return found
+
+
+def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
+    """The table as text under canonical names, other columns marked as ignored."""
+    found = columns_of(table.columns)
     needed = [n for n in ("onset", "offset") if n not in found and _SECONDS[n] not in found]
     if "video" not in found or needed:
         missing = [n for n in ("video",) if n not in found] + needed
@@ -249,6 +262,13 @@ def _order_and_ends(check: Check, n_frames: Mapping[str, int | None]) -> None:
     aside = ((out["apex"] < out["onset"]) | (out["apex"] > out["offset"])).fillna(False)
     check.report(aside, "apex", "apex outside onset and offset: emptied", "repaired")
     out.loc[aside, "apex"] = pd.NA
+
+
+def _absent(check: Check, missing_frames: Mapping[str, Collection[int]]) -> None:
+    for column in _FRAMES:
+        cells = zip(check.out["video"], check.out[column], strict=True)
+        lacking = [not pd.isna(f) and f in missing_frames.get(v, ()) for v, f in cells]
+        check.report(lacking, column, "the video lacks this frame", "kept")
 
 
 def _labels(check: Check, emotion_map: Mapping[str, str] | None) -> None:

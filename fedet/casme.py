@@ -1,0 +1,154 @@
+"""CAS(ME)^2 and CAS(ME)^3 as they are released, 30 frames per second."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.cells import Grid, header_key
+from fedet.errors import InputError
+from fedet.releases import Labels, Release, grids_of, label_files, newest_of, table_with, walk
+from fedet.repairs import join_repairs, repair
+
+
+def read_casme2(root: Path) -> Release | None:
+    """CAS(ME)^2: `*code_final*.xlsx` with three sheets, frames `rawpic/s15/15_0101.../img1.jpg`."""
+    files = label_files(root, r"code_?final")
+    if not files:
+        return None
+    path, repairs = newest_of(files)
+    sheets = grids_of(path)
+    if len(sheets) < 3:
+        raise InputError(
+            f"{path}: has {len(sheets)} sheets, needs 3 (events, naming rule 1, naming rule 2)"
+        )
+    events, subjects, codes = _casme2_sheets(sheets, path)
+    folders = _casme2_folders(root if root.is_dir() else root.parent)
+    by_code = {_casme2_code(v): v for _, v in folders}
+    rows, lines = [], [repairs]
+    for row, cells in events:
+        cells = [*cells, *[""] * 9][:9]
+        name = re.sub(r"_\d+$", "", cells[1])
+        subject, code = subjects.get(_plain(cells[0])), codes.get(header_key(name))
+        for value, found, rule in ((cells[0], subject, 1), (name, code, 2)):
+            if not found:
+                problem = f"not in the sheet of naming rule {rule}: stays as it is"
+                lines.append(repair(path.name, problem, "kept", row=row, value=value))
+        subject = subject or cells[0]
+        number = re.sub(r"\D", "", subject)
+        video = by_code.get((number, code or ""), f"{number}_{code}" if code else name)
+        rows.append((row, subject, video, *cells[2:]))
+    names = ["row", "subject", "video", "onset", "apex", "offset", "action_units", "emotion",
+             "expression_type", "emotion_self_report"]  # fmt: skip
+    table = pd.DataFrame(rows, columns=names, dtype=object).set_index("row")
+    return Release([Labels(path.name, table)], folders, 30.0, 1, repairs=join_repairs(*lines))
+
+
+def _plain(text: str) -> str:
+    return text.lstrip("0") or text
+
+
+def _casme2_sheets(sheets: list[Grid], path: Path) -> tuple[Grid, dict[str, str], dict[str, str]]:
+    """Event rows, subject number -> folder (`s15`), video name -> four-digit code (`0101`)."""
+    events = [(n, c) for n, c in sheets[0] if any(c)]
+    if events and {"onset", "offset"} <= {header_key(c) for c in events[0][1]}:
+        events = events[1:]
+    subjects: dict[str, str] = {}
+    codes: dict[str, str] = {}
+    for grid in sheets[1:]:
+        for _, cells in grid:
+            cells = [*cells, "", "", ""]
+            if re.fullmatch(r"s\d+", cells[1], re.I):
+                subjects[_plain(cells[2])] = cells[1].lower()
+            elif re.fullmatch(r"\d{1,4}", cells[0]) and cells[1]:
+                codes[header_key(cells[1])] = cells[0].zfill(4)  # a number cell has lost its zeros
+    if not subjects or not codes:
+        missing = "s15 in the second column" if not subjects else "codes like 0101 in the first"
+        raise InputError(f"{path}: no naming rule sheet with {missing}")
+    return events, subjects, codes
+
+
+def _casme2_folders(root: Path) -> dict[tuple[str, str], Path]:
+    rawpic = next((d for d in walk(root, 2) if d.name.lower() == "rawpic"), None)
+    if rawpic is None:
+        return {}
+    return {
+        (d.parent.name.lower(), d.name): d
+        for d in walk(rawpic, 2)
+        if d.parent.parent == rawpic and re.match(r"\d+_\d{4}", d.name)
+    }
+
+
+def _casme2_code(folder: str) -> tuple[str, str]:
+    """`15_0101disgustingteeth` -> ("15", "0101")."""
+    subject, code = re.match(r"(\d+)_(\d{4})", folder).groups()  # type: ignore[union-attr]
+    return subject, code
+
+
+def read_casme3(root: Path) -> Release | None:
+    """CAS(ME)^3: parts A (micro, macro) and C, frames `data/spNO.1/a/color/12.jpg`."""
+    found = {
+        "micro": label_files(root, r"part[ _]?A.*[ _]ME[ _.]"),
+        "macro": label_files(root, r"part[ _]?A.*MaE"),
+        "C": label_files(root, r"part[ _]?C"),
+    }
+    if not any(found.values()):
+        return None
+    labels, lines = [], []
+    for part, files in found.items():
+        if files:
+            path, unused = newest_of(files)
+            lines.append(unused)
+            labels.append(Labels(path.name, _casme3_table(path, part)))
+        elif part != "C" and not found["C"]:
+            lines.append(repair(root.name, f"no file with the {part} labels of part A", "kept"))
+    folders = _casme3_folders(root if root.is_dir() else root.parent)
+    # Its labels are "JpgIndex" numbers and some begin at 0, so a number is its own index.
+    return Release(labels, folders, 30.0, 0, repairs=join_repairs(*lines))
+
+
+def _casme3_table(path: Path, part: str) -> pd.DataFrame:
+    needed = {"subject": "sub", "onset": "onsetframe", "offset": "offsetframe"}
+    if part == "C":
+        table = table_with(path, needed).rename(columns=lambda c: "event" if c == "count" else c)
+        named = [(f"C{_plain(re.sub(r'[^0-9]', '', s)) or s}", "a") for s in table["subject"]]
+        names = [c for c in table if header_key(c) in ("filename", "seq", "event", "phy")]
+        table = table.drop(columns=names)
+    else:
+        table = table_with(path, needed | {"filename": "seq file video"})
+        named = [
+            (_casme3_subject(s), f.strip().lower())
+            for s, f in zip(table["subject"], table["filename"], strict=True)
+        ]
+        table = table.drop(columns="filename")
+    table["subject"] = [s for s, _ in named]
+    table["video"] = [f"{s}_{f}" if s and f else "" for s, f in named]
+    table["expression_type"] = "macro" if part == "macro" else "micro"
+    return table
+
+
+def _casme3_subject(text: str) -> str:
+    """`spNo.1`, `SPNO. 1`, `1` -> `spNO.1`: labels and folders spell it in several ways."""
+    number = re.search(r"\d+", text)
+    return f"spNO.{int(number.group())}" if number else text
+
+
+def _casme3_folders(root: Path) -> dict[tuple[str, str], Path]:
+    folders = {}
+    pictures = {"color", "colour", "rgb", "depth"}
+    is_video = re.compile(r"[a-z]$", re.I)
+    for d in walk(root, 7, lambda p: p.name.lower() in pictures):
+        person, clip = d.parent.name, d.name.lower()
+        if not is_video.match(d.name) or d == root:
+            continue
+        if re.match(r"sp\s*no\W*\d+$", person, re.I):
+            subject = _casme3_subject(person)
+        elif person.isdigit():
+            subject = f"C{int(person)}"
+        else:
+            continue
+        colour = next(
+            (d / c for c in ("color", "Color", "colour", "rgb", "RGB") if (d / c).is_dir()), d
+        )
+        folders[subject, f"{subject}_{clip}"] = colour
+    return folders

@@ -1,0 +1,235 @@
+"""A folder of one's own: `annotations.csv` and `videos/`; and the tidy CSVs of other projects.
+
+Videos are found wherever they lie below `videos/` (without such a folder: below the root). A video
+is called after its file or folder; where that is not unique, after the path below `videos/`, parts
+joined by `_`. In the table it may be written with suffix, path, other case or lost leading zeros.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.annotations import columns_of
+from fedet.cells import as_number, csv_grid, find_header, table_of
+from fedet.errors import InputError
+from fedet.releases import Labels, Release, walk
+from fedet.repairs import empty_repairs, join_repairs, repair
+from fedet.video import IMAGE_SUFFIXES
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+
+
+def read_own(root: Path) -> Release | None:
+    """The layout that the generator writes and that users prepare themselves.
+
+    An optional `videos.csv` (video, subject, fps) speaks for the videos without events, too.
+
+    Raises:
+        InputError: None of the videos that the table names is there, though others are.
+    """
+    folder = root if root.is_dir() else root.parent
+    videos = find_videos(folder)
+    path = _table_file(root, bool(videos))
+    if path is None:
+        return None
+    listing, lines = _filled_table(folder / "videos.csv", videos, folder)
+    table, more = _filled_table(path, videos, folder)
+    columns = columns_of(table.columns)
+    subjects = {name: name for name in videos} | _subfolders(videos, folder)
+    subjects |= _first_values(listing, "subject")
+    if "video" in columns:
+        more = join_repairs(more, _fill_subjects(path, table, columns, subjects))
+    subjects |= _first_values(table, "subject")
+    rates = _first_values(listing, "fps") | _first_values(table, "fps")
+    return Release(
+        labels=[Labels(path.name, table)],
+        folders={(subjects[name], name): file for name, file in videos.items()},
+        fps=None,
+        first_number=None,
+        labels_from=0,
+        rates={name: rate for name, cell in rates.items() if (rate := frame_rate(cell))},
+        zero_is_missing=(),
+        repairs=join_repairs(lines, more),
+    )
+
+
+def _filled_table(
+    path: Path, videos: dict[str, Path], folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A CSV with the names of the videos found in its column video; empty if there is none."""
+    if not path.is_file():
+        return pd.DataFrame(), empty_repairs()
+    grid = csv_grid(path)
+    at = next((i for i, (_, cells) in enumerate(grid) if any(cells)), None)
+    if at is None:
+        raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
+    table = table_of(grid, at)
+    columns = columns_of(table.columns)
+    if "video" not in columns:
+        return table, empty_repairs()
+    return table, _renamed(path, table, columns, videos, folder)
+
+
+def _subfolders(videos: dict[str, Path], folder: Path) -> dict[str, str]:
+    """Video -> the folder below `videos/` in which it lies: a subject's, we take it."""
+    parts = {name: file.relative_to(folder).parts for name, file in videos.items()}
+    return {n: p[1] for n, p in parts.items() if len(p) > 2 and p[0].lower() == "videos"}
+
+
+def _fill_subjects(
+    path: Path, table: pd.DataFrame, columns: dict, subjects: dict[str, str]
+) -> pd.DataFrame:
+    """Puts subjects that are known by other means into empty cells; returns the report."""
+    header = columns.setdefault("subject", "subject")
+    if header not in table:
+        table[header] = ""
+    lines = []
+    for row in table.index[(table[header] == "").to_numpy()]:
+        video = table.at[row, columns["video"]]
+        subject = subjects.get(video, "")
+        if subject and subject != video:
+            table.at[row, header] = subject
+            problem = f"empty: {subject}, by videos.csv or folder"
+            where = {"row": int(row), "video": video, "column": "subject"}
+            lines.append(repair(path.name, problem, "repaired", **where))
+    if (table[header] == "").all():
+        del table[header]
+    return join_repairs(*lines)
+
+
+def _table_file(root: Path, has_videos: bool) -> Path | None:
+    """`annotations.csv`, or else the only CSV of intervals beside videos."""
+    if root.is_file():
+        wanted = has_videos or root.name.lower() == "annotations.csv"
+        return root if root.suffix.lower() == ".csv" and wanted else None
+    tables = [f for f in sorted(root.iterdir()) if f.suffix.lower() == ".csv" and f.name[0] != "."]
+    named = [f for f in tables if f.name.lower() == "annotations.csv"]
+    if named or not has_videos:
+        return named[0] if named else None
+    fitting = []
+    for file in tables:
+        header = next((cells for _, cells in csv_grid(file) if any(cells)), [])
+        if {"video", "onset"} <= set(columns_of(header)) or {"video", "start_s"} <= set(
+            columns_of(header)
+        ):
+            fitting.append(file)
+    if len(fitting) > 1:
+        names = ", ".join(f.name for f in fitting)
+        raise InputError(f"{root}: {names} may all hold the intervals: call one annotations.csv")
+    return fitting[0] if fitting else None
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """Name -> file or folder of images, in natural order, below `folder`/videos or `folder`."""
+    below = [d for d in walk(folder, 1) if d.name.lower() == "videos" and d != folder]
+    base = below[0] if below else folder
+    files: list[Path] = []
+    for d in walk(base, 4 if below else 1, lambda p: p != base and _has_images(p)):
+        if d != base and _has_images(d):
+            files.append(d)
+        else:
+            inside = sorted(os.scandir(d), key=lambda e: e.name)
+            films = [e for e in inside if e.is_file() and e.name[0] != "."]
+            files += [Path(e.path) for e in films if e.name.lower().endswith(VIDEO_SUFFIXES)]
+    spellings = [_spellings(f, base) for f in files]
+    names: dict[str, Path] = {}
+    for file, mine in zip(files, spellings, strict=True):
+        others = [s for s in spellings if s is not mine]
+        name = next((n for n in mine if not any(n in other for other in others)), mine[-1])
+        names[name] = file
+    return names
+
+
+def _has_images(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(
+            e.name.lower().endswith(IMAGE_SUFFIXES) and re.search(r"\d", e.name) for e in entries
+        )
+
+
+def _spellings(file: Path, base: Path) -> list[str]:
+    """Names of a video, the preferred one first: stem, joined path, the same with suffix."""
+    stem = file.name if file.is_dir() else file.stem
+    parts = [*file.relative_to(base).parent.parts]
+    return [stem, "_".join([*parts, stem]), "_".join([*parts, file.name])]
+
+
+def _first_values(table: pd.DataFrame, column: str) -> dict[str, str]:
+    """The first filled cell of a column for each video."""
+    columns = columns_of(table.columns)
+    if column not in columns or "video" not in columns:
+        return {}
+    cells = zip(table[columns["video"]], table[columns[column]], strict=True)
+    return {video: cell for video, cell in reversed(list(cells)) if video and cell}
+
+
+def frame_rate(cell: str) -> float | None:
+    """The frames per second in a cell, None if it holds no number above 0."""
+    try:
+        rate = as_number(cell)
+    except ValueError:
+        return None
+    return rate if rate and rate > 0 else None
+
+
+def _renamed(
+    path: Path, table: pd.DataFrame, columns: dict, videos: dict[str, Path], folder: Path
+) -> pd.DataFrame:
+    """Puts the names of the videos found into the table, and reports each that was changed."""
+    header = columns["video"]
+    subjects = table[columns["subject"]] if "subject" in columns else [""] * len(table)
+    written = list(zip(subjects, table[header], strict=True))
+    meant = {key: _meant(*key, videos) for key in dict.fromkeys(written)}
+    if videos and table[header].any() and not any(name in videos for name in meant.values()):
+        some = ", ".join(list(dict.fromkeys(v for _, v in written))[:3])
+        there = ", ".join(list(videos)[:3])
+        raise InputError(
+            f"{path}: none of its videos ({some}, ...) is in {folder} ({there}, ...): write the "
+            "file names into the column video"
+        )
+    table[header] = [meant[key] for key in written]
+    return join_repairs(*(
+        repair(path.name, f"read as {name}", "repaired", column=str(header), value=video)
+        for (_, video), name in meant.items() if name != video
+    ))  # fmt: skip
+
+
+def _meant(subject: str, video: str, videos: dict[str, Path]) -> str:
+    """The video that a cell names: as it stands, or without path, suffix, case, leading zeros."""
+    if not video or video in videos:
+        return video
+    leaf = re.split(r"[/\\]", video)[-1]
+    stem = leaf[: -len(Path(leaf).suffix)] if leaf.lower().endswith(VIDEO_SUFFIXES) else leaf
+    joined = "_".join([*re.split(r"[/\\]", video)[:-1], stem])
+    tries = [f"{subject}_{stem}", joined, video, leaf, stem]
+    for wanted in (t.casefold() for t in tries):
+        hits = [n for n, f in videos.items() if wanted in (n.casefold(), f.name.casefold())]
+        if len(hits) == 1:
+            return hits[0]
+    if stem.isdigit():
+        hits = [n for n in videos if n.isdigit() and int(n) == int(stem)]
+        if len(hits) == 1:
+            return hits[0]
+    return video
+
+
+def read_tidy(root: Path) -> Release | None:
+    """CSV files of other projects, labels only; a video name is all that is known of a video."""
+    files = [root] if root.is_file() else sorted(root.glob("*.[cC][sS][vV]"))
+    headers = (
+        {"subject", "videoname", "startframe", "endframe"},
+        {"subject", "video", "onset", "offset", "emotion"},
+    )
+    labels = []
+    for path in files:
+        grid = csv_grid(path) if path.suffix.lower() == ".csv" else []
+        at = next((p for h in headers if (p := find_header(grid, h, 1)) is not None), None)
+        if at is not None:
+            labels.append(Labels(path.name, table_of(grid, at)))
+    if not labels:
+        return None
+    problem = "frame numbers taken as they stand, as if they counted from 0"
+    lines = [repair(label.file, problem, "kept") for label in labels]
+    return Release(labels, {}, None, 0, repairs=join_repairs(*lines))

@@ -1,0 +1,128 @@
+"""What a reader of one layout hands over: the label tables and where each video's frames are.
+
+Column names are such as `fedet.annotations` understands; frame numbers stay those of the files,
+and what they mean is settled in `fedet.datasets`.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.cells import Grid, csv_grid, header_key, natural_key, table_of, xlsx_grids
+from fedet.errors import InputError
+from fedet.repairs import empty_repairs, join_repairs, repair
+
+LABEL_SUFFIXES = (".xlsx", ".xlsm", ".csv")
+
+
+@dataclass
+class Labels:
+    """One table of labels: `table` has the file's row numbers as index."""
+
+    file: str
+    table: pd.DataFrame
+
+
+@dataclass
+class Release:
+    """What a layout holds.
+
+    Attributes:
+        labels: Tables with the columns subject, video, onset, apex, offset and more.
+        folders: (subject, video) -> folder of its frames.
+        fps: Frames per second of all its videos, None if the layout does not say.
+        first_number: File number of a video's first frame; None: 0 if it has an image 0, else 1.
+        labels_from: Number of a video's first frame in the labels; None: the same.
+        rates: Frames per second by video, where the labels say.
+        zero_is_missing: Columns in which 0 stands for "not annotated".
+        repairs: What the layout reader itself had to report.
+    """
+
+    labels: list[Labels]
+    folders: dict[tuple[str, str], Path]
+    fps: float | None
+    first_number: int | None
+    labels_from: int | None = None
+    rates: dict[str, float] = field(default_factory=dict)
+    zero_is_missing: tuple[str, ...] = ("apex", "offset")
+    repairs: pd.DataFrame = field(default_factory=empty_repairs)
+
+
+def walk(root: Path, depth: int, stop: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
+    """Folders below `root` (itself first) in natural order, `depth` levels, none below `stop`."""
+    yield root
+    if depth == 0 or stop(root):
+        return
+    try:
+        children = [Path(e.path) for e in os.scandir(root) if e.is_dir() and e.name[0] != "."]
+    except OSError:
+        return
+    for child in sorted(children, key=lambda p: natural_key(p.name)):
+        yield from walk(child, depth - 1, stop)
+
+
+# Folders of frames: label files lie beside them, and they are long to list.
+_FRAMES = re.compile(
+    r"rawpic|rawvideo|selectedpic|cropped|colou?r|rgb|depth|videos|samm_?longvideos|\d{3}_\d+|sp\s*no.*",
+    re.I,
+)
+
+
+def label_files(root: Path, pattern: str, depth: int = 2) -> list[Path]:
+    """Label files whose name matches, in `root` and `depth` levels below, newest version first.
+
+    Raises:
+        InputError: The only such file is in the old .xls format.
+    """
+    named = [root] if root.is_file() and re.search(pattern, root.name, re.I) else []
+    for folder in (
+        walk(root, depth, lambda p: bool(_FRAMES.fullmatch(p.name))) if root.is_dir() else ()
+    ):
+        if folder == root or not _FRAMES.fullmatch(folder.name):
+            names = [e.name for e in os.scandir(folder) if re.search(pattern, e.name, re.I)]
+            named += [folder / n for n in names if n[0] not in "~." and (folder / n).is_file()]
+    found = [f for f in named if f.suffix.lower() in LABEL_SUFFIXES]
+    old = [f for f in named if f.suffix.lower() == ".xls"]
+    if old and not found:
+        raise InputError(f"{old[0]}: the old .xls format is not read; save it as .xlsx")
+    found.sort(key=lambda f: natural_key(f.name), reverse=True)
+    return sorted(
+        found, key=lambda f: (f.suffix.lower() == ".csv", "updated" not in f.name.lower())
+    )
+
+
+def grids_of(path: Path) -> list[Grid]:
+    """The sheets of a label file, whether xlsx or CSV."""
+    return [csv_grid(path)] if path.suffix.lower() == ".csv" else xlsx_grids(path)
+
+
+def table_with(path: Path, needed: dict[str, str]) -> pd.DataFrame:
+    """The first sheet with a header row that has all of `needed` (key -> other spellings).
+
+    Raises:
+        InputError: No sheet has them.
+    """
+    for grid in grids_of(path):
+        for at in range(min(len(grid), 40)):
+            keys = {header_key(c): c for c in grid[at][1] if c}
+            found = {
+                k: next((s for s in [k, *needed[k].split()] if s in keys), None) for k in needed
+            }
+            if all(found.values()):
+                table = table_of(grid, at)
+                names = {header_key(c): c for c in table.columns}
+                return table.rename(columns={names[s]: k for k, s in found.items() if s})
+    raise InputError(f"{path}: no sheet has a header row with {', '.join(needed)}")
+
+
+def newest_of(files: list[Path]) -> tuple[Path, pd.DataFrame]:
+    """The newest of several versions of a file; the others are reported."""
+    unused = [
+        repair(f.name, f"another version of {files[0].name}: not read", "left out")
+        for f in files[1:]
+    ]
+    return files[0], join_repairs(*unused)

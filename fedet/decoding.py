@@ -17,9 +17,9 @@ from av.video.reformatter import VideoReformatter
 
 from fedet.errors import InputError
 
-# Matroska and WebM round time stamps to milliseconds, so 2/30 s is stored as 0.067: a frame
-# counts as shown at a time if its stamp is at most this much later.
-TICK_TOLERANCE_S = 0.002
+# Matroska and WebM round time stamps to milliseconds, so 2/30 s is stored as 0.067, and the first
+# frame's stamp is rounded too: a frame counts as shown at a time if it is at most this much later.
+TICK_TOLERANCE_S = 0.0011
 GAP_S = 0.5  # a still picture for longer is told: an expression could hide in it
 MAX_STILL_S = 600.0  # a longer jump between two stamps is a broken stamp, not a still picture
 # Containers in which seeking to a key frame is reliable; others are decoded from their start.
@@ -203,7 +203,8 @@ class _Clock:
         if time_s is None:
             self.repaired += 1
             time_s = following
-        elif not -1.0 <= time_s - self.now <= MAX_STILL_S:  # stamps start anew: go on from here
+        elif not -2.5 * self.spacing_s <= time_s - self.now <= MAX_STILL_S:
+            # The stamps start anew: go on from here.
             self.repaired += 1
             self.shift += following - time_s
             time_s = following
@@ -222,6 +223,8 @@ def _open(path: Path):
     try:
         # Playlists must not fetch anything from elsewhere.
         container = av.open(str(path), options={"protocol_whitelist": "file"})
+    except EOFError as error:
+        raise InputError(f"{path}: the file ends before its first frame") from error
     except FFmpegError as error:
         raise InputError(
             f"{path}: not a video that can be read, or its header is cut off ({error.strerror})"

@@ -63,7 +63,7 @@ class Following:
     max_gap_s: float = 1.0  # a longer gap is "missing"
     takeover_s: float = 1.0  # a larger face takes over after this long
     takeover_ratio: float = 1.3  # ... if it is larger by this
-    smooth_s: float = 1.2  # half width of the smoothing window
+    smooth_s: float = 0.5  # half width of the smoothing window; twice that for the size
     max_step: float = 0.5  # a face moves at most this far from look to look, ...
     max_speed: float = 1.0  # ... plus this many sizes a second since it was seen
     max_growth: float = 1.5  # and changes its size at most by this factor
@@ -71,7 +71,7 @@ class Following:
     @property
     def lookahead_s(self) -> float:
         """Frames are held for this long: the window, and the median's reach beyond it."""
-        return max(self.smooth_s, self.max_gap_s) + 3 * self.every_s
+        return max(2 * self.smooth_s, self.max_gap_s) + 3 * self.every_s
 
 
 @dataclass
@@ -223,25 +223,36 @@ def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
 
 
 def _smoothed(looks: Sequence[_Look], time_s: float, half_s: float) -> Box:
-    """The box at `time_s`: a running median of five against outliers, then local linear
-    regression (Cleveland 1979) with biweights in time. Points that are far off in space weigh
-    less, so that a quick turn of the head is followed and not smeared over the whole window."""
-    times = np.array([look.time_s for look in looks])
+    """The box at `time_s`: a running median of three looks against outliers, then a local fit.
+
+    The size, which changes slowly, is fitted over twice the window. Looks that are far off in
+    space weigh less, so that a quick turn of the head is followed and not smeared.
+    """
+    times = np.array([look.time_s for look in looks]) - time_s
     path = np.array([[b.cx, b.cy, math.log(b.size)] for b in (look.box for look in looks)])
-    path = np.array([np.median(path[max(0, i - 2) : i + 3], axis=0) for i in range(len(path))])
-    here = np.array([np.interp(time_s, times, column) for column in path.T])
-    size = math.exp(here[2])
-    off = np.hypot(*(path[:, :2] - here[:2]).T) / size
-    weight = np.clip(1 - ((times - time_s) / half_s) ** 2, 0, None) ** 2
-    weight = weight * np.exp(-0.5 * (off / 0.1) ** 2) + 1e-9
+    last = len(path) - 1
+    threes = np.abs(np.arange(last + 1)[:, None] + np.arange(-1, 2))  # mirrored at both ends
+    path = np.median(path[np.clip(last - np.abs(last - threes), 0, last)], axis=1)
+    here = [np.interp(0.0, times, column) for column in path.T]
+    off = np.hypot(*(path[:, :2] - here[:2]).T) / math.exp(here[2])
+    cx, cy = _local_fit(times, path[:, :2], half_s, np.exp(-0.5 * (off / 0.1) ** 2))
+    size = math.exp(*_local_fit(times, path[:, 2:], 2 * half_s, np.ones(last + 1)))
+    score = float(np.interp(0.0, times, [look.box.score for look in looks]))
+    return Box(float(cx) - size / 2, float(cy) - size / 2, size, size, score)
+
+
+def _local_fit(times: np.ndarray, values: np.ndarray, half_s: float, weight: np.ndarray):
+    """Local linear regression (Cleveland 1979) of values (N, C) at time 0, biweights in time.
+
+    The slope is held back by a small ridge: a few looks close together would not fix it.
+    """
+    near = np.clip(1 - (times / half_s) ** 2, 0, None) ** 2
+    weight = weight * near + 1e-9
     weight /= weight.sum()
     middle = weight @ times
     spread = weight @ (times - middle) ** 2
-    slope = (weight * (times - middle)) @ path / (spread + 0.01)
-    cx, cy, log_size = weight @ path + slope * (time_s - middle)
-    size = math.exp(log_size)
-    score = float(np.interp(time_s, times, [look.box.score for look in looks]))
-    return Box(float(cx) - size / 2, float(cy) - size / 2, size, size, score)
+    slope = (weight * (times - middle)) @ values / (spread + 0.003)
+    return weight @ values - slope * middle
 
 
 def _iou(a: Box, b: Box) -> float:

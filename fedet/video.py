@@ -27,7 +27,7 @@ from fedet.errors import InputError
 
 __all__ = ["Frame", "ImageFolder", "Video", "VideoFile", "open_video", "write_video"]
 
-TICK_TOLERANCE_S = 0.002  # containers round time stamps to milliseconds
+TICK_TOLERANCE_S = 0.0011  # containers round time stamps, also the first, to milliseconds
 MIN_SIDE_PX = 16  # below this there is no face to be seen
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 

@@ -1,0 +1,248 @@
+"""The `fedet` command. Heavy modules are imported by the command that needs them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedet.errors import InputError
+
+app = typer.Typer(
+    help="Finds facial expressions in long videos: when each starts and ends, and which emotion it is.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+Weights = Annotated[Path | None, typer.Option(help="A detector's folder; default: the shipped one.")]
+
+
+def main() -> None:
+    """Runs the command; bad input ends with one line and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        say(error)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def say(error: Exception) -> None:
+    print(f"fedet: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for videos/ and annotations.csv.")],
+    subjects: Annotated[int, typer.Option(help="Generated people.")] = 4,
+    videos: Annotated[int, typer.Option(help="Videos of each.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of each video.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Other people and events for another number.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of the square pictures, pixels.")] = 144,
+    events_per_minute: Annotated[float, typer.Option(help="Mean number of expressions.")] = 6.0,
+    intensity: Annotated[float, typer.Option(help="Scales the strength of every expression.")] = 1.0,
+    confounders: Annotated[
+        str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
+    ] = "",
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
+) -> None:
+    """Generates face videos with exact annotations; goes on where it was stopped."""
+    from fedet.synthetic import SynthConfig, parse_confounders, synthesize
+
+    config = SynthConfig(
+        subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
+        events_per_minute=events_per_minute, confounders=parse_confounders(confounders),
+    )  # fmt: skip
+    synthesize(out, config, jobs)
+    print(f"{subjects * videos} videos and annotations.csv are in {out}")
+
+
+@app.command()
+def detect(
+    videos: Annotated[list[Path], typer.Argument(help="Video files, folders of videos or of frames.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for detections.csv; none: only print.")] = None,
+    weights: Weights = None,
+    threshold: Annotated[float | None, typer.Option(help="Lowest score; default: the detector's.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Keep the frames' vectors here for next time.")] = None,
+) -> None:
+    """Finds the expressions in videos: a table of start, end, emotion, type and score."""
+    from fedet.detect import detect as detect_one
+    from fedet.detect import load_detector
+
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
+    found = [video for given in videos for video in videos_in(given)]
+    names = [video.stem for video in found]
+    detector = load_detector(weights)
+    tables, failed = [], 0
+    for video in found:
+        try:
+            subject = f"{video.parent.name}/{video.stem}" if names.count(video.stem) > 1 else None
+            table = detect_one(video, detector, threshold, subject, progress=True, cache=cache)
+        except InputError as error:
+            say(error)
+            failed += 1
+            continue
+        tables.append(table)
+        print_detections(video, table)
+    if out is not None and tables:
+        save_detections(out, tables)
+    if failed:
+        sys.exit(2)
+
+
+def videos_in(path: Path) -> list[Path]:
+    """A video file or frame folder itself; of a folder with videos, all of them in order."""
+    if not path.is_dir():
+        return [path]
+    for folder in (path, path / "videos"):
+        files = sorted(f for f in folder.glob("*") if f.suffix.lower() in VIDEO_SUFFIXES)
+        if files:
+            return files
+    return [path]
+
+
+def print_detections(video: Path, table) -> None:
+    notes = table.attrs
+    print(f"{video}: {len(table)} expression{'s' * (len(table) != 1)} in {notes['seconds']:.1f} s")
+    if len(table):
+        shown = table[["onset", "offset", "emotion", "expression_type", "score"]].copy()
+        shown.insert(0, "start_s", (table["onset"] / table["fps"]).round(2))
+        shown.insert(1, "end_s", ((table["offset"] + 1) / table["fps"]).round(2))
+        print(shown.to_string(index=False))
+    missing = notes["missing"]
+    if len(missing) and (missing["end_s"] - missing["start_s"]).sum() >= notes["seconds"] - 0.05:
+        print("  no face was found in this video")
+    elif len(missing):
+        spans = ", ".join(f"{m.start_s:.1f}-{m.end_s:.1f} s" for m in missing.head(8).itertuples())
+        print(f"  no face: {spans}{' ...' if len(missing) > 8 else ''}")
+    for problem in notes["problems"]:
+        print(f"  note: {problem}", file=sys.stderr)
+
+
+def save_detections(out: Path, tables: list) -> None:
+    import pandas as pd
+
+    from fedet.annotations import write_csv
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; name a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")
+    spans = [t.attrs["missing"].assign(video=v) for t, v in zip(tables, _names(tables), strict=True)]
+    pd.concat(spans, ignore_index=True).to_csv(out / "missing_faces.csv", index=False)
+    print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
+
+
+def _names(tables: list) -> list[str]:
+    return [t.attrs["video"] for t in tables]
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A dataset's folder: annotations and videos.")],
+    out: Annotated[Path, typer.Option(help="Folder for the detector.")],
+    init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "",
+    layout: Annotated[str | None, typer.Option(help="casme2, casme3, samm, tidy or own.")] = None,
+    face_weights: Annotated[str, typer.Option(help="faces, imagenet or a ResNet18 checkpoint.")] = "faces",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
+    validation: Annotated[float, typer.Option(help="Share of subjects to choose on.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+) -> None:
+    """Trains a detector on annotated videos; goes on where it was stopped."""
+    from fedet.datasets import read_dataset
+    from fedet.detect import Inputs, read_inputs, records_of, save_inputs
+    from fedet.features import load_facenet, shipped
+    from fedet.training import TrainConfig
+    from fedet.training import train as fit
+
+    start = shipped("detector") if init == "shipped" else Path(init) if init else None
+    inputs = read_inputs(start) if start else Inputs(weights=face_weights)
+    net = load_facenet(inputs.weights)
+    if net.heads is None:
+        inputs = Inputs(weights=inputs.weights, reference="median")
+    dataset = read_dataset(data, layout)
+    report_repairs(dataset.repairs)
+    records = records_of(dataset, net, inputs, cache or out / "vectors")
+    settings = TrainConfig(seed=seed) if epochs is None else TrainConfig(seed=seed, epochs=epochs)
+    several = len({r.subject for r in records}) > 1
+    if not several:
+        print("one subject only: no validation; all epochs are run, the threshold stays as it was")
+    result = fit(records, None, settings, validation=validation if several else None, out=out, init=start)
+    save_inputs(out, inputs)
+    print(result.history.tail(3).to_string(index=False))
+    threshold = result.model.config.default_threshold
+    print(f"detector in {out}: epoch {result.best_epoch}, threshold {threshold:.2f}")
+
+
+def report_repairs(repairs) -> None:
+    if len(repairs):
+        counts = repairs["action"].value_counts()
+        print("annotations: " + ", ".join(f"{n} {action}" for action, n in counts.items()))
+        print(repairs.head(10).to_string(index=False))
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Intervals with scores.")],
+    truth: Annotated[Path, typer.Argument(help="Annotated intervals, or a dataset's folder.")],
+    out: Annotated[Path | None, typer.Option(help="Write everything as JSON here.")] = None,
+    tiou: Annotated[float, typer.Option(help="Overlap that counts as found.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Leave out predictions with a lower score.")] = 0.0,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
+) -> None:
+    """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
+    from fedet.datasets import read_dataset
+    from fedet.evaluation import evaluate as score
+    from fedet.formats import read_intervals
+
+    found, repairs = read_intervals(predictions, fps=fps)
+    report_repairs(repairs)
+    videos = None
+    if truth.is_dir():
+        dataset = read_dataset(truth)
+        table, repairs, videos = dataset.annotations, dataset.repairs, dataset.videos
+    else:
+        table, repairs = read_intervals(truth, fps=fps)
+    report_repairs(repairs)
+    found = found[~(found["score"] < threshold)]
+    result = score(found, table, videos, tiou, fps=fps, n_resamples=resamples, seed=seed)
+    print(result.format())
+    if out is not None:
+        result.to_json(out)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help=".csv, .json, .eaf, .vtt or a folder of such.")],
+    target: Annotated[Path, typer.Argument(help="The file to write; its suffix is the format.")],
+    fps: Annotated[float | None, typer.Option(help="Frames a second where the source has none.")] = None,
+    video: Annotated[Path | None, typer.Option(help="The video: its rate, and the link in ELAN.")] = None,
+) -> None:
+    """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT and BORIS, frames preserved."""
+    from fedet.formats import convert as convert_file
+
+    report_repairs(convert_file(source, target, fps, video))
+    print(f"written: {target}")
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Folder for the weights.")],
+    people: Annotated[int, typer.Option(help="Generated people, each drawn four times.")] = 24_000,
+    seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
+) -> None:
+    """Trains the ResNet18 that reads faces, on generated faces alone (about an hour on two cores)."""
+    from fedet.pretraining import PretrainConfig
+    from fedet.pretraining import pretrain as fit
+
+    fit(out, PretrainConfig(people=people, seed=seed))
+    print(f"weights in {out}; use them with --face-weights {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""From a video to a table of expressions: face, vectors, change from rest, windows, merged intervals."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fedet.annotations import empty_table, expression_type_of, validate
+from fedet.datasets import Dataset
+from fedet.errors import InputError
+from fedet.faces import FaceDetector, missing_spans
+from fedet.features import FPS, STATES, FaceNet, FaceTrack, change_from_rest, extract, load_facenet, shipped
+from fedet.model import FEDN
+from fedet.render import AUS
+from fedet.windows import VideoFeatures, detections
+
+ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
+BLINK = 43  # the one AU that tells nothing about an expression's apex
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a detector was trained to read; kept beside its weights as `inputs.json`."""
+
+    weights: str = "faces"  # of the ResNet18: a `FaceWeights` value or a path
+    reference: str = "rest"  # see `change_from_rest`
+    context_s: float = 20.0  # seconds to both sides in which rest is looked for
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """Everything that turns a video into intervals."""
+
+    model: FEDN
+    net: FaceNet
+    inputs: Inputs
+    faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
+
+
+def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
+    """The detector in a folder that `fedet train` wrote; None is the one shipped with the package.
+
+    Raises InputError if a file is missing or does not fit.
+    """
+    folder = shipped("detector") if weights is None else Path(weights)
+    model = FEDN.from_pretrained(folder)
+    inputs = read_inputs(folder)
+    return Detector(model, load_facenet(inputs.weights), inputs, faces)
+
+
+def read_inputs(folder: Path) -> Inputs:
+    place = folder / "inputs.json"
+    if not place.exists():
+        return Inputs()
+    try:
+        return Inputs(**json.loads(place.read_text()))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place} does not describe a detector's inputs: {error}") from error
+
+
+def save_inputs(folder: str | Path, inputs: Inputs) -> None:
+    (Path(folder) / "inputs.json").write_text(json.dumps(asdict(inputs), indent=2) + "\n")
+
+
+def detect(
+    video: str | Path,
+    weights: str | Path | Detector | None = None,
+    threshold: float | None = None,
+    subject: str | None = None,
+    progress: bool = False,
+    cache: str | Path | None = None,
+) -> pd.DataFrame:
+    """Finds the facial expressions in a video of any length.
+
+    Args:
+        video: a video file, or a folder of numbered images.
+        weights: a detector's folder or a loaded `Detector`; None is the shipped one.
+        threshold: lowest score that is reported; None is the detector's own.
+        subject: whom the video shows; the video's name if None.
+        cache: folder that keeps the frames' vectors for the next time.
+
+    Returns:
+        The canonical table in order of onset, frames counted at the video's nominal rate. Its
+        `attrs` hold `missing` (spans without a face: start_frame, end_frame, start_s, end_s),
+        `problems` (what could not be read), `seconds` (length of what was read), `threshold`.
+
+    Raises:
+        InputError: the file cannot be read, or the weights do not fit.
+    """
+    detector = weights if isinstance(weights, Detector) else load_detector(weights)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
+    faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache)
+    name = Path(video).stem if Path(video).is_file() else Path(video).name
+    table = detect_in(faces, detector, threshold)
+    table["video"], table["subject"] = name, subject or name
+    limit = detector.model.config.default_threshold if threshold is None else threshold
+    spans = missing_spans([STATES[s] for s in faces.state], FPS)
+    table.attrs = {
+        "video": name,
+        "missing": spans,
+        "problems": list(faces.problems),
+        "seconds": len(faces.state) / FPS,
+        "threshold": limit,
+    }
+    return table
+
+
+def detect_in(faces: FaceTrack, detector: Detector, threshold: float | None = None) -> pd.DataFrame:
+    """Detections in vectors already at hand; the canonical table at the video's frame rate."""
+    config = detector.model.config
+    limit = config.default_threshold if threshold is None else threshold
+    inputs = detector.inputs
+    change = change_from_rest(faces, inputs.reference, inputs.context_s)
+    found = detections(detector.model, config, change, faces.mask)
+    found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
+    apex, units = read_events(found, change, faces.mask, detector.net)
+    table = empty_table().reindex(range(len(found)))
+    table["onset"], table["offset"] = frames_at(found["onset"], found["offset"], FPS, faces.fps)
+    table["apex"] = np.clip(frames_at(apex, apex, FPS, faces.fps)[0], table["onset"], table["offset"])
+    table["emotion"], table["score"] = found["emotion"], found["score"].round(4)
+    table["action_units"] = units
+    table["fps"], table["schema_version"], table["source"] = faces.fps, "1", "fedet"
+    table["expression_type"] = expression_type_of(found["onset"], found["offset"], FPS)
+    return table.astype(empty_table().dtypes)
+
+
+def frames_at(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
+    """Inclusive frames counted at another rate: the same span of time, at least one frame."""
+    onset, offset = pd.Series(onset, dtype=float), pd.Series(offset, dtype=float)
+    first = (onset / fps * new_fps + 0.5).astype(int)
+    last = ((offset + 1) / fps * new_fps + 0.5).astype(int) - 1
+    return first, last.clip(lower=first)
+
+
+@torch.inference_mode()
+def read_events(found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: FaceNet):
+    """The apex of each detection and the AUs active there, from the change of the read-outs.
+
+    The apex is the frame whose AUs, blinks left out, rose most over three frames. Weights without
+    read-outs give the frame of the largest change, and no AUs.
+    """
+    apexes, units = [], []
+    counted = [i for i, au in enumerate(AUS) if au != BLINK]
+    for row in found.itertuples():
+        part = torch.from_numpy(change[row.onset : row.offset + 1].astype(np.float32))
+        seen = torch.from_numpy(mask[row.onset : row.offset + 1])
+        if net.heads is None:
+            strength, rise = part.norm(dim=1), None
+        else:
+            rise = part @ net.heads["aus"].weight.T  # (L, 18)
+            strength = rise[:, counted].clamp(min=0).sum(1)
+        strength = torch.nn.functional.avg_pool1d((strength * seen)[None], 3, 1, 1)[0]
+        at = int(strength.argmax())
+        apexes.append(row.onset + at)
+        names = [] if rise is None else [str(AUS[i]) for i in counted if rise[at, i] >= ACTIVE_AU]
+        units.append("+".join(names))
+    return apexes, units
+
+
+# ---------------------------------------------------------------- records for training
+
+
+def records_of(
+    dataset: Dataset,
+    net: FaceNet,
+    inputs: Inputs,
+    cache: str | Path | None = None,
+    progress: bool = True,
+    videos: Sequence[str] | None = None,
+) -> list[VideoFeatures]:
+    """Vectors and events of a dataset's videos, at 30 fps, as `training.train` reads them.
+
+    Videos whose frames are not there are an InputError: nothing is left out in silence.
+    """
+    from tqdm.auto import tqdm
+
+    rows = dataset.videos
+    if videos is not None:
+        rows = rows[rows["video"].isin(videos)]
+    absent = rows[rows["path"].isna()]
+    if len(absent):
+        raise InputError(
+            f"{dataset.root}: no frames of {len(absent)} videos, e.g. {absent['video'].iloc[0]!r}"
+        )
+    records = []
+    for row in tqdm(list(rows.itertuples()), desc="reading videos", unit="video", disable=not progress):
+        faces = extract(row.path, net, cache=cache)
+        table = dataset.annotations
+        events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
+        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), inputs))
+    return records
+
+
+def record_of(
+    subject: str, video: str, faces: FaceTrack, events: pd.DataFrame, fps: float, inputs: Inputs
+) -> VideoFeatures:
+    """One video's record; events counted at `fps` are carried over to 30 by time."""
+    change = change_from_rest(faces, inputs.reference, inputs.context_s)
+    n = len(change)
+    events = events.copy()
+    onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)
+    events["onset"], events["offset"] = onset.to_numpy(), offset.clip(upper=n - 1).to_numpy()
+    events["apex"] = ((events["apex"].astype(float) / fps * FPS + 0.5) // 1).astype("Int64")
+    events["fps"] = FPS
+    events, _ = validate(events, {video: n}, source_name=video)
+    return VideoFeatures(subject, video, FPS, change, faces.mask, events)

@@ -1,0 +1,409 @@
+"""Per-frame vectors of a video's face: a frozen ResNet18, and the change against the person's rest.
+
+A vector tells an expression and, far more loudly, whose face it is. What the detector reads is
+therefore the difference from the same person's vectors at rest nearby: see `change_from_rest`.
+"""
+
+import hashlib
+import json
+import os
+import queue
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedet.errors import InputError
+from fedet.faces import FaceDetector, HaarDetector, crop, track_faces
+from fedet.labels import EMOTIONS
+from fedet.render import AUS
+from fedet.video import open_video
+
+FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
+CROP = 112  # side of the face crops, pixels
+WIDTH = 512  # length of a vector
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, as torchvision's weights
+STATES = ("found", "bridged", "missing")
+
+
+class FaceWeights(Enum):
+    """Where the ResNet18 gets its weights; a path to a checkpoint is the third way."""
+
+    FACES = "faces"  # ours, trained on generated faces; shipped, works offline
+    IMAGENET = "imagenet"  # torchvision's; downloaded by torchvision at the first use
+
+
+class FaceNet(nn.Module):
+    """A ResNet18 up to its pooled vector, and what our own weights can read off that vector."""
+
+    def __init__(self):
+        super().__init__()
+        from torchvision.models import resnet18
+
+        self.body = resnet18(weights=None)
+        self.body.fc = nn.Identity()
+        self.heads: nn.ModuleDict | None = None  # only our own weights have them
+        self.name = "untrained"
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(B, 3, S, S) normalised crops -> (B, 512)."""
+        return self.body(faces)
+
+    def read_aus(self, vectors: Tensor) -> Tensor:
+        """(..., 512) -> (..., 18) intensities of the action units `AUS`, about 0..1."""
+        return self._heads()["aus"](vectors)
+
+    def rest(self, vectors: Tensor) -> Tensor:
+        """(..., 512) -> (...) log-probability that nothing is expressed; compare within a person."""
+        return self._heads()["emotion"](vectors).log_softmax(-1)[..., 0]
+
+    def _heads(self) -> nn.ModuleDict:
+        if self.heads is None:
+            raise InputError(f"the weights {self.name!r} have no read-out for AUs; use FaceWeights.FACES")
+        return self.heads
+
+
+def read_out_heads(width: int = WIDTH) -> nn.ModuleDict:
+    """AU intensities, the emotion (nothing first), and the emotion from a change of the vector."""
+    classes = 1 + len(EMOTIONS)
+    return nn.ModuleDict({
+        "aus": nn.Linear(width, len(AUS)),
+        "emotion": nn.Linear(width, classes),
+        "change": nn.Linear(width, classes),
+    })  # fmt: skip
+
+
+# ---------------------------------------------------------------- weights
+
+
+def shipped(name: str) -> Path:
+    """A folder of weights inside the package."""
+    return Path(__file__).parent / "weights" / name
+
+
+def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES) -> FaceNet:
+    """The frozen network in evaluation mode.
+
+    Args:
+        weights: a `FaceWeights`, its value, a folder written by `save_facenet`, or a third-party
+            ResNet18 checkpoint (.pt, .pth or .safetensors): prefixes such as `module.` or
+            `backbone.` and a `state_dict` level are removed, a classifier is ignored.
+
+    Raises:
+        InputError: no such file, or the tensors do not fit, with their names.
+    """
+    known = {w.value: w for w in FaceWeights}
+    choice = known.get(str(weights), weights) if not isinstance(weights, FaceWeights) else weights
+    net = FaceNet()
+    if choice is FaceWeights.IMAGENET:
+        from torchvision.models import ResNet18_Weights
+
+        state, source = ResNet18_Weights.DEFAULT.get_state_dict(progress=True), "imagenet"
+    else:
+        path = shipped("faces") if choice is FaceWeights.FACES else Path(choice)
+        state, source = read_checkpoint(path), str(path)
+    heads = {k.removeprefix("heads."): v.float() for k, v in state.items() if k.startswith("heads.")}
+    fit_resnet(net, state, source)
+    if heads:
+        net.heads = read_out_heads()
+        net.heads.load_state_dict(heads)
+    net.name = choice.value if isinstance(choice, FaceWeights) else fingerprint(state)
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors or torch file, without running anything in it."""
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise InputError(f"no weights at {path}; name a folder with model.safetensors, or a checkpoint file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise many kinds; all mean the same to the user
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} is no checkpoint that can be read safely: {first}") from error
+    for key in ("state_dict", "model_state_dict", "model", "net"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}; expected a dict of tensors")
+    return {k: v for k, v in content.items() if isinstance(v, Tensor)}
+
+
+def fit_resnet(net: FaceNet, state: dict[str, Tensor], source: str) -> None:
+    """Loads the ResNet18 inside `state`, whatever it is called there."""
+    wanted = net.body.state_dict()
+    first = [k for k in state if k.endswith("conv1.weight") and "layer" not in k]
+    prefix = first[0].removesuffix("conv1.weight") if first else ""
+    found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    found = {k: v.to(wanted[k].dtype) for k, v in found.items() if k in wanted}
+    missing = [k for k in wanted if k not in found and "num_batches" not in k]
+    wrong = [f"{k} {tuple(v.shape)}" for k, v in found.items() if v.shape != wanted[k].shape]
+    if missing or wrong:
+        parts = [
+            f"lacks {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        ]
+        parts = (parts if missing else []) + ([f"other shapes: {', '.join(wrong[:3])}"] if wrong else [])
+        raise InputError(f"{source} is no ResNet18: {'; '.join(parts)}")
+    net.body.load_state_dict(found, strict=False)
+
+
+def save_facenet(folder: str | Path, net: FaceNet, card: dict) -> None:
+    """Writes half-precision `model.safetensors` and the `card` as config.json into `folder`."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v for k, v in net.body.state_dict().items() if "num_batches" not in k}
+    tensors |= {f"heads.{k}": v for k, v in net.heads.state_dict().items()} if net.heads else {}
+    half = {k: (v if "running" in k else v.half()).contiguous() for k, v in tensors.items()}
+    part = folder / "model.safetensors.part"
+    save_file(half, part)
+    os.replace(part, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def fingerprint(state: dict[str, Tensor]) -> str:
+    """A short name for weights of unknown origin, from their values."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode() + state[key].float().sum().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+# ---------------------------------------------------------------- a video's vectors
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """The vectors of one video at 30 frames a second; frames without a face are zero and masked."""
+
+    vectors: np.ndarray  # (T, 512) float16, perhaps mapped from a file
+    rest: np.ndarray  # (T,) float32 log-probability that nothing is expressed; NaN-free, 0 if unknown
+    state: np.ndarray  # (T,) uint8, index into STATES
+    track: np.ndarray  # (T,) int32, which face; -1 where none
+    fps: float  # nominal rate of the video itself, for counting its frames
+    problems: tuple[str, ...]  # what the video's reader had to say
+    weights: str  # name of the network that made the vectors
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(T,) bool, True where there is a face."""
+        return self.state != STATES.index("missing")
+
+
+def extract(
+    path: str | Path,
+    net: FaceNet,
+    detector: FaceDetector | None = None,
+    batch_size: int = 32,
+    progress: bool = False,
+    cache: str | Path | None = None,
+) -> FaceTrack:
+    """Reads a video, follows its face and turns every frame at 30 fps into a vector.
+
+    Args:
+        path: a video file or a folder of numbered images.
+        detector: finds faces; OpenCV's Haar cascade if None.
+        batch_size: crops at once; changes results by rounding only.
+        cache: folder in which the vectors are kept for the next time.
+
+    Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there.
+    Raises InputError where the video cannot be read at all.
+    """
+    place = cache_file(Path(cache), path, net, detector) if cache else None
+    if place and place.with_suffix(".json").exists():
+        return read_track(place)
+    handle, name = tempfile.mkstemp(dir=place.parent if place else None, suffix=".f16")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            rest, state, track, fps, problems = _extract_into(file, path, net, detector, batch_size, progress)
+        notes = {"fps": fps, "problems": problems, "weights": net.name}
+        if place:
+            os.replace(part, place)
+            np.savez(place.with_suffix(".npz"), rest=rest, state=state, track=track)
+            place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+            return read_track(place)
+        return FaceTrack(map_vectors(part, len(state)), rest, state, track, fps, tuple(problems), net.name)
+    finally:
+        part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
+
+
+def _extract_into(file, path, net, detector, batch_size, progress) -> tuple:
+    from tqdm.auto import tqdm
+
+    video = open_video(path)
+    detector = detector or HaarDetector()
+    total = round(video.duration_s * FPS) if video.duration_s else None
+    rest, state, track = [], [], []
+    frames = tqdm(
+        in_background(crops_of(video, detector)),
+        total=total,
+        unit="frame",
+        disable=not progress,
+        desc=Path(path).name,
+    )
+    batch: list[np.ndarray | None] = []
+    for face, status, number in frames:
+        batch.append(face)
+        state.append(STATES.index(status))
+        track.append(number)
+        if len(batch) == batch_size:
+            rest.append(_append(file, net, batch))
+            batch = []
+    if batch:
+        rest.append(_append(file, net, batch))
+    joined = np.concatenate(rest) if rest else np.zeros(0, np.float32)
+    fps = float(video.fps or FPS)
+    return joined, np.array(state, np.uint8), np.array(track, np.int32), fps, list(video.problems)
+
+
+def crops_of(video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:
+    """Face crop (112, 112, 3) uint8 or None, state and face number of each frame at 30 fps."""
+    for f in track_faces(video.frames(fps=FPS), detector):
+        yield (crop(f.image, f.box, CROP) if f.box is not None else None), f.state, f.track
+
+
+def _append(file, net: FaceNet, batch: list[np.ndarray | None]) -> np.ndarray:
+    """Writes the vectors of a batch of crops to `file`; zeros where there is none."""
+    seen = [i for i, face in enumerate(batch) if face is not None]
+    vectors, rest = np.zeros((len(batch), WIDTH), np.float16), np.zeros(len(batch), np.float32)
+    if seen:
+        out = vectors_of(net, np.stack([batch[i] for i in seen]))
+        vectors[seen] = out.half().numpy()
+        if net.heads is not None:
+            rest[seen] = net.rest(out).numpy()
+    file.write(vectors.tobytes())
+    return rest
+
+
+@torch.inference_mode()
+def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
+    """(B, S, S, 3) uint8 RGB crops -> (B, 512) float32."""
+    faces = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div(255)
+    faces = (faces - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    return net(faces.contiguous(memory_format=torch.channels_last)).float()
+
+
+def in_background(items: Iterable, ahead: int = 128) -> Iterator:
+    """The same items, made in a thread: decoding and face search overlap with the network."""
+    line: queue.Queue = queue.Queue(maxsize=ahead)
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            for item in items:
+                while not stop.is_set():
+                    try:
+                        line.put((item, None), timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+                if stop.is_set():
+                    return
+            line.put((None, StopIteration()))
+        except BaseException as error:  # handed to the consumer, who raises it
+            line.put((None, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, end = line.get()
+            if isinstance(end, StopIteration):
+                return
+            if end is not None:
+                raise end
+            yield item
+    finally:
+        stop.set()
+
+
+def map_vectors(file: Path, n: int) -> np.ndarray:
+    return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
+
+
+def cache_file(folder: Path, path: str | Path, net: FaceNet, detector: FaceDetector | None) -> Path:
+    """Where a video's vectors are kept: named after the file, its size and time, and the networks."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"no such file or folder: {path}")
+    stat = path.stat()
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {type(detector).__name__}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
+
+
+def read_track(place: Path) -> FaceTrack:
+    notes = json.loads(place.with_suffix(".json").read_text())
+    with np.load(place.with_suffix(".npz")) as parts:
+        rest, state, track = parts["rest"], parts["state"], parts["track"]
+    vectors, problems = map_vectors(place, len(state)), tuple(notes["problems"])
+    return FaceTrack(vectors, rest, state, track, notes["fps"], problems, notes["weights"])
+
+
+# ---------------------------------------------------------------- change against the person's rest
+
+REFERENCES = ("rest", "median", "none")
+
+
+def change_from_rest(
+    faces: FaceTrack,
+    reference: str = "rest",
+    context_s: float = 20.0,
+    share: float = 0.25,
+    step_s: float = 1.0,
+) -> np.ndarray:
+    """Vectors minus the same person's resting vector in the neighbourhood: (T, 512) float16.
+
+    Every `step_s` the frames of the same face within `context_s` to both sides are taken; the
+    resting vector is the mean of the `share` of them that most look as if nothing is expressed
+    ("rest"; unlike the median it also holds in a clip that is mostly expression), or their median
+    ("median", for weights without read-outs). "none" subtracts nothing. Between the steps it is
+    interpolated. Our choice; the paper reads the vectors as they are.
+    """
+    if reference not in REFERENCES:
+        raise InputError(f"reference is {reference!r}; one of {', '.join(REFERENCES)}")
+    n, mask = len(faces.state), faces.mask
+    if reference == "none" or not mask.any():
+        return np.array(faces.vectors)
+    out = np.zeros((n, WIDTH), np.float16)
+    for number in np.unique(faces.track[mask]):
+        own = np.flatnonzero(mask & (faces.track == number))
+        knots = np.arange(own[0], own[-1] + step_s * FPS, step_s * FPS)
+        levels = np.stack([_rest_level(faces, own, k, reference, context_s, share) for k in knots])
+        for chunk in np.array_split(own, max(1, len(own) // 4096)):
+            place = (chunk - own[0]) / (step_s * FPS)
+            low = np.minimum(place.astype(int), len(knots) - 1)
+            high = np.minimum(low + 1, len(knots) - 1)
+            weight = (place - low)[:, None]
+            level = levels[low] * (1 - weight) + levels[high] * weight
+            out[chunk] = faces.vectors[chunk].astype(np.float32) - level
+    return out
+
+
+def _rest_level(
+    faces: FaceTrack, own: np.ndarray, knot: float, reference: str, context_s: float, share: float
+):
+    reach = context_s * FPS
+    first, last = np.searchsorted(own, [knot - reach, knot + reach])
+    near = own[first:last]
+    if not len(near):  # a gap wider than the context: the nearest frames of the same face
+        near = own[max(0, first - 30) : first + 30]
+    near = near[:: max(1, len(near) // 400)]
+    if reference == "rest":
+        count = max(1, round(share * len(near)))
+        near = near[np.argpartition(-faces.rest[near], count - 1)[:count]]
+        return faces.vectors[near].astype(np.float32).mean(0)
+    return np.median(faces.vectors[near].astype(np.float32), axis=0)

@@ -1,0 +1,306 @@
+"""Trains the ResNet18 that turns a face crop into a vector, on generated faces alone.
+
+Several pictures of one person are shown together, and the heads are judged on differences between
+them as well as on each picture: what a resting face looks like must not count, only its change.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from fedet.expressions import sample_rest, sample_states
+from fedet.features import MEAN, STD, FaceNet, read_out_heads, save_facenet
+from fedet.render import (
+    AUS,
+    auto_exposure,
+    chance,
+    render,
+    sample_looks,
+    sample_scenes,
+    take,
+    uniform,
+)
+
+Progress = Callable[..., Iterator]
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    people: int = 24_000  # generated people; each is drawn `frames` times
+    frames: int = 4  # pictures of a person; the first shows no expression
+    bank: int = 128  # side of the stored pictures, pixels; crops are cut from them at random
+    sizes: tuple[int, ...] = (96, 96, 96, 96, 112)  # side of the crops in each pass over the people
+    batch: int = 32  # people in a step
+    lr: float = 2e-3
+    weight_decay: float = 0.03
+    seed: int = 1
+
+
+def draw_bank(
+    config: PretrainConfig, folder: Path, seed: int, people: int
+) -> dict[str, np.ndarray]:
+    """Draws `people` x `frames` pictures into memory-mapped files below `folder`, once.
+
+    Returns: `images` (people, frames, 3, bank, bank) uint8, `aus` (people, frames, 18) the change
+    from rest, `labels` (people, frames).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    side, k = config.bank, config.frames
+    shapes = {
+        "images": ((people, k, 3, side, side), np.uint8),
+        "aus": ((people, k, len(AUS)), np.float32),
+        "labels": ((people, k), np.int64),
+    }
+    done = folder / f"done-{seed}-{people}-{k}-{side}"
+    mode = "r" if done.exists() else "w+"
+    bank = {
+        name: np.lib.format.open_memmap(folder / f"{name}-{seed}.npy", mode, dtype, shape)
+        for name, (shape, dtype) in shapes.items()
+    }
+    if done.exists():
+        return bank
+    generator = torch.Generator().manual_seed(seed)
+    step = 16
+    for start in tqdm(range(0, people, step), desc="drawing people", unit=f"x{step}"):
+        n = min(step, people - start)
+        part = slice(start, start + n)
+        images, aus, labels = draw_people(n, k, side, generator)
+        bank["images"][part] = images.view(n, k, 3, side, side).numpy()
+        bank["aus"][part] = aus.view(n, k, -1).numpy()
+        bank["labels"][part] = labels.view(n, k).numpy()
+    done.touch()
+    return bank
+
+
+@torch.inference_mode()
+def draw_people(
+    n: int, k: int, side: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """k pictures of each of n new people: images (n k, 3, side, side) uint8, AUs (n k, 18), labels."""
+    who = torch.arange(n).repeat_interleave(k)
+    look, scene = take(sample_looks(n, generator), who), take(sample_scenes(n, generator), who)
+    scene = auto_exposure(look, scene)
+    shown, labels = sample_states(n * k, generator, neutral_first=k)
+    rest = sample_rest(n, generator)[who]
+
+    def wander(person: float, frame: float) -> Tensor:
+        return person * torch.randn(n, generator=generator)[who] + frame * torch.randn(
+            n * k, generator=generator
+        )
+
+    scene |= {
+        "yaw": wander(0.13, 0.1).clamp(-0.5, 0.5), "pitch": wander(0.1, 0.08).clamp(-0.4, 0.4),
+        "roll": wander(0.05, 0.05), "cx": 0.5 + wander(0.02, 0.015), "cy": 0.425 + wander(0.02, 0.015),
+        "scale": 0.285 * (1 + wander(0.05, 0.03)).clamp(0.8, 1.25),
+        "gaze_x": wander(0.3, 0.4).clamp(-1, 1), "gaze_y": wander(0.2, 0.3).clamp(-1, 1),
+        "light_x": scene["light_x"] + wander(0, 0.12), "gain": scene["gain"] * (1 + wander(0, 0.04)),
+        "hand": chance(n * k, 0.03, generator) * (torch.rand(n * k, generator=generator) < 0.9),
+        "hand_x": uniform(n * k, -0.7, 0.7, generator), "hand_y": uniform(n * k, 0.6, 1.3, generator),
+    }  # fmt: skip
+    faces = render(look, (rest + shown * (1 - 0.5 * rest)).clamp(0, 1), scene, side)
+    return (faces * 255 + 0.5).to(torch.uint8), shown.mean(1), labels
+
+
+# ---------------------------------------------------------------- cameras and crops
+
+
+def augment(images: Tensor, k: int, size: int, generator: torch.Generator) -> Tensor:
+    """Crops as a face detector gives them, seen by another camera.
+
+    Args:
+        images: (n k, 3, bank, bank) uint8; each k in a row show one person and share a camera.
+    Returns: (n k, 3, size, size) float, 0..1.
+    """
+    m = len(images)
+    n = m // k
+
+    def person(low: float, high: float) -> Tensor:
+        return uniform(n, low, high, generator).repeat_interleave(k)
+
+    def frame(spread: float) -> Tensor:
+        return spread * torch.randn(m, generator=generator)
+
+    zoom = (person(0.8, 1.02) * (1 + frame(0.025))).clamp(0.7, 1.05)
+    angle = person(-0.12, 0.12) + frame(0.03)
+    flip = (1 - 2 * chance(n, 0.5, generator)).repeat_interleave(k)
+    theta = torch.zeros(m, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = zoom * torch.cos(angle) * flip, -zoom * torch.sin(angle)
+    theta[:, 1, 0], theta[:, 1, 1] = zoom * torch.sin(angle) * flip, zoom * torch.cos(angle)
+    theta[:, 0, 2] = person(-0.12, 0.12) + frame(0.02)
+    theta[:, 1, 2] = person(-0.12, 0.12) + frame(0.02)
+    grid = F.affine_grid(theta, [m, 3, size, size], align_corners=False)
+    faces = F.grid_sample(images.float() / 255, grid, padding_mode="border", align_corners=False)
+
+    faces = degrade(faces, k, generator)
+    contrast, light = person(0.65, 1.35) * (1 + frame(0.03)), person(-0.08, 0.12) + frame(0.015)
+    faces = (faces - 0.5) * contrast[:, None, None, None] + 0.5 + light[:, None, None, None]
+    tint = 1 + 0.2 * (torch.rand(n, 3, generator=generator) - 0.5)
+    faces = faces * tint.repeat_interleave(k, 0)[:, :, None, None]
+    grey = chance(n, 0.15, generator).repeat_interleave(k)[:, None, None, None]
+    faces = torch.lerp(faces, faces.mean(1, keepdim=True).expand_as(faces), grey)
+    noise = person(-0.06, 0.05).clamp(min=0)[:, None, None, None]
+    faces = faces + noise * torch.randn(faces.shape, generator=generator)
+    return erase(faces, generator).clamp_(0, 1)
+
+
+def degrade(faces: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Blur, low resolution or compression on some people, all k pictures of a person alike."""
+    groups = faces.view(-1, k, *faces.shape[1:]).clone()
+    fate = torch.rand(len(groups), generator=generator)
+    side = faces.shape[-1]
+    for low, high, change in ((0, 0.2, blurred), (0.2, 0.4, shrunk), (0.4, 0.6, compressed)):
+        some = (fate >= low) & (fate < high)
+        if some.any():
+            part = groups[some].flatten(0, 1)
+            strength = float(torch.rand(1, generator=generator))
+            groups[some] = change(part, strength).view(-1, k, 3, side, side)
+    return groups.flatten(0, 1)
+
+
+def blurred(faces: Tensor, strength: float) -> Tensor:
+    from torchvision.transforms.functional import gaussian_blur
+
+    if strength > 0.7:  # motion blur, along the rows
+        return F.avg_pool2d(faces, (1, 5), stride=1, padding=(0, 2), count_include_pad=False)
+    return gaussian_blur(faces, 7, 0.4 + 2.2 * strength)
+
+
+def shrunk(faces: Tensor, strength: float) -> Tensor:
+    side = faces.shape[-1]
+    small = F.interpolate(faces, size=int(side * (0.35 + 0.5 * strength)), mode="area")
+    return F.interpolate(small, size=side, mode="bilinear", align_corners=False)
+
+
+def compressed(faces: Tensor, strength: float) -> Tensor:
+    import cv2
+
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(12 + 60 * strength)]
+    pictures = (faces.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    again = [cv2.imdecode(cv2.imencode(".jpg", p, quality)[1], cv2.IMREAD_COLOR) for p in pictures]
+    return torch.from_numpy(np.stack(again)).permute(0, 3, 1, 2).float() / 255
+
+
+def erase(faces: Tensor, generator: torch.Generator) -> Tensor:
+    """Covers a rectangle of some pictures with one colour: something in front of the face."""
+    m, _, _, side = faces.shape
+    for i in torch.nonzero(torch.rand(m, generator=generator) < 0.08)[:, 0].tolist():
+        h, w = torch.randint(side // 8, side // 3, (2,), generator=generator).tolist()
+        top, left = torch.randint(side - max(h, w), (2,), generator=generator).tolist()
+        faces[i, :, top : top + h, left : left + w] = torch.rand(3, 1, 1, generator=generator)
+    return faces
+
+
+# ---------------------------------------------------------------- training
+
+
+def losses_of(
+    net: FaceNet, vectors: Tensor, aus: Tensor, labels: Tensor, k: int
+) -> dict[str, Tensor]:
+    """vectors (n k, 512), aus (n k, 18), labels (n k,); -1 is no class. Means over the pictures.
+
+    `au_change` and `change` compare the k pictures of a person, the first of which is at rest.
+    """
+    seen = net.heads["aus"](vectors)
+    apart, truth = seen.view(-1, k, seen.shape[1]), aus.view(-1, k, aus.shape[1])
+    people = vectors.view(-1, k, vectors.shape[1])
+    change = net.heads["change"]((people - people[:, :1])[:, 1:].flatten(0, 1))
+    later = labels.view(-1, k)[:, 1:].flatten()
+    return {
+        "aus": 10 * F.mse_loss(seen, aus),
+        "au_change": 20
+        * F.mse_loss(apart - apart.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)),
+        "emotion": 0.5 * F.cross_entropy(net.heads["emotion"](vectors), labels, ignore_index=-1),
+        "change": F.cross_entropy(change, later, ignore_index=-1),
+    }
+
+
+def pretrain(out: str | Path, config: PretrainConfig = PretrainConfig(), bf16: bool = True) -> Path:
+    """Draws the people, trains, and writes `out`/model.safetensors with the figures in config.json.
+
+    Raises: nothing of its own; an interrupted drawing starts again, a finished one is kept in
+    `out`/bank.
+    """
+    out = Path(out)
+    bank = draw_bank(config, out / "bank", config.seed, config.people)
+    check = draw_bank(config, out / "bank", config.seed + 1000, max(64, config.people // 50))
+    generator = torch.Generator().manual_seed(config.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        net = FaceNet()
+        net.heads = read_out_heads()
+    net = net.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    steps = len(config.sizes) * (config.people // config.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda i: min((i + 1) / 200, 0.5 + 0.5 * math.cos(math.pi * min(1, i / steps))) + 1e-3,
+    )
+    history = []
+    for epoch, size in enumerate(config.sizes):
+        net.train()
+        order = torch.randperm(config.people, generator=generator).split(config.batch)
+        bar = tqdm(
+            [o for o in order if len(o) == config.batch],
+            desc=f"pass {epoch + 1}/{len(config.sizes)}",
+        )
+        for chosen in bar:
+            losses = step_losses(net, bank, chosen.numpy(), config, size, generator, bf16)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            optimizer.step()
+            schedule.step()
+            bar.set_postfix(
+                {name: f"{float(value.detach()):.3f}" for name, value in losses.items()}
+            )
+        history.append({"pass": epoch + 1, **judge(net, check, config, bf16)})
+        tqdm.write(json.dumps(history[-1]))
+        save_facenet(out, net, {"pretraining": asdict(config), "history": history})
+    return out
+
+
+def step_losses(net: FaceNet, bank, chosen, config, size, generator, bf16) -> dict[str, Tensor]:
+    chosen = np.sort(chosen)
+    images = torch.from_numpy(bank["images"][chosen]).flatten(0, 1)
+    faces = normalised(augment(images, config.frames, size, generator))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        vectors = net(faces.contiguous(memory_format=torch.channels_last)).float()
+    aus = torch.from_numpy(bank["aus"][chosen]).flatten(0, 1)
+    labels = torch.from_numpy(bank["labels"][chosen]).flatten()
+    return losses_of(net, vectors, aus, labels, config.frames)
+
+
+def normalised(faces: Tensor) -> Tensor:
+    return (faces - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+@torch.inference_mode()
+def judge(net: FaceNet, bank: dict, config: PretrainConfig, bf16: bool) -> dict[str, float]:
+    """Figures on people never trained on: accuracy of the emotion from change, error of the AUs."""
+    net.eval()
+    generator = torch.Generator().manual_seed(0)
+    right = total = error = 0.0
+    k = config.frames
+    for start in range(0, len(bank["images"]), 64):
+        part = slice(start, start + 64)
+        images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1)
+        faces = normalised(augment(images, k, config.sizes[-1], generator))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            vectors = net(faces.contiguous(memory_format=torch.channels_last)).float()
+        seen = net.read_aus(vectors).view(-1, k, len(AUS))
+        truth = torch.from_numpy(np.array(bank["aus"][part]))
+        error += float(((seen - seen[:, :1]) - (truth - truth[:, :1])).abs().mean(-1)[:, 1:].sum())
+        first = vectors.view(-1, k, vectors.shape[1])
+        named = net.heads["change"](first - first[:, :1])[:, 1:].argmax(-1)
+        labels = torch.from_numpy(np.array(bank["labels"][part]))[:, 1:]
+        right += float(((named == labels) & (labels >= 0)).sum())
+        total += float((labels >= 0).sum())
+    pictures = len(bank["images"]) * (k - 1)
+    return {"accuracy": right / total, "au_error": error / pictures}

@@ -1,0 +1,404 @@
+"""Long videos of generated faces with exact annotations: no licence, and no real face.
+
+The timing follows the published annotations of CAS(ME)^2 (357 events in 95 videos, 30 fps): macro-
+expressions of 16-118 frames, median 33; micro-expressions of 8-15, median 13; the apex after about
+40 % of the duration. Blinks, gaze, talking, head motion, changing light, noise and compression are
+always there and never annotated.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
+from fedet.errors import InputError
+from fedet.expressions import VISEMES, pattern, pick, sample_rest
+from fedet.labels import EMOTIONS
+from fedet.render import (
+    AUS,
+    INDEX,
+    Look,
+    Scene,
+    auto_exposure,
+    render,
+    sample_looks,
+    sample_scenes,
+    take,
+    uniform,
+)
+
+GENERATOR_VERSION = "1"  # the same seed and version give the same people, events and pixels
+EMOTION_SHARES = {"positive": 0.33, "negative": 0.33, "surprise": 0.17, "others": 0.17}
+
+
+@dataclass(frozen=True)
+class Confounders:
+    """Strength of what happens beside the expressions; 1 is the default difficulty, 0 none of it."""
+
+    blinks: float = 1.0  # rate
+    gaze: float = 1.0  # size of the jumps of the eyes
+    talking: float = 1.0  # share of the time with a speaking mouth, 15 % at 1
+    head: float = 1.0  # size of drifts, nods and turns
+    light: float = 1.0  # drift and steps of the lamp
+    noise: float = 1.0  # of the camera's sensor
+    compression: float = 1.0  # H.264 crf 23 at 1, 6 more for each unit
+    hand: float = 1.0  # rate of a hand before the mouth
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not 0 <= value <= 5:
+                raise InputError(f"confounder {f.name} is {value!r}; it must lie between 0 and 5")
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """A set of generated videos; saved beside them."""
+
+    subjects: int = 4
+    videos: int = 1  # of each subject
+    seconds: float = 30.0  # of each video
+    seed: int = 0
+    fps: float = 30.0
+    size: int = 144  # side of the square pictures, pixels
+    events_per_minute: float = 6.0  # mean; drawn anew for each video
+    micro_share: float = 0.3  # of the events
+    silent_share: float = 0.1  # of the videos have no event
+    overlap_share: float = 0.05  # of the events start before the one before has ended
+    intensity: float = 1.0  # scales the strength of every event
+    disagreement: float = 0.2  # share of events whose self-report is another emotion
+    confounders: Confounders = field(default_factory=Confounders)
+
+    def __post_init__(self) -> None:
+        limits = {
+            "subjects": (1, 10_000), "videos": (1, 1000), "seconds": (1, 36_000), "fps": (5, 240),
+            "size": (32, 1080), "events_per_minute": (0, 30), "micro_share": (0, 1), "silent_share": (0, 1),
+            "overlap_share": (0, 1), "intensity": (0.05, 1.5), "disagreement": (0, 1), "seed": (0, 2**31),
+        }  # fmt: skip
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"{name} is {value!r}; it must lie between {low} and {high}")
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of each video."""
+        return round(self.seconds * self.fps)
+
+
+@dataclass(frozen=True)
+class Script:
+    """All that happens in one video of T frames."""
+
+    look: Look  # one person, values (1,) or (1, 3)
+    aus: Tensor  # (T, 2, 18) intensities of what is seen, expression or not
+    scene: Scene  # (T,) or (T, 3)
+    noise: float  # standard deviation of the sensor's noise, 0..1
+    events: pd.DataFrame  # canonical annotations
+
+
+def generator_for(*numbers: int) -> torch.Generator:
+    """A random generator for (seed, subject, video, ...): the same whatever else is drawn."""
+    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> 1))
+
+
+def video_name(subject: int, video: int) -> str:
+    return f"s{subject + 1:02d}_{video + 1:02d}"
+
+
+# ---------------------------------------------------------------- what happens
+
+
+def write_script(config: SynthConfig, subject: int, video: int) -> Script:
+    """Draws the events and the course of one video; no pixel yet."""
+    person = generator_for(config.seed, subject)
+    look, rest = sample_looks(1, person), sample_rest(1, person)
+    g = generator_for(config.seed, subject, video)
+    n = config.n_frames
+    aus = torch.zeros(n, 2, len(AUS))
+    events = perform_events(aus, config, video_name(subject, video), g)
+    events["subject"] = f"s{subject + 1:02d}"
+    talk(aus, config, g)
+    blink(aus, config, g)
+    scene = move_camera_and_head(config, g)
+    scene = auto_exposure(take(look, torch.zeros(n, dtype=torch.long)), scene)
+    noise = config.confounders.noise * float(uniform(1, 0.004, 0.02, g))
+    aus = (rest + aus * (1 - 0.5 * rest)).clamp_(0, 1)
+    table, _ = validate(events, {video_name(subject, video): n}, source_name="generator")
+    return Script(look, aus, scene, noise, table)
+
+
+def perform_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Generator) -> pd.DataFrame:
+    """Adds the expressions to `aus` (T, 2, 18) and returns their annotations."""
+    n, fps = config.n_frames, config.fps
+    rows: list[dict] = []
+    silent = float(torch.rand(1, generator=g)) < config.silent_share
+    mean_gap = 60 * fps / max(config.events_per_minute, 1e-6)
+    frame = 0 if silent or not config.events_per_minute else waiting(mean_gap, fps, g)
+    while not silent and config.events_per_minute and frame < n:
+        event = sample_event(config, g)
+        onset, duration = frame, event.pop("duration")
+        if onset + duration > n - 2:
+            break
+        emotion, micro, strength = event["emotion"], event["micro"], event["strength"]
+        apex = onset + round(duration * float(uniform(1, 0.3, 0.5, g)))
+        course = course_of(duration, apex - onset, g)[:, None, None] * strength * config.intensity
+        part = aus[onset : onset + duration]
+        shape = pick(emotion, g)
+        torch.maximum(part, (course * shape).clamp(max=1), out=part)
+        active = [str(au) for au, v in zip(AUS, shape.amax(0) * strength, strict=True) if v > 0.1]
+        rows.append({
+            "schema_version": SCHEMA_VERSION, "video": video, "fps": fps, "onset": onset, "apex": apex,
+            "offset": onset + duration - 1, "expression_type": "micro" if micro else "macro",
+            "emotion": emotion, "emotion_self_report": event["self_report"],
+            "action_units": "+".join(active), "source": "generator",
+        })  # fmt: skip
+        overlap = float(torch.rand(1, generator=g)) < config.overlap_share
+        frame += duration // 2 if overlap else duration + waiting(mean_gap - duration, fps, g)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def waiting(mean: float, fps: float, g: torch.Generator) -> int:
+    """Frames until the next event: at least 0.6 s, exponential beyond."""
+    rest = max(mean - 0.6 * fps, 0.4 * fps)
+    return round(0.6 * fps - rest * math.log(1 - 0.999 * float(torch.rand(1, generator=g))))
+
+
+def sample_event(config: SynthConfig, g: torch.Generator) -> dict:
+    shares = torch.tensor([EMOTION_SHARES[e] for e in EMOTIONS])
+    emotion = EMOTIONS[int(torch.multinomial(shares, 1, generator=g))]
+    micro = float(torch.rand(1, generator=g)) < config.micro_share
+    z = float(torch.randn(1, generator=g))
+    seconds = 13 * math.exp(0.2 * z) / 30 if micro else 33 * math.exp(0.52 * z) / 30
+    low, high = (0.25, 0.5) if micro else (0.534, 118 / 30)
+    duration = math.floor(min(max(seconds, low), high) * config.fps + 1e-6)
+    others = [e for e in EMOTIONS if e != emotion]
+    differs = float(torch.rand(1, generator=g)) < config.disagreement
+    other = others[int(torch.randint(len(others), (1,), generator=g))]
+    strength = float(uniform(1, *((0.2, 0.45) if micro else (0.4, 1.0)), g))
+    return {
+        "emotion": emotion, "micro": micro, "duration": max(duration, 3), "strength": strength,
+        "self_report": other if differs else emotion,
+    }  # fmt: skip
+
+
+def course_of(duration: int, rise: int, g: torch.Generator) -> Tensor:
+    """Intensity (duration,) over an event: up to the apex, a short hold, and down."""
+    hold = float(uniform(1, 0.05, 0.3, g)) * duration
+    t = torch.arange(duration) + 0.6
+    up = (t / max(rise, 1)).clamp(max=1)
+    down = ((duration + 0.2 - t) / max(duration - rise - hold, 1)).clamp(0, 1)
+    swing = 1 + 0.05 * torch.sin(t * 0.9 + 6 * torch.rand(1, generator=g))
+    return (0.5 - 0.5 * torch.cos(math.pi * torch.minimum(up, down))).sqrt() * swing
+
+
+def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
+    """Spells of speech: mouths that wander between visemes, with small movements of the brows."""
+    n, fps, strength = config.n_frames, config.fps, config.confounders.talking
+    shapes = torch.stack([pattern(v) for v in VISEMES])
+    frame = 0
+    while strength > 0:
+        frame += round(-math.log(1 - 0.999 * float(torch.rand(1, generator=g))) * 17 * fps / strength)
+        length = round(float(uniform(1, 0.8, 5.0, g)) * fps)
+        if frame >= n:
+            break
+        end = min(frame + length, n)
+        rate = float(uniform(1, 3.5, 6.5, g)) / fps  # syllables a frame
+        steps = math.ceil(length * rate) + 3
+        keys = (
+            shapes[torch.randint(len(shapes), (steps,), generator=g)] * uniform(steps, 0.3, 1.0, g)[:, None]
+        )
+        keys[0] = keys[-2:] = 0
+        place = (torch.arange(end - frame) * rate).clamp(max=steps - 1.001)
+        low = place.long()
+        spoken = torch.lerp(
+            keys[low], keys[low + 1], (0.5 - 0.5 * torch.cos(math.pi * (place - low)))[:, None]
+        )
+        brows = 0.1 * wander(end - frame, 0.4 * fps, g).clamp(min=0)
+        spoken[:, [INDEX[1], INDEX[2]]] += brows[:, None]
+        fade = torch.minimum(torch.arange(end - frame), torch.arange(end - frame).flip(0)).div(0.15 * fps)
+        part = aus[frame:end]
+        torch.maximum(part, (spoken * fade.clamp(max=1)[:, None])[:, None], out=part)
+        frame = end
+
+
+def blink(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
+    n, fps = config.n_frames, config.fps
+    eyes = aus[:, :, INDEX[43]]
+    frame = 0.0
+    while config.confounders.blinks > 0:
+        frame += (
+            fps
+            * (0.8 - 2.8 * math.log(1 - 0.999 * float(torch.rand(1, generator=g))))
+            / config.confounders.blinks
+        )
+        if frame >= n:
+            break
+        width = float(uniform(1, 0.07, 0.14, g)) * fps
+        depth = float(uniform(1, 0.75, 1.0, g))
+        t = (torch.arange(n) - frame) / width
+        lid = depth * torch.exp(-((t / torch.where(t > 0, 1.3, 0.8)) ** 2) * 1.5)
+        torch.maximum(eyes, lid[:, None], out=eyes)
+
+
+def wander(n: int, memory: float, g: torch.Generator) -> Tensor:
+    """A smooth random walk (n,) around 0 with unit spread that forgets after `memory` frames."""
+    knots = max(4, math.ceil(n / max(memory, 1)) + 3)
+    keys = torch.randn(1, 1, knots, generator=g)
+    dense = torch.nn.functional.interpolate(keys, size=max(n, 2) * knots // (knots - 2), mode="linear")[0, 0]
+    return smoothed(dense, memory / 2)[:n] * 1.25
+
+
+def smoothed(track: Tensor, width: float) -> Tensor:
+    """The running mean of a track (n,) over about `width` frames."""
+    half = max(1, int(width / 2))
+    padded = torch.nn.functional.pad(track[None], (half, half), mode="replicate")
+    return torch.nn.functional.avg_pool1d(padded, 2 * half + 1, 1)[0]
+
+
+def moves(n: int, fps: float, every_s: float, seconds: tuple[float, float], g: torch.Generator) -> Tensor:
+    """Quick there-and-back moves (n,) of random sign and unit size, one about every `every_s`."""
+    track = torch.zeros(n)
+    frame = 0.0
+    while True:
+        frame += -math.log(1 - 0.999 * float(torch.rand(1, generator=g))) * every_s * fps
+        if frame >= n:
+            return track
+        width = float(uniform(1, *seconds, g)) * fps / 2
+        size = float(torch.randn(1, generator=g).clamp(-2, 2))
+        track += size * torch.exp(-(((torch.arange(n) - frame) / width) ** 2))
+
+
+def move_camera_and_head(config: SynthConfig, g: torch.Generator) -> Scene:
+    """Pose, gaze, light and hand of all frames, each (T,) or (T, 3)."""
+    n, fps, c = config.n_frames, config.fps, config.confounders
+    scene = take(sample_scenes(1, g), torch.zeros(n, dtype=torch.long))
+
+    def one(spread: float) -> float:
+        return spread * float(torch.randn(1, generator=g))
+
+    slow, quick = 4 * fps, 0.7 * fps
+    jumps = (torch.rand(n, generator=g) < 0.8 / fps).cumsum(0)
+    looks = 0.3 * c.gaze * torch.randn(int(jumps[-1]) + 1, 2, generator=g).clamp(-2, 2)
+    gaze = looks[jumps]
+    yaw = one(0.1) + c.head * (0.06 * wander(n, slow, g) + 0.012 * wander(n, quick, g))
+    pitch = one(0.06) + c.head * (0.05 * wander(n, slow, g) + 0.01 * wander(n, quick, g))
+    yaw += c.head * 0.14 * moves(n, fps, 14, (0.5, 1.4), g) + 0.06 * c.head * smoothed(gaze[:, 0], 0.4 * fps)
+    pitch += c.head * 0.1 * moves(n, fps, 14, (0.4, 1.2), g)
+    steps = (torch.rand(n, generator=g) < 1 / (40 * fps)).cumsum(0)
+    level = (1 + 0.12 * c.light * torch.randn(int(steps[-1]) + 1, generator=g)).clamp(0.6, 1.5)
+    hand = (moves(n, fps, 90 / max(c.hand, 1e-6), (0.8, 2.5), g).abs() * 2.5).clamp(0, 1)
+    return scene | {
+        "yaw": yaw.clamp(-0.55, 0.55), "pitch": pitch.clamp(-0.4, 0.4),
+        "roll": one(0.04) + c.head * 0.03 * wander(n, slow, g),
+        "cx": 0.5 + one(0.02) + c.head * (0.02 * wander(n, slow, g) + 0.003 * wander(n, quick, g)),
+        "cy": 0.46 + one(0.02) + c.head * (0.015 * wander(n, slow, g) + 0.003 * wander(n, quick, g)),
+        "scale": 0.3 * (1 + one(0.06) + c.head * 0.02 * wander(n, slow, g)).clamp(0.8, 1.25),
+        "gaze_x": gaze[:, 0].clamp(-1, 1), "gaze_y": 0.6 * gaze[:, 1].clamp(-1, 1),
+        "light_x": scene["light_x"] + 0.12 * c.light * wander(n, slow, g),
+        "gain": scene["gain"] * level[steps] * (1 + 0.02 * c.light * wander(n, quick, g)),
+        "hand": (hand > 0.5).float() * (c.hand > 0), "hand_x": 0.3 * wander(n, slow, g),
+        "hand_y": 2.6 - 1.75 * hand,
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- pixels and files
+
+
+@torch.inference_mode()
+def draw_frames(script: Script, config: SynthConfig, seed: int, batch: int = 16) -> Iterator[np.ndarray]:
+    """The frames of a script one by one, (size, size, 3) uint8; `batch` at a time are drawn."""
+    g = generator_for(seed, 7)
+    who = take(script.look, torch.zeros(batch, dtype=torch.long))
+    for start in range(0, len(script.aus), batch):
+        part = slice(start, start + batch)
+        aus = script.aus[part]
+        scene = {name: value[part] for name, value in script.scene.items()}
+        faces = render(take(who, torch.arange(len(aus))), aus, scene, config.size)
+        if script.noise:
+            faces += script.noise * torch.randn(faces.shape, generator=g)
+        yield from (faces.clamp_(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def write_one(
+    out: Path, config: SynthConfig, subject: int, video: int, threads: int | None = None
+) -> pd.DataFrame:
+    """Draws and encodes one video unless it is there, and returns its annotations."""
+    from fedet.encoding import write_video
+
+    if threads:
+        torch.set_num_threads(threads)
+    script = write_script(config, subject, video)
+    path = out / "videos" / f"{video_name(subject, video)}.mp4"
+    if not path.exists():
+        seed = config.seed * 1_000_003 + subject * 1009 + video
+        crf = min(51, round(17 + 6 * config.confounders.compression))
+        write_video(path, draw_frames(script, config, seed), config.fps, crf=crf)
+    return script.events
+
+
+def synthesize(
+    out: str | Path, config: SynthConfig = SynthConfig(), jobs: int = -1, progress: bool = True
+) -> Path:
+    """Writes `out`/videos/*.mp4 and `out`/annotations.csv; goes on where an earlier run stopped.
+
+    Args:
+        jobs: processes; -1 one for each core.
+
+    Raises:
+        InputError: `out` holds a set made with another configuration, or is no folder.
+    """
+    from joblib import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    out = Path(out)
+    claim(out, config)
+    todo = [(s, v) for s in range(config.subjects) for v in range(config.videos)]
+    work = Parallel(n_jobs=min(jobs, len(todo)) if jobs > 0 else jobs, return_as="generator")(
+        delayed(write_one)(out, config, s, v, None if jobs == 1 else 1) for s, v in todo
+    )
+    bar = tqdm(work, total=len(todo), desc="generating videos", unit="video", disable=not progress)
+    tables = [table for table in bar if len(table)]
+    events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    write_csv(events, out / "annotations.csv")
+    return out
+
+
+def claim(out: Path, config: SynthConfig) -> None:
+    """Notes the configuration in `out`, or checks that the one noted there is the same."""
+    note = {"generator": GENERATOR_VERSION, **asdict(config)}
+    place = out / "synthetic.json"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the generated videos")
+    if place.exists():
+        before = json.loads(place.read_text())
+        changed = [k for k in note if before.get(k) != json.loads(json.dumps(note[k]))]
+        if changed:
+            was = ", ".join(f"{k}={before.get(k)!r}, now {note[k]!r}" for k in changed)
+            raise InputError(f"{out} holds a set with {was}; choose another folder or delete this one")
+    (out / "videos").mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(note, indent=2) + "\n")
+
+
+def parse_confounders(text: str) -> Confounders:
+    """Strengths from text like "talking=2,head=0.5"; "all" sets every one. Raises InputError."""
+    names = [f.name for f in fields(Confounders)]
+    values: dict[str, float] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise InputError(f"confounders: {part!r} is not like talking=2") from None
+        if name != "all" and name not in names:
+            raise InputError(f"confounders: no {name!r}; there are {', '.join(names)} and all")
+        values |= dict.fromkeys(names, number) if name == "all" else {name: number}
+    return Confounders(**values)

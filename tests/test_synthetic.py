@@ -1,0 +1,153 @@
+"""Generated videos: exact annotations, the same for the same seed, resumed and never mixed."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fedet.annotations import MICRO_MAX_S, read_csv
+from fedet.datasets import read_dataset
+from fedet.errors import InputError
+from fedet.expressions import RECIPES, pick
+from fedet.render import AUS, INDEX
+from fedet.synthetic import (
+    Confounders,
+    SynthConfig,
+    parse_confounders,
+    synthesize,
+    write_script,
+)
+from fedet.video import open_video
+
+CALM = parse_confounders("all=0")
+
+
+def scripts(n=12, **options):
+    config = SynthConfig(**{"subjects": n, "seconds": 40, "events_per_minute": 10, **options})
+    return [write_script(config, s, 0) for s in range(n)]
+
+
+def test_events_lie_in_the_video_and_have_their_types_durations():
+    events = pd.concat([s.events for s in scripts(30)])
+    duration = events["offset"] - events["onset"] + 1
+    micro = events["expression_type"] == "micro"
+    assert (events["onset"] >= 0).all() and (events["offset"] < 1200).all()
+    assert (events["onset"] <= events["apex"]).all() and (events["apex"] <= events["offset"]).all()
+    assert (duration[micro] / 30 <= MICRO_MAX_S).all() and (duration[~micro] / 30 > MICRO_MAX_S).all()
+    assert 25 < duration[~micro].median() < 42 and duration.max() <= 118
+    assert 0.15 < micro.mean() < 0.45
+
+
+@pytest.mark.parametrize("fps", [25, 30, 60, 200])
+def test_micro_and_macro_hold_at_any_rate(fps):
+    events = pd.concat([s.events for s in scripts(6, fps=fps, seconds=20)])
+    seconds = (events["offset"] - events["onset"] + 1) / fps
+    assert ((seconds <= MICRO_MAX_S) == (events["expression_type"] == "micro")).all()
+
+
+def test_without_confounders_the_face_moves_exactly_during_events():
+    for script in scripts(6, confounders=CALM, overlap_share=0):
+        moving = (script.aus - script.aus[0]).abs().amax((1, 2)) > 1e-4
+        inside = torch.zeros(len(moving), dtype=torch.bool)
+        for event in script.events.itertuples():
+            inside[event.onset : event.offset + 1] = True
+        assert torch.equal(moving, inside)
+
+
+def test_confounders_move_faces_without_any_event():
+    quiet, lively = scripts(1, events_per_minute=0, confounders=CALM)[0], scripts(1, events_per_minute=0)[0]
+    assert not len(quiet.events) and not len(lively.events)
+    assert float(quiet.aus.std(0).max()) < 1e-6 and float(lively.aus.std(0).max()) > 0.05
+    assert float(quiet.scene["yaw"].std()) < 1e-6 and float(lively.scene["yaw"].std()) > 0.01
+
+
+def test_talking_moves_the_mouth_in_proportion_to_its_strength():
+    mouth = [INDEX[25], INDEX[26], INDEX[18]]
+    shares = []
+    for strength in (0.3, 1.0, 3.0):
+        config = Confounders(talking=strength)
+        tracks = [s.aus for s in scripts(8, events_per_minute=0, confounders=config)]
+        shares.append(np.mean([(t[:, 0, mouth] - t[0, 0, mouth]).abs().amax(1).gt(0.1).float().mean() for t in tracks]))
+    assert shares[0] < shares[1] < shares[2]
+
+
+def test_self_report_disagrees_at_the_set_rate():
+    for rate in (0.0, 0.5):
+        events = pd.concat([s.events for s in scripts(40, disagreement=rate)])
+        assert abs((events["emotion"] != events["emotion_self_report"]).mean() - rate) < 0.08
+
+
+def test_silent_videos_come_at_their_rate():
+    silent = np.mean([not len(s.events) for s in scripts(60, silent_share=0.4, seconds=60)])
+    assert 0.2 < silent < 0.6
+
+
+def test_emotions_differ_in_their_action_units():
+    g = torch.Generator().manual_seed(0)
+    mean = {e: torch.stack([pick(e, g).mean(0) for _ in range(200)]).mean(0) for e in RECIPES}
+    best = {12: "positive", 4: "negative", 2: "surprise", 14: "others"}
+    for au, emotion in best.items():
+        assert max(mean, key=lambda e: mean[e][INDEX[au]]) == emotion
+    assert AUS[int(mean["positive"].argmax())] == 12
+
+
+def test_a_video_does_not_depend_on_how_many_others_there_are():
+    few, many = SynthConfig(subjects=2), SynthConfig(subjects=9, videos=3)
+    one, other = write_script(few, 1, 0), write_script(many, 1, 0)
+    assert torch.equal(one.aus, other.aus) and one.events.equals(other.events)
+
+
+def test_a_person_looks_the_same_in_all_videos():
+    config = SynthConfig(subjects=2, videos=2)
+    first, second, other = write_script(config, 0, 0), write_script(config, 0, 1), write_script(config, 1, 0)
+    assert all(torch.equal(first.look[k], second.look[k]) for k in first.look)
+    assert not torch.equal(first.aus, second.aus)
+    assert not torch.equal(first.look["eye_x"], other.look["eye_x"])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    config = SynthConfig(subjects=2, seconds=3, size=64, events_per_minute=25, silent_share=0)
+    return synthesize(tmp_path_factory.mktemp("synth"), config, jobs=1, progress=False), config
+
+
+def test_files_are_a_dataset_that_the_readers_know(small):
+    folder, config = small
+    dataset = read_dataset(folder)
+    assert sorted(dataset.videos["video"]) == ["s01_01", "s02_01"] and not len(dataset.repairs)
+    table, repairs = read_csv(folder / "annotations.csv")
+    assert len(table) == len(dataset.annotations) > 0 and not len(repairs)
+    frames = list(open_video(folder / "videos" / "s01_01.mp4").frames())
+    assert len(frames) == config.n_frames and frames[0].image.shape == (64, 64, 3)
+
+
+def test_a_run_goes_on_where_it_stopped_and_writes_the_same(small):
+    folder, config = small
+    first, second = (folder / "videos" / f"{n}.mp4" for n in ("s01_01", "s02_01"))
+    before, time = second.read_bytes(), first.stat().st_mtime_ns
+    second.unlink()
+    synthesize(folder, config, jobs=1, progress=False)
+    assert second.read_bytes() == before and first.stat().st_mtime_ns == time
+
+
+def test_another_configuration_is_refused_with_what_differs(small):
+    folder, config = small
+    with pytest.raises(InputError, match="seconds=3.*now 4"):
+        synthesize(folder, SynthConfig(**{**vars(config), "seconds": 4}), jobs=1, progress=False)
+    assert json.loads((folder / "synthetic.json").read_text())["seconds"] == 3
+
+
+@pytest.mark.parametrize("field, value", [("subjects", 0), ("seconds", -1), ("size", 8), ("micro_share", 2)])
+def test_impossible_settings_are_quoted(field, value):
+    with pytest.raises(InputError, match=f"{field} is {value}"):
+        SynthConfig(**{field: value})
+
+
+def test_confounders_from_text():
+    assert parse_confounders("") == Confounders()
+    assert parse_confounders("all=0, talking=2") == Confounders(0, 0, 2, 0, 0, 0, 0, 0)
+    for bad in ("talk=1", "talking", "talking=much", "head=9"):
+        with pytest.raises(InputError):
+            parse_confounders(bad)

@@ -167,7 +167,7 @@ def compare(
             mean_defined([e.samples.get(name, np.empty(0)) for e in side], axis=0)
             for side in (a, b)
         ]
-        gap, share = paired_difference(*drawn, level=a[0].settings["level"])
+        gap, share = paired_difference(drawn[0], drawn[1], a[0].settings["level"])
         rows.append(
             (name, mean_a, mean_b, mean_a - mean_b, gap.low, gap.high, gap.undefined, share)
         )

@@ -199,8 +199,9 @@ def overlap_pairs(
         keep = reaches(shared, union, tiou, conventions.strict_greater)
         found.append((p[keep], t[keep], shared[keep], union[keep]))
         start = stop
-    arrays = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    return _in_matching_order(Pairs(*arrays, len(predictions), len(truths)), predictions, truths)
+    p, t, shared, union = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    all_pairs = Pairs(p, t, shared, union, len(predictions), len(truths))
+    return _in_matching_order(all_pairs, predictions, truths)
 
 
 def _expanded(first: np.ndarray, last: np.ndarray, start: int, stop: int):

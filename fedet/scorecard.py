@@ -118,9 +118,9 @@ def _headline(result: "Evaluation") -> str:
 def to_plain(value: object) -> object:
     """Tables and numbers as JSON takes them: NaN becomes None."""
     if isinstance(value, pd.DataFrame):
-        if not isinstance(value.index, pd.RangeIndex):
-            value = value.reset_index(names=value.index.name or "truth")
-        return [{k: to_plain(v) for k, v in row.items()} for row in value.to_dict("records")]
+        named = not isinstance(value.index, pd.RangeIndex)
+        table = value.reset_index(names=value.index.name or "truth") if named else value
+        return [{k: to_plain(v) for k, v in row.items()} for row in table.to_dict("records")]
     if isinstance(value, dict):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -134,11 +134,11 @@ def to_plain(value: object) -> object:
 
 def write_json(result: "Evaluation", path: str | Path | None = None) -> str:
     """The evaluation as JSON text, written to `path` too if that is given."""
-    plain = {"schema_version": JSON_VERSION}
+    plain: dict[str, object] = {"schema_version": JSON_VERSION}
     for field in fields(result):
         if field.name not in NOT_PRINTED:
             plain[field.name] = to_plain(getattr(result, field.name))
-    plain["figures"] = {row.pop("figure"): row for row in plain["figures"]}
+    plain["figures"] = to_plain(result.figures.to_dict("index"))
     text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")

@@ -67,8 +67,8 @@ def detect(
     cache: Annotated[Path | None, typer.Option(help="Keep the frames' vectors here for next time.")] = None,
 ) -> None:
     """Finds the expressions in videos: a table of start, end, emotion, type and score."""
-    from fedet.detect import detect as detect_one
-    from fedet.detect import load_detector
+    from fedet.detection import detect as detect_one
+    from fedet.detection import load_detector
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
@@ -153,7 +153,7 @@ def train(
 ) -> None:
     """Trains a detector on annotated videos; goes on where it was stopped."""
     from fedet.datasets import read_dataset
-    from fedet.detect import Inputs, read_inputs, records_of, save_inputs
+    from fedet.detection import Inputs, read_inputs, records_of, save_inputs
     from fedet.features import load_facenet, shipped
     from fedet.training import TrainConfig
     from fedet.training import train as fit

@@ -1,0 +1,168 @@
+"""The command as a user meets it: what it prints, what it writes, and how it refuses bad input."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedet.annotations import read_csv
+from fedet.encoding import write_video
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def fedet(*arguments, cwd=None):
+    """Runs the command in a process of its own, as a shell would."""
+    code = "from fedet.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=ENV, cwd=cwd
+    )
+
+
+def refused(result) -> str:
+    """The single line with which bad input ends."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("fedet: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def set_of_two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "set"
+    made = fedet("synth", folder, "--subjects", 2, "--seconds", 6, "--seed", 3, "--events-per-minute", 25)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+def test_help_names_every_command():
+    shown = fedet("--help")
+    assert shown.returncode == 0
+    for command in ("synth", "detect", "train", "evaluate", "convert", "pretrain"):
+        assert command in shown.stdout
+
+
+def test_synth_says_what_it_wrote(set_of_two):
+    assert sorted(p.name for p in (set_of_two / "videos").iterdir()) == ["s01_01.mp4", "s02_01.mp4"]
+    table, repairs = read_csv(set_of_two / "annotations.csv")
+    assert not len(repairs) and set(table["video"]) <= {"s01_01", "s02_01"}
+
+
+def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path):
+    out = tmp_path / "out"
+    found = fedet("detect", set_of_two, "--out", out, "--threshold", 0.05)
+    assert found.returncode == 0, found.stderr
+    table, repairs = read_csv(out / "detections.csv")
+    assert not len(repairs)
+    assert (out / "missing_faces.csv").exists()
+    for video, count in table["video"].value_counts().items():
+        assert f"{video}.mp4: {count} expression" in found.stdout
+    scored = fedet("evaluate", out / "detections.csv", set_of_two, "--out", out / "results.json")
+    assert scored.returncode == 0, scored.stderr
+    assert (out / "results.json").stat().st_size > 500
+
+
+def test_a_threshold_leaves_only_surer_detections(set_of_two):
+    from fedet import detect
+
+    video = set_of_two / "videos" / "s01_01.mp4"
+    everything, some = detect(video, threshold=0.0), detect(video, threshold=0.3)
+    kept = everything[everything["score"] >= 0.3].reset_index(drop=True)
+    assert some[["onset", "offset", "emotion", "score"]].equals(kept[["onset", "offset", "emotion", "score"]])
+
+
+def test_convert_keeps_frames(set_of_two, tmp_path):
+    table, _ = read_csv(set_of_two / "annotations.csv")
+    one = table[table["video"] == table["video"].iloc[0]]
+    one.to_csv(tmp_path / "one.csv", index=False)
+    assert fedet("convert", tmp_path / "one.csv", tmp_path / "one.eaf").returncode == 0
+    assert fedet("convert", tmp_path / "one.eaf", tmp_path / "back.csv").returncode == 0
+    back, _ = read_csv(tmp_path / "back.csv")
+    columns = ["onset", "offset", "emotion"]
+    one, back = (t.sort_values(columns).reset_index(drop=True)[columns] for t in (one, back))
+    pd.testing.assert_frame_equal(one, back, check_dtype=False)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """A folder of things that are no usable video."""
+    import av
+
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.mp4").write_text("this is no video")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "folder").mkdir()
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.rate, frame.pts = 44100, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    write_video(folder / "dot.mkv", (np.zeros((2, 2, 3), np.uint8) for _ in range(5)), 30, size=(2, 2))
+    write_video(folder / "wall.mp4", (np.full((96, 96, 3), 90, np.uint8) for _ in range(40)), 30)
+    noise = np.random.default_rng(0)
+    write_video(folder / "whole.mkv", (noise.integers(0, 255, (96, 96, 3), np.uint8) for _ in range(90)), 30)
+    content = (folder / "whole.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(content[: len(content) // 2])
+    return folder
+
+
+@pytest.mark.parametrize("name", ["absent.mp4", "text.mp4", "empty.mp4", "folder", "sound.mp4"])
+def test_what_is_no_video_is_refused_in_one_line(bad, name):
+    assert name in refused(fedet("detect", bad / name))
+
+
+def test_tiny_pictures_are_refused_or_have_no_face(bad):
+    result = fedet("detect", bad / "dot.mkv")
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 2 or "no face" in result.stdout
+
+
+def test_a_video_without_a_face_gives_an_empty_table_and_says_so(bad, tmp_path):
+    result = fedet("detect", bad / "wall.mp4", "--out", tmp_path)
+    assert result.returncode == 0 and "no face" in result.stdout
+    table, _ = read_csv(tmp_path / "detections.csv")
+    assert not len(table)
+
+
+def test_a_truncated_video_says_where_it_ends(bad):
+    result = fedet("detect", bad / "cut.mkv")
+    assert result.returncode == 0, result.stderr
+    assert "note:" in result.stderr and " s" in result.stderr
+
+
+def test_among_several_videos_a_bad_one_is_reported_and_the_others_are_done(bad, tmp_path):
+    result = fedet("detect", bad / "text.mp4", bad / "wall.mp4", "--out", tmp_path)
+    assert "text.mp4" in refused(result)
+    assert "wall.mp4: 0 expressions" in result.stdout and (tmp_path / "detections.csv").exists()
+
+
+def test_weights_that_do_not_fit_are_refused(bad, tmp_path):
+    assert "config.json" in refused(fedet("detect", bad / "wall.mp4", "--weights", tmp_path))
+    assert "threshold" in refused(fedet("detect", bad / "wall.mp4", "--threshold", 7))
+
+
+def test_other_commands_refuse_in_one_line(bad, tmp_path):
+    assert "seconds" in refused(fedet("synth", tmp_path / "s", "--seconds", -1))
+    assert "talk" in refused(fedet("synth", tmp_path / "s", "--confounders", "talk=1"))
+    assert "none.csv" in refused(fedet("evaluate", tmp_path / "none.csv", tmp_path / "none.csv"))
+    assert "none.csv" in refused(fedet("convert", tmp_path / "none.csv", tmp_path / "x.eaf"))
+    assert refused(fedet("train", bad / "folder", "--out", tmp_path / "m"))
+
+
+def test_a_misspelt_option_is_refused():
+    result = fedet("detect", "x.mp4", "--treshold", "0.2")
+    assert result.returncode == 2 and "--treshold" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_module_runs_as_a_command():
+    shown = subprocess.run([Path(sys.executable).parent / "fedet", "--help"], capture_output=True, env=ENV)
+    assert shown.returncode == 0

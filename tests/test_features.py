@@ -1,0 +1,248 @@
+"""Vectors: any ResNet18 checkpoint loads or says why not; change is change and not the person."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedet.encoding import write_video
+from fedet.errors import InputError
+from fedet.features import (
+    STATES,
+    WIDTH,
+    FaceNet,
+    FaceTrack,
+    FaceWeights,
+    change_from_rest,
+    extract,
+    in_background,
+    load_facenet,
+    read_out_heads,
+    save_facenet,
+    shipped,
+    vectors_of,
+)
+
+
+@pytest.fixture(scope="module")
+def net():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = FaceNet()
+        made.heads = read_out_heads()
+    return made.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def crops():
+    return np.random.default_rng(0).integers(0, 255, (7, 112, 112, 3), np.uint8)
+
+
+# ---------------------------------------------------------------- weights
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "model.encoder."])
+@pytest.mark.parametrize("level", [None, "state_dict", "model_state_dict"])
+def test_third_party_checkpoints_load_whatever_their_names(tmp_path, net, crops, prefix, level):
+    state = {prefix + k: v for k, v in net.body.state_dict().items()}
+    state |= {prefix + "fc.weight": torch.zeros(8, 512), prefix + "fc.bias": torch.zeros(8)}
+    torch.save({level: state, "epoch": 3} if level else state, tmp_path / "net.pth")
+    loaded = load_facenet(tmp_path / "net.pth")
+    assert torch.allclose(vectors_of(loaded, crops), vectors_of(net, crops), atol=1e-4)
+    assert loaded.heads is None and not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_saved_weights_come_back_with_their_read_outs(tmp_path, net, crops):
+    save_facenet(tmp_path / "w", net, {"note": 1})
+    loaded = load_facenet(tmp_path / "w")
+    close = (vectors_of(loaded, crops) - vectors_of(net, crops)).norm() / vectors_of(net, crops).norm()
+    assert close < 0.01 and loaded.heads is not None
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(InputError, match="nothing_here"):
+        load_facenet(tmp_path / "nothing_here")
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    for name in ("bad.pth", "bad.safetensors"):
+        (tmp_path / name).write_bytes(b"certainly not a checkpoint")
+        with pytest.raises(InputError, match=name):
+            load_facenet(tmp_path / name)
+
+
+def test_pickled_code_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(InputError, match="evil.pth"):
+        load_facenet(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_does_not_fit_is_named(tmp_path, net):
+    state = net.body.state_dict()
+    torch.save({k: v for k, v in state.items() if "layer4" not in k}, tmp_path / "short.pth")
+    with pytest.raises(InputError, match="layer4.0.conv1.weight"):
+        load_facenet(tmp_path / "short.pth")
+    torch.save(state | {"layer1.0.conv1.weight": torch.zeros(2, 2, 3, 3)}, tmp_path / "wide.pth")
+    with pytest.raises(InputError, match=r"layer1.0.conv1.weight \(2, 2, 3, 3\)"):
+        load_facenet(tmp_path / "wide.pth")
+
+
+def test_weights_without_read_outs_say_so(net):
+    plain = FaceNet()
+    with pytest.raises(InputError, match="read-out"):
+        plain.read_aus(torch.zeros(1, WIDTH))
+
+
+def test_shipped_weights_are_small_and_half_precision():
+    size = sum(f.stat().st_size for f in shipped("faces").parent.rglob("*") if f.is_file())
+    assert size <= 25e6
+    assert load_facenet(FaceWeights.FACES).heads is not None
+
+
+# ---------------------------------------------------------------- a video's vectors
+
+
+def test_batch_size_does_not_matter(net, crops):
+    together = vectors_of(net, crops)
+    alone = torch.cat([vectors_of(net, crops[i : i + 1]) for i in range(len(crops))])
+    assert torch.allclose(together, alone, rtol=1e-3, atol=1e-4)
+
+
+class EverywhereDetector:
+    """The middle of the picture is a face while the picture is bright."""
+
+    def detect(self, image, near=None):
+        from fedet.faces import Box
+
+        return [Box(8, 8, 48, 48, 1.0)] if image.mean() > 60 else []
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    rng = np.random.default_rng(1)
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    dark = range(60, 130)
+    frames = (np.full((64, 64, 3), 10 if i in dark else rng.integers(120, 200), np.uint8) for i in range(190))
+    write_video(path, frames, 30)
+    return path
+
+
+def test_frames_without_a_face_are_marked_and_their_vectors_empty(clip, net):
+    faces = extract(clip, net, EverywhereDetector())
+    missing = faces.state == STATES.index("missing")
+    assert len(faces.vectors) == len(faces.state) == 190 and faces.fps == pytest.approx(30)
+    assert 60 <= missing.sum() <= 75 and missing[65:125].all() and not missing[:55].any()
+    assert not faces.vectors[missing].any() and faces.vectors[~missing].any(1).all()
+
+
+def test_the_cache_gives_the_same_and_is_used(clip, net, tmp_path):
+    first = extract(clip, net, EverywhereDetector(), cache=tmp_path)
+    files = {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
+    second = extract(clip, net, EverywhereDetector(), cache=tmp_path)
+    assert files == {f: f.stat().st_mtime_ns for f in tmp_path.iterdir()}
+    for name in ("vectors", "rest", "state", "track"):
+        assert np.array_equal(getattr(first, name), getattr(second, name))
+    assert first.problems == second.problems
+
+
+def test_reading_in_a_thread_keeps_order_and_passes_errors_on():
+    assert list(in_background(range(1000), ahead=3)) == list(range(1000))
+
+    def failing():
+        yield 1
+        raise InputError("at two")
+
+    items = in_background(failing())
+    assert next(items) == 1
+    with pytest.raises(InputError, match="at two"):
+        next(items)
+
+
+def test_a_video_that_cannot_be_read_is_an_input_error(net, tmp_path):
+    with pytest.raises(InputError):
+        extract(tmp_path / "none.mp4", net)
+
+
+# ---------------------------------------------------------------- change
+
+
+def made_track(vectors, rest=None, state=None, track=None):
+    n = len(vectors)
+    state = np.zeros(n, np.uint8) if state is None else state
+    track = np.where(state == 2, -1, 0).astype(np.int32) if track is None else track
+    rest = np.zeros(n, np.float32) if rest is None else np.asarray(rest, np.float32)
+    return FaceTrack(np.asarray(vectors, np.float16), rest, state, track, 30.0, (), "made")
+
+
+def expression(n=600, seed=0):
+    rng = np.random.default_rng(seed)
+    course = np.zeros((n, 1))
+    course[300:340, 0] = np.hanning(40) * 3
+    direction = rng.normal(size=(1, WIDTH))
+    return 0.05 * rng.normal(size=(n, WIDTH)) + course * direction, -course[:, 0]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from(["rest", "median"]))
+def test_who_it_is_does_not_matter(seed, reference):
+    vectors, rest = expression()
+    person = np.random.default_rng(seed).normal(size=(1, WIDTH))
+    one = change_from_rest(made_track(vectors, rest), reference).astype(float)
+    other = change_from_rest(made_track(vectors + person, rest), reference).astype(float)
+    assert np.abs(one - other).max() < 0.02
+
+
+def test_rest_is_near_zero_and_the_expression_stays():
+    vectors, rest = expression()
+    change = change_from_rest(made_track(vectors, rest)).astype(float)
+    assert np.linalg.norm(change[:250], axis=1).mean() < 0.1 * np.linalg.norm(change[320])
+
+
+def test_a_clip_that_is_mostly_expression_keeps_its_sign():
+    vectors = np.zeros((72, WIDTH))
+    vectors[17:] = 1.0
+    rest = np.where(np.arange(72) < 17, -0.1, -2.0)
+    by_rest = change_from_rest(made_track(vectors, rest))
+    by_median = change_from_rest(made_track(vectors, rest), "median")
+    assert np.allclose(by_rest[:17], 0, atol=0.1) and np.allclose(by_rest[17:], 1, atol=0.1)
+    assert np.allclose(by_median[:17], -1)  # why rest is the default
+
+
+def test_two_people_have_their_own_rest():
+    vectors = np.zeros((200, WIDTH))
+    vectors[100:] = 5.0
+    track = np.repeat([0, 1], 100).astype(np.int32)
+    assert np.allclose(change_from_rest(made_track(vectors, track=track)), 0)
+
+
+def test_missing_frames_are_zero_and_change_nothing():
+    vectors, rest = expression()
+    state = np.zeros(600, np.uint8)
+    state[100:150] = 2
+    wild = vectors.copy()
+    wild[100:150] = 100
+    calm = vectors.copy()
+    calm[100:150] = 0
+    one = change_from_rest(made_track(wild, rest, state))
+    assert np.array_equal(one, change_from_rest(made_track(calm, rest, state)))
+    assert not one[100:150].any()
+
+
+def test_nothing_is_subtracted_on_request_and_nonsense_is_refused():
+    vectors, _ = expression()
+    track = made_track(vectors)
+    assert np.array_equal(change_from_rest(track, "none"), track.vectors)
+    with pytest.raises(InputError, match="mean"):
+        change_from_rest(track, "mean")
+
+
+def test_empty_and_faceless_videos_give_nothing():
+    assert change_from_rest(made_track(np.zeros((0, WIDTH)))).shape == (0, WIDTH)
+    hidden = change_from_rest(made_track(np.ones((9, WIDTH)), state=np.full(9, 2, np.uint8)))
+    assert hidden.shape == (9, WIDTH)

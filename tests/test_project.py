@@ -1,0 +1,55 @@
+"""The repository itself: one set of requirements, and nothing that belongs to one machine."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+
+
+def requirements() -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    parts = [re.fullmatch(r"([\w.-]+)(.*)", r).groups() for r in project["dependencies"]]
+    return {name: limits for name, limits in parts}
+
+
+def test_environment_yml_names_the_same_requirements():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    by_pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
+    named = [e for e in listed if isinstance(e, str)] + [e for e in by_pip if not e.startswith("-e")]
+    pairs = dict(re.fullmatch(r"([\w.-]+)(.*)", entry).groups() for entry in named)
+    python, pip = pairs.pop("python"), pairs.pop("pip")
+    wanted = {CONDA_NAMES.get(name, name): limits for name, limits in requirements().items()}
+    installed_by_pip = {"opencv-python-headless", "pympi-ling"}
+    assert pairs == wanted and pip == ""
+    assert {re.match(r"[\w.-]+", e).group() for e in by_pip if not e.startswith("-e")} == installed_by_pip
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert python == project["requires-python"]
+
+
+def test_environment_yml_has_the_grammar_of_conda():
+    rattler = pytest.importorskip("rattler")
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    for entry in listed:
+        if isinstance(entry, str):
+            rattler.MatchSpec(entry)
+
+
+def test_the_lock_pins_every_requirement_and_names_no_address():
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = set(re.findall(r"^([\w.-]+)==", lock, re.M))
+    assert "://" not in lock and "--hash" not in lock
+    assert set(requirements()) <= pinned
+
+
+def test_importing_the_package_is_light():
+    import subprocess
+    import sys
+
+    code = "import fedet, sys; print([m for m in ('torch', 'cv2', 'pandas') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

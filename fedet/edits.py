@@ -1,0 +1,191 @@
+"""What each edit of a review makes of the rows: pure functions, rows in, changed rows out.
+
+A row is a dict of plain JSON values; `status` is one of STATUSES. An edit returns whole rows, never
+changes the ones it was given, and raises before anything is touched if it makes no sense.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fedet.annotations import EMOTIONS, expression_type_of
+from fedet.errors import InputError
+
+DECIDED = ("accepted", "corrected", "added")  # what a person stands behind
+STATUSES = ("open", *DECIDED, "rejected", "seen")  # "seen": a stretch looked at, nothing there
+
+Row = dict
+Rows = Mapping[str, Row]
+Changes = dict[str, Row | None]  # row id -> the row now, None: gone
+
+EMPTY: Row = dict.fromkeys(
+    ["subject", "onset", "apex", "offset", "expression_type", "emotion", "emotion_self_report",
+     "action_units", "score", "source", "reviewer", "reviewed_at"]
+) | {"status": "open", "note": ""}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The bounds that rows must keep to."""
+
+    video: str
+    fps: float
+    n_frames: int | None = None  # None: unknown, no upper bound
+    labels: tuple[str, ...] = EMOTIONS  # emotions that may be given
+
+
+def edit(op: str, rows: Rows, clip: Clip, new_id: str, values: dict) -> Changes:
+    """The rows that one edit changes.
+
+    Args:
+        op: One of OPS.
+        rows: The review's rows by id.
+        clip: What the frames and labels must keep to.
+        new_id: Names the row that the edit may make.
+        values: The edit's own arguments (see the functions below).
+
+    Raises:
+        InputError: An unknown edit, arguments that do not fit it, or a result that is no interval.
+    """
+    if op not in OPS:
+        raise InputError(f"no edit {op!r}: one of {', '.join(OPS)}, undo, redo")
+    needed = inspect.signature(OPS[op]).parameters
+    own = {"rows": rows, "clip": clip, "new_id": new_id}
+    known = {name: (values | own)[name] for name in needed if name in values or name in own}
+    unknown = sorted(name for name in values if name not in needed or name in own)
+    lost = [n for n, p in needed.items() if n not in known and p.default is p.empty]
+    if unknown or lost:
+        raise InputError(f"edit {op!r}: missing {lost}, unknown {unknown}")
+    return OPS[op](**known)
+
+
+def accept(rows: Rows, row: str) -> Changes:
+    """The interval is right as it stands."""
+    old = _row(rows, row)
+    return {row: old | {"status": old["status"] if old["status"] in DECIDED else "accepted"}}
+
+
+def reject(rows: Rows, row: str) -> Changes:
+    """There is no such expression; the row stays, as a known false alarm."""
+    return {row: _row(rows, row) | {"status": "rejected"}}
+
+
+def reopen(rows: Rows, row: str) -> Changes:
+    """Not decided after all."""
+    return {row: _row(rows, row) | {"status": "open"}}
+
+
+def move(rows: Rows, clip: Clip, row: str, onset=None, offset=None, apex=None) -> Changes:
+    """Other frames; those not given stay, but an old apex follows the edges inwards."""
+    old = _row(rows, row)
+    new = {"onset": onset, "offset": offset, "apex": apex}
+    new = {k: v if v is not None else old[k] for k, v in new.items()}
+    if apex is None and new["apex"] is not None:
+        new["apex"] = min(max(new["apex"], new["onset"]), new["offset"])
+    return {row: old | frames_of(clip, **new) | {"status": _touched(old)}}
+
+
+def relabel(rows: Rows, clip: Clip, row: str, emotion: str) -> Changes:
+    """Another emotion."""
+    old = _row(rows, row)
+    return {row: old | {"emotion": _label(clip, emotion), "status": _touched(old)}}
+
+
+def note(rows: Rows, row: str, text: str) -> Changes:
+    """A remark; it decides nothing."""
+    return {row: _row(rows, row) | {"note": str(text)}}
+
+
+def add(clip: Clip, new_id: str, onset, offset, emotion=None, apex=None) -> Changes:
+    """An interval that was not predicted."""
+    made = frames_of(clip, onset, offset, apex) | {"emotion": _label(clip, emotion)}
+    return {f"a{new_id}": EMPTY | made | {"status": "added"}}
+
+
+def seen(clip: Clip, new_id: str, onset, offset) -> Changes:
+    """A stretch was watched and holds nothing that is not in the review."""
+    return {f"g{new_id}": EMPTY | frames_of(clip, onset, offset, None) | {"status": "seen"}}
+
+
+def split(rows: Rows, clip: Clip, new_id: str, row: str, frame: int) -> Changes:
+    """Two intervals of one: the second starts at `frame`."""
+    old = _row(rows, row)
+    if not old["onset"] < _whole(frame, "frame") <= old["offset"]:
+        raise InputError(
+            f"cannot split {old['onset']}-{old['offset']} at frame {frame}: it must be inside, "
+            "after the first frame"
+        )
+    apex, status = old["apex"], _touched(old)
+    first, second = (apex, None) if apex is None or apex < frame else (None, apex)
+    left = frames_of(clip, old["onset"], frame - 1, first) | {"status": status}
+    right = frames_of(clip, frame, old["offset"], second) | {"status": status}
+    return {row: old | left, f"s{new_id}": old | right}
+
+
+def delete(rows: Rows, row: str) -> Changes:
+    """Takes the row out of the review."""
+    _row(rows, row)
+    return {row: None}
+
+
+def replace(changes: Changes) -> Changes:
+    """Several rows at once, as an import makes them."""
+    return {row: None if new is None else EMPTY | new for row, new in changes.items()}
+
+
+OPS = {f.__name__: f for f in (accept, reject, reopen, move, relabel, note, add, seen, split,
+                               delete, replace)}  # fmt: skip
+
+
+def frames_of(clip: Clip, onset, offset, apex) -> Row:
+    """The four cells of a row that its frames decide, checked."""
+    onset, offset = _whole(onset, "onset"), _whole(offset, "offset")
+    apex = None if apex is None else _whole(apex, "apex")
+    last = float("inf") if clip.n_frames is None else clip.n_frames - 1
+    if not 0 <= onset <= offset <= last:
+        end = "" if clip.n_frames is None else f" <= {last}"
+        raise InputError(f"onset {onset}, offset {offset}: must be 0 <= onset <= offset{end}")
+    if apex is not None and not onset <= apex <= offset:
+        raise InputError(f"apex {apex}: must be inside {onset}-{offset}")
+    kind = expression_type_of(onset, offset, clip.fps)
+    return {"onset": onset, "apex": apex, "offset": offset, "expression_type": kind}
+
+
+def row_of(record: Mapping) -> Row:
+    """A row of a canonical table as plain JSON values, status `open`."""
+    own = {key: _plain(record.get(key)) for key in EMPTY}
+    for frame in ("onset", "apex", "offset"):
+        own[frame] = None if own[frame] is None else int(own[frame])
+    return own | {"status": "open", "note": own["note"] or ""}
+
+
+def _plain(value):
+    if value is None or value is pd.NA or value != value:
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _row(rows: Rows, row: str) -> Row:
+    if not isinstance(row, str) or row not in rows:
+        raise InputError(f"no interval {row!r} in this review")
+    return rows[row]
+
+
+def _label(clip: Clip, emotion: str | None) -> str | None:
+    if emotion is not None and emotion not in clip.labels:
+        raise InputError(f"emotion {emotion!r}: one of {', '.join(clip.labels)}")
+    return emotion
+
+
+def _whole(value, name: str) -> int:
+    whole = isinstance(value, int | float) or hasattr(value, "__index__")
+    if not whole or isinstance(value, bool) or value != value or value % 1:
+        raise InputError(f"{name} {value!r}: must be a whole frame number")
+    return int(value)
+
+
+def _touched(row: Row) -> str:
+    """An added interval stays an added one, whatever is mended on it."""
+    return "added" if row["status"] == "added" else "corrected"

@@ -1,0 +1,125 @@
+"""A review out to other tools and back: which rows go, and what an edited file changes."""
+
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.alignment import align
+from fedet.edits import DECIDED, EMPTY, Changes, Row, frames_of
+from fedet.elan import tier_of
+from fedet.errors import InputError
+from fedet.formats import format_of, read_intervals, write_intervals
+from fedet.labels import AS_WRITTEN
+from fedet.lanes import Lanes, at_rate
+from fedet.matching import match_closest, overlap_pairs
+from fedet.review import REVIEW_COLUMNS, Review, read_review
+from fedet.video_names import stem
+
+SAME_EVENT_TIOU = 0.5  # an interval of a file and one of the review are the same one from here on
+
+
+def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, video) -> Path:
+    """Writes a review's rows in the format of the suffix; ELAN gets truth and prediction as well.
+
+    Args:
+        path: .csv, .json, .eaf or .vtt.
+        rows: From `Review.table`.
+        predictions: Canonical table for ELAN's tier `fedet`.
+        lanes: The video's name, rate, length and truth.
+        video: A `fedet.video.Video` for ELAN to open, or None.
+    """
+    kind = format_of(path)
+    touched = rows["source"].fillna("").str.startswith("review")
+    rows = rows.assign(source=rows["source"].where(touched, "review: " + rows["status"]))
+    rows = rows.drop(columns=[c for c in REVIEW_COLUMNS if c != "note"])
+    if kind == ".eaf":
+        truth = [] if lanes.truth is None else [lanes.truth.assign(source=pd.NA, score=pd.NA)]
+        shown = predictions.assign(source=predictions["source"].fillna("fedet"))
+        rows = pd.concat([*truth, shown, rows], ignore_index=True)
+    durations = {lanes.name: lanes.n_frames / lanes.fps}
+    media = video.path if video is not None and Path(video.path).is_file() else None
+    write_intervals(rows, path, fps=lanes.fps, media=media, durations=durations)
+    return path
+
+
+def read_reviewed(path: Path, lanes: Lanes) -> pd.DataFrame:
+    """The reviewed intervals of this video in a file, in the rate of `lanes`.
+
+    A journal (.jsonl) gives what its reviewer stands behind. Of a file with a tier or source
+    "review" only that is read; other files are taken whole.
+    """
+    if path.suffix == ".jsonl":
+        table = read_review(path)
+    else:
+        table, _ = read_intervals(path, fps=lanes.fps, video=lanes.name, emotion_map=AS_WRITTEN)
+    table = table[[stem(str(v)) == stem(lanes.name) for v in table["video"]]]
+    cells = table.astype("string").fillna("").to_dict("records")
+    reviewed = [tier_of(row) == "review" for row in cells]
+    if path.suffix.lower() == ".eaf" or any(reviewed):
+        table = table[reviewed]
+    if table.empty:
+        raise InputError(f"{path}: no reviewed interval of video {lanes.name!r} (tier review)")
+    return at_rate(table.reset_index(drop=True), lanes.fps, path.name, [])
+
+
+def changes_from(table: pd.DataFrame, review: Review) -> Changes:
+    """What makes a review's decided rows equal to a table.
+
+    Intervals of the table are joined with decided rows, then with open ones, the closest first.
+    An open row that the table repeats becomes accepted, one that it moves or renames corrected;
+    what joins nothing is added; a decided row that the table lacks is deleted. Rejected rows stay.
+    """
+    rest = table.reset_index(drop=True)
+    changes: Changes = {}
+    for statuses in (DECIDED, ("open",)):
+        rows = {i: r for i, r in review.rows.items() if r["status"] in statuses}
+        joined = _joined(rest, rows, review)
+        for at, row_id in joined.items():
+            new = _new_row(rest.loc[at].to_dict(), rows[row_id], review)
+            if new != rows[row_id]:
+                changes[row_id] = new
+        if statuses is DECIDED:
+            changes |= {row_id: None for row_id in rows if row_id not in joined.values()}
+        rest = rest.drop(index=list(joined))
+    for record in rest.to_dict("records"):
+        changes[f"a{uuid.uuid4().hex[:12]}"] = _new_row(record, None, review)
+    return changes
+
+
+def _joined(table: pd.DataFrame, rows: dict[str, Row], review: Review) -> dict[int, str]:
+    """Index in the table -> id of the row that is the same interval."""
+    if not rows or table.empty:
+        return {}
+    clip = review.clip
+    ours = pd.DataFrame(
+        {"subject": "", "video": clip.video, "fps": clip.fps, "expression_type": "macro",
+         "onset": [r["onset"] for r in rows.values()],
+         "offset": [r["offset"] for r in rows.values()]}
+    )  # fmt: skip
+    theirs = ours.iloc[:0].reindex(range(len(table))).assign(
+        subject="", video=clip.video, fps=clip.fps, expression_type="macro",
+        onset=table["onset"].to_numpy(np.int64), offset=table["offset"].to_numpy(np.int64),
+    )  # fmt: skip
+    sides = align(theirs, ours, score=1.0)
+    pairs = overlap_pairs(sides.predictions, sides.truths, SAME_EVENT_TIOU)
+    found = match_closest(pairs, SAME_EVENT_TIOU).truth_of
+    ids = list(rows)
+    return {int(table.index[at]): ids[row] for at, row in enumerate(found) if row >= 0}
+
+
+def _new_row(record: dict, old: Row | None, review: Review) -> Row:
+    """The row of the review that an interval of a table makes, or makes of an old one."""
+    apex = record["apex"] if pd.notna(record["apex"]) else None
+    made = frames_of(review.clip, int(record["onset"]), int(record["offset"]), apex)
+    made["emotion"] = record["emotion"] if pd.notna(record["emotion"]) else None
+    note = record.get("note")
+    if note is not None and pd.notna(note):
+        made["note"] = str(note)
+    if old is None:
+        return EMPTY | made | {"status": "added"}
+    same = all(old[k] == made[k] for k in ("onset", "apex", "offset", "emotion"))
+    decided = old["status"] in DECIDED
+    status = old["status"] if same and decided else "accepted" if same else "corrected"
+    return old | made | {"status": "added" if old["status"] == "added" else status}

@@ -1,0 +1,162 @@
+"""Frames of a video as small JPEG pictures, on demand: what the explorer shows.
+
+Nothing but the frames that are asked for leaves the video. They are decoded in a thread, so that
+edits are answered meanwhile; a new request takes the place of what is left of the one before.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+
+from fedet.errors import InputError
+from fedet.video import Frame, Video
+
+QUALITY = 82  # of JPEG; a frame of 480 x 270 pixels has about 15 kB
+LEAP_S = 0.7  # a gap up to this long is decoded through; a longer one is jumped over
+CACHE_BYTES = 64e6
+LOOK_S = 0.5  # the face is looked for this often
+
+Sender = Callable[[int, str, bytes | None], None]  # frame, key of the request, JPEG or None
+
+
+class Cropper(Protocol):
+    """Cuts the face out of a frame: (H, W, 3) uint8, its time in seconds, side in pixels."""
+
+    def __call__(self, image: np.ndarray, time_s: float, size: int) -> np.ndarray: ...
+
+
+class FrameServer:
+    """Serves pictures of one video.
+
+    Args:
+        video: From `fedet.video.open_video`.
+        fps: The rate in which frames are counted; frame k is what is shown at k / fps seconds.
+        send: Called in the server's thread with each picture; None: the video has no such frame.
+        cropper: For the view "face"; None: that view shows the whole picture.
+    """
+
+    def __init__(self, video: Video, fps: float, send: Sender, cropper: Cropper | None = None):
+        self.video, self.fps, self.send, self.cropper = video, fps, send, cropper
+        self._cache: OrderedDict[tuple[str, int], bytes | None] = OrderedDict()
+        self._bytes = 0
+        self._cursor: tuple[int | None, int, Iterator[Frame]] | None = None
+        self._wanted: dict[str, tuple[list[int], int, str, str]] = {}
+        self._wake = threading.Condition()
+        self._decoding = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def want(self, frames: list[int], width: int, view: str, key: str, who: str = "") -> None:
+        """Asks for pictures, most urgent first; replaces what `who` asked for before."""
+        with self._wake:
+            self._wanted[who] = (list(frames), width, view, key)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._serve, name="frames", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Stops the thread after the picture in hand."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+
+    def picture(self, frame: int, width: int, view: str = "whole") -> bytes | None:
+        """One frame as JPEG, at most `width` pixels wide; None beyond the video's end."""
+        name = (f"{width}:{view}", frame)
+        if name in self._cache:
+            self._cache.move_to_end(name)
+            return self._cache[name]
+        with self._decoding:
+            face = view == "face" and self.cropper is not None
+            image = self._image(frame, None if face else self._side(width))
+            if image is not None and face and self.cropper is not None:
+                image = self.cropper(image, frame / self.fps, min(width, 480))
+        data = None if image is None else jpeg(image, width)
+        self._keep(name, data)
+        return data
+
+    def _side(self, width: int) -> int:
+        """The longer side of a picture that is `width` wide."""
+        return max(width, round(width * self.video.height / self.video.width))
+
+    def _image(self, frame: int, side: int | None) -> np.ndarray | None:
+        """The picture of a frame; goes on from the last one where that is quicker than a jump."""
+        at = self._cursor
+        if at is None or at[0] != side or not at[1] <= frame <= at[1] + LEAP_S * self.fps:
+            source = self.video.frames(frame / self.fps, fps=self.fps, max_side=side)
+            self._cursor = at = (side, frame, source)
+        for found in at[2]:
+            if found.index >= frame:
+                self._cursor = (side, found.index + 1, at[2])
+                return found.image if found.index == frame else None
+        self._cursor = None
+        return None
+
+    def _keep(self, name: tuple[str, int], data: bytes | None) -> None:
+        self._cache[name] = data
+        self._bytes += len(data or b"")
+        while self._bytes > CACHE_BYTES and len(self._cache) > 1:
+            _, old = self._cache.popitem(last=False)
+            self._bytes -= len(old or b"")
+
+    def _next(self) -> tuple[int, int, str, str] | None:
+        """The next picture to make, of those who wait in turn; None when closed."""
+        with self._wake:
+            while not self._closed:
+                for who in list(self._wanted):
+                    frames, width, view, key = self._wanted.pop(who)
+                    if frames:
+                        self._wanted[who] = (frames[1:], width, view, key)  # now last in turn
+                        return frames[0], width, view, key
+                self._wake.wait()
+        return None
+
+    def _serve(self) -> None:
+        while (todo := self._next()) is not None:
+            frame, width, view, key = todo
+            try:
+                data = self.picture(frame, width, view)
+            except (InputError, OSError):
+                data = None  # a frame that cannot be read is shown as missing
+            self.send(frame, key, data)
+
+
+class FaceCropper:
+    """Cuts the face out, looking for it twice a second; between looks the last box counts.
+
+    Made for looking around, not for measuring: `fedet.faces.track_faces` follows a face properly.
+    """
+
+    def __init__(self, detector=None):
+        self._detector = detector
+        self._boxes: dict[int, object] = {}
+
+    def __call__(self, image: np.ndarray, time_s: float, size: int) -> np.ndarray:
+        """The face, (size, size, 3) uint8; the whole picture where no face is found."""
+        from fedet.faces import HaarDetector, crop
+
+        if self._detector is None:
+            self._detector = HaarDetector()
+        look = int(time_s / LOOK_S)
+        if look not in self._boxes:
+            found = self._detector.detect(image)
+            self._boxes[look] = max(found, key=lambda box: box.size, default=None)
+        near = [k for k in (look, look - 1, look + 1, look - 2) if self._boxes.get(k)]
+        return crop(image, self._boxes[near[0]], size) if near else image
+
+
+def jpeg(image: np.ndarray, width: int) -> bytes:
+    """(H, W, 3) uint8 RGB as JPEG, at most `width` pixels wide."""
+    import cv2
+
+    if image.shape[1] > width:
+        size = (width, max(1, round(width * image.shape[0] / image.shape[1])))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise InputError(f"a picture of {image.shape} cannot be written as JPEG")
+    return data.tobytes()

@@ -1,0 +1,64 @@
+"""The explorer as one HTML file: lanes, hover, zoom and threshold without a kernel or network."""
+
+import base64
+import html
+import io
+import json
+import uuid
+from pathlib import Path
+
+STATIC = Path(__file__).parent / "static"
+# Nothing may be fetched, whatever the data hold.
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+
+
+def fragment(data: dict, still=None) -> str:
+    """The explorer as a piece of HTML, to be put into a page.
+
+    Args:
+        data: What `fedet.explorer.Explorer.page_data` returns.
+        still: A matplotlib Figure for browsers without scripts.
+    """
+    place = f"fedet-{uuid.uuid4().hex[:8]}"
+    script = (STATIC / "explorer.js").read_text("utf-8")
+    style = (STATIC / "explorer.css").read_text("utf-8")
+    image = (
+        "" if still is None else f'<noscript><img alt="Intervals" src="{_png(still)}"></noscript>'
+    )
+    return (
+        f"<style>{style}</style>\n"
+        f'<div id="{place}"></div>{image}\n'
+        f'<script type="application/json" id="{place}-data">{embedded(data)}</script>\n'
+        f'<script type="module">\n{script}\n'
+        f'const place = document.getElementById("{place}");\n'
+        f'mount(place, JSON.parse(document.getElementById("{place}-data").textContent));\n'
+        "</script>\n"
+    )
+
+
+def page(data: dict, title: str, still=None) -> str:
+    """A whole page around `fragment`."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(title)}</title>\n</head>\n"
+        f'<body class="fx-page">\n<h1>{html.escape(title)}</h1>\n'
+        f"{fragment(data, still)}</body>\n</html>\n"
+    )
+
+
+def embedded(data: dict) -> str:
+    """JSON that can stand in a script element: no text in it can end the element.
+
+    >>> embedded({"note": "</script>"})
+    '{"note": "\\\\u003c/script>"}'
+    """
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+
+
+def _png(figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,320 @@
+"""The review of one video: what a person decided about each interval, who and when.
+
+A review starts from the predicted intervals (status `open`). Every edit replaces whole rows, is
+written to the journal before it counts, and can be undone; undoing is itself an entry, so that
+the file tells the whole story and the state is what its entries add up to.
+"""
+
+import getpass
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.annotations import COLUMNS, EMOTIONS, SCHEMA_VERSION
+from fedet.edits import DECIDED, EMPTY, STATUSES, Changes, Clip, Row, edit, row_of
+from fedet.errors import InputError
+from fedet.journal import Journal, read_journal
+
+REVIEW_COLUMNS = ["row_id", "status", "reviewer", "reviewed_at", "note"]
+PAUSE_S = 90  # a longer silence between two decisions was a pause, not work
+
+
+class Review:
+    """Rows of intervals with edits, undo, redo and a journal.
+
+    Args:
+        table: Canonical intervals to start from, of one video; may be empty.
+        video: Name of the video.
+        fps: Frames per second in which the rows are counted.
+        n_frames: Frames of the video; None: unknown, no upper bound.
+        reviewer: Name on every edit; default: the login name.
+        journal: File to write every edit to, and to go on from if it is there. It is created by
+            the first edit. None: nothing is saved.
+        labels: Emotions that may be given.
+
+    Attributes:
+        rows: row id -> {onset, apex, offset, emotion, status, note, reviewer, reviewed_at, ...}.
+        notices: What happened on opening, one sentence each.
+        listeners: Called after every edit with its id, its name and the rows that changed.
+
+    Raises:
+        InputError: The journal belongs to another video or frame rate, or cannot be used.
+
+    >>> import pandas as pd
+    >>> review = Review(pd.DataFrame(), video="v", fps=30.0, reviewer="Ann")
+    >>> review.table("all").empty
+    True
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        *,
+        video: str,
+        fps: float,
+        n_frames: int | None = None,
+        reviewer: str | None = None,
+        journal: str | Path | None = None,
+        labels: tuple[str, ...] = EMOTIONS,
+    ):
+        self.clip = Clip(video, float(fps), n_frames, tuple(labels))
+        self.reviewer = reviewer if reviewer else _login()
+        self.notices: list[str] = []
+        self.listeners: list[Callable[[str, str, Changes], None]] = []
+        records = table.to_dict("records")
+        self._base = {f"p{rank}": row_of(record) for rank, record in enumerate(records)}
+        self._reset()
+        self._journal = Journal(journal) if journal is not None else None
+        if self._journal is not None and self._journal.started:
+            self.notices += self._journal.notices
+            self._resume(self._journal.entries)
+
+    @property
+    def path(self) -> Path | None:
+        """The journal's file, None if nothing is saved."""
+        return self._journal.path if self._journal else None
+
+    @property
+    def key(self) -> str:
+        """One name for this review in every process: of the journal's place and the video."""
+        place = str(self._journal.path.absolute()) if self._journal else uuid.uuid4().hex
+        return hashlib.sha256(f"{place}\n{self.clip.video}".encode()).hexdigest()[:16]
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """How many edits can be undone and redone."""
+        return len(self._done), len(self._undone)
+
+    @property
+    def edits(self) -> int:
+        """How many edits were made, undone ones and undoing itself included."""
+        return len(self._ids)
+
+    def known(self, ids: Iterable[str]) -> list[str]:
+        """Those of the edits that were done already."""
+        return [id for id in ids if id in self._ids]
+
+    @property
+    def pace_s(self) -> float | None:
+        """Median seconds between two decisions, pauses left out; None below five of them."""
+        times = [datetime.fromisoformat(at) for at in self._times]
+        gaps = [(b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)]
+        gaps = [gap for gap in gaps if 0 < gap <= PAUSE_S]
+        return float(pd.Series(gaps).median()) if len(gaps) >= 5 else None
+
+    def apply(self, op: str, *, id: str | None = None, by: str | None = None, **values) -> Changes:
+        """Does one edit; the same `id` twice is done once.
+
+        Args:
+            op: One of `fedet.edits.OPS`, "undo" or "redo".
+            id: Name of the edit; default: a fresh one.
+            by: The reviewer, if it is not the review's own.
+            values: What the edit needs, e.g. row, onset, apex, offset, emotion, frame, text.
+
+        Returns:
+            The rows that changed, as they are now, None for those that are gone.
+
+        Raises:
+            InputError: No such edit or row, or values that make no interval; nothing has changed.
+            OSError: The journal could not be written; nothing has changed.
+        """
+        id = id or uuid.uuid4().hex[:12]
+        if id in self._ids:
+            return {}
+        who, at = by or self.reviewer, _now()
+        if op in ("undo", "redo"):
+            changes = self._step(op, {"op": op, "id": id, "by": who, "at": at})
+        else:
+            changes = self._edit(op, id, who, at, values)
+        for tell in self.listeners:
+            tell(id, op, changes)
+        return changes
+
+    def _edit(self, op: str, id: str, who: str, at: str, values: dict) -> Changes:
+        after = edit(op, self.rows, self.clip, id, values)
+        signed: Changes = {
+            row: None if new is None else new | {"reviewer": who, "reviewed_at": at}
+            for row, new in after.items()
+        }
+        self._write({"op": op, "id": id, "by": who, "at": at, "rows": signed})
+        self._do(signed)
+        self._ids.add(id)
+        self._times.append(at)
+        return signed
+
+    def accept(self, row: str) -> Changes:
+        """The interval is right as it stands."""
+        return self.apply("accept", row=row)
+
+    def reject(self, row: str) -> Changes:
+        """There is no such expression; the row stays, as a known false alarm."""
+        return self.apply("reject", row=row)
+
+    def move(self, row: str, onset=None, offset=None, apex=None) -> Changes:
+        """Other frames for onset, offset or apex; what is not given stays."""
+        return self.apply("move", row=row, onset=onset, offset=offset, apex=apex)
+
+    def relabel(self, row: str, emotion: str) -> Changes:
+        """Another emotion."""
+        return self.apply("relabel", row=row, emotion=emotion)
+
+    def note(self, row: str, text: str) -> Changes:
+        """A remark; it decides nothing."""
+        return self.apply("note", row=row, text=text)
+
+    def add(self, onset: int, offset: int, emotion: str | None = None, apex=None) -> Changes:
+        """An interval that was not predicted."""
+        return self.apply("add", onset=onset, offset=offset, emotion=emotion, apex=apex)
+
+    def split(self, row: str, frame: int) -> Changes:
+        """Two intervals of one: the second starts at `frame`."""
+        return self.apply("split", row=row, frame=frame)
+
+    def delete(self, row: str) -> Changes:
+        """Takes the row out of the review (the journal still tells of it)."""
+        return self.apply("delete", row=row)
+
+    def undo(self) -> Changes:
+        """Takes back the last edit; {} if there is none."""
+        return self.apply("undo")
+
+    def redo(self) -> Changes:
+        """Does the edit again that was undone last; {} if there is none."""
+        return self.apply("redo")
+
+    def table(self, include: str | tuple[str, ...] = DECIDED) -> pd.DataFrame:
+        """The intervals as a canonical table, then REVIEW_COLUMNS; sorted by onset.
+
+        Args:
+            include: Statuses to return, or "all" (every row but the "seen" stretches).
+                `source` says "review by NAME at UTC: STATUS" for rows that a person touched.
+        """
+        wanted = {include} if isinstance(include, str) else set(include)
+        wanted = set(STATUSES) - {"seen"} if include == "all" else wanted
+        if wanted - set(STATUSES):
+            unknown = ", ".join(map(repr, sorted(wanted - set(STATUSES))))
+            raise InputError(f"include={unknown}: of {', '.join(STATUSES)}, or all")
+        rows = [self._canonical(i, r) for i, r in self.rows.items() if r["status"] in wanted]
+        rows.sort(key=lambda r: (r["onset"], r["offset"], r["row_id"]))
+        table = pd.DataFrame(rows, columns=[*COLUMNS, *REVIEW_COLUMNS], dtype=object)
+        kinds = dict.fromkeys(table.columns, "string")
+        kinds |= dict.fromkeys(("onset", "apex", "offset"), "Int64")
+        return table.astype(kinds | {"fps": "Float64", "score": "Float64"})
+
+    def close(self) -> None:
+        """Lets go of the journal."""
+        if self._journal:
+            self._journal.close()
+
+    def _canonical(self, id: str, row: Row) -> Row:
+        by = f"review by {row['reviewer']} at {row['reviewed_at']}: {row['status']}"
+        own = {"row_id": id, "schema_version": SCHEMA_VERSION, "video": self.clip.video}
+        own |= {"fps": self.clip.fps, "subject": row["subject"] or self._subject}
+        return row | own | {"source": row["source"] if row["reviewer"] is None else by}
+
+    def _step(self, op: str, entry: dict) -> Changes:
+        if not (self._done if op == "undo" else self._undone):
+            return {}
+        self._write(entry)
+        self._ids.add(entry["id"])
+        return self._turn(op)
+
+    def _turn(self, op: str) -> Changes:
+        """Moves one edit from the done to the undone ones, or back."""
+        source, target = (self._done, self._undone)[:: 1 if op == "undo" else -1]
+        before, after = source.pop()
+        target.append((before, after))
+        rows = before if op == "undo" else after
+        self._put(rows)
+        return rows
+
+    def _do(self, after: Changes) -> None:
+        self._done.append(({row: self.rows.get(row) for row in after}, after))
+        self._undone.clear()
+        self._put(after)
+
+    def _put(self, rows: Changes) -> None:
+        for id, row in rows.items():
+            if row is None:
+                self.rows.pop(id, None)
+            else:
+                self.rows[id] = row
+
+    def _write(self, entry: dict) -> None:
+        if self._journal is None:
+            return
+        if not self._journal.started:
+            clip = self.clip
+            header = {"fedet_review": 1, "video": clip.video, "fps": clip.fps}
+            header |= {"n_frames": clip.n_frames, "labels": list(clip.labels)}
+            header |= {"by": entry["by"], "at": entry["at"], "base": self._base}
+            self._journal.start(header)
+        self._journal.append(entry)
+
+    def _reset(self) -> None:
+        self.rows: dict[str, Row] = dict(self._base)
+        subjects = [row["subject"] for row in self._base.values() if row["subject"]]
+        self._subject = subjects[0] if subjects else self.clip.video
+        self._done: list[tuple[Changes, Changes]] = []
+        self._undone: list[tuple[Changes, Changes]] = []
+        self._ids: set[str] = set()
+        self._times: list[str] = []
+
+    def _resume(self, entries: list[dict]) -> None:
+        """Goes on from a journal; its own starting rows count, not those of today."""
+        head = _checked(entries, self.path)
+        for what, here in (("video", self.clip.video), ("fps", self.clip.fps)):
+            if head[what] != here:
+                raise InputError(
+                    f"{self.path}: a review of {what} {head[what]!r}, not {here!r}; name another "
+                    "file with autosave="
+                )
+        labels = tuple(dict.fromkeys([*self.clip.labels, *head["labels"]]))
+        self.clip = Clip(self.clip.video, self.clip.fps, self.clip.n_frames, labels)
+        changed = head["base"] != self._base
+        self._replay(entries)
+        self.notices.append(f"{self.path}: the review goes on after {len(entries) - 1} edits")
+        if changed:
+            self.notices.append("The predictions have changed since; the review keeps its rows")
+
+    def _replay(self, entries: list[dict]) -> None:
+        self._base = {id: EMPTY | row for id, row in entries[0]["base"].items()}
+        self._reset()
+        for entry in entries[1:]:
+            self._ids.add(entry["id"])
+            if entry["op"] in ("undo", "redo"):
+                self._turn(entry["op"])
+            else:
+                self._do(entry["rows"])
+                self._times.append(entry["at"])
+
+
+def read_review(path: str | Path, include: str | tuple[str, ...] = DECIDED) -> pd.DataFrame:
+    """The table of a journal, as `Review.table`, without opening it for review."""
+    entries = read_journal(path)
+    head = _checked(entries, path)
+    review = Review(pd.DataFrame(), video=head["video"], fps=head["fps"], reviewer=head["by"])
+    review._replay(entries)
+    return review.table(include)
+
+
+def _checked(entries: list[dict], path) -> dict:
+    head = entries[0] if entries else {}
+    if head.get("fedet_review") != 1:
+        raise InputError(f"{path}: not a review of this version of fedet; name another file")
+    return head
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,78 @@
+"""The explorer's settings applied to tables: doubles dropped, figures of what is left.
+
+The browser does the same in `static/explorer.js`, so that a slider answers at once; a test holds
+the two together.
+"""
+
+import numpy as np
+import pandas as pd
+
+from fedet.alignment import align
+from fedet.matching import match, match_emotions, overlap_pairs, tiou
+from fedet.metrics import detection_counts, f1, precision, recall, spotting_counts
+
+
+def suppressed(table: pd.DataFrame, strength: float) -> set[int]:
+    """Labels of the rows that a better one of the same emotion overlaps by more than `strength`.
+
+    Hard non-maximum suppression: a row that is itself suppressed suppresses nothing. Better means
+    the protocol's order: higher score, then earlier onset, then earlier offset.
+    """
+    out: set[int] = set()
+    if strength >= 1 or not len(table):
+        return out
+    for _, rows in table.groupby(table["emotion"].fillna(""), sort=False):
+        out |= _suppressed_of_one(rows, strength)
+    return out
+
+
+def _suppressed_of_one(rows: pd.DataFrame, strength: float) -> set[int]:
+    rows = rows.sort_values(["onset", "offset"], kind="stable")
+    onset, offset = (rows[c].to_numpy(np.int64) for c in ("onset", "offset"))
+    reach = np.maximum.accumulate(offset)
+    order = np.lexsort((offset, onset, -rows["score"].fillna(0.0).to_numpy(float)))
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[order] = np.arange(len(rows))
+    gone = np.zeros(len(rows), dtype=bool)
+    for i in order:
+        if gone[i]:
+            continue
+        near = slice(np.searchsorted(reach, onset[i]), np.searchsorted(onset, offset[i], "right"))
+        overlap = tiou(onset[i], offset[i], onset[near], offset[near])
+        gone[near] |= (overlap > strength + 1e-9) & (rank[near] > rank[i])
+    return set(rows.index[gone])
+
+
+def figures_of(
+    predictions: pd.DataFrame, truth: pd.DataFrame, threshold: float, emotion: bool
+) -> pd.DataFrame:
+    """Precision, recall and F1 by `fedet.metrics`; NaN where undefined.
+
+    Args:
+        predictions, truth: Canonical tables of one video in one frame rate.
+        threshold: Overlap from which a prediction is right.
+        emotion: The labels must agree too.
+
+    Returns:
+        Rows all, macro, micro; columns tp, fp, fn, precision, recall, f1. With `emotion` only the
+        row all: the protocol defines types for spotting.
+    """
+    videos = pd.concat([predictions, truth])[["subject", "video", "fps"]].drop_duplicates("video")
+    if not len(videos):
+        return _table(np.zeros((1 if emotion else 3, 3)))
+    subject = videos["subject"].iloc[0]
+    sides = [side.assign(subject=subject) for side in (predictions, truth)]
+    aligned = align(*sides, videos.assign(subject=subject), score=0.0)
+    pairs = overlap_pairs(aligned.predictions, aligned.truths, min(threshold, 0.1))
+    if emotion:
+        p, events = aligned.predictions, aligned.truths
+        found = match_emotions(pairs, p, events, threshold)
+        return _table(detection_counts(aligned, found).sum(axis=0)[None])
+    return _table(spotting_counts(aligned, match(pairs, threshold)).sum(axis=0))
+
+
+def _table(counts: np.ndarray) -> pd.DataFrame:
+    tp, fp, fn = counts.T
+    ratios = {"precision": precision(tp, fp), "recall": recall(tp, fn), "f1": f1(tp, fp, fn)}
+    whole = {"tp": tp.astype(int), "fp": fp.astype(int), "fn": fn.astype(int)}
+    return pd.DataFrame(whole | ratios, index=["all", "macro", "micro"][: len(counts)])

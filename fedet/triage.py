@@ -1,0 +1,194 @@
+"""What to review first: the mistakes that a minute of a person's time is expected to mend.
+
+The model is simple and stated, so that it can be doubted:
+
+- The chance p that a predicted interval is right grows with its score around the threshold t,
+  p = 1 / (1 + exp(-(score - t) / spread)). A threshold chosen for F1 is where keeping and dropping
+  are about equally good, so p = 1/2 there. With several predictions (other seeds), p is the mean
+  over them; a seed without such an interval (tIoU >= 0.5, same emotion) votes with score 0.
+- What is done without a review: kept at or above t, dropped below. The chance of a mistake is
+  therefore 1 - p or p, and a review mends it.
+- A stretch without any kept interval hides missed events: the rate of true kept events times
+  `missed / (1 - missed)`, `missed` being the share of events that nothing points to.
+- An interval costs `decide_s` plus `watch` times its length with `context_s` on both sides; a
+  stretch costs its length at `scan_speed`, plus `decide_s` for each event expected there.
+
+The gain is counted in mistakes mended, and in F1 = 2 TP / (2 TP + FP + FN) of expected counts.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+
+from fedet.edits import DECIDED
+from fedet.errors import InputError
+from fedet.matching import tiou
+
+QUEUE_COLUMNS = ["kind", "row_id", "onset", "offset", "p", "mistakes", "minutes",
+                 "per_minute", "f1_after", "why"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Assumptions of the queue; change them to what you know of your reviewers."""
+
+    spread: float = 0.1  # of scores: how fast p grows around the threshold
+    missed: float = 0.2  # share of all events to which no kept interval points
+    decide_s: float = 4.0  # seconds to judge and answer
+    watch: float = 2.0  # times an interval is watched
+    context_s: float = 1.0  # seconds watched before and after it
+    scan_speed: float = 2.0  # speed at which an empty stretch is watched
+    min_gap_s: float = 20.0  # shorter empty stretches are not worth an entry
+
+    def __post_init__(self):
+        for name in ("spread", "scan_speed", "min_gap_s"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)!r}: must be above 0")
+        if not 0 <= self.missed < 1:
+            raise InputError(f"missed={self.missed!r}: must be a share from 0 to below 1")
+
+    def sentence(self) -> str:
+        """The assumptions in words, for the reader of the queue."""
+        values = ", ".join(f"{f.name} {getattr(self, f.name):g}" for f in fields(self))
+        return (
+            "Expected mistakes mended per minute. p(right) = 1 / (1 + exp(-(score - threshold) / "
+            f"spread)), averaged over seeds. Assumed: {values}."
+        )
+
+
+def queue(
+    rows: pd.DataFrame,
+    threshold: float,
+    fps: float,
+    n_frames: int,
+    *,
+    others: tuple[pd.DataFrame, ...] = (),
+    covered: tuple[tuple[int, int], ...] = (),
+    effort: Effort = Effort(),
+) -> pd.DataFrame:
+    """The open intervals and empty stretches of one video, most gain per minute first.
+
+    Args:
+        rows: All rows of a review (`Review.table("all")`): row_id, onset, offset, emotion, score,
+            status.
+        threshold: Scores from here on are kept without a review.
+        fps, n_frames: Frames per second; length of the video in frames.
+        others: Predictions of other seeds for the same video.
+        covered: Spans (onset, offset), inclusive, in which nothing need be looked for: looked at
+            already, or no face there.
+        effort: The assumptions.
+
+    Returns:
+        QUEUE_COLUMNS: `kind` "interval" or "stretch"; `p` chance to be right (missing for a
+        stretch); `mistakes` expected; `f1_after` expected F1 once this and all before it are done;
+        `attrs["f1_now"]` the expected F1 without a review (None if nothing is expected at all).
+    """
+    open_ = rows[rows["status"] == "open"].reset_index(drop=True)
+    kept = (open_["score"].fillna(np.inf) >= threshold).to_numpy(bool)
+    chances = _chances(open_, others, threshold, effort)
+    p = chances.mean(axis=0)
+    decided = rows[rows["status"].isin(DECIDED)]
+    sure = len(decided) + float(p[kept].sum())
+    busy = pd.concat([open_[kept], decided])[["onset", "offset"]].to_numpy(np.int64)
+    items = _intervals(open_, chances, kept, fps, effort)
+    stretches = _stretches(busy, covered, sure, fps, n_frames, effort)
+    found = pd.concat([t for t in (items, stretches) if len(t)] or [items], ignore_index=True)
+    found["per_minute"] = found["mistakes"] / found["minutes"]
+    found = found.sort_values(["per_minute", "onset"], ascending=[False, True], kind="stable")
+    return _with_f1(found.reset_index(drop=True), sure)
+
+
+def _chances(open_: pd.DataFrame, others, threshold: float, effort: Effort) -> np.ndarray:
+    """p of each open interval by each seed, (1 + seeds, N); no score counts as undecided."""
+    score = open_["score"].fillna(threshold).to_numpy(float)
+    votes = [score] + [_votes(open_, other) for other in others]
+    return 1 / (1 + np.exp(-(np.array(votes) - threshold) / effort.spread))
+
+
+def _votes(open_: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
+    """The score that another seed gives to each interval, 0 where it has no such interval."""
+    other = other.sort_values("onset", kind="stable")
+    onset, offset = (other[c].to_numpy(np.int64) for c in ("onset", "offset"))
+    score, emotion = other["score"].fillna(1.0).to_numpy(float), other["emotion"].to_numpy(object)
+    longest = int((offset - onset + 1).max()) if len(other) else 0
+    votes = np.zeros(len(open_))
+    own = zip(open_["onset"], open_["offset"], open_["emotion"], strict=True)
+    for i, (start, end, label) in enumerate(own):
+        near = slice(*np.searchsorted(onset, [start - longest, end + 1]))
+        overlap = tiou(start, end, onset[near], offset[near])
+        same = (overlap >= 0.5) & (emotion[near] == label)
+        votes[i] = score[near][same].max(initial=0.0)
+    return votes
+
+
+def _intervals(open_: pd.DataFrame, chances, kept, fps: float, effort: Effort) -> pd.DataFrame:
+    length_s = (open_["offset"] - open_["onset"] + 1).to_numpy(float) / fps
+    watched_s = effort.watch * (length_s + 2 * effort.context_s)
+    p = chances.mean(axis=0)
+    return pd.DataFrame(
+        {
+            "kind": pd.Series("interval", index=open_.index, dtype=object),
+            "row_id": open_["row_id"],
+            "onset": open_["onset"].to_numpy(np.int64),
+            "offset": open_["offset"].to_numpy(np.int64),
+            "p": p,
+            "mistakes": np.where(kept, 1 - p, p),
+            "minutes": (effort.decide_s + watched_s) / 60,
+            "kept": kept,
+            "why": [_why(*x) for x in zip(chances.T, p, kept, strict=True)],
+        }
+    )
+
+
+def _why(chances: np.ndarray, p: float, kept: bool) -> str:
+    yes = int((chances >= 0.5).sum())
+    if 0 < yes < len(chances):
+        return f"{yes} of {len(chances)} seeds say so"
+    if abs(p - 0.5) < 0.25:
+        return "near the threshold, " + ("kept" if kept else "dropped")
+    return "kept, likely right" if kept else "dropped, likely wrong"
+
+
+def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) -> pd.DataFrame:
+    spans = sorted([*map(tuple, busy.tolist()), *covered, (-1, -1), (n_frames, n_frames)])
+    ends = np.maximum.accumulate([end for _, end in spans]).tolist()
+    gaps = [
+        (end + 1, start - 1)
+        for end, (start, _) in zip(ends, spans[1:], strict=False)
+        if (start - 1 - end) / fps >= effort.min_gap_s
+    ]
+    onset, offset = (np.array([gap[i] for gap in gaps], dtype=np.int64) for i in (0, 1))
+    length = offset - onset + 1
+    per_frame = sure / max(n_frames, 1) * effort.missed / (1 - effort.missed)
+    mistakes = per_frame * length
+    texts = zip(length / fps, mistakes, strict=True)
+    return pd.DataFrame(
+        {
+            "kind": pd.Series("stretch", index=range(len(gaps)), dtype=object),
+            "row_id": pd.Series(pd.NA, index=range(len(gaps)), dtype="string"),
+            "onset": onset,
+            "offset": offset,
+            "p": np.nan,
+            "mistakes": mistakes,
+            "minutes": (length / fps / effort.scan_speed + mistakes * effort.decide_s) / 60,
+            "kept": False,
+            "why": [f"nothing for {s:.0f} s, {m:.1f} missed expected" for s, m in texts],
+        }
+    )
+
+
+def _with_f1(found: pd.DataFrame, sure: float) -> pd.DataFrame:
+    """Adds the F1 that is expected after each entry, all before it done."""
+    mistakes, kept = found["mistakes"].to_numpy(float), found["kept"].to_numpy(bool)
+    alarms, misses = np.where(kept, mistakes, 0.0), np.where(kept, 0.0, mistakes)
+    total = sure + alarms.sum() + misses.sum()
+    found.attrs["f1_now"] = float(_f1(sure, alarms.sum(), misses.sum())) if total else None
+    false = np.maximum(alarms.sum() - alarms.cumsum(), 0.0)
+    lost = np.maximum(misses.sum() - misses.cumsum(), 0.0)
+    found["f1_after"] = _f1(sure + misses.cumsum(), false, lost)
+    return found[QUEUE_COLUMNS]
+
+
+def _f1(tp, fp, fn):
+    return 2 * tp / np.maximum(2 * tp + fp + fn, 1e-12)

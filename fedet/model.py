@@ -163,8 +163,7 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, T, C / heads)
         # A row without any valid key would be 0/0: let it see all, its result is zeroed below.
         keys = (mask | ~mask.any(-1, keepdim=True))[:, None, None, :]  # (N, 1, 1, T)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keys, dropout_p=dropout)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
         y = y.transpose(1, 2).reshape(n, t, c)  # (N, heads, T, C / heads) -> (N, T, C)
         return (x + F.dropout(self.out(y), self.dropout, self.training)) * mask[..., None]
 

@@ -7,6 +7,7 @@ have 0-based INCLUSIVE onset and offset. T frames, N windows, P positions, E eve
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -109,6 +110,7 @@ class Points(NamedTuple):
     high: np.ndarray  # longest, exclusive
 
 
+@lru_cache
 def points(config: FEDNConfig) -> Points:
     """Position, stride and durations of every level, from one place for targets and merging."""
     rows = []
@@ -118,7 +120,9 @@ def points(config: FEDNConfig) -> Points:
         high = math.inf if level == last else config.duration_per_stride * stride
         centres = (np.arange(config.window // stride) + 0.5) * stride
         rows += [(centre, stride, low, high) for centre in centres]
-    return Points(*np.array(rows, dtype=np.float64).T)
+    table = np.array(rows, dtype=np.float64).T
+    table.flags.writeable = False  # every caller gets the same arrays
+    return Points(*table)
 
 
 def visible_share(intervals: np.ndarray, mask: np.ndarray) -> np.ndarray:

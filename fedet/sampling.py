@@ -1,0 +1,202 @@
+"""Training windows: drawn at random places of the videos, varied in time and in feature space.
+
+Every draw depends on (seed, epoch, number of the window) only, not on what was drawn before, on
+how windows are batched or on how many processes share them; so a resumed or a distributed run
+sees the same windows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from fedet.errors import InputError
+from fedet.losses import Targets
+from fedet.model import FEDNConfig
+from fedet.windows import VideoFeatures, assign, classes_of, intervals_of, stack_targets
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training windows are varied; all our choice. `Augmentation.none()` leaves them alone.
+
+    Strengths in feature space are in units of each feature's spread over the training frames.
+    """
+
+    speed: float = 1.25  # time runs slower or faster by up to this factor; 1: never
+    reverse: float = 0.0  # share of windows that run backwards; faces rise faster than they fall
+    intensity: float = (
+        1.5  # the change vectors are scaled by up to this factor, up or down; 1: never
+    )
+    noise: float = 0.2  # white noise on every frame
+    baseline: float = 0.2  # a constant shift of a whole window: the baseline is an estimate
+    feature_dropout: float = 0.1  # share of features set to 0 in a window
+
+    def __post_init__(self) -> None:
+        for name in ("speed", "intensity"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
+        for name in ("reverse", "noise", "baseline", "feature_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be between 0 and 1")
+
+    @classmethod
+    def none(cls) -> "Augmentation":
+        """Every window as it is in the video."""
+        return cls(1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+
+
+class Draw(NamedTuple):
+    """One window of an epoch: of which record, from which frame (may be negative), and its seed."""
+
+    record: int
+    start: int
+    seed: tuple[int, ...]
+
+
+class Told(NamedTuple):
+    """The events of one video as arrays; made once, since every window asks."""
+
+    intervals: np.ndarray  # (E, 2) [onset, offset + 1) in frames of the video
+    classes: np.ndarray  # (E,) index of the emotion, -1 unknown
+
+
+class Batch(NamedTuple):
+    """B windows with what they should say."""
+
+    x: torch.Tensor  # (B, T, C)
+    mask: torch.Tensor  # (B, T)
+    targets: Targets
+
+
+def told(records: Sequence[VideoFeatures], config: FEDNConfig) -> list[Told]:
+    """The events of each record. Raises InputError on an emotion that the config does not know."""
+    return [Told(intervals_of(r.events), classes_of(r.events, config)) for r in records]
+
+
+def feature_scale(records: Sequence[VideoFeatures]) -> np.ndarray:
+    """(C,) root mean square of each feature over all visible frames; never 0."""
+    total, count = 0.0, 0
+    for record in records:
+        seen = record.vectors[record.mask].astype(np.float64)
+        total, count = total + (seen**2).sum(0), count + len(seen)
+    if count == 0:
+        raise InputError("no frame with a face in the training videos")
+    rms = np.sqrt(np.asarray(total) / count)
+    # A feature that hardly ever moves would be blown up, noise and all.
+    return np.maximum(rms, max(0.05 * float(np.median(rms)), 1e-6)).astype(np.float32)
+
+
+def draw_epoch(
+    records: Sequence[VideoFeatures], window: int, coverage: float, seed: int, epoch: int
+) -> list[Draw]:
+    """The windows of an epoch in random order; their number is the same in every epoch.
+
+    Each video is cut into equal strata and one window starts anywhere in each; a window may hang
+    over the video's ends by half. Away from these each frame is seen `coverage` times on average.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    draws: list[tuple[int, int]] = []
+    for i, record in enumerate(records):
+        t = len(record.vectors)
+        n = max(1, round(coverage * t / window))
+        places = -window / 2 + (np.arange(n) + rng.random(n)) * t / n
+        draws += [(i, int(start)) for start in np.floor(places)]
+    return [Draw(*draws[i], (seed, epoch, int(i))) for i in rng.permutation(len(draws))]
+
+
+def warp(
+    record: VideoFeatures, start: int, speed: float, window: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A window in which time runs `speed` times as fast, interpolated between frames.
+
+    Returns x (window, C) and mask (window,); a frame is visible if both it is made of are.
+    """
+    place = start + (np.arange(window) + 0.5) * speed - 0.5  # frame i is centred at i + 0.5
+    before = np.floor(place).astype(int)
+    share = (place - before).astype(np.float32)
+    t = len(record.vectors)
+    x = np.zeros((window, record.vectors.shape[1]), dtype=np.float32)
+    mask = np.ones(window, dtype=bool)
+    for frame, weight in ((before, 1 - share), (before + 1, share)):
+        there = (frame >= 0) & (frame < t)
+        there[there] = record.mask[frame[there]]
+        mask &= there | (weight == 0)
+        x[there] += weight[there, None] * record.vectors[frame[there]]
+    return x * mask[:, None], mask
+
+
+def vary(
+    x: np.ndarray, scale: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
+) -> np.ndarray:
+    """The window in feature space: another intensity, another baseline, noise, missing features."""
+    spread = np.log(augmentation.intensity)
+    x = x * np.float32(np.exp(rng.uniform(-spread, spread)))
+    if augmentation.baseline:
+        x = x + augmentation.baseline * scale * rng.standard_normal(x.shape[1], dtype=np.float32)
+    if augmentation.noise:
+        x = x + augmentation.noise * scale * rng.standard_normal(x.shape, dtype=np.float32)
+    if augmentation.feature_dropout:
+        x = x * (rng.random(x.shape[1]) >= augmentation.feature_dropout)
+    return x.astype(np.float32)
+
+
+def sample(
+    record: VideoFeatures,
+    events: Told,
+    draw: Draw,
+    scale: np.ndarray,
+    config: FEDNConfig,
+    augmentation: Augmentation,
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """One training window: x (T, C), mask (T,), and its targets as `fedet.windows.assign` gives."""
+    rng = np.random.default_rng(draw.seed)
+    spread = np.log(augmentation.speed)
+    speed = float(np.exp(rng.uniform(-spread, spread)))
+    x, mask = warp(record, draw.start, speed, config.window)
+    intervals = (events.intervals - draw.start) / speed  # (E, 2)
+    if rng.random() < augmentation.reverse:
+        x, mask = x[::-1], mask[::-1].copy()
+        intervals = config.window - intervals[:, ::-1]
+    x = vary(x, scale, augmentation, rng) * mask[:, None]
+    near = (intervals[:, 1] > 0) & (intervals[:, 0] < config.window)
+    return x, mask, assign(intervals[near], events.classes[near], mask, config)
+
+
+def batch_of(
+    records: Sequence[VideoFeatures],
+    events: Sequence[Told],
+    draws: Sequence[Draw],
+    scale: np.ndarray,
+    config: FEDNConfig,
+    augmentation: Augmentation,
+) -> Batch:
+    """The windows of these draws as tensors."""
+    windows = [
+        sample(records[d.record], events[d.record], d, scale, config, augmentation) for d in draws
+    ]
+    x, mask, targets = zip(*windows, strict=True)
+    return Batch(
+        torch.from_numpy(np.stack(x)),
+        torch.from_numpy(np.stack(mask)),
+        stack_targets(list(targets)),
+    )
+
+
+def positives_per_window(
+    records: Sequence[VideoFeatures], events: Sequence[Told], config: FEDNConfig
+) -> float:
+    """Mean number of positive positions in a window; raises InputError if there is none at all."""
+    count, windows = 0, 0
+    for record, (intervals, classes) in zip(records, events, strict=True):
+        for start in range(0, len(record.vectors), config.window):
+            mask = np.zeros(config.window, dtype=bool)
+            shown = record.mask[start : start + config.window]
+            mask[: len(shown)] = shown
+            count += int(assign(intervals - start, classes, mask, config)[2].sum())
+            windows += 1
+    if count == 0:
+        raise InputError("the training videos have no visible event; there is nothing to learn")
+    return count / windows

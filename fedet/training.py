@@ -1,0 +1,214 @@
+"""Training FEDN on the features of whole videos, through Lightning Fabric.
+
+`train` is what the command line, the notebooks and the folds call. The engine is imported when a
+run starts, not with this module.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from fedet.checkpoints import (
+    fingerprint,
+    read_checkpoint,
+    remove_checkpoint,
+    weights_fingerprint,
+)
+from fedet.errors import InputError
+from fedet.loop import SCALARS, Run, TrainConfig, seeded
+from fedet.model import FEDN, FEDNConfig, load_weights
+from fedet.sampling import feature_scale
+from fedet.selection import hold_out
+from fedet.windows import VideoFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A trained detector and how it came about."""
+
+    model: FEDN  # evaluation mode, on the CPU; its config holds the chosen `default_threshold`
+    history: pd.DataFrame  # a row an epoch: losses, learning rate, validation figures (NaN: none)
+    best_epoch: int  # the epoch whose weights these are
+    finished: bool  # False: stopped by max_steps; the same call with the same `out` goes on
+
+
+def _work(fabric, model, records, validation, config, out, settings, progress, max_steps):
+    """What each process does; returns plain values, which travel between processes."""
+    run = Run(fabric, model, records, validation, config)
+    folder = None if out is None else out / "checkpoint"
+    saved = None if folder is None else read_checkpoint(folder)
+    if saved is not None:
+        _same_run(saved[0]["settings"], settings, folder)
+        run.restore(*saved, str(folder))
+    silent = not progress or fabric.global_rank > 0
+    total = run.batches * config.epochs
+    finished = True
+    with tqdm(total=total, initial=run.step, unit="step", disable=silent) as bar:
+        while finished and not run.done:
+            finished = run.train_epoch(bar, max_steps)
+            if out is not None and finished and fabric.global_rank == 0:
+                run.save(folder, settings)
+                pd.DataFrame(run.history).to_csv(out / "history.csv", index=False)
+            fabric.barrier()
+    best = {name: value.numpy(force=True) for name, value in run.best.items()}
+    return {"best": best, "finished": finished} | {name: getattr(run, name) for name in SCALARS}
+
+
+def _same_run(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
+    """Raises InputError naming what differs between the run in a folder and the one asked for."""
+    changed = []
+    for part in sorted(old.keys() | new.keys()):
+        was, now = old.get(part), new.get(part)
+        if isinstance(was, dict) and isinstance(now, dict):
+            keys = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
+            changed += [f"{key} {was.get(key)!r}, now {now.get(key)!r}" for key in keys]
+        elif was != now:
+            changed.append(f"other {part}")
+    if changed:
+        text = f"{folder}: holds a run with other settings ({'; '.join(changed[:4])})"
+        raise InputError(f"{text}; name another folder or delete this one")
+
+
+def _initial(config: FEDNConfig | None, train_config: TrainConfig, init, records) -> FEDN:
+    """The model at the start: random with the scale of these features, or the weights of `init`."""
+    if init is None:
+        with seeded(train_config.seed, 0):
+            model = FEDN(config or FEDNConfig(input_features=records[0].vectors.shape[1]))
+        _check_records(records, model.config)
+        model.embedding.scale.copy_(torch.from_numpy(feature_scale(records)))
+        return model
+    start = init if isinstance(init, FEDN) else FEDN.from_pretrained(init)
+    model = FEDN(config or start.config)
+    source = "init" if isinstance(init, FEDN) else str(init)
+    load_weights(model, start.state_dict(), source)
+    _check_records(records, model.config)
+    return model
+
+
+def _check_records(records: Sequence[VideoFeatures], config: FEDNConfig) -> None:
+    for record in records:
+        if record.vectors.shape[1] != config.input_features:
+            text = f"{record.subject}/{record.video}: vectors of {record.vectors.shape[1]} features"
+            raise InputError(f"{text}, the detector reads {config.input_features}")
+        if not math.isclose(record.fps, config.fps, rel_tol=1e-3):
+            text = f"{record.subject}/{record.video}: {record.fps} frames a second"
+            raise InputError(f"{text}, the detector reads {config.fps}; resample")
+
+
+def _check_validation(records, validation, config: FEDNConfig) -> None:
+    _check_records(validation, config)
+    if not validation:
+        raise InputError("validation is an empty list; give records, or None for no validation")
+    if both := {r.subject for r in records} & {r.subject for r in validation}:
+        text = f"subject {sorted(both)[0]!r} is in training and in validation"
+        raise InputError(f"{text}; no subject may be in two parts")
+    if not any(len(record.events) for record in validation):
+        raise InputError("the validation videos have no event; nothing can be chosen on them")
+
+
+def train(
+    records: Sequence[VideoFeatures],
+    config: FEDNConfig | None = None,
+    train_config: TrainConfig | None = None,
+    *,
+    validation: Sequence[VideoFeatures] | float | None = None,
+    out: str | Path | None = None,
+    init: str | Path | FEDN | None = None,
+    progress: bool = True,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    strategy: str = "auto",
+    max_steps: int | None = None,
+) -> TrainResult:
+    """Trains a detector; with validation, epoch and score threshold are chosen on its subjects.
+
+    Args:
+        records: training videos, all at `config.fps`.
+        config: of the detector; None: that of `init`, else the defaults.
+        validation: records of OTHER subjects, or the share of subjects to hold out, or None: all
+            epochs are run, the last weights kept, and the config's threshold stays.
+        out: folder of the model: `config.json`, `model.safetensors`, `history.csv`,
+            `training.json` (settings). While the run lasts it holds `checkpoint/`, and the same
+            call goes on from its last whole epoch, to the same result (bit by bit on a CPU with
+            as many threads). A finished run is read, not run again.
+        init: a model, or a model folder, whose weights to start from.
+        accelerator, devices, strategy: of Lightning Fabric, e.g. devices=2, strategy="ddp_spawn".
+        max_steps: stop there as if killed, keeping the checkpoints made so far.
+    Raises:
+        InputError: settings, records or the folder do not fit; a subject is in both parts.
+    """
+    train_config = train_config or TrainConfig()
+    records = list(records)
+    if not records:
+        raise InputError("no training videos")
+    if isinstance(validation, (int, float)):
+        records, validation = hold_out(records, validation, train_config.seed)
+    model = _initial(config, train_config, init, records)
+    if validation is not None:
+        _check_validation(records, validation, model.config)
+    out = None if out is None else Path(out)
+    settings = _settings(model, train_config, records, validation, init)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        if (finished := _finished(out, settings)) is not None:
+            return finished
+    from lightning.fabric import Fabric  # takes seconds to import
+
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision=train_config.precision,
+    )
+    # A partial, because Fabric looks into arguments and does not take frozen dataclasses there.
+    work = partial(_work, model=model, records=records, validation=validation, out=out)
+    work = partial(work, config=train_config, settings=settings, progress=progress)
+    result = fabric.launch(partial(work, max_steps=max_steps))
+    return _result(model, result, out, settings, fabric.is_global_zero)
+
+
+def _settings(model, train_config, records, validation, init) -> dict[str, Any]:
+    """All that makes a run what it is, as JSON gives it back."""
+    settings = {
+        "config": asdict(model.config),
+        "training": asdict(train_config),
+        "records": fingerprint(records),
+        "validation": None if validation is None else fingerprint(validation),
+        "init": None if init is None else weights_fingerprint(model),
+    }
+    return json.loads(json.dumps(settings))
+
+
+def _result(model: FEDN, result, out: Path | None, settings, main: bool) -> TrainResult:
+    """The best weights in the model, and in the folder if the run is over."""
+    model = model.cpu()
+    model.load_state_dict({name: torch.from_numpy(v) for name, v in result["best"].items()})
+    model.config = replace(model.config, default_threshold=result["threshold"])
+    history = pd.DataFrame(result["history"])
+    best_epoch, finished = result["best_epoch"], result["finished"]
+    if out is not None and finished and main:
+        model.save_pretrained(out)
+        history.to_csv(out / "history.csv", index=False)
+        values = {"settings": settings, "best_epoch": best_epoch}
+        (out / "training.json").write_text(json.dumps(values, indent=1) + "\n")
+        remove_checkpoint(out / "checkpoint")
+    return TrainResult(model.eval(), history, best_epoch, finished)
+
+
+def _finished(out: Path, settings: dict[str, Any]) -> TrainResult | None:
+    """The result of a folder in which this very run was finished; None if none was."""
+    path = out / "training.json"
+    if not path.is_file():
+        return None
+    values = json.loads(path.read_text())
+    _same_run(values["settings"], settings, out)
+    history = pd.read_csv(out / "history.csv", float_precision="round_trip")
+    return TrainResult(FEDN.from_pretrained(out), history, values["best_epoch"], True)

@@ -36,7 +36,8 @@ def bench_render(size: int = 112, seconds: float = 6.0) -> None:
         while time.perf_counter() - start < seconds:
             render(look, aus, scene, size)
             count += 32
-    print(f"drawing at {size} px, {torch.get_num_threads()} threads: {count / (time.perf_counter() - start):.0f} frames/s")
+    rate = count / (time.perf_counter() - start)
+    print(f"drawing at {size} px, {torch.get_num_threads()} threads: {rate:.0f} frames/s")
 
 
 def bench_encoding(folder: Path) -> None:
@@ -48,7 +49,8 @@ def bench_encoding(folder: Path) -> None:
     write_video(folder / "short.mp4", iter(frames), 30)
     encoded = time.perf_counter()
     share = (encoded - drawn) / (encoded - start)
-    print(f"a 144 px video: {300 / (encoded - start):.0f} frames/s with encoding, which takes {share:.0%} of the time")
+    rate = 300 / (encoded - start)
+    print(f"a 144 px video: {rate:.0f} frames/s with encoding, which takes {share:.0%} of the time")
 
 
 def long_video(folder: Path, minutes: float) -> Path:
@@ -76,7 +78,8 @@ def bench_detect(folder: Path, minutes: float) -> None:
     table = detect(path, detector)
     took = time.perf_counter() - start
     done.set()
-    print(f"detecting in {minutes:g} min at 640x360: {minutes * 60 / took:.1f} x real time, {len(table)} events")
+    times = minutes * 60 / took
+    print(f"detecting in {minutes:g} min at 640x360: {times:.1f} x real time, {len(table)} events")
     marks = [samples[round(q * (len(samples) - 1))][1] for q in (0.1, 0.25, 0.5, 0.75, 1.0)]
     print("memory at 10, 25, 50, 75, 100 % of the run: " + ", ".join(f"{m:.0f}" for m in marks) + " MiB")
 

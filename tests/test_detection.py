@@ -1,0 +1,144 @@
+"""From video to intervals, with the shipped weights."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fedet
+from fedet.datasets import read_dataset
+from fedet.detection import Inputs, detect_in, frames_at, load_detector, records_of
+from fedet.encoding import write_video
+from fedet.errors import InputError
+from fedet.features import WIDTH, FaceTrack, extract
+from fedet.synthetic import SynthConfig, synthesize
+from fedet.video import open_video
+
+REAL = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))
+
+
+def overlap(a, b) -> float:
+    """tIoU of two inclusive intervals."""
+    both = max(0, min(a[1], b[1]) - max(a[0], b[0]) + 1)
+    return both / (a[1] - a[0] + b[1] - b[0] + 2 - both)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return load_detector()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three generated people with clear expressions."""
+    config = SynthConfig(
+        subjects=3, seconds=16, seed=31, events_per_minute=20, micro_share=0, silent_share=0, overlap_share=0
+    )
+    return synthesize(tmp_path_factory.mktemp("made"), config, progress=False)
+
+
+@pytest.fixture(scope="module")
+def tracks(made, detector):
+    videos = sorted((made / "videos").iterdir())
+    return {video.stem: extract(video, detector.net) for video in videos}
+
+
+def test_most_clear_expressions_of_unseen_people_are_found(made, tracks, detector):
+    truth = read_dataset(made).annotations
+    found = 0
+    for event in truth.itertuples():
+        table = detect_in(tracks[event.video], detector)
+        spans = zip(table["onset"], table["offset"], strict=True)
+        found += any(overlap(s, (event.onset, event.offset)) >= 0.5 for s in spans)
+    assert len(truth) >= 5 and found / len(truth) >= 0.6
+
+
+def test_the_table_is_canonical_and_ordered(made, tracks, detector):
+    table = detect_in(tracks["s01_01"], detector, threshold=0.0)
+    assert table["onset"].is_monotonic_increasing and len(table)
+    assert (table["onset"] <= table["apex"]).all() and (table["apex"] <= table["offset"]).all()
+    assert table["score"].between(0, 1).all() and (table["fps"] == 30).all()
+    short = (table["offset"] - table["onset"] + 1) <= 15
+    assert (short == (table["expression_type"] == "micro")).all()
+    assert set(table["emotion"]) <= set(detector.model.config.emotions)
+
+
+def test_shifting_the_video_shifts_the_detections(tracks, detector):
+    faces = tracks["s02_01"]
+    shift = detector.model.config.window_stride
+    head = np.repeat(faces.vectors[:1], shift, 0)
+    later = FaceTrack(
+        np.concatenate([head, faces.vectors]), np.concatenate([np.repeat(faces.rest[:1], shift), faces.rest]),
+        np.concatenate([np.zeros(shift, np.uint8), faces.state]),
+        np.concatenate([np.zeros(shift, np.int32), faces.track]), faces.fps, (), faces.weights,
+    )  # fmt: skip
+    one, two = (detect_in(t, detector, 0.4) for t in (faces, later))
+    inner = one[one["onset"] > 100]
+    for event in inner.itertuples():
+        spans = zip(two["onset"] - shift, two["offset"] - shift, strict=True)
+        assert max(overlap(s, (event.onset, event.offset)) for s in spans) > 0.6
+
+
+def test_the_same_video_gives_the_same_table(made, detector):
+    video = made / "videos" / "s03_01.mp4"
+    one, two = fedet.detect(video, detector), fedet.detect(video, detector)
+    pd.testing.assert_frame_equal(one, two)
+    assert one.attrs["seconds"] == pytest.approx(16, abs=0.1) and not one.attrs["problems"]
+
+
+def test_other_frame_rates_give_the_same_seconds(made, detector, tmp_path):
+    video = made / "videos" / "s01_01.mp4"
+    write_video(tmp_path / "s01_01.mp4", (f.image for f in open_video(video).frames(fps=60)), 60)
+    one, two = fedet.detect(video, detector), fedet.detect(tmp_path / "s01_01.mp4", detector)
+    assert (two["fps"] == 60).all() and len(one) == len(two) > 0
+    assert np.abs(one["onset"] / 30 - two["onset"] / 60).max() < 0.25
+    assert (one["emotion"] == two["emotion"]).mean() > 0.7
+
+
+def test_no_face_no_detection(detector):
+    empty = FaceTrack(
+        np.zeros((90, WIDTH), np.float16), np.zeros(90, np.float32), np.full(90, 2, np.uint8),
+        np.full(90, -1, np.int32), 25.0, (), "faces",
+    )  # fmt: skip
+    assert not len(detect_in(empty, detector, 0.0))
+
+
+def test_one_frame_is_a_video(detector, tmp_path):
+    write_video(tmp_path / "one.mp4", iter([np.full((64, 64, 3), 128, np.uint8)]), 30)
+    table = fedet.detect(tmp_path / "one.mp4", detector)
+    assert not len(table) and len(table.attrs["missing"]) == 1
+
+
+def test_bad_thresholds_and_missing_files_are_quoted(detector, tmp_path):
+    with pytest.raises(InputError, match="1.5"):
+        fedet.detect(tmp_path / "x.mp4", detector, threshold=1.5)
+    with pytest.raises(InputError, match="x.mp4"):
+        fedet.detect(tmp_path / "x.mp4", detector)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 400), st.sampled_from([24, 25, 29.97, 30, 50, 60, 200]))
+def test_frames_carried_to_another_rate_keep_their_time(onset, duration, fps):
+    first, last = frames_at([onset], [onset + duration - 1], fps, 30)
+    assert abs(first[0] / 30 - onset / fps) <= 0.5 / 30 + 1e-9 and last[0] >= first[0]
+    assert abs((last[0] + 1) / 30 - (onset + duration) / fps) <= 1 / 30 + 1e-9
+    again = frames_at([onset], [onset + duration - 1], fps, fps)
+    assert (again[0][0], again[1][0]) == (onset, onset + duration - 1)
+
+
+def test_records_carry_every_event_over(made, detector):
+    dataset = read_dataset(made)
+    records = records_of(dataset, detector.net, Inputs(), progress=False)
+    assert sum(len(r.events) for r in records) == len(dataset.annotations)
+    assert all(len(r.vectors) == 480 and r.fps == 30 for r in records)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}; set FEDET_REAL_CLIPS")
+def test_the_smile_of_a_real_person_is_found_and_nothing_else(detector):
+    coded = pd.read_csv(REAL / "annotations.csv").iloc[0]
+    table = fedet.detect(REAL / coded["video"], detector)
+    assert len(table) == 1 and table["emotion"][0] == "positive"
+    assert overlap((table["onset"][0], table["offset"][0]), (coded["onset"], coded["offset"])) >= 0.5

@@ -112,7 +112,7 @@ class HaarDetector:
         left, top = corner
         return [
             Box(x / scale + left, y / scale + top, w / scale, h / scale, float(score))
-            for (x, y, w, h), score in zip(boxes, np.ravel(scores), strict=True)
+            for (x, y, w, h), score in zip(np.reshape(boxes, (-1, 4)).tolist(), scores, strict=True)
         ]
 
 

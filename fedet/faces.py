@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.boxes import Box, FaceDetector, HaarDetector, YuNetDetector
+from fedet.smoothing import Smoothing, smooth_path
 from fedet.video import TICK_TOLERANCE_S, Frame
 
 __all__ = [
@@ -63,15 +64,15 @@ class Following:
     max_gap_s: float = 1.0  # a longer gap is "missing"
     takeover_s: float = 1.0  # a larger face takes over after this long
     takeover_ratio: float = 1.3  # ... if it is larger by this
-    smooth_s: float = 0.5  # half width of the smoothing window; twice that for the size
     max_step: float = 0.5  # a face moves at most this far from look to look, ...
     max_speed: float = 1.0  # ... plus this many sizes a second since it was seen
     max_growth: float = 1.5  # and changes its size at most by this factor
+    smoothing: Smoothing = Smoothing()
 
     @property
     def lookahead_s(self) -> float:
         """Frames are held for this long: the window, and the median's reach beyond it."""
-        return max(2 * self.smooth_s, self.max_gap_s) + 3 * self.every_s
+        return max(self.smoothing.size_s, self.max_gap_s) + 3 * self.every_s
 
 
 @dataclass
@@ -89,14 +90,17 @@ class _Follower:
     looks: list[_Look] = field(default_factory=list)
     track: int = -1  # the latest track's number
     last: _Look | None = None  # the latest sight of the followed face, None if it is given up
+    seen_s: float = -math.inf  # when that face was seen before the look at hand
     rival: list[tuple[_Look, Box]] = field(default_factory=list)
     wide_s: float = -math.inf  # when the whole image was last searched
 
     def look(self, frame: Frame, detector: FaceDetector) -> None:
         look = _Look(frame.time_s)
         self.looks.append(look)
-        if self.last and look.time_s - self.last.time_s > self.config.max_gap_s + TICK_TOLERANCE_S:
-            self.last = None
+        if self.last:
+            self.seen_s = self.last.time_s
+            if look.time_s - self.seen_s > self.config.max_gap_s + TICK_TOLERANCE_S:
+                self.last = None
         boxes: list[Box] = []
         match = None
         if self.last:
@@ -125,8 +129,8 @@ class _Follower:
         )
 
     def _consider_rival(self, look: _Look, boxes: list[Box], match: Box | None) -> None:
-        """Another face takes over if it is seen again and again and the followed one is not,
-        or if it is clearly larger for long enough. A single sight may be a false alarm."""
+        """Another face takes over when the followed one is given up, or if it is clearly larger
+        for long enough. A single sight may be a false alarm and does not count."""
         if match:
             least = match.size * self.config.takeover_ratio
             boxes = [b for b in boxes if b.size >= least and _iou(b, match) < 0.3]
@@ -142,14 +146,15 @@ class _Follower:
         if match:
             ready = look.time_s - self.rival[0][0].time_s >= self.config.takeover_s - 0.01
         else:
-            ready = len(self.rival) >= (3 if self.last else 2)
+            ready = self.last is None and len(self.rival) >= 2
         if ready:
             self._follow_rival(only_last=match is not None)
 
     def _follow_rival(self, only_last: bool) -> None:
         self.track += 1
         for look, box in self.rival[-1:] if only_last else self.rival:
-            look.box, look.track = box, self.track
+            if only_last or look.time_s > self.seen_s:  # after a cut: from its first sight on
+                look.box, look.track = box, self.track
         self.last, self.rival = self.rival[-1][0], []
 
     def finish(self) -> None:
@@ -218,41 +223,14 @@ def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
             state, track = "found", looks[nearest].track
     if track < 0:
         return FaceFrame(frame.index, frame.time_s, frame.image, None, state, track)
-    box = _smoothed([look for look in looks if look.track == track], frame.time_s, config.smooth_s)
+    near = [look for look in looks if look.track == track]
+    path = np.array([[b.cx, b.cy, math.log(b.size), b.score] for b in (look.box for look in near)])
+    times = np.array([look.time_s for look in near]) - frame.time_s
+    cx, cy, log_size = smooth_path(times, path[:, :3], config.smoothing)
+    size = math.exp(log_size)
+    score = float(np.interp(0.0, times, path[:, 3]))
+    box = Box(float(cx) - size / 2, float(cy) - size / 2, size, size, score)
     return FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
-
-
-def _smoothed(looks: Sequence[_Look], time_s: float, half_s: float) -> Box:
-    """The box at `time_s`: a running median of three looks against outliers, then a local fit.
-
-    The size, which changes slowly, is fitted over twice the window. Looks that are far off in
-    space weigh less, so that a quick turn of the head is followed and not smeared.
-    """
-    times = np.array([look.time_s for look in looks]) - time_s
-    path = np.array([[b.cx, b.cy, math.log(b.size)] for b in (look.box for look in looks)])
-    last = len(path) - 1
-    threes = np.abs(np.arange(last + 1)[:, None] + np.arange(-1, 2))  # mirrored at both ends
-    path = np.median(path[np.clip(last - np.abs(last - threes), 0, last)], axis=1)
-    here = [np.interp(0.0, times, column) for column in path.T]
-    off = np.hypot(*(path[:, :2] - here[:2]).T) / math.exp(here[2])
-    cx, cy = _local_fit(times, path[:, :2], half_s, np.exp(-0.5 * (off / 0.1) ** 2))
-    size = math.exp(*_local_fit(times, path[:, 2:], 2 * half_s, np.ones(last + 1)))
-    score = float(np.interp(0.0, times, [look.box.score for look in looks]))
-    return Box(float(cx) - size / 2, float(cy) - size / 2, size, size, score)
-
-
-def _local_fit(times: np.ndarray, values: np.ndarray, half_s: float, weight: np.ndarray):
-    """Local linear regression (Cleveland 1979) of values (N, C) at time 0, biweights in time.
-
-    The slope is held back by a small ridge: a few looks close together would not fix it.
-    """
-    near = np.clip(1 - (times / half_s) ** 2, 0, None) ** 2
-    weight = weight * near + 1e-9
-    weight /= weight.sum()
-    middle = weight @ times
-    spread = weight @ (times - middle) ** 2
-    slope = (weight * (times - middle)) @ values / (spread + 0.003)
-    return weight @ values - slope * middle
 
 
 def _iou(a: Box, b: Box) -> float:

@@ -39,7 +39,7 @@ class Aligned:
     def without_eventless_videos(self) -> "Aligned":
         """The same without the predictions of videos in which nothing is annotated."""
         keep = np.isin(self.predictions.video, self.truths.video)
-        note = f"{(~keep).sum()} predictions in videos without events left out (convention)"
+        note = f"predictions in videos without events: {(~keep).sum()}, left out (convention)"
         return replace(self, predictions=self.predictions.take(keep), notes=(*self.notes, note))
 
 
@@ -82,7 +82,7 @@ def align(
     unlabelled = int(theirs["emotion"].isna().sum())
     if unlabelled:
         notes.append(
-            f"{unlabelled} of {len(theirs)} events have no {label}: left out of recognition; in "
+            f"events without {label}: {unlabelled} of {len(theirs)}, left out of recognition; in "
             "detection a prediction that finds one counts neither way"
         )
     subjects, classes = tuple(sorted(set(names["subject"]))), _classes(theirs, ours)
@@ -208,8 +208,8 @@ def _common_rate(names, ours, theirs, listing, fps, notes) -> None:
         if len(found):
             at = found[0]
             notes.append(
-                f"{len(found)} videos: {what} (video {names.video[at]!r}: predictions at "
-                f"{rate_p[at]:g} fps, truth at {rate_t[at]:g})"
+                f"frame rates of {len(found)} videos differ: {what} (in {names.video[at]!r} the "
+                f"predictions have {rate_p[at]:g} fps, the truth {rate_t[at]:g})"
             )
     factor = np.where(close | np.isnan(rate_t), 1.0, rate_t / rate_p)[ours["code"]]
     converted = factor != 1.0
@@ -240,7 +240,7 @@ def _annotated_micro(truth: pd.DataFrame, names: pd.DataFrame, notes: list[str])
     micro, empty = kind == "micro", kind == ""
     if empty.any():
         micro[empty] = _micro_by_duration(truth[empty], names)
-        notes.append(f"{empty.sum()} events have no type: taken from their duration")
+        notes.append(f"events without a type: {empty.sum()}, taken from their duration")
     return micro.astype(bool)
 
 

@@ -161,13 +161,15 @@ def notes(found: Scored) -> tuple[str, ...]:
         side = "prediction" if len(p) and (p.emotion < 0).all() else "event"
         said.append(f"no {side} names an emotion: recognition and detection are not defined")
     elif (p.emotion < 0).any():
-        said.append(f"{(p.emotion < 0).sum()} predictions name no emotion: wrong in detection")
+        said.append(f"predictions without an emotion: {(p.emotion < 0).sum()}, wrong in detection")
     if not probabilities(found.aligned):
         said.append("scores are not all in [0, 1]: no calibration")
     _, sizes = np.unique(p.score, return_counts=True)
     if (sizes > 1).any():
         tied = sizes[sizes > 1].sum()
-        said.append(f"{tied} predictions share their score: earlier onset, then offset, goes first")
+        said.append(
+            f"predictions with equal scores: {tied}; the earlier onset, then offset, goes first"
+        )
     if len(found.aligned.subjects) == 1:
         said.append("one subject: no interval can be given")
     extra = [c for i, c in enumerate(found.aligned.classes) if not (t.emotion == i).any()]

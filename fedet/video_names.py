@@ -75,7 +75,9 @@ def resolve(
         renamed = [(key[1], to[1]) for key, to in mapping.items() if key[1] != to[1]]
         if renamed:
             written, read = renamed[0]
-            notes.append(f"{table}: {len(renamed)} video names repaired: {written!r} is {read!r}")
+            notes.append(
+                f"{table}, video names repaired: {len(renamed)}, like {written!r} to {read!r}"
+            )
     return Names(predicted_map, true_map, listed_map, known | new, notes)
 
 
@@ -86,8 +88,8 @@ def _unmatched_note(new: set[Key], known: set[Key], predicted: set[Key]) -> str:
             f"has {_show(known)}; name the videos alike, or list all of them (videos)"
         )
     return (
-        f"{len(new)} videos have predictions but no events in the truth ({_show(new)}): counted "
-        "as videos without events"
+        f"videos with predictions but not in the truth: {len(new)} ({_show(new)}), counted as "
+        "videos without events"
     )
 
 

@@ -13,25 +13,26 @@ CLASSES = list(EMOTIONS[:3])
 THRESHOLDS = (0.1, 0.3, 1 / 3, 0.5, 0.7, 1.0)
 
 
+PLACES = [("s1", "a"), ("s1", "a"), ("s1", "b"), ("s2", "a"), ("s3", "b")]
+
+
 @st.composite
-def rows(draw, predicted: bool, max_size: int = 9, unknown: bool = True):
-    """A list of rows; few values of everything, so that ties and overlaps abound."""
+def _row(draw, predicted: bool, emotions: list):
+    subject, video = draw(st.sampled_from(PLACES))
+    onset = draw(st.integers(0, 8))
+    made = {"subject": subject, "video": video, "onset": onset}
+    made["offset"] = onset + draw(st.integers(0, 9))
+    made["emotion"] = draw(st.sampled_from(emotions))
+    made["type"] = draw(st.sampled_from(["macro", "micro"]))
+    return made | ({"score": draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))} if predicted else {})
+
+
+def rows(predicted: bool, max_size: int = 12, unknown: bool = True):
+    """Lists of rows; few values of everything, so that ties and overlaps abound."""
     emotions = [*CLASSES, None] if unknown else CLASSES
-    made = []
-    for _ in range(draw(st.integers(0, max_size))):
-        onset = draw(st.integers(0, 14))
-        row = {
-            "subject": draw(st.sampled_from(["s1", "s2", "s3"])),
-            "video": draw(st.sampled_from(["a", "b"])),
-            "onset": onset,
-            "offset": onset + draw(st.integers(0, 11)),
-            "emotion": draw(st.sampled_from(emotions)),
-            "type": draw(st.sampled_from(["macro", "micro"])),
-        }
-        if predicted:
-            row["score"] = draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-        made.append(row)
-    return made
+    return st.integers(0, max_size).flatmap(
+        lambda size: st.lists(_row(predicted, emotions), min_size=size, max_size=size)
+    )
 
 
 def table(made) -> pd.DataFrame:

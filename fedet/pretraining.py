@@ -6,7 +6,7 @@ them as well as on each picture: what a resting face looks like must not count, 
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fedet.expressions import sample_rest, sample_states
-from fedet.features import MEAN, STD, FaceNet, read_out_heads, save_facenet
+from fedet.features import MEAN, STD, FaceNet, in_background, load_facenet, read_out_heads, save_facenet
 from fedet.render import (
     AUS,
     auto_exposure,
@@ -29,24 +29,20 @@ from fedet.render import (
     uniform,
 )
 
-Progress = Callable[..., Iterator]
-
 
 @dataclass(frozen=True)
 class PretrainConfig:
     people: int = 24_000  # generated people; each is drawn `frames` times
     frames: int = 4  # pictures of a person; the first shows no expression
     bank: int = 128  # side of the stored pictures, pixels; crops are cut from them at random
-    sizes: tuple[int, ...] = (96, 96, 96, 96, 112)  # side of the crops in each pass over the people
+    sizes: tuple[int, ...] = (96, 96, 96, 96)  # side of the crops in each pass over the people
     batch: int = 32  # people in a step
     lr: float = 2e-3
     weight_decay: float = 0.03
     seed: int = 1
 
 
-def draw_bank(
-    config: PretrainConfig, folder: Path, seed: int, people: int
-) -> dict[str, np.ndarray]:
+def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> dict[str, np.ndarray]:
     """Draws `people` x `frames` pictures into memory-mapped files below `folder`, once.
 
     Returns: `images` (people, frames, 3, bank, bank) uint8, `aus` (people, frames, 18) the change
@@ -81,9 +77,7 @@ def draw_bank(
 
 
 @torch.inference_mode()
-def draw_people(
-    n: int, k: int, side: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def draw_people(n: int, k: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """k pictures of each of n new people: images (n k, 3, side, side) uint8, AUs (n k, 18), labels."""
     who = torch.arange(n).repeat_interleave(k)
     look, scene = take(sample_looks(n, generator), who), take(sample_scenes(n, generator), who)
@@ -201,9 +195,7 @@ def erase(faces: Tensor, generator: torch.Generator) -> Tensor:
 # ---------------------------------------------------------------- training
 
 
-def losses_of(
-    net: FaceNet, vectors: Tensor, aus: Tensor, labels: Tensor, k: int
-) -> dict[str, Tensor]:
+def losses_of(net: FaceNet, vectors: Tensor, aus: Tensor, labels: Tensor, k: int) -> dict[str, Tensor]:
     """vectors (n k, 512), aus (n k, 18), labels (n k,); -1 is no class. Means over the pictures.
 
     `au_change` and `change` compare the k pictures of a person, the first of which is at rest.
@@ -222,59 +214,76 @@ def losses_of(
     }
 
 
-def pretrain(out: str | Path, config: PretrainConfig = PretrainConfig(), bf16: bool = True) -> Path:
+def pretrain(
+    out: str | Path,
+    config: PretrainConfig = PretrainConfig(),
+    init: str | Path | None = None,
+    bf16: bool = True,
+) -> Path:
     """Draws the people, trains, and writes `out`/model.safetensors with the figures in config.json.
 
-    Raises: nothing of its own; an interrupted drawing starts again, a finished one is kept in
-    `out`/bank.
+    Args:
+        init: weights to start from, see `load_facenet`; None starts from noise.
+        bf16: quicker where the CPU knows that format; computed in float32 where it does not.
+
+    An interrupted drawing starts again; a finished one is kept in `out`/bank. The weights are
+    written after every pass.
     """
     out = Path(out)
     bank = draw_bank(config, out / "bank", config.seed, config.people)
     check = draw_bank(config, out / "bank", config.seed + 1000, max(64, config.people // 50))
-    generator = torch.Generator().manual_seed(config.seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        net = FaceNet()
-        net.heads = read_out_heads()
-    net = net.to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(config.seed + (2 if init else 0))
+    net = start_net(config.seed, init)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     steps = len(config.sizes) * (config.people // config.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda i: min((i + 1) / 200, 0.5 + 0.5 * math.cos(math.pi * min(1, i / steps))) + 1e-3,
     )
-    history = []
-    for epoch, size in enumerate(config.sizes):
+    card = {"pretraining": asdict(config), "init": str(init) if init else None, "history": []}
+    for number, size in enumerate(config.sizes):
         net.train()
-        order = torch.randperm(config.people, generator=generator).split(config.batch)
-        bar = tqdm(
-            [o for o in order if len(o) == config.batch],
-            desc=f"pass {epoch + 1}/{len(config.sizes)}",
-        )
-        for chosen in bar:
-            losses = step_losses(net, bank, chosen.numpy(), config, size, generator, bf16)
+        batches = in_background(draw_batches(bank, config, size, generator), ahead=2)
+        total = config.people // config.batch
+        bar = tqdm(batches, total=total, desc=f"pass {number + 1} of {len(config.sizes)}")
+        for faces, aus, labels in bar:
+            losses = losses_of(net, forward(net, faces, bf16), aus, labels, config.frames)
             optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
             optimizer.step()
             schedule.step()
-            bar.set_postfix(
-                {name: f"{float(value.detach()):.3f}" for name, value in losses.items()}
-            )
-        history.append({"pass": epoch + 1, **judge(net, check, config, bf16)})
-        tqdm.write(json.dumps(history[-1]))
-        save_facenet(out, net, {"pretraining": asdict(config), "history": history})
+            bar.set_postfix({name: f"{float(loss.detach()):.3f}" for name, loss in losses.items()})
+        card["history"].append({"pass": number + 1, **judge(net, check, config, bf16)})
+        tqdm.write(json.dumps(card["history"][-1]))
+        save_facenet(out, net, card)
     return out
 
 
-def step_losses(net: FaceNet, bank, chosen, config, size, generator, bf16) -> dict[str, Tensor]:
-    chosen = np.sort(chosen)
-    images = torch.from_numpy(bank["images"][chosen]).flatten(0, 1)
-    faces = normalised(augment(images, config.frames, size, generator))
+def start_net(seed: int, init: str | Path | None) -> FaceNet:
+    """A network with read-outs, ready to train."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = load_facenet(init) if init else FaceNet()
+        net.heads = net.heads or read_out_heads()
+    return net.requires_grad_(True).to(memory_format=torch.channels_last)
+
+
+def draw_batches(
+    bank: dict[str, np.ndarray], config: PretrainConfig, size: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """One pass in random order: crops (n k, 3, size, size), AUs (n k, 18), labels (n k,)."""
+    order = torch.randperm(config.people, generator=generator).split(config.batch)
+    for chosen in order:
+        if len(chosen) < config.batch:
+            return
+        rows = np.sort(chosen.numpy())
+        parts = [torch.from_numpy(bank[name][rows]).flatten(0, 1) for name in ("images", "aus", "labels")]
+        yield normalised(augment(parts[0], config.frames, size, generator)), parts[1], parts[2]
+
+
+def forward(net: FaceNet, faces: Tensor, bf16: bool) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        vectors = net(faces.contiguous(memory_format=torch.channels_last)).float()
-    aus = torch.from_numpy(bank["aus"][chosen]).flatten(0, 1)
-    labels = torch.from_numpy(bank["labels"][chosen]).flatten()
-    return losses_of(net, vectors, aus, labels, config.frames)
+        return net(faces.contiguous(memory_format=torch.channels_last)).float()
 
 
 def normalised(faces: Tensor) -> Tensor:
@@ -292,8 +301,7 @@ def judge(net: FaceNet, bank: dict, config: PretrainConfig, bf16: bool) -> dict[
         part = slice(start, start + 64)
         images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1)
         faces = normalised(augment(images, k, config.sizes[-1], generator))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            vectors = net(faces.contiguous(memory_format=torch.channels_last)).float()
+        vectors = forward(net, faces, bf16)
         seen = net.read_aus(vectors).view(-1, k, len(AUS))
         truth = torch.from_numpy(np.array(bank["aus"][part]))
         error += float(((seen - seen[:, :1]) - (truth - truth[:, :1])).abs().mean(-1)[:, 1:].sum())

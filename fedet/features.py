@@ -177,7 +177,7 @@ def fingerprint(state: dict[str, Tensor]) -> str:
     """A short name for weights of unknown origin, from their values."""
     digest = hashlib.sha256()
     for key in sorted(state):
-        digest.update(key.encode() + state[key].float().sum().numpy().tobytes())
+        digest.update(key.encode() + state[key].float().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

@@ -97,7 +97,7 @@ def videos_in(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     for folder in (path, path / "videos"):
-        files = sorted(f for f in folder.glob("*") if f.suffix.lower() in VIDEO_SUFFIXES)
+        files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
         if files:
             return files
     return [path]

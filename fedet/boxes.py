@@ -18,7 +18,7 @@ from fedet.errors import InputError
 
 REDUCED_SIDE_PX = 180  # Haar search: the image's shorter side is reduced to this
 MIN_FACE = 0.15  # the smallest face that is looked for, as part of the image's shorter side
-NEAR_REACH = 1.0  # a search near a known face covers this many face sizes on every side
+NEAR_REACH = 0.6  # a search near a known face covers this many face sizes on every side
 
 
 class Box(NamedTuple):
@@ -60,6 +60,7 @@ class HaarDetector:
 
     The frontal cascade answers; near a known face, where it finds nothing, the profile cascade
     and its mirror image are asked as well. Boxes jitter by 1-2 % of their size from call to call.
+    OpenCV's number of threads is left alone; in worker processes call `cv2.setNumThreads(1)`.
     """
 
     def __init__(self, min_neighbors: int = 4, scale_factor: float = 1.1) -> None:

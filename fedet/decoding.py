@@ -221,8 +221,13 @@ class _Clock:
 
 def _open(path: Path):
     try:
-        # Playlists must not fetch anything from elsewhere.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        # Playlists must not fetch anything from elsewhere; a relative path with a colon would be
+        # taken for an address; tags in another encoding than UTF-8 do not matter here.
+        container = av.open(
+            str(path.absolute()),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
     except EOFError as error:
         raise InputError(f"{path}: the file ends before its first frame") from error
     except FFmpegError as error:
@@ -242,8 +247,9 @@ def _picture_stream(container, path: Path):
     attached = av.stream.Disposition.attached_pic  # the cover of a sound file
     streams = [s for s in container.streams.video if not s.disposition & attached]
     if not streams:
-        kinds = sorted({s.type for s in container.streams}) or ["nothing"]
-        raise InputError(f"{path}: has no pictures, only {', '.join(kinds)}; give a video")
+        kinds = " and ".join(sorted({s.type for s in container.streams}))
+        only = f"only {kinds}" if kinds else "nor anything else"
+        raise InputError(f"{path}: holds no pictures, {only}; give a video")
     if streams[0].codec_context is None:
         raise InputError(f"{path}: no decoder for this kind of video; convert it to H.264 first")
     streams[0].thread_type = "AUTO"
@@ -303,7 +309,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
-    a, b, _, c, d = np.frombuffer(data, "<i4")[:5].astype(np.int64)
+    a, b, _, c, d = np.frombuffer(bytes(data), "<i4")[:5].astype(np.int64)
     if abs(b) + abs(c) > abs(a) + abs(d):
         return True, bool(c < 0), bool(b < 0)
     return False, bool(a < 0), bool(d < 0)

@@ -51,9 +51,11 @@ def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads) -
 
     rate = Fraction(fps).limit_denominator(1001)
     options = {"crf": str(crf), "preset": preset, "g": str(max(1, round(2 * fps)))}
+    # With macroblock-tree rate control x264 gives another file now and then for the same frames.
+    options["x264-params"] = "mbtree=0"
     muxer = {"movflags": "+faststart"} if path.suffix in (".mp4", ".mov") else {}
     reformatter, stream, shape, count = VideoReformatter(), None, None, 0
-    with av.open(str(target), "w", options=muxer) as container:
+    with av.open(str(target.absolute()), "w", options=muxer) as container:
         for count, image in enumerate(frames, 1):
             if stream is None:
                 shape = image.shape

@@ -334,6 +334,22 @@ def test_broken_frames_are_left_out_and_counted(tmp_path):
     assert resampled[6:9] == [6, 6, 8]
 
 
+def test_odd_file_names_and_foreign_tags_do_no_harm(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video("12:30 čas.mp4", [numbered(n) for n in range(3)], fps=30)
+    assert numbers(open_video("12:30 čas.mp4").frames()) == [0, 1, 2]
+    with av.open("tagged.mkv", "w") as container:
+        container.metadata["title"] = "CAFE-TITLE"
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(9))))
+        container.mux(stream.encode(None))
+    data = Path("tagged.mkv").read_bytes()
+    assert data.count(b"CAFE-TITLE") == 1
+    Path("tagged.mkv").write_bytes(data.replace(b"CAFE-TITLE", b"CAF\xe9-TITLE"))
+    assert numbers(open_video("tagged.mkv").frames()) == [9]
+
+
 def test_two_passes_at_once_do_not_disturb_each_other(tmp_path):
     video = open_video(make(tmp_path / "a.mp4"))
     pairs = zip(video.frames(), video.frames(0.5), strict=False)
@@ -399,7 +415,9 @@ def test_a_video_without_frames_is_refused(tmp_path, name):
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         container.start_encoding()
-    assert re.search("no frame can be read|before its first frame|no pictures", one_line(path))
+    assert re.search(
+        "no frame can be read|before its first frame|holds no pictures, nor", one_line(path)
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

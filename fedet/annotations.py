@@ -6,6 +6,7 @@ A plain validator rather than a schema library: what is needed is one line per b
 row the user sees, and a repair, and schema libraries give only the refusal.
 """
 
+import csv
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +15,9 @@ import pandas as pd
 from fedet.cells import as_text, csv_grid, header_key, replaced, table_of
 from fedet.errors import InputError
 from fedet.labels import (
+    AS_WRITTEN,
     EMOTIONS,
     FINE_TO_COARSE,
-    KEEP_FINE,
     MICRO_MAX_S,
     expression_type_of,
     type_label,
@@ -24,7 +25,7 @@ from fedet.labels import (
 from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
 
 __all__ = [
-    "ACTIONS", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE", "KEEP_FINE",
+    "ACTIONS", "AS_WRITTEN", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE",
     "MICRO_MAX_S", "MISSING_OFFSETS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "empty_repairs",
     "columns_of", "empty_table", "expression_type_of", "join_repairs", "read_csv", "repair",
     "validate", "write_csv",
@@ -88,7 +89,7 @@ def validate(
     fps: float | Mapping[str, float] | None = None,
     first_number: int = 0,
     zero_is_missing: Sequence[str] = (),
-    emotion_map: Mapping[str, str] | None = None,
+    emotion_map: Mapping[str, str] | str | None = None,
     missing_frames: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Turns any interval table into a canonical one and reports what it had to repair.
@@ -105,7 +106,7 @@ def validate(
         fps: Frames per second where the table has none, one for all or by video.
         first_number: The number that the file gives to the first frame of a video.
         zero_is_missing: Of onset, apex, offset, those in which 0 means "not annotated".
-        emotion_map: Label -> emotion, over FINE_TO_COARSE; KEEP_FINE keeps finer labels.
+        emotion_map: Label -> emotion, over FINE_TO_COARSE; AS_WRITTEN merges and refuses none.
         missing_frames: Frames that a video lacks; events that name them are reported and kept.
 
     Returns:
@@ -271,7 +272,7 @@ def _absent(check: Check, missing_frames: Mapping[str, Collection[int]]) -> None
         check.report(lacking, column, "the video lacks this frame", "kept")
 
 
-def _labels(check: Check, emotion_map: Mapping[str, str] | None) -> None:
+def _labels(check: Check, emotion_map: Mapping[str, str] | str | None) -> None:
     out = check.out
     written = check.text("expression_type")
     kind = pd.Series([pd.NA if pd.isna(t) else type_label(t) or pd.NA for t in written])
@@ -295,10 +296,14 @@ def _labels(check: Check, emotion_map: Mapping[str, str] | None) -> None:
     out["score"] = check.number("score", "repaired")
 
 
-def _emotions(check: Check, column: str, emotion_map: Mapping[str, str] | None) -> pd.Series:
+def _emotions(check: Check, column: str, emotion_map: Mapping[str, str] | str | None) -> pd.Series:
     """The labels of a column mapped; an unknown one is reported and left empty."""
-    mapping = {header_key(k): v for k, v in (FINE_TO_COARSE | dict(emotion_map or {})).items()}
     written = check.text(column)
+    if emotion_map == AS_WRITTEN:
+        return written.map(lambda t: t.lower() if t.lower() in EMOTIONS else t, na_action="ignore")
+    if isinstance(emotion_map, str):
+        raise InputError(f"emotion_map={emotion_map!r}: a mapping of labels, or {AS_WRITTEN!r}")
+    mapping = {header_key(k): v for k, v in (FINE_TO_COARSE | dict(emotion_map or {})).items()}
     label = written.map(lambda t: mapping.get(header_key(t), pd.NA), na_action="ignore")
     label = label.astype("string")
     unknown = written.notna() & label.isna()
@@ -355,5 +360,8 @@ def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Writes a canonical table as UTF-8 CSV, missing values empty; the file appears whole."""
     columns = [*COLUMNS, *[c for c in EXTRA_COLUMNS if c in table]]
+    # A lone carriage return within a text ends a row on reading unless its cell is quoted.
+    returns = any(isinstance(c, str) and "\r" in c for name in columns for c in table[name])
+    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
     with replaced(Path(path)) as part:
-        table[columns].to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+        table[columns].to_csv(part, index=False, lineterminator="\n", quoting=quoting)

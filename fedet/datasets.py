@@ -98,7 +98,7 @@ def read_dataset(
     root: str | Path,
     layout: str | None = None,
     missing_offset: str = "apex_mirror",
-    emotion_map: Mapping[str, str] | None = None,
+    emotion_map: Mapping[str, str] | str | None = None,
     fps: float | None = None,
 ) -> Dataset:
     """Reads a set of annotated videos.
@@ -107,7 +107,7 @@ def read_dataset(
         root: Its folder, or the label file in it.
         layout: "casme2", "casme3", "samm", "tidy", "own"; None recognises it by its files.
         missing_offset: As for `annotations.validate`.
-        emotion_map: Label -> emotion, over FINE_TO_COARSE; `annotations.KEEP_FINE` merges none.
+        emotion_map: Label -> emotion, over FINE_TO_COARSE; "as written" merges and refuses none.
         fps: Frames per second where neither the layout nor the video says.
 
     Raises:

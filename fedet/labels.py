@@ -18,7 +18,7 @@ _FINER = {
 FINE_TO_COARSE = {coarse: coarse for coarse in EMOTIONS} | {
     fine: coarse for coarse in EMOTIONS for fine in _FINER[coarse].split()
 }
-KEEP_FINE = {label: label for label in FINE_TO_COARSE}  # as `emotion_map`: no merging of labels
+AS_WRITTEN = "as written"  # as `emotion_map`: every label stays, known or not
 
 
 def type_label(text: str) -> str | None:

@@ -7,7 +7,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from fedet.annotations import KEEP_FINE, read_csv, write_csv
+from fedet.annotations import AS_WRITTEN, read_csv, write_csv
 from fedet.datasets import frame_files, read_dataset
 from fedet.errors import InputError
 from fedet.video import write_video
@@ -137,7 +137,7 @@ def test_casme2_frame_k_is_image_k_plus_1(casme2):
 
 
 def test_casme2_keeps_finer_labels_on_request(casme2):
-    data = read_dataset(casme2, emotion_map=KEEP_FINE)
+    data = read_dataset(casme2, emotion_map=AS_WRITTEN)
     assert list(data.annotations["emotion_self_report"])[:2] == ["anger", "disgust"]
 
 

@@ -1,0 +1,163 @@
+"""Event tables as the behaviour coding software BORIS exports them.
+
+Written: "aggregated events", one row per interval (behaviour = emotion, category = type, comment =
+note). Read: aggregated events, and "tabular events" with a START and a STOP row per interval.
+"""
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.annotations import COLUMNS, validate
+from fedet.captions import UNKNOWN, Cells, cells_of, restored, span_frames, span_ms, written
+from fedet.cells import as_number, as_text, csv_grid, find_header, header_key, replaced, table_of
+from fedet.errors import InputError
+from fedet.labels import type_label
+from fedet.repairs import join_repairs, repair
+from fedet.video_names import stem
+
+HEADER = ["Observation id", "Observation date", "Description", "Media file", "Total length", "FPS",
+          "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",
+          "Stop (s)", "Duration (s)", "Comment start", "Comment stop"]  # fmt: skip
+_NO_SUBJECT = "No focal subject"
+_KEYS = {header_key(name): name for name in HEADER} | {
+    "mediafilename": "Media file", "mediafilepath": "Media file", "fpsframesecond": "FPS",
+    "starttime": "Start (s)", "stoptime": "Stop (s)", "comment": "Comment start",
+    "time": "Time", "status": "Behavior type", "modifier1": "Modifiers",
+}  # fmt: skip
+
+
+def is_boris(path: str | Path) -> bool:
+    """Whether a CSV file has the header of BORIS."""
+    grid = csv_grid(Path(path))
+    return find_header(grid, {"behavior", "subject"}) is not None
+
+
+def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = None) -> None:
+    """Writes aggregated events, times in seconds to the millisecond; the file appears whole.
+
+    Raises:
+        InputError: No frame rate, or one too high for milliseconds.
+    """
+    rows = []
+    for cells in cells_of(table, fps):
+        start, end = span_ms(cells)
+        emotion = cells["emotion"] or UNKNOWN  # a score would make each row a behaviour of its own
+        base = _base(cells["video"], cells["subject"], cells)
+        text, details = written(cells, base, emotion)
+        rows.append({
+            "Observation id": cells["video"], "FPS": cells["fps"],
+            "Subject": cells["subject"] or _NO_SUBJECT, "Behavior": text,
+            "Behavioral category": cells["expression_type"], "Behavior type": "STATE",
+            "Modifiers": cells["action_units"], "Start (s)": f"{start / 1000:.3f}",
+            "Stop (s)": f"{end / 1000:.3f}", "Duration (s)": f"{(end - start) / 1000:.3f}",
+            "Comment start": cells["note"], "Comment stop": details,
+        })  # fmt: skip
+    with replaced(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, HEADER, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _base(video: str, subject: str, cells: dict) -> Cells:
+    """The cells that the columns of BORIS tell."""
+    told = ("fps", "note", "action_units", "expression_type")
+    return {"video": video, "subject": subject} | {c: cells[c] for c in told}
+
+
+def read_boris(
+    path: str | Path, *, fps: float | None = None, emotion_map=None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reads exported events of BORIS, aggregated or tabular.
+
+    Args:
+        path: The CSV or TSV file.
+        fps: Frames per second where the file has none.
+        emotion_map: As for `annotations.validate`.
+
+    Raises:
+        InputError: A column is missing, or no frame rate is known.
+    """
+    path = Path(path)
+    grid = csv_grid(path)
+    at = find_header(grid, {"behavior", "subject"})
+    if at is None:
+        raise InputError(f"{path}: no header row of BORIS with Subject and Behavior")
+    table = table_of(grid, at)
+    table = table.rename(columns={c: _KEYS.get(header_key(c), c) for c in table})
+    table = table.loc[:, ~table.columns.duplicated()]
+    events, lines = _paired(table, path) if "Start (s)" not in table else (table, [])
+    rows, numbers = [], []
+    for number, event in events.iterrows():
+        cells, problems = _interval(event, path, fps)
+        lines += [repair(path.name, p, "kept" if cells else "left out", row=int(number),
+                         column="Behavior", value=event["Behavior"]) for p in problems]  # fmt: skip
+        if cells:
+            rows.append(cells)
+            numbers.append(int(number))
+    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows))]
+    checked, report = validate(
+        pd.DataFrame(rows, columns=columns),
+        source_name=path.name,
+        rows=numbers,
+        emotion_map=emotion_map,
+    )
+    return checked, join_repairs(*lines, report)
+
+
+def _interval(event: pd.Series, path: Path, fps: float | None) -> tuple[Cells | None, list[str]]:
+    """The cells of one aggregated event; None, and why, where there is no interval."""
+    get = lambda name: str(event.get(name, "") or "")  # noqa: E731
+    if get("Behavior type").upper() == "POINT":
+        return None, ["a point event has no duration"]
+    try:
+        start, end = as_number(get("Start (s)")), as_number(get("Stop (s)"))
+        rate = as_number(get("FPS")) or fps
+    except ValueError:
+        return None, ["start, stop or FPS is not a number"]
+    if start is None or end is None:
+        return None, ["no start or no stop"]
+    if not rate:
+        raise InputError(f"{path}: no FPS known: give fps")
+    subject = "" if get("Subject") == _NO_SUBJECT else get("Subject")
+    video = stem(get("Media file").split(";")[0]) if get("Media file") else get("Observation id")
+    told = {"fps": as_text(rate), "note": get("Comment start"), "action_units": get("Modifiers"),
+            "expression_type": type_label(get("Behavioral category")) or ""}  # fmt: skip
+    details = get("Comment stop")
+    if details and not details.startswith("{"):  # a person's comment, not ours
+        told["note"], details = f"{told['note']} {details}".strip(), ""
+    cells, problems = restored(get("Behavior"), details, _base(video, subject, told))
+    return cells | span_frames(start * 1000, end * 1000, rate), problems
+
+
+def _paired(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """Tabular events (START and STOP rows) as aggregated ones; unpaired rows are reported."""
+    needed = [c for c in ("Time", "Behavior type") if c not in table]
+    if needed:
+        raise InputError(f"{path}: neither Start (s) and Stop (s) nor {' and '.join(needed)}")
+    open_rows: dict[tuple, tuple[int, pd.Series]] = {}
+    events, lines = {}, []
+
+    def unpaired(number: int, row: pd.Series, problem: str) -> None:
+        lines.append(repair(path.name, problem, "left out", row=number, column="Behavior",
+                            value=row["Behavior"]))  # fmt: skip
+
+    for number, row in table.iterrows():
+        key = tuple(row.get(c, "") for c in ("Observation id", "Subject", "Behavior", "Modifiers"))
+        kind = row["Behavior type"].upper()
+        if kind == "START":
+            if key in open_rows:
+                unpaired(*open_rows[key], "START without STOP")
+            open_rows[key] = (int(number), row)
+        elif kind == "STOP" and key in open_rows:
+            first, start = open_rows.pop(key)
+            times = {"Start (s)": start["Time"], "Stop (s)": row["Time"], "Behavior type": "STATE"}
+            events[first] = start.to_dict() | times
+        else:
+            text = "a point event has no duration" if kind == "POINT" else f"{kind} without START"
+            unpaired(int(number), row, text)
+    for number, row in open_rows.values():
+        unpaired(number, row, "START without STOP")
+    frame = pd.DataFrame(list(events.values()), index=list(events), dtype=object)
+    return frame.sort_index(), lines

@@ -1,0 +1,211 @@
+"""Interval tables in other people's formats, chosen by the file's suffix, both ways.
+
+| suffix | format | holds |
+| --- | --- | --- |
+| .csv | canonical table | many videos |
+| .boris.csv | BORIS events (on reading, any CSV with its header) | many videos |
+| .json | ActivityNet style, seconds | many videos |
+| .eaf | ELAN | one video |
+| .vtt | WebVTT | one video |
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.activitynet import read_json, write_json
+from fedet.annotations import read_csv, write_csv
+from fedet.boris import is_boris, read_boris, write_boris
+from fedet.cells import natural_key
+from fedet.elan import read_eaf, write_eaf
+from fedet.errors import InputError
+from fedet.labels import AS_WRITTEN
+from fedet.repairs import join_repairs
+from fedet.video import open_video
+from fedet.video_names import VIDEO_SUFFIXES
+from fedet.webvtt import read_vtt, write_vtt
+
+__all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
+           "write_boris", "write_eaf", "write_intervals", "write_json", "write_vtt"]  # fmt: skip
+_SUFFIXES = (".boris.csv", ".csv", ".json", ".eaf", ".vtt")
+
+
+def format_of(path: str | Path) -> str:
+    """The suffix that decides the format.
+
+    Raises:
+        InputError: No format has it.
+    """
+    name = Path(path).name.lower()
+    suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
+    if suffix is None:
+        raise InputError(f"{path}: no format has this suffix; known are {', '.join(_SUFFIXES)}")
+    return suffix
+
+
+def read_intervals(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    video: str | None = None,
+    emotion_map: Mapping[str, str] | str | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reads intervals of any known format: (canonical table, report of repairs).
+
+    Args:
+        path: The file.
+        fps: Frames per second where the file has none.
+        video: Name of the video where the file does not tell it (.eaf, .vtt).
+        emotion_map: As for `annotations.validate`.
+
+    Raises:
+        InputError: The file is not what its suffix says, or lacks what is needed.
+    """
+    kind = format_of(path)
+    if kind == ".boris.csv" or (kind == ".csv" and is_boris(path)):
+        return read_boris(path, fps=fps, emotion_map=emotion_map)
+    if kind == ".csv":
+        return read_csv(path, fps=fps, emotion_map=emotion_map)
+    if kind == ".json":
+        return read_json(path, fps=fps, emotion_map=emotion_map)
+    read = read_eaf if kind == ".eaf" else read_vtt
+    return read(path, fps=fps, video=video, emotion_map=emotion_map)
+
+
+def write_intervals(
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    media: str | Path | None = None,
+    durations: Mapping[str, float] | None = None,
+) -> None:
+    """Writes a canonical table in the format of the suffix.
+
+    Args:
+        table: Canonical table.
+        path: The file; it appears whole.
+        fps: Frames per second where the table has none.
+        media: Video file for ELAN to open.
+        durations: Seconds of each video, for JSON.
+
+    Raises:
+        InputError: Several videos for a format of one, or no frame rate.
+    """
+    kind = format_of(path)
+    if kind == ".csv":
+        rates = table["fps"].fillna(fps) if fps else table["fps"]
+        write_csv(table.assign(fps=rates), path)
+    elif kind == ".boris.csv":
+        write_boris(table, path, fps=fps)
+    elif kind == ".json":
+        write_json(table, path, fps=fps, durations=durations)
+    elif kind == ".eaf":
+        write_eaf(table, path, fps=fps, media=media)
+    else:
+        write_vtt(table, path, fps=fps)
+
+
+def convert(
+    src: str | Path,
+    dst: str | Path,
+    fps: float | None = None,
+    video: str | Path | None = None,
+) -> pd.DataFrame:
+    """Converts intervals between formats; labels and frames stay as they are.
+
+    Args:
+        src: File, or folder of which all .eaf and .vtt files are read.
+        dst: File; `{video}` in its name writes one file per video. Needed for .eaf and .vtt if
+            there are several videos.
+        fps: Frames per second where `src` has none.
+        video: Video file: tells fps, is linked in ELAN, and if `src` holds several videos only
+            the one of this name is written.
+
+    Returns:
+        The report of what was repaired, left out or kept.
+
+    Raises:
+        InputError: Unknown suffix, unreadable file, several videos for one .eaf or .vtt.
+    """
+    src, dst = Path(src), Path(dst)
+    format_of(dst)
+    film = Path(video) if video is not None else None
+    rate = fps or (open_video(film).fps if film else None)
+    table, repairs = _read_all(src, rate, film)
+    media = {v: film if film and film.stem == v else _media(v, src, dst) for v in _videos(table)}
+    if film and len(media) > 1:
+        table, media = _only(table, film, src), {film.stem: film}
+    elif film:
+        media = dict.fromkeys(media, film)
+    table = _with_rates(table.reset_index(drop=True), media)
+    if "{video}" not in dst.name:
+        durations = _durations(media) if format_of(dst) == ".json" else None
+        link = next(iter(media.values()), None)
+        write_intervals(table, dst, fps=rate, media=link, durations=durations)
+        return repairs
+    for name, path in _paths(dst, list(media)).items():
+        part = table[table["video"] == name]
+        write_intervals(part, path, fps=rate, media=media[name])
+    return repairs
+
+
+def _only(table: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
+    if film.stem not in set(table["video"]):
+        some = ", ".join(_videos(table)[:3])
+        raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}, ...")
+    return table[table["video"] == film.stem]
+
+
+def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if not src.exists():
+        raise InputError(f"{src}: no such file or folder")
+    files = [src]
+    if src.is_dir():
+        found = [f for f in src.iterdir() if f.suffix.lower() in (".eaf", ".vtt")]
+        files = sorted(found, key=lambda f: natural_key(f.name))
+        if not files:
+            raise InputError(f"{src}: no .eaf or .vtt file in this folder")
+    name = film.stem if film else None
+    parts = [read_intervals(f, fps=fps, video=name, emotion_map=AS_WRITTEN) for f in files]
+    tables = [t for t, _ in parts if len(t)] or [parts[0][0]]
+    return pd.concat(tables, ignore_index=True), join_repairs(*(r for _, r in parts))
+
+
+def _videos(table: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(table["video"]))
+
+
+def _media(video: str, src: Path, dst: Path) -> Path | None:
+    """The video file of this name beside the files or in a folder `videos` beside them."""
+    for folder in dict.fromkeys([src if src.is_dir() else src.parent, dst.parent]):
+        for place in (folder, folder / "videos"):
+            for suffix in ("", *VIDEO_SUFFIXES):
+                film = place / f"{Path(video).name}{suffix}"
+                if film.is_file() and film.suffix.lower() in VIDEO_SUFFIXES:
+                    return film
+    return None
+
+
+def _with_rates(table: pd.DataFrame, media: Mapping[str, Path | None]) -> pd.DataFrame:
+    """Fills missing frame rates in from the video files."""
+    for name in table.loc[table["fps"].isna(), "video"].unique():
+        film = media.get(name)
+        if film:
+            mine = (table["video"] == name) & table["fps"].isna()
+            table.loc[mine, "fps"] = open_video(film).fps
+    return table
+
+
+def _durations(media: Mapping[str, Path | None]) -> dict[str, float]:
+    return {n: d for n, film in media.items() if film and (d := open_video(film).duration_s)}
+
+
+def _paths(dst: Path, videos: list[str]) -> dict[str, Path]:
+    """Video -> its file; characters that no file name may have become `_`."""
+    safe = {v: "".join("_" if c in '/\\:*?"<>|' or ord(c) < 32 else c for c in v) for v in videos}
+    paths = {v: dst.with_name(dst.name.replace("{video}", name)) for v, name in safe.items()}
+    if len(set(paths.values())) < len(paths):
+        raise InputError(f"{dst}: two videos would get the same file name; rename one of them")
+    return paths

@@ -1,0 +1,147 @@
+"""WebVTT subtitles: the labels in any video player, one cue per interval.
+
+Behind each cue a NOTE holds as JSON what its text does not tell (see `fedet.captions`); players
+pass over notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
+"""
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.annotations import COLUMNS, validate
+from fedet.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
+from fedet.cells import as_text, decode, replaced
+from fedet.errors import InputError
+from fedet.repairs import join_repairs, repair
+
+_STAMP = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})")
+_MARK = "NOTE fedet "
+
+
+def write_vtt(
+    table: pd.DataFrame, path: str | Path, *, fps: float | None = None, video: str | None = None
+) -> None:
+    """Writes the intervals of one video as WebVTT; the file appears whole.
+
+    Raises:
+        InputError: Several videos, no frame rate, or one too high for milliseconds.
+    """
+    rows = cells_of(table, fps)
+    videos = list(dict.fromkeys(r["video"] for r in rows)) or [video or Path(path).stem]
+    if len(videos) > 1:
+        raise InputError(
+            f"{path}: a .vtt file goes with one video, the table has {len(videos)} "
+            f"({', '.join(videos[:3])}, ...): write one file per video, as in {{video}}.vtt"
+        )
+    base = {"video": videos[0], "fps": rows[0]["fps"] if rows else as_text(fps),
+            "subject": rows[0]["subject"] if rows else ""}  # fmt: skip
+    blocks = ["WEBVTT", _MARK + _json({k: v for k, v in base.items() if v})]
+    for cells in sorted(rows, key=lambda r: (span_ms(r), int(r["row"]))):
+        start, end = span_ms(cells)
+        text, details = written(cells, base)
+        shown = html.escape(" ".join(text.split()), quote=False)
+        blocks.append(f"{_stamp(start)} --> {_stamp(end)}\n{shown}")
+        blocks.append(_MARK + _json(json.loads(details)))
+    with replaced(Path(path)) as part:
+        part.write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
+
+
+def _json(values: dict) -> str:
+    """JSON on one line; escaped so that no arrow `-->` can end the note early."""
+    text = json.dumps(values, ensure_ascii=False).replace(">", "\\u003e")
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
+
+
+def _stamp(ms: int) -> str:
+    seconds, ms = divmod(ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"
+
+
+def _ms(match: re.Match) -> int:
+    hours, minutes, seconds, ms = (int(part or 0) for part in match.groups())
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + ms
+
+
+def read_vtt(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    video: str | None = None,
+    emotion_map=None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reads WebVTT, fedet's own or any whose cues name emotions.
+
+    Args:
+        path: The .vtt file.
+        fps: Frames per second where the file does not say.
+        video: Name of the video where the file does not say; None: the name of the file.
+        emotion_map: As for `annotations.validate`.
+
+    Returns:
+        Canonical table and report; a row number is the rank of a cue in its file.
+
+    Raises:
+        InputError: Not a WebVTT file, or no frame rate known.
+    """
+    path = Path(path)
+    text = decode(path).replace("\r\n", "\n").replace("\r", "\n")
+    if not text.startswith("WEBVTT"):
+        raise InputError(f"{path}: not a WebVTT file, its first line is not WEBVTT")
+    blocks = [b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b]
+    head, cues = _cues(blocks)
+    rate = agreed_fps(head.get("fps"), fps, path)
+    if cues and not rate:
+        raise InputError(f"{path}: the file tells no fps: give fps, or the video")
+    base = {"video": head.get("video") or video or path.stem, "fps": rate,
+            "subject": head.get("subject", "")}  # fmt: skip
+    rows, lines = [], []
+    for number, (start, end, shown, details) in enumerate(cues, start=1):
+        cells, problems = restored(shown, details, base)
+        rows.append((number, cells | span_frames(start, end, float(rate))))
+        lines += [repair(path.name, p, "kept", row=number, value=shown) for p in problems]
+    rows.sort(key=lambda r: float(r[1].get("row") or "inf"))
+    checked, report = validate(
+        pd.DataFrame([c for _, c in rows], columns=_columns([c for _, c in rows])),
+        source_name=path.name,
+        rows=[n for n, _ in rows],
+        emotion_map=emotion_map,
+    )
+    return checked, join_repairs(*lines, report)
+
+
+def _columns(rows: list[Cells]) -> list[str]:
+    return [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows))]
+
+
+def _cues(blocks: list[str]) -> tuple[dict, list[tuple[int, int, str, str]]]:
+    """The head note, and (start, end, text, JSON of the note behind it) of each cue."""
+    head: dict = {}
+    cues: list[tuple[int, int, str, str]] = []
+    for block in blocks:
+        lines = block.split("\n")
+        if block.startswith(_MARK):
+            note = block.removeprefix(_MARK)
+            if cues:
+                cues[-1] = (*cues[-1][:3], note)
+            else:
+                head = _loaded(note)
+            continue
+        at = next((i for i, line in enumerate(lines) if "-->" in line), None)
+        stamps = list(_STAMP.finditer(lines[at])) if at is not None else []
+        if at is not None and len(stamps) >= 2:
+            shown = re.sub(r"<[^>]*>", "", " ".join(lines[at + 1 :]))
+            cues.append((_ms(stamps[0]), _ms(stamps[1]), html.unescape(shown), ""))
+    return head, cues
+
+
+def _loaded(note: str) -> dict:
+    try:
+        head = json.loads(note)
+    except ValueError:
+        return {}
+    return head if isinstance(head, dict) else {}

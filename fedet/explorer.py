@@ -24,8 +24,8 @@ import traitlets as t
 from fedet import lanes as lane_data
 from fedet.agreement import Agreement, agreement
 from fedet.controls import controls
+from fedet.dialogue import Dialogue, page_data
 from fedet.errors import InputError
-from fedet.frames import FaceCropper, FrameServer
 from fedet.page import page
 from fedet.review import Review
 from fedet.suppression import figures_of, suppressed
@@ -33,8 +33,6 @@ from fedet.triage import Effort, queue
 from fedet.video import Video, open_video
 
 STATIC = Path(__file__).parent / "static"
-FORMATS = ("csv", "json", "eaf", "vtt")
-QUEUE_SHOWN = 200
 
 
 class Explorer(anywidget.AnyWidget):
@@ -106,15 +104,10 @@ class Explorer(anywidget.AnyWidget):
                 raise InputError(f"{what}={value!r}: must lie in 0 ... 1")
         self.video, self.effort = opened, effort or Effort()
         self.review = self._start_review(reviewer, autosave)
-        self.review.listeners.append(self._changed)
         settings = {"threshold": threshold, "nms": nms, "tiou": tiou}
         super().__init__(classes=list(self.lanes.labels), reviewer=self.review.reviewer, **settings)
-        self._server = None
-        if opened is not None:
-            send = self._send_picture
-            self._server = FrameServer(opened, self.lanes.fps, send, cropper or FaceCropper())
+        self.dialogue = Dialogue(self, cropper)
         self.controls = controls(self, [lane_data.colour_of(x) for x in self.lanes.labels])
-        self.on_msg(self._received)
 
     def _start_review(self, reviewer, autosave) -> Review:
         lanes = self.lanes
@@ -219,17 +212,6 @@ class Explorer(anywidget.AnyWidget):
         rows = self.review.table("all")
         return still(self.lanes, self.visible(), rows, self.threshold, start_s, end_s)
 
-    def page_data(self, thumbnails: int = 0) -> dict:
-        """What a page without kernel needs, as plain values; with so many pictures of the video."""
-        data = self._data() | {"alone": True, "readonly": True, "controls": True}
-        if data["scores"]:
-            data["scores"]["base64"] = lane_data.curve_text(self.lanes)
-        decided = any(row["status"] != "open" for row in self.review.rows.values())
-        data["review"] |= {"hidden": not decided, "key": ""}
-        data["picture"] = {"available": False, "face": False, "thumbs": self._thumbs(thumbnails)}
-        data["queue"] = self._queue_message()
-        return data
-
     def to_html(self, path: str | Path, thumbnails: int = 24) -> Path:
         """Writes one file that opens without kernel and network: lanes, hover, zoom, threshold.
 
@@ -241,22 +223,10 @@ class Explorer(anywidget.AnyWidget):
         from fedet.cells import replaced
 
         path = Path(path)
-        text = page(self.page_data(thumbnails), self.lanes.name, self.figure())
+        text = page(page_data(self, thumbnails), self.lanes.name, self.figure())
         with replaced(path) as part:
             Path(part).write_text(text, "utf-8")
         return path
-
-    def _thumbs(self, count: int) -> list[dict]:
-        if not count or self._server is None:
-            return []
-        table = self.visible()
-        middles = table["apex"].fillna((table["onset"] + table["offset"]) // 2).tolist()
-        even = [int((i + 0.5) * self.lanes.n_frames / count) for i in range(count)]
-        chosen = sorted([*middles[:count], *even[: count - len(middles[:count])]])
-        pictures = [(k, self._server.picture(int(k), 240)) for k in dict.fromkeys(chosen)]
-        url = "data:image/jpeg;base64,"
-        return [{"frame": int(k), "src": url + base64.b64encode(p).decode()}
-                for k, p in pictures if p]  # fmt: skip
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = self.controls.panel._repr_mimebundle_(**kwargs)
@@ -268,9 +238,9 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Lets go of the journal and of the video."""
-        if self._server is not None:
-            self._server.close()
-        self.review.close()
+        if hasattr(self, "dialogue"):  # ipywidgets closes half-made widgets too
+            self.dialogue.close()
+            self.review.close()
         super().close()
 
     # ---- settings, in tables
@@ -285,129 +255,3 @@ class Explorer(anywidget.AnyWidget):
 
     def _passing(self, table: pd.DataFrame) -> pd.Series:
         return self._named(table) & table["expression_type"].isin(self.types)
-
-    # ---- the browser
-
-    def _data(self) -> dict:
-        video, review = self.video, self.review
-        undo, redo = review.depth
-        settings = {k: getattr(self, k) for k in
-                    ("threshold", "nms", "tiou", "emotion", "classes", "types")}  # fmt: skip
-        picture = {"available": False, "width": 0, "face": False}
-        if video is not None:
-            picture = {"available": True, "width": video.width, "face": True, "start_face": False}
-        return lane_data.payload(self.lanes) | {
-            "review": {
-                "rows": review_columns(review.rows),
-                "undo": undo,
-                "redo": redo,
-                "key": review.key,
-                "hidden": False,
-            },
-            "settings": settings,
-            "picture": picture,
-            "formats": list(FORMATS),
-            "notices": [*self.lanes.notices, *review.notices],
-            "alone": False,
-            "readonly": False,
-            "controls": False,
-        }
-
-    def _received(self, _, content, buffers) -> None:
-        kind = content.get("kind")
-        if kind == "hello":
-            self._greet(content)
-        elif kind == "edit":
-            self._edit(content["command"])
-        elif kind == "frames" and self._server is not None:
-            keys = ("frames", "width", "view", "key")
-            self._server.want(*(content[k] for k in keys), who=content.get("who", ""))
-        elif kind == "queue":
-            self.send(self._queue_message())
-        elif kind == "export":
-            self._export(content["format"])
-
-    def _greet(self, content) -> None:
-        known = self.review.known(content.get("pending", []))
-        message = {"kind": "state", "to": content.get("from"), "data": self._data(), "known": known}
-        self.send(message, buffers=[lane_data.curve_bytes(self.lanes)])
-
-    def _edit(self, command: dict) -> None:
-        command = dict(command)
-        op, id = command.pop("op", None), str(command.pop("id", ""))
-        try:
-            if not self.review.apply(str(op), id=id, **command):
-                self._changed(id, str(op), {})
-        except (InputError, OSError) as error:
-            row = self.review.rows.get(str(command.get("row")))
-            rows = {} if row is None else {command["row"]: row}
-            self.send(self._answer("refused", id, rows, f"Not done: {error}"))
-
-    def _changed(self, id: str, op: str, changes: dict) -> None:
-        """After every edit, wherever it was made: tells all views."""
-        new = [row for row in changes if row.startswith(("a", "s"))]
-        message = self._answer("ack", id, changes, op)
-        self.send(message | {"select": new[-1] if op in ("add", "split") and new else None})
-
-    def _answer(self, kind: str, id: str, changes: dict, message: str) -> dict:
-        undo, redo = self.review.depth
-        path, edits = self.review.path, self.review.edits
-        saved = f"{edits} edits saved in {path.name}" if path else "not saved: autosave is off"
-        return {
-            "kind": kind,
-            "ids": [id],
-            "rows": review_columns({k: v for k, v in changes.items() if v is not None}),
-            "gone": [k for k, v in changes.items() if v is None],
-            "undo": undo,
-            "redo": redo,
-            "message": message,
-            "saved": saved,
-        }
-
-    def _queue_message(self) -> dict:
-        items = self.queue()
-        now, shown = items.attrs["f1_now"], items.head(QUEUE_SHOWN)
-        expect = ""
-        if now is not None and len(items):
-            ten = items[items["minutes"].cumsum() <= 10]
-            then = ten["f1_after"].iloc[-1] if len(ten) else now
-            spent = ten["minutes"].sum()
-            expect = f"expected F1 {now:.2f} → {then:.2f} after {spent:.0f} min"
-        rows = [
-            {"kind": r.kind, "row_id": None if pd.isna(r.row_id) else r.row_id,
-             "s": int(r.onset), "e": int(r.offset) + 1, "mistakes": float(r.mistakes),
-             "minutes": float(r.minutes), "per_minute": float(r.per_minute), "why": r.why}
-            for r in shown.itertuples()
-        ]  # fmt: skip
-        note = self.effort.sentence()
-        return {"kind": "queue", "items": rows, "note": note, "expect": expect}
-
-    def _export(self, suffix: str) -> None:
-        folder = self.review.path.parent if self.review.path else Path()
-        path = folder / f"{Path(self.lanes.name).name}.review.{suffix}"
-        try:
-            if suffix not in FORMATS:
-                raise InputError(f"format {suffix!r}: one of {', '.join(FORMATS)}")
-            self.export(path)
-            message = f"Wrote {len(self.review.table())} intervals to {path.resolve()}"
-        except (InputError, OSError) as error:
-            message = f"Not exported: {error}"
-        self.send({"kind": "exported", "message": message, "path": str(path)})
-
-    def _send_picture(self, frame: int, key: str, data: bytes | None) -> None:
-        content = {"kind": "frame", "frame": frame, "key": key}
-        self.send(content, buffers=None if data is None else [data])
-
-
-def review_columns(rows: dict) -> dict[str, list]:
-    """Rows of a review as columns for the browser."""
-    values = list(rows.values())
-    same = ("apex", "emotion", "score", "status", "note", "reviewer")
-    return {
-        "id": list(rows),
-        "s": [row["onset"] for row in values],
-        "e": [row["offset"] + 1 for row in values],
-        "type": [row["expression_type"] for row in values],
-        "at": [row["reviewed_at"] for row in values],
-        **{name: [row[name] for row in values] for name in same},
-    }

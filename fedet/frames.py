@@ -42,7 +42,7 @@ class FrameServer:
         self.video, self.fps, self.send, self.cropper = video, fps, send, cropper
         self._cache: OrderedDict[tuple[str, int], bytes | None] = OrderedDict()
         self._bytes = 0
-        self._cursor: tuple[int | None, int, Iterator[Frame]] | None = None
+        self._cursors: dict[str, tuple[int | None, int, Iterator[Frame]]] = {}
         self._wanted: dict[str, tuple[list[int], int, str, str]] = {}
         self._wake = threading.Condition()
         self._decoding = threading.Lock()
@@ -50,7 +50,10 @@ class FrameServer:
         self._closed = False
 
     def want(self, frames: list[int], width: int, view: str, key: str, who: str = "") -> None:
-        """Asks for pictures, most urgent first; replaces what `who` asked for before."""
+        """Asks for pictures, most urgent first; replaces what `who` asked for before.
+
+        Those whose name starts with "film" are served when nobody else waits.
+        """
         with self._wake:
             self._wanted[who] = (list(frames), width, view, key)
             if self._thread is None and not self._closed:
@@ -64,15 +67,20 @@ class FrameServer:
             self._closed = True
             self._wake.notify()
 
-    def picture(self, frame: int, width: int, view: str = "whole") -> bytes | None:
-        """One frame as JPEG, at most `width` pixels wide; None beyond the video's end."""
+    def picture(
+        self, frame: int, width: int, view: str = "whole", cursor: str = "main"
+    ) -> bytes | None:
+        """One frame as JPEG, at most `width` pixels wide; None beyond the video's end.
+
+        Each `cursor` decodes on from its own last frame.
+        """
         name = (f"{width}:{view}", frame)
         if name in self._cache:
             self._cache.move_to_end(name)
             return self._cache[name]
         with self._decoding:
             face = view == "face" and self.cropper is not None
-            image = self._image(frame, None if face else self._side(width))
+            image = self._image(frame, None if face else self._side(width), cursor)
             if image is not None and face and self.cropper is not None:
                 image = self.cropper(image, frame / self.fps, min(width, 480))
         data = None if image is None else jpeg(image, width)
@@ -83,17 +91,17 @@ class FrameServer:
         """The longer side of a picture that is `width` wide."""
         return max(width, round(width * self.video.height / self.video.width))
 
-    def _image(self, frame: int, side: int | None) -> np.ndarray | None:
+    def _image(self, frame: int, side: int | None, cursor: str) -> np.ndarray | None:
         """The picture of a frame; goes on from the last one where that is quicker than a jump."""
-        at = self._cursor
+        at = self._cursors.get(cursor)
         if at is None or at[0] != side or not at[1] <= frame <= at[1] + LEAP_S * self.fps:
             source = self.video.frames(frame / self.fps, fps=self.fps, max_side=side)
-            self._cursor = at = (side, frame, source)
+            at = (side, frame, source)
         for found in at[2]:
             if found.index >= frame:
-                self._cursor = (side, found.index + 1, at[2])
+                self._cursors[cursor] = (side, found.index + 1, at[2])
                 return found.image if found.index == frame else None
-        self._cursor = None
+        self._cursors.pop(cursor, None)
         return None
 
     def _keep(self, name: tuple[str, int], data: bytes | None) -> None:
@@ -103,23 +111,24 @@ class FrameServer:
             _, old = self._cache.popitem(last=False)
             self._bytes -= len(old or b"")
 
-    def _next(self) -> tuple[int, int, str, str] | None:
+    def _next(self) -> tuple[str, int, int, str, str] | None:
         """The next picture to make, of those who wait in turn; None when closed."""
         with self._wake:
             while not self._closed:
-                for who in list(self._wanted):
+                for who in sorted(self._wanted, key=lambda who: who.startswith("film")):
                     frames, width, view, key = self._wanted.pop(who)
                     if frames:
                         self._wanted[who] = (frames[1:], width, view, key)  # now last in turn
-                        return frames[0], width, view, key
+                        return who, frames[0], width, view, key
                 self._wake.wait()
         return None
 
     def _serve(self) -> None:
         while (todo := self._next()) is not None:
-            frame, width, view, key = todo
+            who, frame, width, view, key = todo
             try:
-                data = self.picture(frame, width, view)
+                cursor = "film" if who.startswith("film") else "main"
+                data = self.picture(frame, width, view, cursor)
             except (InputError, OSError):
                 data = None  # a frame that cannot be read is shown as missing
             self.send(frame, key, data)

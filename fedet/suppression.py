@@ -16,7 +16,7 @@ def suppressed(table: pd.DataFrame, strength: float) -> set[int]:
     """Labels of the rows that a better one of the same emotion overlaps by more than `strength`.
 
     Hard non-maximum suppression: a row that is itself suppressed suppresses nothing. Better means
-    the protocol's order: higher score, then earlier onset, then earlier offset.
+    the protocol's order: higher score (none: sure), earlier onset, earlier offset.
     """
     out: set[int] = set()
     if strength >= 1 or not len(table):
@@ -30,7 +30,7 @@ def _suppressed_of_one(rows: pd.DataFrame, strength: float) -> set[int]:
     rows = rows.sort_values(["onset", "offset"], kind="stable")
     onset, offset = (rows[c].to_numpy(np.int64) for c in ("onset", "offset"))
     reach = np.maximum.accumulate(offset)
-    order = np.lexsort((offset, onset, -rows["score"].fillna(0.0).to_numpy(float)))
+    order = np.lexsort((offset, onset, -rows["score"].fillna(1.0).to_numpy(float)))
     rank = np.empty(len(rows), dtype=np.int64)
     rank[order] = np.arange(len(rows))
     gone = np.zeros(len(rows), dtype=bool)
@@ -62,7 +62,7 @@ def figures_of(
         return _table(np.zeros((1 if emotion else 3, 3)))
     subject = videos["subject"].iloc[0]
     sides = [side.assign(subject=subject) for side in (predictions, truth)]
-    aligned = align(*sides, videos.assign(subject=subject), score=0.0)
+    aligned = align(*sides, videos.assign(subject=subject), score=1.0)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, min(threshold, 0.1))
     if emotion:
         p, events = aligned.predictions, aligned.truths

@@ -82,7 +82,8 @@ def queue(
     Returns:
         QUEUE_COLUMNS: `kind` "interval" or "stretch"; `p` chance to be right (missing for a
         stretch); `mistakes` expected; `f1_after` expected F1 once this and all before it are done;
-        `attrs["f1_now"]` the expected F1 without a review (None if nothing is expected at all).
+        `attrs["f1_now"]` the expected F1 without a review (None if nothing is expected at all),
+        `attrs["assumptions"]` the model in words.
     """
     open_ = rows[rows["status"] == "open"].reset_index(drop=True)
     kept = (open_["score"].fillna(np.inf) >= threshold).to_numpy(bool)
@@ -96,7 +97,9 @@ def queue(
     found = pd.concat([t for t in (items, stretches) if len(t)] or [items], ignore_index=True)
     found["per_minute"] = found["mistakes"] / found["minutes"]
     found = found.sort_values(["per_minute", "onset"], ascending=[False, True], kind="stable")
-    return _with_f1(found.reset_index(drop=True), sure)
+    found = _with_f1(found.reset_index(drop=True), sure)
+    found.attrs["assumptions"] = effort.sentence()
+    return found
 
 
 def _chances(open_: pd.DataFrame, others, threshold: float, effort: Effort) -> np.ndarray:

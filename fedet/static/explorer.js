@@ -90,11 +90,6 @@ export class Track {
       bisect(this.items.length, (i) => this.items[i].s >= to),
     ];
   }
-
-  * overlapping(from, to) {
-    const [first, last] = this.range(from, to);
-    for (let i = first; i < last; i++) if (this.items[i].e > from) yield this.items[i];
-  }
 }
 
 /** The first index of n for which the (monotone) test holds. */
@@ -108,25 +103,35 @@ function bisect(n, test) {
   return low;
 }
 
-/** The protocol's order: descending score, then earlier onset, then earlier offset. */
+/** The protocol's order: descending score (none: sure), earlier onset, earlier offset. */
 export const byScore = (a, b) =>
-  (b.score ?? 0) - (a.score ?? 0) || a.s - b.s || a.e - b.e || a.cls - b.cls;
+  (b.score ?? 1) - (a.score ?? 1) || a.s - b.s || a.e - b.e || a.cls - b.cls;
+
+/** What NMS and matching need of a list and what no setting changes: the order, and tracks. */
+export function prepare(items) {
+  const order = [...items].sort(byScore);
+  order.forEach((item, rank) => (item.rank = rank));
+  const classes = new Map();
+  for (const item of items) {
+    if (!classes.has(item.cls)) classes.set(item.cls, []);
+    classes.get(item.cls).push(item);
+  }
+  for (const [cls, list] of classes) classes.set(cls, new Track(list));
+  return { order, classes };
+}
 
 /** Ids that a better interval of the same emotion overlaps by more than `strength` (tIoU). */
-export function suppressed(items, strength) {
+export function suppressed({ order, classes }, strength) {
   const out = new Set();
   if (strength >= 1) return out;
-  const tracks = new Map();
-  for (const item of items) {
-    if (!tracks.has(item.cls)) tracks.set(item.cls, []);
-    tracks.get(item.cls).push(item);
-  }
-  for (const [cls, list] of tracks) tracks.set(cls, new Track(list));
-  for (const item of [...items].sort(byScore)) {
+  for (const item of order) {
     if (out.has(item.id)) continue;
-    for (const other of tracks.get(item.cls).overlapping(item.s, item.e))
-      if (other !== item && byScore(item, other) < 0 && tiou(item, other) > strength + 1e-9)
-        out.add(other.id);
+    const track = classes.get(item.cls);
+    const [first, last] = track.range(item.s, item.e);
+    for (let i = first; i < last; i++) {
+      const other = track.items[i];
+      if (other.rank > item.rank && tiou(item, other) > strength + 1e-9) out.add(other.id);
+    }
   }
   return out;
 }
@@ -140,26 +145,32 @@ export function suppressed(items, strength) {
  *
  * With `emotion`, the labels must agree; an event of unknown emotion is then neither found nor
  * missed, and a prediction left over that lies on one is ignored.
+ *
+ * `order` holds the predictions in the order of `byScore`.
  */
-export function matchGreedy(predictions, truth, threshold, emotion = false) {
-  const order = [...predictions].sort(byScore);
+export function matchGreedy(order, truth, threshold, emotion = false) {
   const track = new Track(truth);
   const takes = new Map(); // prediction -> event
   const found = new Map(); // event -> prediction
   const ignored = new Set();
   const best = (p, allowed) => {
     let [event, most] = [null, 0];
-    for (const t of track.overlapping(p.s, p.e)) {
-      if (found.has(t) || !allowed(t)) continue;
+    const [first, last] = track.range(p.s, p.e);
+    for (let i = first; i < last; i++) {
+      const t = track.items[i];
       const shared = sharedFrames(p, t);
+      if (!shared || found.has(t) || !allowed(p, t)) continue;
       const union = p.e - p.s + (t.e - t.s) - shared;
-      if (shared + 1e-9 >= threshold * union && shared / union > most + 1e-12)
-        [event, most] = [t, shared / union];
+      if (shared + 1e-9 >= threshold * union && shared / union > most + 1e-12) {
+        event = t;
+        most = shared / union;
+      }
     }
     return event;
   };
+  const fits = emotion ? (p, t) => t.cls === p.cls && t.cls >= 0 : () => true;
   for (const p of order) {
-    const event = best(p, (t) => !emotion || (t.cls === p.cls && t.cls >= 0));
+    const event = best(p, fits);
     if (event) {
       takes.set(p, event);
       found.set(event, p);
@@ -167,7 +178,7 @@ export function matchGreedy(predictions, truth, threshold, emotion = false) {
   }
   if (emotion)
     for (const p of order) {
-      const event = takes.has(p) ? null : best(p, (t) => t.cls < 0);
+      const event = takes.has(p) ? null : best(p, (_, t) => t.cls < 0);
       if (event) {
         found.set(event, p);
         ignored.add(p);
@@ -287,6 +298,7 @@ export class Scene {
         }))
       : [];
     this.settings = { ...data.settings };
+    this.prepared = prepare(this.predictions.items);
     this.depth = {
       truth: this.truth ? stack(this.truth) : 0,
       prediction: stack(this.predictions),
@@ -305,12 +317,13 @@ export class Scene {
 
   /** After other settings: does what depends on them, and no more. */
   apply(settings) {
+    this.reviewScore = null;
     const old = this.matchKey;
     Object.assign(this.settings, settings);
     const { nms, tiou: overlap, emotion, classes } = this.settings;
     if (this.nms !== nms) {
       this.nms = nms;
-      this.dropped = suppressed(this.predictions.items, nms);
+      this.dropped = suppressed(this.prepared, nms);
     }
     this.matchKey = JSON.stringify([nms, overlap, emotion, classes]);
     this.shownClasses = new Set(classes.map((name) => this.classes.indexOf(name)));
@@ -318,11 +331,10 @@ export class Scene {
     this.shownTypes = new Set(this.settings.types);
     if (this.matchKey !== old) {
       const inClasses = (item) => this.shownClasses.has(item.cls);
-      const all = this.predictions.items.filter((p) => inClasses(p) && !this.dropped.has(p.id));
+      const all = this.prepared.order.filter((p) => inClasses(p) && !this.dropped.has(p.id));
       const events = this.truth ? this.truth.items.filter(inClasses) : [];
       this.matching = matchGreedy(all, events, overlap, emotion);
       this.f1Curve = this.truth ? f1ByCount(this.matching) : null;
-      this.reviewScore = null;
     }
     const { threshold } = this.settings;
     this.count = bisect(this.matching.order.length, (i) => this.scoreOf(i) < threshold);
@@ -372,7 +384,7 @@ export class Scene {
       (r) => inClasses(r) && r.status !== "rejected" && (r.status !== "open" || this.keeps(r)));
     const { tiou: overlap, emotion } = this.settings;
     const events = this.truth.items.filter(inClasses);
-    const matching = matchGreedy(kept, events, overlap, emotion);
+    const matching = matchGreedy(kept.sort(byScore), events, overlap, emotion);
     return { name: "review", ...figures(matching, kept.length) };
   }
 
@@ -386,6 +398,12 @@ export class Scene {
 
   colour(cls) {
     return cls < 0 ? this.data.unknown : this.data.colours[cls];
+  }
+
+  /** The emotion to start a new interval with: the one whose curve is highest there. */
+  likely(frame) {
+    const known = this.scoresAt(frame).filter(([name, value]) => value !== null && this.classes.includes(name));
+    return known.sort((a, b) => b[1] - a[1])[0]?.[0] ?? this.classes[0] ?? null;
   }
 
   /** The scores at one frame: [[name, value or null], ...]. */
@@ -438,6 +456,7 @@ export class Timeline {
       this.lanes.push({ key, label, y: y + caption, h: height, caption: y });
       y += height + caption + 6;
     };
+    if (this.film) add("film", "Frames", FILM);
     if (scene.truth) add("truth", "Truth", 18 * scene.depth.truth + 2);
     add("prediction", scene.seeds[0].name, 18 * scene.depth.prediction + 4);
     scene.seeds.slice(1).forEach((s, i) => add("seed" + (i + 1), s.name, 9));
@@ -526,10 +545,11 @@ export class Timeline {
   // ---- the base picture: everything but playhead and hover
 
   drawBase(state) {
-    const c = this.context(this.base);
+    const c = (this.pen = this.context(this.base));
     this.drawGround(c);
     for (const lane of this.lanes) {
-      if (lane.key === "curves") this.drawCurves(c, lane);
+      if (lane.key === "film") this.drawFilm(c, lane);
+      else if (lane.key === "curves") this.drawCurves(c, lane);
       else if (lane.key === "missing") this.drawMissing(c, lane);
       else this.drawTrack(c, lane, state);
     }
@@ -559,6 +579,21 @@ export class Timeline {
     c.beginPath();
     c.rect(this.gutter, 0, this.plotWidth, this.height);
     c.clip();
+  }
+
+  drawFilm(c, lane) {
+    const step = this.film.step(this.scale);
+    c.save();
+    this.clipPlot(c);
+    for (const frame of this.film.frames(this.view, this.scale)) {
+      const found = this.film.picture(frame, step);
+      if (!found) continue;
+      const [image, width, height] = found;
+      const wide = Math.min((lane.h / height) * width, step * this.scale - 1);
+      const part = (wide / lane.h) * height; // the middle of the picture, if there is less room
+      c.drawImage(image, (width - part) / 2, 0, part, height, this.x(frame), lane.y, wide, lane.h);
+    }
+    c.restore();
   }
 
   drawRuler(c) {
@@ -782,9 +817,26 @@ export class Timeline {
     c.restore();
   }
 
+  /** The height of a score in the lane of the curves. */
+  level(lane, score) {
+    return lane.y + lane.h - 2 - score * (lane.h - 4);
+  }
+
+  /** The score at a height, to the hundredth. */
+  levelAt(y) {
+    const lane = this.lane("curves");
+    return Math.round(clamp((lane.y + lane.h - 2 - y) / (lane.h - 4), 0, 1) * 100) / 100;
+  }
+
+  /** Is the pointer on the threshold's line? */
+  onLevel(x, y) {
+    const lane = this.lane("curves");
+    return Boolean(lane) && x > this.gutter && Math.abs(y - this.level(lane, this.scene.settings.threshold)) < 5;
+  }
+
   drawCurves(c, lane) {
     const { scene, theme } = this;
-    const y = (v) => lane.y + lane.h - 2 - v * (lane.h - 4);
+    const y = (v) => this.level(lane, v);
     c.save();
     this.clipPlot(c);
     c.strokeStyle = theme.grid;
@@ -979,11 +1031,15 @@ export class Timeline {
   /** What a pointer at (x, y) is on: {lane, item, part} with part body, onset, offset or apex. */
   hit(x, y, state, reach = EDGE) {
     const lane = this.laneAt(y);
-    if (!lane || x < this.gutter || ["curves", "missing"].includes(lane.key)) return { lane, item: null };
+    if (!lane || x < this.gutter || ["film", "curves", "missing"].includes(lane.key)) return { lane, item: null };
     const frame = this.frameAt(x);
     const slack = reach / this.scale;
     let found = null;
-    for (const item of this.trackOf(lane.key).overlapping(frame - slack, frame + slack)) {
+    const track = this.trackOf(lane.key);
+    const [first, last] = track.range(frame - slack, frame + slack);
+    for (let i = first; i < last; i++) {
+      const item = track.items[i];
+      if (item.e <= frame - slack) continue;
       const seed = lane.key.startsWith("seed");
       const chosen = state.selected?.id === item.id && state.selected.lane === lane.key;
       if (!chosen && !(seed ? this.scene.passes(item) : this.scene.shows(lane.key, item))) continue;
@@ -1025,12 +1081,15 @@ function shorten(c, text, room) {
 const WIDTHS = [160, 240, 320, 480, 640, 960];
 const AHEAD = 24; // frames asked for beyond the playhead
 const BEHIND = 4;
+const FILM = 42; // height of the film, pixels
+const FILM_WIDTH = 160; // of its pictures
+const FILM_KEPT = 400;
 const KEPT_PIXELS = 24e6; // decoded frames that are kept, about 100 MB
 
 /** Frames as bitmaps: asked for around the playhead, kept while there is room. */
 class Frames {
   constructor(send, onArrival, n) {
-    Object.assign(this, { send, onArrival, n });
+    Object.assign(this, { send, onArrival, n, who: newId() });
     this.have = new Map(); // frame -> ImageBitmap, or null where the video has no picture
     this.coming = new Set();
     this.key = "";
@@ -1059,7 +1118,7 @@ class Frames {
     if (!lacking.length || !urgent) return;
     this.coming = new Set(lacking);
     const [width, view] = this.key.split(":");
-    this.send({ kind: "frames", frames: lacking, width: Number(width), view, key: this.key });
+    this.send({ kind: "frames", frames: lacking, width: Number(width), view, key: this.key, who: this.who });
   }
 
   async receive(content, buffer, playhead) {
@@ -1091,6 +1150,65 @@ class Frames {
 
   ready(frame) {
     return this.have.has(frame);
+  }
+}
+
+/** Small pictures along the time axis, at multiples of a power of two of frames. */
+class Film {
+  constructor(scene, send, thumbs) {
+    Object.assign(this, { scene, send, thumbs, who: "film " + newId() });
+    this.have = new Map(); // frame -> ImageBitmap, the oldest first
+    this.view = "whole";
+    const { picture } = scene.data;
+    this.tile = Math.round(clamp(FILM * (picture.aspect ?? 16 / 9), FILM * 0.7, FILM * 2.4));
+  }
+
+  get key() {
+    return `film ${this.view} ${FILM_WIDTH}`;
+  }
+
+  configure(face) {
+    this.view = face ? "face" : "whole";
+    for (const bitmap of this.have.values()) bitmap.close();
+    this.have.clear();
+  }
+
+  step(scale) {
+    return 2 ** Math.max(0, Math.ceil(Math.log2(this.tile / scale)));
+  }
+
+  /** The frames whose pictures the window shows. */
+  frames(view, scale) {
+    const step = this.step(scale);
+    const list = [];
+    for (let f = Math.floor(view.from / step) * step; f < Math.min(view.to, this.scene.n); f += step) list.push(f);
+    return list;
+  }
+
+  want(view, scale) {
+    const lacking = this.frames(view, scale).filter((f) => !this.have.has(f));
+    if (lacking.length)
+      this.send({ kind: "frames", frames: lacking, width: FILM_WIDTH, view: this.view, key: this.key, who: this.who });
+  }
+
+  async receive(content, buffer) {
+    if (content.key !== this.key || !buffer || this.have.has(content.frame)) return false;
+    const bitmap = await createImageBitmap(new Blob([buffer], { type: "image/jpeg" }));
+    this.have.set(content.frame, bitmap);
+    if (this.have.size > FILM_KEPT) {
+      const [oldest] = this.have.keys();
+      this.have.get(oldest).close();
+      this.have.delete(oldest);
+    }
+    return true;
+  }
+
+  /** The picture for [frame, frame + step): a served one, or a stored one that lies in there. */
+  picture(frame, step) {
+    const bitmap = this.have.get(frame);
+    if (bitmap) return [bitmap, bitmap.width, bitmap.height];
+    const stored = this.thumbs.find((t) => t.frame >= frame && t.frame < frame + step && t.image.naturalWidth);
+    return stored ? [stored.image, stored.image.naturalWidth, stored.image.naturalHeight] : null;
   }
 }
 
@@ -1211,6 +1329,7 @@ const HELP = [
     ["drag an edge", "onset or offset; the diamond is the apex"],
     ["drag beside", "move along; on the ruler: scrub"],
     ["Shift + drag", "draw a new interval in the review lane"],
+    ["drag the dashed line", "score threshold"],
     ["double click", "zoom to the interval"],
   ]],
 ];
@@ -1349,8 +1468,8 @@ class Side {
   updateFigures() {
     const { scene } = this.view;
     if (!scene.truth) return;
-    scene.reviewScore ??= scene.data.review.hidden ? null : scene.reviewFigures();
     const list = [...scene.table(), scene.reviewScore].filter(Boolean);
+    if (!scene.reviewScore && !scene.data.review.hidden) this.reviewLater();
     for (const row of list) {
       if (!this.rows.has(row.name)) {
         const cells = Array.from({ length: 6 }, () => h("td"));
@@ -1361,6 +1480,15 @@ class Side {
       texts.forEach((text, i) => (this.rows.get(row.name)[i].textContent = text));
     }
     this.drawSpark();
+  }
+
+  /** The row of the review needs a matching of its own: once the hand rests. */
+  reviewLater() {
+    clearTimeout(this.reviewTimer);
+    this.reviewTimer = setTimeout(() => {
+      this.view.scene.reviewScore = this.view.scene.reviewFigures();
+      this.view.mark("figures");
+    }, 120);
   }
 
   drawSpark() {
@@ -1538,6 +1666,7 @@ export class Explorer {
     this.listen();
     this.theme();
     this.refresh();
+    this.showSaved([...data.notices, data.review.saved].filter(Boolean).join(" · "));
   }
 
   // ---- the page
@@ -1546,6 +1675,9 @@ export class Explorer {
     const { data } = this.scene;
     this.timeline = new Timeline(this.root, this.scene);
     this.screen = new Screen(this.scene);
+    const { thumbs } = this.screen;
+    if (data.picture.available || thumbs.length)
+      this.timeline.film = new Film(this.scene, (m) => this.link.send(m), thumbs);
     this.inspector = new Inspector(this);
     this.side = new Side(this);
     this.settings = data.controls ? new Settings(this) : null;
@@ -1563,7 +1695,7 @@ export class Explorer {
     this.root.setAttribute("data-lm-suppress-shortcuts", "true");
     const hasPicture = data.picture.available || this.screen.thumbs.length > 0;
     this.screen.node.hidden = !hasPicture;
-    this.root.replaceChildren(
+    this.root.replaceChildren(h("div", { className: "fx-body" },
       this.notice,
       ...(this.settings ? [this.settings.node] : []),
       h("div", { className: "fx-stage" + (hasPicture ? "" : " fx-blind") },
@@ -1571,7 +1703,7 @@ export class Explorer {
       this.transport(),
       h("div", { className: "fx-timeline" }, this.lanesBox, this.timeline.mini),
       h("div", { className: "fx-status" }, this.status, this.saved),
-      this.live, this.help);
+      this.live, this.help));
   }
 
   transport() {
@@ -1627,7 +1759,7 @@ export class Explorer {
     this.themes.observe(document.documentElement, { attributes: true, attributeFilter: ["class", "data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(), { signal });
     this.watch = setInterval(() => this.checkKernel(), 1000);
-    for (const thumb of this.screen.thumbs) thumb.image.addEventListener("load", () => this.mark("picture"), { signal });
+    for (const thumb of this.screen.thumbs) thumb.image.addEventListener("load", () => this.mark("picture", "base"), { signal });
     timeline.mini.setAttribute("aria-hidden", "true");
   }
 
@@ -1636,6 +1768,7 @@ export class Explorer {
     this.resizer.disconnect();
     this.themes.disconnect();
     clearInterval(this.watch);
+    for (const timer of [this.side.reviewTimer, this.filmTimer, this.queueTimer, this.tellFrame]) clearTimeout(timer);
     cancelAnimationFrame(this.pendingDraw);
     this.state.playing = false;
   }
@@ -1671,7 +1804,11 @@ export class Explorer {
     this.pendingDraw = 0;
     const { dirty, timeline, state } = this;
     if (!timeline.width) return;
-    if (dirty.has("base")) timeline.drawBase(state);
+    if (dirty.has("base")) {
+      timeline.drawBase(state);
+      this.askFilm();
+    }
+    else if (dirty.has("film")) timeline.drawFilm(timeline.pen, timeline.lane("film"));
     if (dirty.has("base") || dirty.has("over")) timeline.drawOver(state);
     if (dirty.has("base") || dirty.has("over") || dirty.has("mini")) timeline.drawMini(state);
     if (dirty.has("picture") || dirty.has("over")) this.showFrame();
@@ -1799,6 +1936,19 @@ export class Explorer {
     this.frames.want(this.state.frame, this.direction ?? 1, stride);
   }
 
+  /** Once the window rests; not while playing, which needs the decoder. */
+  askFilm() {
+    if (!this.scene.data.picture.available) return;
+    clearTimeout(this.filmTimer);
+    const { timeline, state } = this;
+    this.filmTimer = setTimeout(() => state.playing || timeline.film.want(timeline.view, timeline.scale), 250);
+  }
+
+  async pictureArrived(content, buffer) {
+    if (!content.key.startsWith("film")) return this.frames.receive(content, buffer, this.state.frame);
+    if (await this.timeline.film.receive(content, buffer)) this.mark("film");
+  }
+
   frameArrived(frame) {
     if (frame === this.state.frame) this.mark("picture");
   }
@@ -1816,6 +1966,7 @@ export class Explorer {
     this.playButton.replaceChildren(icon("pause"));
     this.playButton.setAttribute("aria-label", "Pause");
     this.playFrom = { frame: this.state.frame, at: performance.now() };
+    this.playedTo = this.state.frame;
     requestAnimationFrame((now) => this.playOn(now));
   }
 
@@ -1831,6 +1982,7 @@ export class Explorer {
   playOn(now) {
     const { state, scene, frames } = this;
     if (!state.playing) return;
+    if (state.frame !== this.playedTo) this.playFrom = { frame: state.frame, at: now }; // jumped
     const due = this.playFrom.frame + ((now - this.playFrom.at) / 1000) * scene.fps * state.speed;
     const stride = Math.max(1, Math.round(state.speed));
     const next = state.frame + stride;
@@ -1845,6 +1997,7 @@ export class Explorer {
       } else this.seek(target);
     }
     if (due - state.frame > 2 * stride) this.playFrom = { frame: state.frame, at: now };
+    this.playedTo = state.frame;
     if (waits) this.askFrames();
     requestAnimationFrame((t) => this.playOn(t));
   }
@@ -1863,6 +2016,8 @@ export class Explorer {
     if (!this.scene.data.picture.face) return;
     this.state.face = !this.state.face;
     this.faceButton.setAttribute("aria-pressed", String(this.state.face));
+    this.timeline.film.configure(this.state.face);
+    this.mark("base");
     this.resized();
   }
 
@@ -2077,7 +2232,7 @@ export class Explorer {
     if (op === "new") {
       const half = Math.round(scene.fps * 0.5);
       const [onset, offset] = [Math.max(0, frame), Math.min(scene.n - 1, frame + half)];
-      return this.edit("add", { onset, offset, emotion: scene.classes[0] ?? null });
+      return this.edit("add", { onset, offset, emotion: scene.likely(frame) });
     }
     if (op === "split") return this.edit("split", { frame });
     return this.edit(op);
@@ -2160,6 +2315,7 @@ export class Explorer {
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
+    this.leave();
     action();
   }
 
@@ -2252,11 +2408,14 @@ export class Explorer {
     if (this.pointers.size === 2) return this.startPinch();
     const touch = event.pointerType === "touch";
     const hit = this.timeline.hit(x, y, this.state, touch ? 16 : EDGE);
+    const onLevel = this.timeline.onLevel(x, y);
     const start = { x, y, view: { ...this.timeline.view }, moved: false };
     if (y < RULER) {
       this.drag = { kind: "scrub", ...start };
       this.pause();
       this.seek(this.timeline.frameAt(x), { follow: false });
+    } else if (onLevel) {
+      this.drag = { kind: "level", ...start };
     } else if (hit.item) {
       this.select(hit.lane.key, hit.item, { seek: hit.part === "body" });
       const edge = hit.part !== "body" && !this.scene.data.readonly;
@@ -2274,7 +2433,7 @@ export class Explorer {
     if (this.drag) return this.dragOn(x, y);
     const hit = this.timeline.hit(x, y, this.state);
     const edge = hit.item && hit.part !== "body" && !this.scene.data.readonly;
-    this.lanesBox.style.cursor = edge ? "ew-resize" : hit.item ? "pointer" : y < RULER ? "col-resize" : "default";
+    this.lanesBox.style.cursor = this.timeline.onLevel(x, y) ? "ns-resize" : edge ? "ew-resize" : hit.item ? "pointer" : y < RULER ? "col-resize" : "default";
     this.showTip(x, y, hit);
   }
 
@@ -2289,6 +2448,7 @@ export class Explorer {
       this.mark("base");
     }
     if (drag.kind === "edge") this.dragEdge(x);
+    if (drag.kind === "level") this.set({ threshold: timeline.levelAt(y) });
     if (drag.kind === "new") {
       const [a, b] = [timeline.frameAt(drag.x), timeline.frameAt(x)].sort((p, q) => p - q);
       state.drawn = { s: clamp(Math.floor(a), 0, this.scene.n - 1), e: clamp(Math.ceil(b), 1, this.scene.n) };
@@ -2327,7 +2487,7 @@ export class Explorer {
       const value = { onset: preview.s, offset: preview.e - 1, apex: preview.apex }[drag.part];
       this.edit("move", { [drag.part]: value });
     } else if (drag.kind === "new" && drawn && drag.moved) {
-      this.edit("add", { onset: drawn.s, offset: drawn.e - 1, emotion: this.scene.classes[0] ?? null });
+      this.edit("add", { onset: drawn.s, offset: drawn.e - 1, emotion: this.scene.likely((drawn.s + drawn.e) >> 1) });
     } else if (drag.kind === "pan" && !drag.moved && !drag.item) {
       this.pause();
       this.select(state.lane, null);
@@ -2461,14 +2621,13 @@ function render({ model, el }) {
         ? new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) : null;
       view = root.explorer = new Explorer(root, content.data, scores, link);
       if (lost) view.offerLost(content.known);
-      if (content.data.notices.length) view.showSaved(content.data.notices.join(" · "));
       view.askQueue();
       frameChanged();
     },
     ack: (content) => view?.acknowledged(content),
     refused: (content) => view?.refused(content),
     queue: (content) => view?.queueArrived(content),
-    frame: (content, buffers) => view?.frames.receive(content, buffers[0], view.state.frame),
+    frame: (content, buffers) => view?.pictureArrived(content, buffers[0]),
     exported: (content) => view?.banner(content.message, [["Close", () => view.banner("")]]),
   };
   const onMessage = (content, buffers) => {
@@ -2480,7 +2639,7 @@ function render({ model, el }) {
   model.on("msg:custom", onMessage);
   for (const name of TRAITS) model.on("change:" + name, traitChanged);
   model.on("change:frame", frameChanged);
-  model.send({ kind: "hello", from: greeting });
+  model.send({ kind: "hello", from: greeting, pending: [] });
   return () => {
     model.off("msg:custom", onMessage);
     for (const name of TRAITS) model.off("change:" + name, traitChanged);

@@ -333,6 +333,7 @@ def test_missing_spans():
     assert len(missing_spans([], fps=10)) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["found", "bridged", "missing"])))
 def test_missing_spans_hold_exactly_the_missing_frames(given_states):
     table = missing_spans(given_states, fps=30)

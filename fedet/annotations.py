@@ -7,7 +7,7 @@ row the user sees, and a repair, and schema libraries give only the refusal.
 """
 
 import csv
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,60 +23,27 @@ from fedet.labels import (
     type_label,
 )
 from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
+from fedet.schema import (
+    COLUMNS,
+    EXTRA_COLUMNS,
+    FRAMES,
+    SCHEMA_VERSION,
+    SECONDS,
+    columns_of,
+    dtype_of,
+    empty_table,
+)
 
 __all__ = [
     "ACTIONS", "AS_WRITTEN", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE",
     "MICRO_MAX_S", "MISSING_OFFSETS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "empty_repairs",
-    "columns_of", "empty_table", "expression_type_of", "join_repairs", "read_csv", "repair",
-    "validate", "write_csv",
+    "columns_of", "csv_table", "empty_table", "expression_type_of", "join_repairs", "read_csv",
+    "repair", "validate", "write_csv",
 ]  # fmt: skip
 
-SCHEMA_VERSION = "1"
-COLUMNS = [
-    "schema_version", "subject", "video", "fps", "onset", "apex", "offset", "expression_type",
-    "emotion", "emotion_self_report", "action_units", "score", "source",
-]  # fmt: skip
-EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
 
 _LAST_FRAME = 10**9  # a larger number is no frame
-_FRAMES = ("onset", "apex", "offset")
-_SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
-_DTYPES = {c: "Int64" for c in _FRAMES} | {"fps": "Float64", "score": "Float64"}
-_ALIASES = {
-    "subject": "sub subj subjectid subjectname subjectno participant participantid person",
-    "video": "videoname videoid videofile clip clipname file filename",
-    "fps": "framerate framespersecond videofps",
-    "onset": "onsetframe startframe frameonset framestart",
-    "apex": "apexframe peakframe frameapex",
-    "offset": "offsetframe endframe frameoffset frameend",
-    "start_s": "startsec startsecs startseconds startsecond onsets onsetsec onsetseconds",
-    "apex_s": "apexsec apexseconds",
-    "end_s": "endsec endsecs endseconds endsecond offsets offsetsec offsetseconds",
-    "expression_type": "type typeidx expression exptype",
-    "emotion": "emotions emotionlabel label emotionclass estimatedemotion",
-    "emotion_self_report": "selfreport selfreported selfreportedemotion",
-    "action_units": "au aus actionunit facs",
-    "note": "notes comment comments remark remarks",
-}
-
-
-def _alias_table() -> dict[str, str]:
-    names = [*COLUMNS, "start_s", "apex_s", "end_s", *EXTRA_COLUMNS]
-    table = {key: name for name in _ALIASES for key in _ALIASES[name].split()}
-    return table | {header_key(name): name for name in names}
-
-
-_BY_KEY = _alias_table()
-
-
-def _dtype(column: str) -> str:
-    return _DTYPES.get(column, "string")
-
-
-def empty_table() -> pd.DataFrame:
-    """A canonical table without rows, every column with its dtype."""
-    return pd.DataFrame({c: pd.Series(dtype=_dtype(c)) for c in COLUMNS})
 
 
 def validate(
@@ -119,7 +86,7 @@ def validate(
     if missing_offset not in MISSING_OFFSETS:
         raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
     rows = range(2, len(table) + 2) if rows is None else rows
-    check = Check(_named(table, source_name), rows, source_name, _SECONDS)
+    check = Check(_named(table, source_name), rows, source_name, SECONDS)
     _ignored(check)
     _names_and_fps(check, fps)
     _intervals(check, first_number, zero_is_missing)
@@ -129,28 +96,14 @@ def validate(
     _labels(check, emotion_map)
     _duplicates(check)
     out = check.out[[*COLUMNS, *(c for c in EXTRA_COLUMNS if c in check.out)]]
-    out = out.astype({c: _dtype(c) for c in out.columns})
+    out = out.astype({c: dtype_of(c) for c in out.columns})
     return out[check.alive].reset_index(drop=True), check.repairs()
-
-
-def columns_of(headers: Iterable[object]) -> dict[str, object]:
-    """Canonical name -> header, for the headers that mean one; the exact name wins.
-
-    >>> columns_of(["Video Name", "start_frame", "hair"])
-    {'video': 'Video Name', 'onset': 'start_frame'}
-    """
-    found: dict[str, object] = {}
-    for header in headers:
-        name = _BY_KEY.get(header_key(header))
-        if name and (name not in found or header == name):
-            found[name] = header
-    return found
 
 
 def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
     """The table as text under canonical names, other columns marked as ignored."""
     found = columns_of(table.columns)
-    needed = [n for n in ("onset", "offset") if n not in found and _SECONDS[n] not in found]
+    needed = [n for n in ("onset", "offset") if n not in found and SECONDS[n] not in found]
     if "video" not in found or needed:
         missing = [n for n in ("video",) if n not in found] + needed
         there = ", ".join(map(str, table.columns)) or "none"
@@ -201,7 +154,7 @@ def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> Non
 
 def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
     """Frames from 0, out of frame numbers or else out of seconds."""
-    for column in _FRAMES:
+    for column in FRAMES:
         action = "repaired" if column == "apex" else "left out"
         number = check.number(column, action)
         number[(number == 0).fillna(False) & (column in zero_is_missing)] = pd.NA
@@ -210,7 +163,7 @@ def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) 
         check.report(broken, column, problem, action)
         number[broken] = pd.NA
         frame = (number - first_number).astype("Int64")
-        if _SECONDS[column] in check.raw:
+        if SECONDS[column] in check.raw:
             frame = frame.fillna(_from_seconds(check, column))
         check.out[column] = frame
     check.report(check.out["onset"].isna(), "onset", "no onset", "left out")
@@ -218,13 +171,13 @@ def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) 
 
 def _from_seconds(check: Check, column: str) -> pd.Series:
     """Frames of a column of seconds; an offset is the last frame before `end_s`."""
-    seconds = check.number(_SECONDS[column], "repaired" if column == "apex" else "left out")
+    seconds = check.number(SECONDS[column], "repaired" if column == "apex" else "left out")
     if len(seconds) and check.out["fps"].isna().all():
         raise InputError(
-            f"{check.file}: {_SECONDS[column]} is in seconds, and no fps is known: add a column fps"
+            f"{check.file}: {SECONDS[column]} is in seconds, and no fps is known: add a column fps"
         )
     lost = seconds.notna() & check.out["fps"].isna()
-    check.report(lost, _SECONDS[column], "seconds, but no fps is known", "left out")
+    check.report(lost, SECONDS[column], "seconds, but no fps is known", "left out")
     frames = (seconds * check.out["fps"]).round().astype("Int64")
     return frames - 1 if column == "offset" else frames
 
@@ -266,7 +219,7 @@ def _order_and_ends(check: Check, n_frames: Mapping[str, int | None]) -> None:
 
 
 def _absent(check: Check, missing_frames: Mapping[str, Collection[int]]) -> None:
-    for column in _FRAMES:
+    for column in FRAMES:
         cells = zip(check.out["video"], check.out[column], strict=True)
         lacking = [not pd.isna(f) and f in missing_frames.get(v, ()) for v, f in cells]
         check.report(lacking, column, "the video lacks this frame", "kept")
@@ -320,7 +273,7 @@ def _duplicates(check: Check) -> None:
     same_event = [
         "subject",
         "video",
-        *_FRAMES[::2],
+        *FRAMES[::2],
         "expression_type",
         "emotion",
         "score",
@@ -341,20 +294,33 @@ def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Reads an interval table of any CSV dialect: (canonical table, report of repairs).
 
     Args:
-        path: A CSV file with a header in its first filled row.
+        path: A CSV file with a header row.
         options: As for `validate`.
 
     Raises:
         InputError: The file cannot be read, is empty, or misses a column.
     """
     path = Path(path)
-    grid = csv_grid(path)
-    at = next((i for i, (_, cells) in enumerate(grid) if any(cells)), None)
-    if at is None:
-        raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
-    table = table_of(grid, at)
+    table = csv_table(path)
     options.setdefault("source_name", path.name)
     return validate(table, rows=list(table.index), **options)
+
+
+def csv_table(path: Path) -> pd.DataFrame:
+    """The cells of a CSV file as text, below its header; index = row numbers.
+
+    The header is the first row with a video and an onset, or else the first filled one.
+
+    Raises:
+        InputError: The file cannot be read or is empty.
+    """
+    grid = csv_grid(path)
+    filled = [i for i, (_, cells) in enumerate(grid[:40]) if any(cells)]
+    if not filled:
+        raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
+    found = {i: columns_of(grid[i][1]) for i in filled}
+    fits = (i for i in filled if "video" in found[i] and {"onset", "start_s"} & set(found[i]))
+    return table_of(grid, next(fits, filled[0]))
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:

@@ -1,11 +1,12 @@
 """CAS(ME)^2 and CAS(ME)^3 as they are released, 30 frames per second."""
 
+import os
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from fedet.cells import Grid, header_key
+from fedet.cells import Grid, as_number, header_key
 from fedet.errors import InputError
 from fedet.releases import Labels, Release, grids_of, label_files, newest_of, table_with, walk
 from fedet.repairs import join_repairs, repair
@@ -25,11 +26,14 @@ def read_casme2(root: Path) -> Release | None:
     events, subjects, codes = _casme2_sheets(sheets, path)
     folders = _casme2_folders(root if root.is_dir() else root.parent)
     by_code = {_casme2_code(v): v for _, v in folders}
+    known = set(subjects.values())
     rows, lines = [], [repairs]
     for row, cells in events:
         cells = [*cells, *[""] * 9][:9]
         name = re.sub(r"_\d+$", "", cells[1])
-        subject, code = subjects.get(_plain(cells[0])), codes.get(header_key(name))
+        person = _plain(cells[0])
+        subject = subjects.get(person, person.lower() if person.lower() in known else None)
+        code = codes.get(header_key(name))
         for value, found, rule in ((cells[0], subject, 1), (name, code, 2)):
             if not found:
                 problem = f"not in the sheet of naming rule {rule}: stays as it is"
@@ -45,14 +49,22 @@ def read_casme2(root: Path) -> Release | None:
 
 
 def _plain(text: str) -> str:
-    return text.lstrip("0") or text
+    """A number without leading zeros and without the .0 that some programs put behind it."""
+    return re.sub(r"^0+(?=\d)|\.0+$", "", text)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return as_number(cell) is not None
+    except ValueError:
+        return False
 
 
 def _casme2_sheets(sheets: list[Grid], path: Path) -> tuple[Grid, dict[str, str], dict[str, str]]:
     """Event rows, subject number -> folder (`s15`), video name -> four-digit code (`0101`)."""
     events = [(n, c) for n, c in sheets[0] if any(c)]
-    if events and {"onset", "offset"} <= {header_key(c) for c in events[0][1]}:
-        events = events[1:]
+    if events and not any(map(_is_number, events[0][1][2:5])):
+        events = events[1:]  # a copy that was given a header
     subjects: dict[str, str] = {}
     codes: dict[str, str] = {}
     for grid in sheets[1:]:
@@ -111,7 +123,7 @@ def _casme3_table(path: Path, part: str) -> pd.DataFrame:
     needed = {"subject": "sub", "onset": "onsetframe", "offset": "offsetframe"}
     if part == "C":
         table = table_with(path, needed).rename(columns=lambda c: "event" if c == "count" else c)
-        named = [(f"C{_plain(re.sub(r'[^0-9]', '', s)) or s}", "a") for s in table["subject"]]
+        named = [(_casme3_subject(s).replace("spNO.", "C"), "a") for s in table["subject"]]
         names = [c for c in table if header_key(c) in ("filename", "seq", "event", "phy")]
         table = table.drop(columns=names)
     else:
@@ -135,20 +147,18 @@ def _casme3_subject(text: str) -> str:
 
 def _casme3_folders(root: Path) -> dict[tuple[str, str], Path]:
     folders = {}
-    pictures = {"color", "colour", "rgb", "depth"}
+    pictures = {"color", "rgb", "depth"}
     is_video = re.compile(r"[a-z]$", re.I)
     for d in walk(root, 7, lambda p: p.name.lower() in pictures):
         person, clip = d.parent.name, d.name.lower()
         if not is_video.match(d.name) or d == root:
             continue
-        if re.match(r"sp\s*no\W*\d+$", person, re.I):
+        if re.match(r"sp\s*no[\W_]*\d+$", person, re.I):
             subject = _casme3_subject(person)
         elif person.isdigit():
             subject = f"C{int(person)}"
         else:
             continue
-        colour = next(
-            (d / c for c in ("color", "Color", "colour", "rgb", "RGB") if (d / c).is_dir()), d
-        )
-        folders[subject, f"{subject}_{clip}"] = colour
+        inside = {e.name.lower(): Path(e.path) for e in os.scandir(d) if e.is_dir()}
+        folders[subject, f"{subject}_{clip}"] = inside.get("color", inside.get("rgb", d))
     return folders

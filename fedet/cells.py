@@ -79,13 +79,13 @@ def decode(path: Path) -> str:
 
 
 def csv_grid(path: Path) -> Grid:
-    """Rows of a CSV file; comma, semicolon or tab, whichever the first filled line has most of."""
+    """Rows of a CSV file; comma, semicolon or tab, whichever its first full line has most of."""
     text = decode(path)
     if "\x00" in text:
         raise InputError(f"{path}: not a text file; save the table as CSV")
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    unquoted = re.sub(r'"[^"]*"', "", first)
-    delimiter = max(",;\t", key=unquoted.count)
+    unquoted = (re.sub(r'"[^"]*"', "", line) for line in text.splitlines() if line[:1] != "#")
+    first = next((line for line in unquoted if re.search(r"[,;\t]", line)), "")
+    delimiter = max(";,\t", key=first.count)
     try:
         csv.field_size_limit(10_000_000)
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))

@@ -54,7 +54,7 @@ class Dataset:
         root: Where it was read from.
         videos: VIDEO_COLUMNS, also videos without events. `path` is missing where the frames are
             not there, `n_frames` where unknown; it counts the axis of frame numbers, `n_missing`
-            of which have no image.
+            of which have no image (a frame 0 at the very beginning aside).
         annotations: The canonical table.
         repairs: What was repaired, left out or kept although doubtful.
         missing_offset: The policy for events without offset.
@@ -226,7 +226,8 @@ def _folder(release: Release, path: Path, numbers: np.ndarray) -> tuple[dict, st
     first = release.first_number
     first = min(1, int(numbers[0])) if first is None else first
     n_frames = int(numbers[-1]) - first + 1
-    missing = n_frames - len(numbers)
+    # Image 0 of a set that counts from 0 is no gap where a video just begins at 1.
+    missing = n_frames - len(numbers) - int(first == 0 and numbers[0] == 1)
     text = f"{missing} of {n_frames} frames have no image; frames keep the numbers of their files"
     found = {"n_frames": n_frames, "first_frame_number": first, "n_missing": missing}
     return found, text if missing else ""

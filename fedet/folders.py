@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import columns_of
+from fedet.annotations import columns_of, csv_table
 from fedet.cells import as_number, csv_grid, find_header, table_of
 from fedet.errors import InputError
 from fedet.releases import Labels, Release, walk
@@ -61,11 +61,7 @@ def _filled_table(
     """A CSV with the names of the videos found in its column video; empty if there is none."""
     if not path.is_file():
         return pd.DataFrame(), empty_repairs()
-    grid = csv_grid(path)
-    at = next((i for i, (_, cells) in enumerate(grid) if any(cells)), None)
-    if at is None:
-        raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
-    table = table_of(grid, at)
+    table = csv_table(path)
     columns = columns_of(table.columns)
     if "video" not in columns:
         return table, empty_repairs()
@@ -110,10 +106,8 @@ def _table_file(root: Path, has_videos: bool) -> Path | None:
         return named[0] if named else None
     fitting = []
     for file in tables:
-        header = next((cells for _, cells in csv_grid(file) if any(cells)), [])
-        if {"video", "onset"} <= set(columns_of(header)) or {"video", "start_s"} <= set(
-            columns_of(header)
-        ):
+        columns = columns_of(csv_table(file).columns) if file.stat().st_size else {}
+        if "video" in columns and {"onset", "start_s"} & set(columns):
             fitting.append(file)
     if len(fitting) > 1:
         names = ", ".join(f.name for f in fitting)

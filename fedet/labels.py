@@ -1,5 +1,7 @@
 """The labels of an interval: emotion and expression type, and how other people's spellings map."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -23,7 +25,7 @@ AS_WRITTEN = "as written"  # as `emotion_map`: every label stays, known or not
 
 def type_label(text: str) -> str | None:
     """ "macro" or "micro" for `Macro`, `micro-expression`, `Micro - 1/2`, `MaE`, `ME`, 1, 2."""
-    key = header_key(text)
+    key = header_key(re.sub(r"\.0+$", "", text))  # a 2 that was saved as 2.0
     if key.startswith("macro") or key in ("1", "mae"):
         return "macro"
     return "micro" if key.startswith("micro") or key in ("2", "me", "mie") else None

@@ -89,7 +89,8 @@ class ExpressionMetric(Metric):
         return torch.stack([part.double().to(self.device) for part in parts], dim=1)
 
     def _aligned(self) -> Aligned:
-        if not self.counts:
+        # Joined over processes, a state is one tensor; before that it is a list.
+        if isinstance(self.counts, list) and not self.counts:
             predicted = true = np.zeros((0, len(COLUMNS)))
             counts = np.zeros((0, 2), dtype=np.int64)
         else:
@@ -103,10 +104,10 @@ class ExpressionMetric(Metric):
 
 
 def _events(rows: np.ndarray, per_video: np.ndarray) -> Events:
-    onset, offset, label, micro, scores = rows.T
     video = np.repeat(np.arange(len(per_video)), per_video)
-    whole = [column.astype(np.int64) for column in (onset, offset, label)]
-    return Events(video, np.zeros_like(video), *whole, micro.astype(bool), scores)
+    onset, offset, label = (rows[:, i].astype(np.int64) for i in range(3))
+    micro, scores = rows[:, 3].astype(bool), rows[:, 4]
+    return Events(video, np.zeros_like(video), onset, offset, label, micro, scores)
 
 
 class Spotting(ExpressionMetric):
@@ -131,5 +132,11 @@ class Detection(ExpressionMetric):
     1.0
     """
 
-    names = ("detection_precision", "detection_recall", "detection_f1", "map", "map_0.5")
-    names += ("ap_50_95",)
+    names = (
+        "detection_precision",
+        "detection_recall",
+        "detection_f1",
+        "map",
+        "map_0.5",
+        "ap_50_95",
+    )

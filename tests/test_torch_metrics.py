@@ -75,6 +75,17 @@ def test_state_is_kept_joined_and_reset(kind):
     assert float(whole.compute()[kind.names[0]]) == float(alone.compute()[kind.names[0]])
 
 
+@pytest.mark.parametrize("kind", METRICS)
+def test_two_processes_are_one_with_the_videos_of_both(kind):
+    both = {"dist_sync_fn": lambda state, group: [state, state]}
+    metric, alone = kind(**both, distributed_available_fn=lambda: True), kind()
+    metric.update(*example(shift=3))
+    for _ in range(2):
+        alone.update(*example(shift=3))
+    joined, expected = metric.compute(), alone.compute()
+    assert {k: float(v) for k, v in joined.items()} == {k: float(v) for k, v in expected.items()}
+
+
 def test_videos_are_kept_apart():
     metric = Spotting()
     silent = {"intervals": [], "labels": []}

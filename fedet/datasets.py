@@ -169,21 +169,22 @@ def frame_files(folder: str | Path, first_number: int | None = None) -> dict[int
         folder: Folder of numbered images.
         first_number: Number of frame 0; None: 0 if there is an image 0, else 1.
     """
-    numbered = sorted(
-        (int(match[-1]), entry.name)
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(IMAGE_SUFFIXES)
-        and entry.name[0] != "."
-        and (match := re.findall(r"\d+", entry.name.rsplit(".", 1)[0]))
-    )
+    numbered = _numbered(folder)
     if first_number is None:
         first_number = min(1, numbered[0][0]) if numbered else 1
     return {n - first_number: Path(folder, name) for n, name in numbered}
 
 
+def _numbered(folder: str | Path) -> list[tuple[int, str]]:
+    """(number, file name) of the images of a folder, ascending."""
+    names = [n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
+    matches = ((re.findall(r"\d+", n.rpartition(".")[0]), n) for n in names)
+    return sorted((int(digits[-1]), name) for digits, name in matches if digits)
+
+
 def _image_numbers(release: Release) -> Images:
     folders = {video: path for (_, video), path in release.folders.items() if path.is_dir()}
-    return {v: np.array(list(frame_files(path, 0)), int) for v, path in folders.items()}
+    return {v: np.array([n for n, _ in _numbered(path)], int) for v, path in folders.items()}
 
 
 def _first_number(release: Release, images: Images) -> int | None:
@@ -212,7 +213,18 @@ def _videos(
         if problem:
             lines.append(repair(path.name, problem, "kept", video=video))
         rows.append(row | more)
-    return _video_table(rows), join_repairs(*lines)
+    table = _video_table(rows)
+    return table, join_repairs(*lines, _gaps(table))
+
+
+def _gaps(videos: pd.DataFrame) -> pd.DataFrame:
+    """One line for all missing images; the column n_missing has the number of each video."""
+    gaps = videos[(videos["n_missing"] > 0).fillna(False)]
+    if not len(gaps):
+        return empty_repairs()
+    text = f"{gaps['n_missing'].sum()} frames of {len(gaps)} videos have no image (see n_missing): "
+    return repair("videos", text + "frames keep the numbers of their files", "kept",
+                  value=", ".join(gaps["video"][:3]) + ", ..." * (len(gaps) > 3))  # fmt: skip
 
 
 def _video_table(rows: list[dict]) -> pd.DataFrame:
@@ -227,10 +239,10 @@ def _folder(release: Release, path: Path, numbers: np.ndarray) -> tuple[dict, st
     first = min(1, int(numbers[0])) if first is None else first
     n_frames = int(numbers[-1]) - first + 1
     # Image 0 of a set that counts from 0 is no gap where a video just begins at 1.
-    missing = n_frames - len(numbers) - int(first == 0 and numbers[0] == 1)
-    text = f"{missing} of {n_frames} frames have no image; frames keep the numbers of their files"
-    found = {"n_frames": n_frames, "first_frame_number": first, "n_missing": missing}
-    return found, text if missing else ""
+    missing = n_frames - len(np.unique(numbers)) - int(first == 0 and numbers[0] == 1)
+    doubled = len(numbers) - len(np.unique(numbers))
+    problem = f"{doubled} numbers belong to two images each" if doubled else ""
+    return {"n_frames": n_frames, "first_frame_number": first, "n_missing": missing}, problem
 
 
 def _only(release: Release, path: Path) -> float:

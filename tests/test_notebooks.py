@@ -1,0 +1,72 @@
+"""The conventions of all notebooks: parameters, prose before code, short cells, stored outputs."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXECUTED = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def cells(path, kind=None):
+    return [c for c in nbformat.read(path, as_version=4).cells if kind in (None, c.cell_type)]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@EXECUTED
+def test_file_is_valid_and_named_by_number_verb_noun(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
+    number, *words = path.stem.split("_")
+    assert number.isdigit() and len(number) == 2 and words
+
+
+@EXECUTED
+def test_one_cell_of_typed_commented_parameters(path):
+    tagged = [c for c in cells(path, "code") if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for line in tagged[0].source.splitlines():
+        name, _, rest = line.partition(":")
+        assert name.isidentifier() and "=" in rest and "#" in rest, line
+
+
+@EXECUTED
+def test_cells_are_short_and_define_nothing(path):
+    for cell in cells(path, "code"):
+        lines = cell.source.splitlines()
+        assert len(lines) <= 15, cell.source
+        assert not any(line.startswith(("def ", "class ", "async def ", "@")) for line in lines)
+
+
+@EXECUTED
+def test_prose_comes_before_code_and_tells_question_and_end(path):
+    text = "\n".join(c.source for c in cells(path, "markdown"))
+    for needed in ("**Question.**", "**You will learn**", "**Run time**", "## Takeaways", "## Try next"):
+        assert needed in text
+    assert cells(path)[0].cell_type == "markdown" and cells(path)[0].source.startswith("# ")
+
+
+@EXECUTED
+def test_outputs_are_stored_and_free_of_errors_and_of_this_machine(path):
+    code = [c for c in cells(path, "code") if c.source.strip()]
+    assert all(c.execution_count for c in code)
+    assert any("NBVAL_CHECK_OUTPUT" in c.source for c in code)
+    for cell in code:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            shown = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
+            assert str(ROOT) not in shown and "/tmp/" not in shown and " at 0x" not in shown
+        checked = "NBVAL_CHECK_OUTPUT" in cell.source
+        assert not checked or cell.outputs, "a checked cell without output is compared with nothing"
+
+
+@EXECUTED
+def test_a_widget_has_a_still_picture_beside_it(path):
+    shown = [o.get("data", {}) for c in cells(path, "code") for o in c.outputs]
+    widgets = any("application/vnd.jupyter.widget-view+json" in data for data in shown)
+    if widgets:
+        assert any("image/png" in data for data in shown)

@@ -7,6 +7,7 @@ row the user sees, and a repair, and schema libraries give only the refusal.
 """
 
 import csv
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -87,8 +88,8 @@ def validate(
         raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
     rows = range(2, len(table) + 2) if rows is None else rows
     check = Check(_named(table, source_name), rows, source_name, SECONDS)
-    _ignored(check)
     _names_and_fps(check, fps)
+    _ignored(check)
     _intervals(check, first_number, zero_is_missing)
     _missing_offsets(check, missing_offset)
     _order_and_ends(check, n_frames or {})
@@ -120,7 +121,11 @@ def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
 def _ignored(check: Check) -> None:
     for column in [c for c in check.raw if c.startswith("ignored: ")]:
         name = column.removeprefix("ignored: ")
-        if check.raw[column].astype(bool).any():
+        filled = check.raw[column].astype(bool)
+        if re.fullmatch(r"column \d+", name):
+            text = "a cell without a header is not read (a comma in text without quotes?)"
+            check.report(filled, column, text, "kept")
+        elif filled.any():
             check.once(name, "", "no column of the interval table", "left out")
     for column in [c for c in EXTRA_COLUMNS if c in check.raw]:
         check.once(column, "", "not part of the interval table; stays at its right", "kept")

@@ -81,7 +81,8 @@ class Check:
             value = pd.NA if cells is None else cells.iloc[i]
             video = pd.NA if videos is None else videos.iloc[i]
             text = problem if isinstance(problem, str) else problem.iloc[i]
-            self.lines.append((self.file, self.rows[i], video, column, value, text, action))
+            name = column.removeprefix("ignored: ")
+            self.lines.append((self.file, self.rows[i], video, name, value, text, action))
         if action == "left out":
             self.alive &= ~where
 

@@ -155,7 +155,8 @@ def test_further_columns_are_kept_aside_or_named(tmp_path):
 def test_cells_beyond_the_header_are_reported(tmp_path):
     table, repairs = read(tmp_path, "video,onset,offset\nv,1,2,stray\nw,3,4\n")
     assert rows(table, "video", "onset", "offset") == [("v", 1, 2), ("w", 3, 4)]
-    assert [c for _, c, *_ in lines(repairs, action="left out")] == ["column 4"]
+    (line,) = lines(repairs, row=2)
+    assert line[1:3] == ("column 4", "stray") and "without a header" in line[3]
 
 
 def test_seconds_become_frames_and_need_a_rate(tmp_path):

@@ -26,7 +26,7 @@ report: setup
 
 test: setup
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest --nbval-lax --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --numprocesses 2 --dist loadfile
 
 lab: setup
 	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks

@@ -65,6 +65,7 @@ def detect(
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score; default: the detector's.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Keep the frames' vectors here for next time.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Rate of folders of images; default: 30.")] = None,
 ) -> None:
     """Finds the expressions in videos: a table of start, end, emotion, type and score."""
     from fedet.detection import detect as detect_one
@@ -79,7 +80,7 @@ def detect(
     for video in found:
         try:
             subject = f"{video.parent.name}/{video.stem}" if names.count(video.stem) > 1 else None
-            table = detect_one(video, detector, threshold, subject, progress=True, cache=cache)
+            table = detect_one(video, detector, threshold, subject, True, cache, fps)
         except InputError as error:
             say(error)
             failed += 1

@@ -16,6 +16,7 @@ from fedet.faces import FaceDetector, missing_spans
 from fedet.features import FPS, STATES, FaceNet, FaceTrack, change_from_rest, extract, load_facenet, shipped
 from fedet.model import FEDN
 from fedet.render import AUS
+from fedet.video import open_video
 from fedet.windows import VideoFeatures, detections
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
@@ -73,6 +74,7 @@ def detect(
     subject: str | None = None,
     progress: bool = False,
     cache: str | Path | None = None,
+    fps: float | None = None,
 ) -> pd.DataFrame:
     """Finds the facial expressions in a video of any length.
 
@@ -82,6 +84,7 @@ def detect(
         threshold: lowest score that is reported; None is the detector's own.
         subject: whom the video shows; the video's name if None.
         cache: folder that keeps the frames' vectors for the next time.
+        fps: rate of a folder of images; 30 if None. Video files tell theirs.
 
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its
@@ -94,7 +97,8 @@ def detect(
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
-    faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache)
+    opened = open_video(video, folder_fps=fps or FPS)
+    faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache, opened=opened)
     name = Path(video).stem if Path(video).is_file() else Path(video).name
     table = detect_in(faces, detector, threshold)
     table["video"], table["subject"] = name, subject or name
@@ -189,7 +193,7 @@ def records_of(
         )
     records = []
     for row in tqdm(list(rows.itertuples()), desc="reading videos", unit="video", disable=not progress):
-        faces = extract(row.path, net, cache=cache)
+        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
         table = dataset.annotations
         events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
         records.append(record_of(row.subject, row.video, faces, events, float(row.fps), inputs))

@@ -23,7 +23,7 @@ from fedet.errors import InputError
 from fedet.faces import FaceDetector, HaarDetector, crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
-from fedet.video import open_video
+from fedet.video import Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
 CROP = 112  # side of the face crops, pixels
@@ -209,6 +209,7 @@ def extract(
     batch_size: int = 32,
     progress: bool = False,
     cache: str | Path | None = None,
+    opened: Video | None = None,
 ) -> FaceTrack:
     """Reads a video, follows its face and turns every frame at 30 fps into a vector.
 
@@ -217,18 +218,23 @@ def extract(
         detector: finds faces; OpenCV's Haar cascade if None.
         batch_size: crops at once; changes results by rounding only.
         cache: folder in which the vectors are kept for the next time.
+        opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
+            of its own; None opens `path`.
 
     Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there.
     Raises InputError where the video cannot be read at all.
     """
-    place = cache_file(Path(cache), path, net, detector) if cache else None
+    video = opened or open_video(path)
+    place = cache_file(Path(cache), path, net, detector, video.fps) if cache else None
     if place and place.with_suffix(".json").exists():
         return read_track(place)
     handle, name = tempfile.mkstemp(dir=place.parent if place else None, suffix=".f16")
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            rest, state, track, fps, problems = _extract_into(file, path, net, detector, batch_size, progress)
+            rest, state, track, fps, problems = _extract_into(
+                file, video, net, detector, batch_size, progress
+            )
         notes = {"fps": fps, "problems": problems, "weights": net.name}
         if place:
             os.replace(part, place)
@@ -240,10 +246,9 @@ def extract(
         part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
 
 
-def _extract_into(file, path, net, detector, batch_size, progress) -> tuple:
+def _extract_into(file, video, net, detector, batch_size, progress) -> tuple:
     from tqdm.auto import tqdm
 
-    video = open_video(path)
     detector = detector or HaarDetector()
     total = round(video.duration_s * FPS) if video.duration_s else None
     rest, state, track = [], [], []
@@ -252,7 +257,7 @@ def _extract_into(file, path, net, detector, batch_size, progress) -> tuple:
         total=total,
         unit="frame",
         disable=not progress,
-        desc=Path(path).name,
+        desc=Path(video.path).name,
     )
     batch: list[np.ndarray | None] = []
     for face, status, number in frames:
@@ -334,13 +339,15 @@ def map_vectors(file: Path, n: int) -> np.ndarray:
     return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
 
 
-def cache_file(folder: Path, path: str | Path, net: FaceNet, detector: FaceDetector | None) -> Path:
+def cache_file(
+    folder: Path, path: str | Path, net: FaceNet, detector: FaceDetector | None, fps: float
+) -> Path:
     """Where a video's vectors are kept: named after the file, its size and time, and the networks."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {type(detector).__name__}"
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {type(detector).__name__} {fps}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 

@@ -255,6 +255,21 @@ def test_a_spotter_without_emotions_is_scored_as_a_spotter():
     assert result.errors is None and any("names an emotion" in n for n in result.notes)
     read(result.to_json())
     assert "nan" not in result.format().lower()
+    far = guess.assign(onset=guess["onset"] + 9000, offset=guess["offset"] + 9000)
+    lost = evaluate(far.drop(columns="emotion"), truth, n_resamples=0)
+    assert lost.value("spotting_f1") == 0 and math.isnan(lost.value("strs"))
+
+
+def test_every_interval_comes_with_its_time_and_what_became_of_it():
+    guess, truth = example()
+    result = evaluate(guess, truth, n_resamples=0)
+    for found, known in ((result.events, truth), (result.predictions, guess)):
+        assert found["onset"].tolist() == known["onset"].tolist()
+        assert found["start_s"].tolist() == (known["onset"] / 30).tolist()
+        assert found["end_s"].tolist() == ((known["offset"] + 1) / 30).tolist()
+        assert found["emotion"].tolist() == known["emotion"].tolist()
+    right = result.predictions["kind"] == "right"
+    assert right.tolist() == result.predictions["detected"].tolist()
 
 
 def test_comparison_is_paired_and_needs_like_evaluations():

@@ -68,6 +68,7 @@ def test_one_video_under_two_names_is_refused():
         align(events(("s1", "a", 0, 9)), events(("s1", "a", 0, 9), ("s1", "a.mp4", 20, 29)))
     two = events(("s1", "a.mp4", 0, 9), ("s1", "a.avi", 0, 9))
     assert len(align(two, two).videos) == 2
+    assert keys(align(events((None, "a.avi", 0, 9)), two)) == [("s1", "a.avi")]
     with pytest.raises(InputError, match="can be any of"):
         align(events(("s1", "a", 0, 9)), two)
 

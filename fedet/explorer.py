@@ -44,13 +44,15 @@ class Explorer(anywidget.AnyWidget):
             the first is reviewed.
         truth: Canonical intervals, for figures and marks.
         scores: Score curves, one row per frame, a column per emotion, 0 ... 1.
-        missing: Spans without a face, as `fedet.faces.missing_spans` gives them.
+        missing: Spans without a face, as `fedet.faces.missing_spans` gives them; default: those
+            that `fedet.detect` found with the predictions.
         reviewer: Name on every edit; default: the login name.
         autosave: Journal of the review, created by the first edit and gone on with if it is there.
             Default: `<video>.review.jsonl` in the working directory; False: nothing is saved.
         name: The video's name in the tables, if it is not the file's.
         fps, duration_s: Where neither tables nor video say them.
-        threshold, nms, tiou: First settings: scores kept from here on; intervals of one emotion
+        threshold, nms, tiou: First settings: scores kept from here on (default: the threshold of
+            `fedet.detect` if the predictions are its own, else 0.5); intervals of one emotion
             that overlap a better one by more than `nms` are dropped (1: none); overlap from which
             a prediction counts as right.
         effort: Assumptions of the queue; the time of a decision is measured once there are some.
@@ -90,13 +92,16 @@ class Explorer(anywidget.AnyWidget):
         name: str | None = None,
         fps: float | None = None,
         duration_s: float | None = None,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         nms: float = 1.0,
         tiou: float = 0.5,
         effort: Effort | None = None,
         cropper=None,
     ):
         opened = video if video is None or isinstance(video, Video) else open_video(video)
+        found = getattr(first_of(predictions), "attrs", {})
+        missing = found.get("missing") if missing is None else missing
+        threshold = found.get("threshold", 0.5) if threshold is None else threshold
         extra = {"video": opened, "name": name, "fps": fps, "duration_s": duration_s}
         self.lanes = lane_data.prepare(predictions, truth, scores, missing, **extra)
         for what, value in (("threshold", threshold), ("nms", nms), ("tiou", tiou)):
@@ -255,3 +260,9 @@ class Explorer(anywidget.AnyWidget):
 
     def _passing(self, table: pd.DataFrame) -> pd.Series:
         return self._named(table) & table["expression_type"].isin(self.types)
+
+
+def first_of(predictions):
+    """The table that is reviewed, of one or several."""
+    several = list(predictions.values()) if isinstance(predictions, dict) else predictions
+    return several[0] if isinstance(several, list | tuple) and several else several

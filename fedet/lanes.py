@@ -15,7 +15,7 @@ import pandas as pd
 from fedet.alignment import SAME_RATE
 from fedet.annotations import AS_WRITTEN, empty_table, validate
 from fedet.errors import InputError
-from fedet.labels import EMOTIONS, FINE_TO_COARSE, MICRO_MAX_S
+from fedet.labels import EMOTIONS, FINE_TO_COARSE, MICRO_MAX_S, expression_type_of
 from fedet.palette import EMOTION_COLOURS
 from fedet.video_names import stem
 
@@ -84,7 +84,7 @@ def prepare(
     checked = [(n, _of_video(t, name, n, fallback, notices)) for n, t in seeds]
     events = None if truth is None else _of_video(truth, name, "truth", fallback, notices)
     rate = _rate(checked, events, fallback, name)
-    checked = [(n, at_rate(t, rate, n, notices)) for n, t in checked]
+    checked = [(n, _typed(at_rate(t, rate, n, notices))) for n, t in checked]
     events = None if events is None else at_rate(events, rate, "truth", notices)
     curves = None if scores is None else _curves(scores)
     spans = [] if missing is None else _spans(missing, rate)
@@ -195,8 +195,7 @@ def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]
     subjects = sorted(set(checked["subject"].dropna()))
     if len(subjects) > 1:
         raise InputError(
-            f"{what}: video {name!r} of {len(subjects)} subjects ({_some(subjects)}); give the "
-            "rows of one"
+            f"{what}: video {name!r} of {len(subjects)} subjects ({_some(subjects)}); give the rows of one"
         )
     for problem, group in repairs[repairs["action"] != "kept"].groupby("problem", sort=False):
         if group["row"].notna().any():
@@ -232,9 +231,13 @@ def at_rate(table: pd.DataFrame, fps: float, what: str, notices: list[str]) -> p
     end = ((table["offset"] + 1) * factor).round().astype("Int64") - 1
     offset = end.where(end >= onset, onset)
     apex = (table["apex"] * factor).round().astype("Int64").clip(onset, offset)
-    return table.assign(
-        onset=onset, offset=offset, apex=apex, fps=pd.array([fps] * len(table), "Float64")
-    )
+    return table.assign(onset=onset, offset=offset, apex=apex, fps=pd.array([fps] * len(table), "Float64"))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """A prediction is macro or micro by its duration, as in the protocol."""
+    kind = expression_type_of(table["onset"], table["offset"], table["fps"])
+    return table.assign(expression_type=kind) if len(table) else table
 
 
 def _curves(scores) -> tuple[list[str], np.ndarray]:
@@ -255,9 +258,7 @@ def _curves(scores) -> tuple[list[str], np.ndarray]:
         raise InputError(f"scores: not all numbers ({error})") from None
     given = values[~np.isnan(values)]
     if given.size and not (given.min() >= 0 and given.max() <= 1):
-        raise InputError(
-            f"scores from {given.min():g} to {given.max():g}: they must lie in 0 ... 1"
-        )
+        raise InputError(f"scores from {given.min():g} to {given.max():g}: they must lie in 0 ... 1")
     return names, values
 
 

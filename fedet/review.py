@@ -38,6 +38,7 @@ class Review:
 
     Attributes:
         rows: row id -> {onset, apex, offset, emotion, status, note, reviewer, reviewed_at, ...}.
+        key: One name for this review in every process: of the journal's place and the video.
         notices: What happened on opening, one sentence each.
         listeners: Called after every edit with its id, its name and the rows that changed.
 
@@ -69,6 +70,8 @@ class Review:
         self._base = {f"p{rank}": row_of(record) for rank, record in enumerate(records)}
         self._reset()
         self._journal = Journal(journal) if journal is not None else None
+        place = str(self._journal.path.absolute()) if self._journal else uuid.uuid4().hex
+        self.key = hashlib.sha256(f"{place}\n{video}".encode()).hexdigest()[:16]
         if self._journal is not None and self._journal.started:
             self.notices += self._journal.notices
             self._resume(self._journal.entries)
@@ -77,12 +80,6 @@ class Review:
     def path(self) -> Path | None:
         """The journal's file, None if nothing is saved."""
         return self._journal.path if self._journal else None
-
-    @property
-    def key(self) -> str:
-        """One name for this review in every process: of the journal's place and the video."""
-        place = str(self._journal.path.absolute()) if self._journal else uuid.uuid4().hex
-        return hashlib.sha256(f"{place}\n{self.clip.video}".encode()).hexdigest()[:16]
 
     @property
     def depth(self) -> tuple[int, int]:

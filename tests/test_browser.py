@@ -81,6 +81,20 @@ def test_the_browsers_figures_are_those_of_python(page, saved, threshold, nms, o
             assert text == "–" or float(text) == pytest.approx(value, abs=5.1e-4)
 
 
+def test_the_browsers_detection_figures_are_those_of_python(page, saved):
+    explorer = saved[0]
+    explorer.threshold, explorer.nms, explorer.tiou, explorer.emotion = 0.3, 1, 0.5, True
+    for label, value in (("Threshold", 0.3), ("NMS tIoU", 1), ("Match tIoU", 0.5)):
+        set_slider(page, label, value)
+    page.get_by_role("button", name="same emotion").click()
+    set_slider(page, "Threshold", 0.3)
+    shown = {row[0]: row[1:4] for row in page.evaluate(FIGURES)}
+    assert [int(x) for x in shown["all"]] == explorer.figures().loc["all", ["tp", "fp", "fn"]].tolist()
+    assert not page.get_by_role("row", name="macro").is_visible()
+    page.get_by_role("button", name="same emotion").click()
+    explorer.emotion = False
+
+
 def test_pointing_tells_frame_time_and_scores(page):
     set_slider(page, "Threshold", 0.5)
     at = page.evaluate("""() => {
@@ -268,27 +282,27 @@ def test_a_whole_review_by_keyboard_alone(lab):
     keys.press("Shift+ArrowRight")
     keys.press("o")  # offset 235
     keys.press("3")  # surprise
-    wait_for_edits(page, 5)
+    wait_for_edits(page, 6)
     keys.press("t")
     keys.type("talks <b>here</b>")
     keys.press("Enter")
-    wait_for_edits(page, 6)
+    wait_for_edits(page, 7)
     keys.press("PageDown")  # 305-352
     keys.press("Shift+ArrowRight")
     keys.press("s")  # split at 315
-    wait_for_edits(page, 7)
-    keys.press("Delete")  # the second half
     wait_for_edits(page, 8)
+    keys.press("Delete")  # the second half
+    wait_for_edits(page, 9)
     keys.press("End")
     for _ in range(5):
         keys.press("Shift+ArrowLeft")
     keys.press("n")  # a new one at 549
-    wait_for_edits(page, 9)
+    wait_for_edits(page, 10)
     keys.press("4")
     keys.press("z")  # no: it stays as it was made
-    wait_for_edits(page, 11)
-    keys.press("y")
     wait_for_edits(page, 12)
+    keys.press("y")
+    wait_for_edits(page, 13)
     keys.press("]")  # threshold 0.51
     assert page.evaluate("() => document.querySelector('.fx').explorer.scene.settings.threshold") == 0.51
     keys.press("?")

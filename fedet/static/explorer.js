@@ -373,7 +373,9 @@ export class Scene {
 
   table() {
     const row = (name, kind) => ({ name, ...figures(this.matching, this.count, kind) });
-    return [row("all", null), row("macro", "macro"), row("micro", "micro")];
+    // The protocol defines macro and micro for spotting, not where the emotion must agree.
+    return this.settings.emotion ? [row("all", null)]
+      : [row("all", null), row("macro", "macro"), row("micro", "micro")];
   }
 
   /** The figures of what would be exported now: decided rows, and open ones that are kept. */
@@ -419,6 +421,7 @@ export class Scene {
 
 const RULER = 26;
 const MINIMAP = 34;
+const NARROW = 4; // pixels below which an interval is a plain bar
 const EDGE = 7; // pixels around an edge that take hold of it
 const LANE_NAMES = { truth: "Truth", prediction: "Prediction", review: "Review" };
 
@@ -658,12 +661,18 @@ export class Timeline {
       }
       const ghost = !shown && lane.key === "prediction" && this.scene.passes(item);
       if (!shown && !ghost) continue;
-      const [a, b] = [this.x(item.s), Math.max(this.x(item.e), this.x(item.s) + 1)];
-      const key = ((item.cls + 1) * 8 + item.row) * 2 + ghost;
-      if (b <= (painted.get(key) ?? -1)) continue;
-      painted.set(key, Math.ceil(b));
-      if (ghost) this.paintGhost(c, lane, item, a, b);
-      else this.paintItem(c, paint, lane, item, a, b, false);
+      const [a, b] = [this.x(item.s), this.x(item.e)];
+      if (b - a >= NARROW && !ghost) {
+        this.paintItem(c, paint, lane, item, a, b, false);
+        continue;
+      }
+      // Whole pixels, each of them once in each row: thousands of intervals cost no more than these.
+      const [left, right] = [Math.round(a), Math.max(Math.round(b), Math.round(a) + 1)];
+      const key = ghost ? -1 : item.row;
+      if (right <= (painted.get(key) ?? -1)) continue;
+      painted.set(key, right);
+      if (ghost) this.paintGhost(c, lane, item, left, right);
+      else this.paintNarrow(c, paint, lane, item, left, right);
     }
     if (top) {
       const moved = state.preview?.id === top.id ? { ...top, ...state.preview } : top;
@@ -672,12 +681,18 @@ export class Timeline {
     c.restore();
   }
 
+  /** Too narrow for a pattern: filled, what is not decided in the review is low. */
+  paintNarrow(c, kind, lane, item, a, b) {
+    const { y, h: tall } = kind === "seed" ? { y: lane.y + 2, h: lane.h - 4 } : this.box(lane, item);
+    const low = kind === "review" && (item.status === "open" || item.status === "rejected");
+    c.fillStyle = this.scene.colour(item.cls);
+    c.fillRect(a, low ? y + tall / 2 - 3 : y, b - a, low ? 6 : tall);
+  }
+
   /** What the threshold hides is still hinted at, as a thin line at the lane's foot. */
   paintGhost(c, lane, item, a, b) {
-    c.globalAlpha = 0.45;
     c.fillStyle = this.scene.colour(item.cls);
     c.fillRect(a, lane.y + lane.h - 2, b - a, 2);
-    c.globalAlpha = 1;
   }
 
   /** Truth is hatched, a prediction is filled, a reviewed interval is an outline. */
@@ -873,15 +888,7 @@ export class Timeline {
     const run = 2 ** level;
     const first = Math.max(0, Math.floor(this.view.from / run) - 1);
     const last = Math.min(min.length - 1, Math.ceil(this.view.to / run) + 1);
-    if (level) {
-      c.globalAlpha = 0.25;
-      for (let i = first; i <= last; i++)
-        if (max[i] !== MISSING) {
-          const top = y(max[i] / (MISSING - 1));
-          c.fillRect(this.x(i * run), top, run * this.scale, y(min[i] / (MISSING - 1)) - top);
-        }
-      c.globalAlpha = 1;
-    }
+    if (level) this.fillBand(c, levels[level], run, first, last, y);
     c.lineWidth = 1.3;
     c.beginPath();
     let open = false;
@@ -893,6 +900,24 @@ export class Timeline {
     }
     c.stroke();
     c.lineWidth = 1;
+  }
+
+  /** From the lowest to the highest score of each run, as one shape. */
+  fillBand(c, { min, max }, run, first, last, y) {
+    const x = (i) => this.x((i + 0.5) * run);
+    c.globalAlpha = 0.25;
+    c.beginPath();
+    for (let i = first; i <= last; i++) {
+      let end = i;
+      while (end <= last && max[end] !== MISSING) end++;
+      for (let k = i; k < end; k++) c.lineTo(x(k), y(max[k] / (MISSING - 1)));
+      for (let k = end - 1; k >= i; k--) c.lineTo(x(k), y(min[k] / (MISSING - 1)));
+      if (end > i) c.closePath();
+      if (end <= last) c.moveTo(x(end + 1), y(0));
+      i = end;
+    }
+    c.fill();
+    c.globalAlpha = 1;
   }
 
   /** A hatched fill in a colour. */
@@ -1003,17 +1028,17 @@ export class Timeline {
     const rows = [["truth", 5, 6], ["prediction", 14, 6], ["review", 23, 6]];
     for (const [key, y, tall] of rows) {
       if (key === "review" ? this.scene.data.review.hidden : !this.trackOf(key)) continue;
-      const painted = new Map();
+      let painted = -1;
       for (const item of this.trackOf(key).items) {
         if (!this.scene.shows(key, item) || (key === "review" && item.status === "open")) continue;
-        const [a, b] = [this.miniX(item.s), Math.max(this.miniX(item.e), this.miniX(item.s) + 1)];
-        if (b <= (painted.get(item.cls) ?? -1)) continue;
-        painted.set(item.cls, Math.ceil(b));
+        const a = Math.round(this.miniX(item.s));
+        const b = Math.max(Math.round(this.miniX(item.e)), a + 1);
+        if (b <= painted) continue;
+        painted = b;
         c.fillStyle = this.scene.colour(item.cls);
-        c.globalAlpha = item.status === "rejected" ? 0.3 : 1;
-        c.fillRect(a, y, b - a, tall);
+        const low = item.status === "rejected" ? 4 : 0;
+        c.fillRect(a, y + low, b - a, tall - low);
       }
-      c.globalAlpha = 1;
     }
     c.fillStyle = this.theme.ink;
     c.globalAlpha = 0.35;
@@ -1456,7 +1481,9 @@ class Side {
       h("table", {}, h("thead", {}, h("tr", {}, ...head)), this.figures),
       h("figure", {}, this.spark, h("figcaption", {}, "F1 by threshold")));
     this.queueBox = h("section", { className: "fx-queue-box", "aria-label": "Queue" },
-      h("header", {}, h("h3", { className: "fx-title" }, "Worth a look"), this.expect), this.queue,
+      h("header", {}, h("h3", { className: "fx-title" }, "Worth a look"), this.expect),
+      h("p", { className: "fx-queue-head", "aria-hidden": "true" }, h("span", {}, "at"), h("span", {}, "why"), h("span", {}, "mistakes/min")),
+      this.queue,
       h("details", {}, h("summary", {}, "How this is reckoned"), this.how));
     this.node = h("div", { className: "fx-side" }, this.table, this.queueBox);
     this.table.hidden = !view.scene.truth;
@@ -1470,6 +1497,8 @@ class Side {
     if (!scene.truth) return;
     const list = [...scene.table(), scene.reviewScore].filter(Boolean);
     if (!scene.reviewScore && !scene.data.review.hidden) this.reviewLater();
+    const { emotion } = scene.settings;
+    for (const name of ["macro", "micro"]) if (this.rows.has(name)) this.rows.get(name)[0].parentNode.hidden = emotion;
     for (const row of list) {
       if (!this.rows.has(row.name)) {
         const cells = Array.from({ length: 6 }, () => h("td"));
@@ -1584,7 +1613,17 @@ class Settings {
       slider("threshold", "Threshold", 0, 1), slider("nms", "NMS tIoU", 0, 1), slider("tiou", "Match tIoU", 0.05, 1),
       h("span", { className: "fx-toggles" },
         ...scene.classes.map((name, i) => toggle("classes", name, name, scene.colour(i)))),
-      h("span", { className: "fx-toggles" }, ...["macro", "micro"].map((t) => toggle("types", t, t))));
+      h("span", { className: "fx-toggles" }, ...["macro", "micro"].map((t) => toggle("types", t, t))),
+      this.sameEmotion());
+  }
+
+  sameEmotion() {
+    const { view } = this;
+    this.emotion = h("button", {
+      type: "button", className: "fx-toggle fx-switch", title: "a match needs the same emotion",
+      hidden: !view.scene.truth, onclick: () => view.set({ emotion: !view.scene.settings.emotion }),
+    }, "same emotion");
+    return this.emotion;
   }
 
   update() {
@@ -1593,6 +1632,7 @@ class Settings {
       this.inputs[name].input.value = settings[name];
       this.inputs[name].output.textContent = settings[name].toFixed(2);
     }
+    this.emotion.setAttribute("aria-pressed", String(settings.emotion));
     for (const trait of ["classes", "types"])
       for (const { box, value } of this.inputs[trait])
         box.setAttribute("aria-pressed", String(settings[trait].includes(value)));
@@ -1604,18 +1644,30 @@ class Settings {
 const TRAITS = ["threshold", "nms", "tiou", "emotion", "classes", "types"];
 const SILENCE_MS = 4000; // without an answer for so long, the kernel is busy or gone
 
+const STORED = "fedet.review.";
+
 /** Edits that Python has not confirmed yet; they outlive the page in localStorage. */
 class Outbox {
   constructor(key) {
-    this.place = "fedet.review." + key;
+    this.place = STORED + key;
     this.list = [];
   }
 
-  stored() {
+  static read(place) {
     try {
-      return JSON.parse(localStorage.getItem(this.place)) ?? [];
+      return JSON.parse(localStorage.getItem(place)) ?? [];
     } catch {
       return []; // no storage, or not ours
+    }
+  }
+
+  /** Ids of all edits that wait in this browser, of whatever review. */
+  static waiting() {
+    try {
+      const places = Object.keys(localStorage).filter((place) => place.startsWith(STORED));
+      return places.flatMap((place) => Outbox.read(place).map((command) => command.id));
+    } catch {
+      return [];
     }
   }
 
@@ -2279,7 +2331,7 @@ export class Explorer {
 
   /** Edits that an earlier page sent and no kernel confirmed. */
   offerLost(known) {
-    const lost = this.outbox.stored().filter((command) => !known.includes(command.id));
+    const lost = Outbox.read(this.outbox.place).filter((command) => !known.includes(command.id));
     if (!lost.length) return this.outbox.save();
     const apply = () => {
       this.banner("");
@@ -2639,7 +2691,7 @@ function render({ model, el }) {
   model.on("msg:custom", onMessage);
   for (const name of TRAITS) model.on("change:" + name, traitChanged);
   model.on("change:frame", frameChanged);
-  model.send({ kind: "hello", from: greeting, pending: [] });
+  model.send({ kind: "hello", from: greeting, pending: Outbox.waiting() });
   return () => {
     model.off("msg:custom", onMessage);
     for (const name of TRAITS) model.off("change:" + name, traitChanged);

@@ -123,7 +123,9 @@ class Run:
         self.scale = model.embedding.scale.numpy(force=True)
         self.events = told(records, model.config)
         self.positives = positives_per_window(records, self.events, model.config)
-        self.centres = torch.from_numpy(points(model.config).centre).float().to(fabric.device)
+        self.centres = torch.tensor(points(model.config).centre, dtype=torch.float32).to(
+            fabric.device
+        )
         draws = len(self.draws(0))
         self.batch_size = min(config.batch_size, draws - draws % fabric.world_size)
         if self.batch_size < 1 or self.batch_size % fabric.world_size:
@@ -173,7 +175,9 @@ class Run:
             bar.update()
         self.epoch += 1
         row = {"epoch": self.epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
-        row |= {name: float(np.mean([r[name] for r in rows])) for name in rows[0]}
+        means = torch.tensor([[r[name] for name in rows[0]] for r in rows], dtype=torch.float64)
+        means = self.fabric.all_reduce(means.mean(0), reduce_op="mean")  # over the processes
+        row |= dict(zip(rows[0], means.tolist(), strict=True))
         self.select(row)
         self.history.append(row)
         bar.set_postfix({k: f"{row[k]:.3f}" for k in ("loss_total", "spotting_f1") if k in row})

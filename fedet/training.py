@@ -4,12 +4,14 @@
 run starts, not with this module.
 """
 
+import copy
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -21,6 +23,7 @@ from fedet.checkpoints import (
     read_checkpoint,
     remove_checkpoint,
     weights_fingerprint,
+    write_checkpoint,
 )
 from fedet.errors import InputError
 from fedet.loop import SCALARS, Run, TrainConfig, seeded
@@ -40,9 +43,11 @@ class TrainResult:
     finished: bool  # False: stopped by max_steps; the same call with the same `out` goes on
 
 
-def _work(fabric, model, records, validation, config, out, settings, progress, max_steps):
-    """What each process does; returns plain values, which travel between processes."""
-    run = Run(fabric, model, records, validation, config)
+def _work(fabric, model, records, validation, config, out, settings, progress, max_steps, answer):
+    """What each process does; it writes its result below the folder `answer`."""
+    # A copy, because spawned processes get their arguments in memory that they share: each would
+    # step on the weights of all.
+    run = Run(fabric, copy.deepcopy(model), records, validation, config)
     folder = None if out is None else out / "checkpoint"
     saved = None if folder is None else read_checkpoint(folder)
     if saved is not None:
@@ -58,8 +63,11 @@ def _work(fabric, model, records, validation, config, out, settings, progress, m
                 run.save(folder, settings)
                 pd.DataFrame(run.history).to_csv(out / "history.csv", index=False)
             fabric.barrier()
-    best = {name: value.numpy(force=True) for name, value in run.best.items()}
-    return {"best": best, "finished": finished} | {name: getattr(run, name) for name in SCALARS}
+    # Through a file: Fabric reads what a spawned process returns only after it has ended, and it
+    # cannot end before more than a pipe holds has been read.
+    values = {name: getattr(run, name) for name in SCALARS} | {"finished": finished}
+    best = {name: value.cpu() for name, value in run.best.items()}
+    write_checkpoint(answer / str(fabric.global_rank), values, best=best)
 
 
 def _same_run(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
@@ -171,8 +179,12 @@ def train(
     # A partial, because Fabric looks into arguments and does not take frozen dataclasses there.
     work = partial(_work, model=model, records=records, validation=validation, out=out)
     work = partial(work, config=train_config, settings=settings, progress=progress)
-    result = fabric.launch(partial(work, max_steps=max_steps))
-    return _result(model, result, out, settings, fabric.is_global_zero)
+    with TemporaryDirectory() as answer:
+        fabric.launch(partial(work, max_steps=max_steps, answer=Path(answer)))
+        values, tensors = read_checkpoint(Path(answer) / str(fabric.global_rank))
+    model = model.cpu()
+    load_weights(model, tensors["best"], "the trained weights")
+    return _result(model, values, out, settings, fabric.is_global_zero)
 
 
 def _settings(model, train_config, records, validation, init) -> dict[str, Any]:
@@ -188,9 +200,7 @@ def _settings(model, train_config, records, validation, init) -> dict[str, Any]:
 
 
 def _result(model: FEDN, result, out: Path | None, settings, main: bool) -> TrainResult:
-    """The best weights in the model, and in the folder if the run is over."""
-    model = model.cpu()
-    model.load_state_dict({name: torch.from_numpy(v) for name, v in result["best"].items()})
+    """The result of a run, written to the folder if the run is over; the model has the weights."""
     model.config = replace(model.config, default_threshold=result["threshold"])
     history = pd.DataFrame(result["history"])
     best_epoch, finished = result["best_epoch"], result["finished"]

@@ -105,13 +105,13 @@ def plot_events_per_video(per_video: pd.DataFrame, ax: Axes | None = None) -> Ax
     else:
         ax.set_xticks([])
     silent = int((shown["events"] == 0).sum())
-    ax.legend(handles=type_patches(), frameon=False)
+    ax.legend(handles=type_patches(), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     title = f"{count(len(shown), 'video')}, {silent} without an event; most: {below.max():.0f}"
     return finish(ax, title, "video", "events")
 
 
 def pick_events(dataset: Dataset, n: int = 4) -> pd.DataFrame:
-    """Up to n events with frames on the disk, in turn from each emotion, of middling length first."""
+    """Up to n events with frames on the disk, of middling length, each emotion in turn, unknown last."""
     there = dataset.videos.loc[dataset.videos["path"].notna(), "video"]
     table = dataset.annotations
     table = table[table["video"].isin(there) & table["fps"].notna()]
@@ -119,7 +119,7 @@ def pick_events(dataset: Dataset, n: int = 4) -> pd.DataFrame:
     label = table["emotion"].fillna(UNKNOWN).astype(object)
     far = (length - length.groupby(label).transform("median")).abs()
     turn = far.groupby(label).rank(method="first")
-    order = turn.sort_values(kind="stable").index
+    order = turn.where(label != UNKNOWN, np.inf).sort_values(kind="stable").index
     return table.loc[order].head(n).reset_index(drop=True)
 
 

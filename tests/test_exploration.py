@@ -133,7 +133,7 @@ def test_agreement_of_expert_and_person(table):
     assert rows.loc["micro", "n"] == 1 and np.isnan(rows.loc["micro", "value"])
 
 
-def test_no_labels_at_all_bound_the_recogniser(table):
+def test_no_answers_at_all_exceed_the_bound(table):
     agreed = ex.self_agreement(table, 0)
     bounds = ex.disagreement_bounds(agreed)["value"].tolist()
     assert bounds[0] == 0.75 and bounds[2] == 0.875
@@ -159,6 +159,12 @@ def test_frames_shown_are_those_of_the_event(own):
     some = pictures.plot_event_frames(own, picked.iloc[:1])
     shown = [int(ax.images[0].get_array()[0, 0, 0]) for ax in some]
     assert shown == (4 * pictures.moments(picked.iloc[0])).tolist()
+
+
+def test_events_are_picked_from_each_emotion_before_a_second_of_one(own):
+    assert pictures.pick_events(own, 3)["emotion"].nunique() == 3
+    own.annotations.loc[own.annotations["emotion"] == "negative", "emotion"] = pd.NA
+    assert pictures.pick_events(own, 2)["emotion"].notna().all()
 
 
 @pytest.mark.parametrize(

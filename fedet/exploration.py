@@ -43,6 +43,7 @@ def open_dataset(
     missing_offset: str = "apex_mirror",
     folder: str | Path = "../data/explore",
     defects: int = 0,
+    fps: float = 0.0,
 ) -> Source:
     """The set at `data`, or a small generated one below `folder`.
 
@@ -53,12 +54,22 @@ def open_dataset(
         missing_offset: as for `read_dataset`.
         defects: 0..5, how many rows of the generated set's table are spoilt in a copy, so that
             there is something to repair; the set itself stays whole.
+        fps: frames per second where neither the layout nor a video says; 0: none is needed.
 
     Raises:
-        InputError: the set cannot be read, or `defects` is not 0..5.
+        InputError: the set cannot be read, has events without a frame rate, or `defects` is not
+            0..5.
     """
     if str(data):
-        return Source(read_dataset(data, layout or None, missing_offset), False)
+        dataset = read_dataset(data, layout or None, missing_offset, fps=fps or None)
+        timeless = dataset.annotations["fps"].isna()
+        if timeless.any():
+            video = dataset.annotations.loc[timeless, "video"].iloc[0]
+            raise InputError(
+                f"{data}: {timeless.sum()} events, the first in {video}, have no frame rate, so no "
+                "duration: give fps=30 or whatever it was, or a column fps"
+            )
+        return Source(dataset, False)
     from fedet.synthetic import SynthConfig, synthesize, video_name
 
     config = SynthConfig(

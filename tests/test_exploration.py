@@ -208,3 +208,10 @@ def test_own_data_is_read_and_not_called_generated(own):
     source = ex.open_dataset(own.root)
     assert not source.synthetic and source.label == own.root.name
     pd.testing.assert_frame_equal(source.dataset.annotations, own.annotations)
+
+
+def test_a_set_without_frame_rate_asks_for_one(tmp_path, table):
+    table.drop(columns="fps").to_csv(tmp_path / "annotations.csv", index=False)
+    with pytest.raises(InputError, match="4 events, the first in a, have no frame rate.*fps=30"):
+        ex.open_dataset(tmp_path)
+    assert set(ex.open_dataset(tmp_path, fps=25).dataset.annotations["fps"]) == {25.0}

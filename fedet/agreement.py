@@ -73,8 +73,8 @@ def agreement(
     counts = np.zeros((len(labels),) * 2, dtype=int)
     np.add.at(counts, (a.emotion[hit], b.emotion[partner]), 1)
     named = counts[:-2, :-2].copy()  # as for any two labels, those without one are left out
-    np.add.at(counts, (a.emotion[~hit], -1), 1)
-    np.add.at(counts, (-1, np.delete(b.emotion, partner)), 1)
+    counts[:, -1] += np.bincount(a.emotion[~hit], minlength=len(labels))
+    counts[-1] += np.bincount(np.delete(b.emotion, partner), minlength=len(labels))
     events = len(a) + len(b)
     return Agreement(
         table=_used(pd.DataFrame(counts, index=labels, columns=labels)),

@@ -26,7 +26,7 @@ from fedet.agreement import Agreement, agreement
 from fedet.controls import controls
 from fedet.dialogue import Dialogue, page_data
 from fedet.errors import InputError
-from fedet.page import page
+from fedet.page import fragment, page
 from fedet.review import Review
 from fedet.suppression import figures_of, suppressed
 from fedet.triage import Effort, queue
@@ -99,11 +99,19 @@ class Explorer(anywidget.AnyWidget):
         cropper=None,
     ):
         opened = video if video is None or isinstance(video, Video) else open_video(video)
-        found = getattr(first_of(predictions), "attrs", {})
+        found = getattr(_first_of(predictions), "attrs", {})
         missing = found.get("missing") if missing is None else missing
         threshold = found.get("threshold", 0.5) if threshold is None else threshold
-        extra = {"video": opened, "name": name, "fps": fps, "duration_s": duration_s}
-        self.lanes = lane_data.prepare(predictions, truth, scores, missing, **extra)
+        self.lanes = lane_data.prepare(
+            predictions,
+            truth,
+            scores,
+            missing,
+            video=opened,
+            name=name,
+            fps=fps,
+            duration_s=duration_s,
+        )
         for what, value in (("threshold", threshold), ("nms", nms), ("tiou", tiou)):
             if not 0 <= value <= 1 or (what == "tiou" and value == 0):
                 raise InputError(f"{what}={value!r}: must lie in 0 ... 1")
@@ -212,10 +220,16 @@ class Explorer(anywidget.AnyWidget):
 
     def figure(self, start_s: float = 0.0, end_s: float | None = None):
         """The lanes as a matplotlib Figure; `start_s`, `end_s` show a part."""
+        import matplotlib.pyplot  # noqa: F401 - makes notebooks show figures
+
         from fedet.still import still
 
         rows = self.review.table("all")
         return still(self.lanes, self.visible(), rows, self.threshold, start_s, end_s)
+
+    def html(self, thumbnails: int = 0) -> str:
+        """The page of `to_html` as a piece of HTML, to be put into a report."""
+        return fragment(page_data(self, thumbnails), self.figure())
 
     def to_html(self, path: str | Path, thumbnails: int = 24) -> Path:
         """Writes one file that opens without kernel and network: lanes, hover, zoom, threshold.
@@ -262,7 +276,7 @@ class Explorer(anywidget.AnyWidget):
         return self._named(table) & table["expression_type"].isin(self.types)
 
 
-def first_of(predictions):
+def _first_of(predictions):
     """The table that is reviewed, of one or several."""
     several = list(predictions.values()) if isinstance(predictions, dict) else predictions
     return several[0] if isinstance(several, list | tuple) and several else several

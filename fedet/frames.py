@@ -7,12 +7,15 @@ edits are answered meanwhile; a new request takes the place of what is left of t
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from fedet.errors import InputError
 from fedet.video import Frame, Video
+
+if TYPE_CHECKING:
+    from fedet.boxes import Box, FaceDetector
 
 QUALITY = 82  # of JPEG; a frame of 480 x 270 pixels has about 15 kB
 LEAP_S = 0.7  # a gap up to this long is decoded through; a longer one is jumped over
@@ -67,9 +70,7 @@ class FrameServer:
             self._closed = True
             self._wake.notify()
 
-    def picture(
-        self, frame: int, width: int, view: str = "whole", cursor: str = "main"
-    ) -> bytes | None:
+    def picture(self, frame: int, width: int, view: str = "whole", cursor: str = "main") -> bytes | None:
         """One frame as JPEG, at most `width` pixels wide; None beyond the video's end.
 
         Each `cursor` decodes on from its own last frame.
@@ -140,9 +141,9 @@ class FaceCropper:
     Made for looking around, not for measuring: `fedet.faces.track_faces` follows a face properly.
     """
 
-    def __init__(self, detector=None):
+    def __init__(self, detector: "FaceDetector | None" = None):
         self._detector = detector
-        self._boxes: dict[int, object] = {}
+        self._boxes: dict[int, Box | None] = {}
 
     def __call__(self, image: np.ndarray, time_s: float, size: int) -> np.ndarray:
         """The face, (size, size, 3) uint8; the whole picture where no face is found."""
@@ -154,8 +155,9 @@ class FaceCropper:
         if look not in self._boxes:
             found = self._detector.detect(image)
             self._boxes[look] = max(found, key=lambda box: box.size, default=None)
-        near = [k for k in (look, look - 1, look + 1, look - 2) if self._boxes.get(k)]
-        return crop(image, self._boxes[near[0]], size) if near else image
+        near = (self._boxes.get(k) for k in (look, look - 1, look + 1, look - 2))
+        box = next((box for box in near if box), None)
+        return image if box is None else crop(image, box, size)
 
 
 def jpeg(image: np.ndarray, width: int) -> bytes:

@@ -120,13 +120,15 @@ class Journal:
             return
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(self._fd)
             self._fd = None
             raise InputError(
                 f"{self.path}: another kernel is reviewing in this file; shut it down, or give "
                 "another autosave="
             ) from None
+        except OSError as error:  # some network disks know no locks
+            self.notices.append(f"{self.path.name}: no lock on this disk ({error.strerror})")
 
     def _recover(self) -> None:
         """Reads the entries and takes away a line that was cut off."""
@@ -143,8 +145,7 @@ class Journal:
             os.fsync(self._fd)
             shown = torn[:60].decode("utf-8", "replace")
             self.notices.append(
-                f"{self.path.name}: the last line was cut off while it was written and is left "
-                f"out: {shown!r}"
+                f"{self.path.name}: the last line was cut off while it was written and is left out: {shown!r}"
             )
         if not self.entries:
             self.close()

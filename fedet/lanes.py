@@ -292,7 +292,7 @@ def _length(tables, curves, spans, fps, video, duration_s, notices) -> int:
     ends += [end + 1 for _, end in spans] + ([len(curves[1])] if curves else [])
     furthest = max(ends, default=0)
     if frames and furthest > frames + fps:
-        notices.append(f"intervals reach to frame {furthest - 1}, the video has {frames} frames")
+        notices.append(f"tables or curves reach to frame {furthest - 1}, the video has {frames} frames")
     return max(frames, furthest, 1)
 
 

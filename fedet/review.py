@@ -209,7 +209,7 @@ class Review:
 
     def _canonical(self, id: str, row: Row) -> Row:
         by = f"review by {row['reviewer']} at {row['reviewed_at']}: {row['status']}"
-        own = {"row_id": id, "schema_version": SCHEMA_VERSION, "video": self.clip.video}
+        own: dict = {"row_id": id, "schema_version": SCHEMA_VERSION, "video": self.clip.video}
         own |= {"fps": self.clip.fps, "subject": row["subject"] or self._subject}
         return row | own | {"source": row["source"] if row["reviewer"] is None else by}
 
@@ -246,7 +246,7 @@ class Review:
             return
         if not self._journal.started:
             clip = self.clip
-            header = {"fedet_review": 1, "video": clip.video, "fps": clip.fps}
+            header: dict = {"fedet_review": 1, "video": clip.video, "fps": clip.fps}
             header |= {"n_frames": clip.n_frames, "labels": list(clip.labels)}
             header |= {"by": entry["by"], "at": entry["at"], "base": self._base}
             self._journal.start(header)

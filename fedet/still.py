@@ -10,6 +10,7 @@ from fedet.edits import DECIDED
 from fedet.lanes import Lanes, colour_of
 
 GREY = "#555555"
+LETTER = 0.012  # an interval of this share of the width has room for its emotion's letter
 
 
 def still(
@@ -40,7 +41,7 @@ def still(
     top: Axes = axes[0, 0]
     for place, (name, table) in enumerate(rows):
         for row in table.itertuples():
-            _bar(top, name, row, -place, lanes.fps)
+            _bar(top, name, row, -place, lanes.fps, LETTER * (end_s - start_s))
     top.set_yticks([-i for i in range(len(rows))], [name for name, _ in rows])
     top.set_ylim(-len(rows) + 0.4, 0.6)
     top.spines[["top", "right", "left"]].set_visible(False)
@@ -62,17 +63,22 @@ def _decided(review: pd.DataFrame) -> pd.DataFrame | None:
     return done if len(done) else None
 
 
-def _bar(axis: Axes, name: str, row, y: float, fps: float) -> None:
+def _bar(axis: Axes, name: str, row, y: float, fps: float, least_s: float) -> None:
     start, length = row.onset / fps, (row.offset + 1 - row.onset) / fps
     colour = colour_of(row.emotion if isinstance(row.emotion, str) else "unknown")
-    style = {
+    style: dict = {
         "Truth": {"facecolor": "white", "edgecolor": colour, "hatch": "////", "lw": 1.2},
-        "Prediction": {"facecolor": colour, "edgecolor": "white", "lw": 0.6},
+        "Prediction": {"facecolor": colour, "edgecolor": colour, "lw": 0.4},
         "Review": {"facecolor": "white", "edgecolor": colour, "lw": 2},
     }[name]
     if getattr(row, "status", None) == "rejected":
         style |= {"ls": (0, (2, 2)), "lw": 1}
     axis.add_patch(Rectangle((start, y - 0.33), length, 0.66, **style))
+    if length > least_s and isinstance(row.emotion, str):
+        ink = "white" if name == "Prediction" and row.emotion == "negative" else "black"
+        axis.text(start + length / 2, y, row.emotion[:1].upper(), ha="center", va="center",
+                  fontsize=7, color=ink, clip_on=True,
+                  bbox={"facecolor": "white", "lw": 0, "pad": 0.8} if name == "Truth" else None)  # fmt: skip
 
 
 def _curves(axis: Axes, lanes: Lanes, threshold: float, start_s: float, end_s: float) -> None:
@@ -96,9 +102,10 @@ def _curves(axis: Axes, lanes: Lanes, threshold: float, start_s: float, end_s: f
 
 def _legend(lanes: Lanes, rows) -> list[Patch]:
     used = {label for _, table in rows for label in table["emotion"].dropna()}
-    handles = [
-        Patch(color=colour_of(label), label=label) for label in lanes.labels if label in used
-    ]
+    shown = [label for label in lanes.labels if label in used]
+    # A dollar sign would be read as mathematics.
+    names = {label: label.replace("$", r"\$") for label in shown}
+    handles = [Patch(color=colour_of(label), label=names[label]) for label in shown]
     if lanes.missing:
         handles.append(Patch(color=GREY, alpha=0.18, lw=0, label="no face"))
     return handles

@@ -61,8 +61,8 @@ def figures_of(
     if not len(videos):
         return _table(np.zeros((1 if emotion else 3, 3)))
     subject = videos["subject"].iloc[0]
-    sides = [side.assign(subject=subject) for side in (predictions, truth)]
-    aligned = align(*sides, videos.assign(subject=subject), score=1.0)
+    ours, theirs = (side.assign(subject=subject) for side in (predictions, truth))
+    aligned = align(ours, theirs, videos.assign(subject=subject), score=1.0)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, min(threshold, 0.1))
     if emotion:
         p, events = aligned.predictions, aligned.truths

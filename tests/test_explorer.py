@@ -419,6 +419,14 @@ def test_the_figure_shows_every_interval(explorer):
     assert len(figure.axes[1].lines) == 5  # four curves and the threshold
 
 
+def test_a_figure_can_be_drawn_whatever_the_labels_are(tmp_path):
+    label = r"$\frac{<b>"
+    shown = Explorer(None, predicted().assign(emotion=label), name="clip", autosave=False)
+    shown.figure().savefig(tmp_path / "figure.png")
+    texts = [text.get_text() for text in shown.figure().axes[0].get_legend().get_texts()]
+    assert texts == [label.replace("$", r"\$")]
+
+
 def test_a_notebook_keeps_a_picture_for_viewers_without_widgets(explorer):
     bundle = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle

@@ -427,10 +427,15 @@ const LANE_NAMES = { truth: "Truth", prediction: "Prediction", review: "Review" 
 
 /** Colours and fonts as the page has them now (JupyterLab's themes, or the page's own). */
 function readTheme(root) {
-  const style = getComputedStyle(root);
-  const get = (name) => style.getPropertyValue("--fx-" + name).trim();
+  const probe = root.appendChild(h("span", { hidden: true })); // resolves whatever CSS can say
+  const get = (name) => {
+    probe.style.color = `var(--fx-${name})`;
+    return getComputedStyle(probe).color;
+  };
   const names = ["surface", "raised", "line", "ink", "muted", "accent", "grid"];
-  return { ...Object.fromEntries(names.map((n) => [n, get(n)])), font: style.fontFamily };
+  const theme = Object.fromEntries(names.map((name) => [name, get(name)]));
+  probe.remove();
+  return { ...theme, font: getComputedStyle(root).fontFamily };
 }
 
 /** The canvases of the time axis: what is at which pixel, and how it is painted. */
@@ -592,9 +597,11 @@ export class Timeline {
       const found = this.film.picture(frame, step);
       if (!found) continue;
       const [image, width, height] = found;
-      const wide = Math.min((lane.h / height) * width, step * this.scale - 1);
-      const part = (wide / lane.h) * height; // the middle of the picture, if there is less room
-      c.drawImage(image, (width - part) / 2, 0, part, height, this.x(frame), lane.y, wide, lane.h);
+      // The picture covers its stretch; what does not fit is cut off on both sides alike.
+      const wide = Math.min(step * this.scale - 1, this.film.tile * 1.5);
+      const zoom = Math.max(wide / width, lane.h / height);
+      const [w, tall] = [wide / zoom, lane.h / zoom];
+      c.drawImage(image, (width - w) / 2, (height - tall) / 2, w, tall, this.x(frame), lane.y, wide, lane.h);
     }
     c.restore();
   }
@@ -1178,7 +1185,7 @@ class Frames {
   }
 }
 
-/** Small pictures along the time axis, at multiples of a power of two of frames. */
+/** Small pictures along the time axis. */
 class Film {
   constructor(scene, send, thumbs) {
     Object.assign(this, { scene, send, thumbs, who: "film " + newId() });
@@ -1198,8 +1205,11 @@ class Film {
     this.have.clear();
   }
 
+  /** Frames from picture to picture: 1, 2, 3, 4, 6, 8, 12, 16..., so that panning finds them again. */
   step(scale) {
-    return 2 ** Math.max(0, Math.ceil(Math.log2(this.tile / scale)));
+    const least = this.tile / scale;
+    const double = 2 ** Math.max(0, Math.ceil(Math.log2(least)));
+    return double > 2 && double * 0.75 >= least ? double * 0.75 : double;
   }
 
   /** The frames whose pictures the window shows. */
@@ -1341,7 +1351,7 @@ const HELP = [
     ["Backspace", "reject, go to the next"],
     ["A R U", "accept, reject, open again"],
     ["I O P", "onset, offset, apex to this frame"],
-    ["1 … 9", "emotion"],
+    ["1 2 3 …", "emotion"],
     ["N", "new interval at this frame"],
     ["S", "split at this frame"],
     ["Delete", "delete"],
@@ -1351,22 +1361,31 @@ const HELP = [
   ]],
   ["Pointer", [
     ["wheel", "zoom, once the lanes have the focus (or with Ctrl); Shift moves"],
-    ["drag an edge", "onset or offset; the diamond is the apex"],
+    ["drag an edge", "onset or offset; the diamond is the apex", "edits"],
     ["drag beside", "move along; on the ruler: scrub"],
-    ["Shift + drag", "draw a new interval in the review lane"],
+    ["Shift + drag", "draw a new interval in the review lane", "edits"],
     ["drag the dashed line", "score threshold"],
     ["double click", "zoom to the interval"],
   ]],
+  ["Marks", [
+    ["● ○", "matched, not matched by the other side"],
+    ["◆", "apex"],
+    ["✓ ✎ +", "accepted, corrected, added"],
+    ["╱", "rejected; a dashed outline: still open"],
+    ["▁", "a prediction below the threshold"],
+  ]],
 ];
 
-function helpDialog() {
+function helpDialog(readonly) {
+  const parts = (title, key) => (title === "Pointer" ? [key] : key.split(" "));
   const table = ([title, keys]) =>
-    h("section", {}, h("h3", {}, title), h("dl", {}, ...keys.flatMap(([key, what]) =>
-      [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])));
+    h("section", { className: title === "Pointer" ? "fx-gestures" : "" }, h("h3", {}, title),
+      h("dl", {}, ...keys.filter(([, , edits]) => !edits || !readonly).flatMap(([key, what]) =>
+        [h("dt", {}, ...parts(title, key).map((k) => h("kbd", {}, k))), h("dd", {}, what)])));
   const close = h("button", { type: "button", className: "fx-button", onclick: () => dialog.close() }, "Close");
   const dialog = h("dialog", { className: "fx-help", "aria-label": "Keys and pointer" },
     h("header", {}, h("h2", {}, "Keys and pointer"), close),
-    h("div", { className: "fx-help-body" }, ...HELP.map(table)));
+    h("div", { className: "fx-help-body" }, ...HELP.filter(([title]) => !readonly || title !== "Review").map(table)));
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "?" || event.key === "Escape") {
       event.preventDefault();
@@ -1736,7 +1755,7 @@ export class Explorer {
     this.notice = h("div", { className: "fx-notice", role: "status", hidden: true });
     this.live = h("div", { className: "fx-live", "aria-live": "polite" });
     this.tip = h("div", { className: "fx-tip", hidden: true });
-    this.help = helpDialog();
+    this.help = helpDialog(data.readonly);
     this.status = h("span", { className: "fx-selection" });
     this.saved = h("span", { className: "fx-saved" });
     this.lanesBox = h("div", {
@@ -1744,7 +1763,6 @@ export class Explorer {
       "aria-label": `Time axis of ${data.name}. Question mark shows the keys.`,
     }, this.timeline.base, this.timeline.over, this.tip);
     this.root.className = "fx" + (data.alone ? " fx-alone" : "") + (data.readonly ? " fx-readonly" : "");
-    this.root.setAttribute("data-lm-suppress-shortcuts", "true");
     const hasPicture = data.picture.available || this.screen.thumbs.length > 0;
     this.screen.node.hidden = !hasPicture;
     this.root.replaceChildren(h("div", { className: "fx-body" },
@@ -1936,7 +1954,7 @@ export class Explorer {
     if (item.score !== null) parts.push(`score ${item.score.toFixed(3)}`);
     const verdict = this.verdictText(item);
     if (verdict) parts.push(verdict);
-    if (item.reviewer) parts.push(`by ${item.reviewer}, ${item.at}`);
+    if (item.reviewer) parts.push(`by ${item.reviewer}, ${item.at.slice(0, 16).replace("T", " ")} UTC`);
     return parts.join(" · ");
   }
 
@@ -2352,16 +2370,14 @@ export class Explorer {
   // ---- keys
 
   key(event) {
-    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-    if (typing) {
-      if (event.key === "Escape") this.focus();
-      event.stopPropagation();
-      return;
-    }
-    const onButton = event.target.tagName === "BUTTON" || event.target.tagName === "SUMMARY";
-    if (onButton && (event.key === " " || event.key === "Enter")) return event.stopPropagation();
-    if (event.altKey || event.key === "Tab") return;
     const control = event.ctrlKey || event.metaKey;
+    // A notebook in command mode would act on plain letters (d d deletes the cell); Ctrl+S is its.
+    if (!control && event.key !== "Tab") event.stopPropagation();
+    const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (typing) return event.key === "Escape" && this.focus();
+    const onButton = event.target.tagName === "BUTTON" || event.target.tagName === "SUMMARY";
+    if (onButton && (event.key === " " || event.key === "Enter")) return;
+    if (event.altKey || event.key === "Tab") return;
     const action = control ? this.controlKeys()[event.key.toLowerCase()] : this.plainKeys(event.shiftKey)[event.key] ??
       (event.key.length === 1 ? this.plainKeys(event.shiftKey)[event.key.toLowerCase()] : null);
     if (!action) return;

@@ -231,7 +231,7 @@ def plot_events_per_subject(
         subjects: all subjects, also the silent ones; None: those of the table.
     """
     table = _with_durations(truth)
-    everyone = list(dict.fromkeys([*table["subject"], *(subjects or ())]))
+    everyone = list(dict.fromkeys([*table["subject"], *(() if subjects is None else subjects)]))
     ax = axes(ax, (max(5.0, 0.28 * len(everyone) + 1.5), 4.0))
     if not everyone:
         return nothing(ax, "No subjects")

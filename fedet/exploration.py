@@ -70,16 +70,12 @@ def open_dataset(
                 "duration: give fps=30 or whatever it was, or a column fps"
             )
         return Source(dataset, False)
-    from fedet.synthetic import SynthConfig, synthesize, video_name
+    from fedet.synthetic import SynthConfig, synthesize
 
     config = SynthConfig(
         subjects=6, videos=2, seconds=15, size=80, events_per_minute=14, overlap_share=0.2, seed=7
     )
     made = synthesize(folder, config, jobs=1, progress=False)
-    names = [video_name(s, v) for s in range(config.subjects) for v in range(config.videos)]
-    subjects = [name.split("_")[0] for name in names]
-    listing = pd.DataFrame({"video": names, "subject": subjects})
-    listing.to_csv(made / "videos.csv", index=False)  # names the subject of silent videos
     table = pd.read_csv(made / "annotations.csv", dtype="string")
     spoilt = made / f"spoilt_{defects}.csv"
     spoil(table, defects).to_csv(spoilt, index=False)

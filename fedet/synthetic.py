@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
+from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.labels import EMOTIONS
@@ -369,6 +370,9 @@ def synthesize(
     tables = [table for table in bar if len(table)]
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_csv(events, out / "annotations.csv")
+    rows = [(video_name(s, v), f"s{s + 1:02d}", config.fps) for s, v in todo]
+    with replaced(out / "videos.csv") as part:  # a silent video has its subject nowhere else
+        pd.DataFrame(rows, columns=["video", "subject", "fps"]).to_csv(part, index=False)
     return out
 
 

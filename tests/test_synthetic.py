@@ -124,6 +124,12 @@ def test_files_are_a_dataset_that_the_readers_know(small):
     assert len(frames) == config.n_frames and frames[0].image.shape == (64, 64, 3)
 
 
+def test_silent_videos_keep_their_subject(tmp_path):
+    config = SynthConfig(subjects=2, videos=2, seconds=1, size=32, events_per_minute=0)
+    dataset = read_dataset(synthesize(tmp_path, config, jobs=1, progress=False))
+    assert sorted(set(dataset.videos["subject"])) == ["s01", "s02"] and len(dataset.videos) == 4
+
+
 def test_a_run_goes_on_where_it_stopped_and_writes_the_same(small):
     folder, config = small
     first, second = (folder / "videos" / f"{n}.mp4" for n in ("s01_01", "s02_01"))

@@ -139,18 +139,19 @@ def _intervals(open_: pd.DataFrame, chances, kept, fps: float, effort: Effort) -
             "mistakes": np.where(kept, 1 - p, p),
             "minutes": (effort.decide_s + watched_s) / 60,
             "kept": kept,
-            "why": [_why(*x) for x in zip(chances.T, p, kept, strict=True)],
+            "why": _why(chances, p, kept),
         }
     )
 
 
-def _why(chances: np.ndarray, p: float, kept: bool) -> str:
-    yes = int((chances >= 0.5).sum())
-    if 0 < yes < len(chances):
-        return f"{yes} of {len(chances)} seeds say so"
-    if abs(p - 0.5) < 0.25:
-        return "near the threshold, " + ("kept" if kept else "dropped")
-    return "kept, likely right" if kept else "dropped, likely wrong"
+def _why(chances: np.ndarray, p: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The reason in words, (N,); of `chances` (seeds, N)."""
+    yes, seeds = (chances >= 0.5).sum(axis=0), len(chances)
+    split = np.array([f"{n} of {seeds} seeds say so" for n in range(seeds + 1)], dtype=object)[yes]
+    near = np.where(kept, "near the threshold, kept", "near the threshold, dropped")
+    sure = np.where(kept, "kept, likely right", "dropped, likely wrong")
+    told = np.where(np.abs(p - 0.5) < 0.25, near, sure)
+    return np.where((yes > 0) & (yes < seeds), split, told)
 
 
 def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) -> pd.DataFrame:

@@ -78,6 +78,7 @@ export function tiou(a, b) {
 export class Track {
   constructor(items) {
     this.items = [...items].sort((a, b) => a.s - b.s || a.e - b.e);
+    this.starts = Float64Array.from(this.items, (item) => item.s);
     this.reach = new Float64Array(this.items.length);
     let furthest = -Infinity;
     this.items.forEach((item, i) => (this.reach[i] = furthest = Math.max(furthest, item.e)));
@@ -85,11 +86,19 @@ export class Track {
 
   /** [first, last) of the items that can overlap [from, to). */
   range(from, to) {
-    return [
-      bisect(this.items.length, (i) => this.reach[i] > from),
-      bisect(this.items.length, (i) => this.items[i].s >= to),
-    ];
+    return [above(this.reach, from, true), above(this.starts, to, false)];
   }
+}
+
+/** The first index of an ascending array whose value is above `x`, or (not `strict`) reaches it. */
+function above(array, x, strict) {
+  let [low, high] = [0, array.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (strict ? array[middle] > x : array[middle] >= x) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** The first index of n for which the (monotone) test holds. */
@@ -122,18 +131,18 @@ export function prepare(items) {
 
 /** Ids that a better interval of the same emotion overlaps by more than `strength` (tIoU). */
 export function suppressed({ order, classes }, strength) {
-  const out = new Set();
-  if (strength >= 1) return out;
+  if (strength >= 1) return new Set();
+  const gone = new Uint8Array(order.length); // by rank
   for (const item of order) {
-    if (out.has(item.id)) continue;
-    const track = classes.get(item.cls);
-    const [first, last] = track.range(item.s, item.e);
-    for (let i = first; i < last; i++) {
-      const other = track.items[i];
-      if (other.rank > item.rank && tiou(item, other) > strength + 1e-9) out.add(other.id);
+    if (gone[item.rank]) continue;
+    const { items, starts, reach } = classes.get(item.cls);
+    const last = above(starts, item.e, false);
+    for (let i = above(reach, item.s, true); i < last; i++) {
+      const other = items[i];
+      if (other.rank > item.rank && !gone[other.rank] && tiou(item, other) > strength + 1e-9) gone[other.rank] = 1;
     }
   }
-  return out;
+  return new Set(order.filter((item) => gone[item.rank]).map((item) => item.id));
 }
 
 /**

@@ -126,7 +126,7 @@ def test_bad_thresholds_and_missing_files_are_quoted(detector, tmp_path):
 def test_frames_carried_to_another_rate_keep_their_time(onset, duration, fps):
     first, last = frames_at([onset], [onset + duration - 1], fps, 30)
     assert abs(first[0] / 30 - onset / fps) <= 0.5 / 30 + 1e-9 and last[0] >= first[0]
-    assert abs((last[0] + 1) / 30 - (onset + duration) / fps) <= 1 / 30 + 1e-9
+    assert abs((last[0] + 1) / 30 - (onset + duration) / fps) <= 1.5 / 30 + 1e-9  # at least one frame
     again = frames_at([onset], [onset + duration - 1], fps, fps)
     assert (again[0][0], again[1][0]) == (onset, onset + duration - 1)
 

@@ -207,8 +207,10 @@ def losses_of(net: FaceNet, vectors: Tensor, aus: Tensor, labels: Tensor, k: int
     later = labels.view(-1, k)[:, 1:].flatten()
     return {
         "aus": 10 * F.mse_loss(seen, aus),
-        "au_change": 20
-        * F.mse_loss(apart - apart.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True)),
+        "au_change": 6
+        * F.smooth_l1_loss(
+            apart - apart.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True), beta=0.1
+        ),  # a small change counts more than in a squared error: micro-expressions are small
         "emotion": 0.5 * F.cross_entropy(net.heads["emotion"](vectors), labels, ignore_index=-1),
         "change": F.cross_entropy(change, later, ignore_index=-1),
     }

@@ -97,9 +97,7 @@ def skin_colour(tone: Tensor, warmth: Tensor) -> Tensor:
 
 def hair_colour(age: Tensor, pick: Tensor, tone: Tensor) -> Tensor:
     """Colours (n, 3): black, brown, blond or red, greyer with age, darker with dark skin."""
-    stops = torch.tensor(
-        [[0.05, 0.04, 0.04], [0.18, 0.11, 0.07], [0.4, 0.26, 0.15], [0.75, 0.6, 0.38]]
-    )
+    stops = torch.tensor([[0.05, 0.04, 0.04], [0.18, 0.11, 0.07], [0.4, 0.26, 0.15], [0.75, 0.6, 0.38]])
     place = pick * (1.15 - tone).clamp(0.1, 1) * (len(stops) - 1)
     low = place.long().clamp(max=len(stops) - 2)
     colour = torch.lerp(stops[low], stops[low + 1], (place - low)[:, None])
@@ -108,9 +106,7 @@ def hair_colour(age: Tensor, pick: Tensor, tone: Tensor) -> Tensor:
 
 
 def lip_colour(skin: Tensor, red: Tensor, paint: Tensor) -> Tensor:
-    natural = skin * torch.tensor([0.86, 0.62, 0.62]) + red[:, None] * torch.tensor(
-        [0.06, -0.07, -0.05]
-    )
+    natural = skin * torch.tensor([0.86, 0.62, 0.62]) + red[:, None] * torch.tensor([0.06, -0.07, -0.05])
     painted = torch.tensor([0.62, 0.12, 0.18]).expand_as(skin)
     return torch.lerp(natural, painted, (paint * (0.3 + 0.6 * red))[:, None]).clamp(0.02, 1)
 
@@ -168,9 +164,7 @@ def blob(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Tensor
 
 def ellipse(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Tensor:
     """Approximate signed distance to an ellipse around the origin."""
-    return (((x / rx) ** 2 + (y / ry) ** 2).sqrt() - 1) * (
-        rx if isinstance(rx, float) else rx.clamp(max=1)
-    )
+    return (((x / rx) ** 2 + (y / ry) ** 2).sqrt() - 1) * (rx if isinstance(rx, float) else rx.clamp(max=1))
 
 
 def crease(distance: Tensor, width: Tensor | float) -> Tensor:
@@ -327,17 +321,12 @@ def draw_head(c: Canvas, f: Shape, look: Look) -> None:
     lit = torch.lerp(facing.clamp(min=0), torch.sigmoid(facing * 8 - 2), s["hardness"] * 0.6)
     light = s["ambient"] + s["diffuse"] * lit - 0.18 * (radius - 0.75).clamp(0, 0.4) / 0.4
     grain = (
-        noise_at(x, y, look, 0.8) * f.texture
-        + (noise_at(x, y, look, 0.31) - 0.9).clamp(min=0) * -f.freckles
+        noise_at(x, y, look, 0.8) * f.texture + (noise_at(x, y, look, 0.31) - 0.9).clamp(min=0) * -f.freckles
     )
     skin = look["skin"][:, :, None, None] * (light + grain)[:, None]
     c.paint(face, skin)
     stubble = f.stubble * torch.sigmoid((y - 0.42 - 0.28 * (1 - x.abs())) * 9) * face
-    beard = (
-        f.beard
-        * torch.sigmoid((y - 0.5 - 0.35 * (1 - x.abs() * 1.1)) * 11)
-        * inside(radius - 1.03, 0.03)
-    )
+    beard = f.beard * torch.sigmoid((y - 0.5 - 0.35 * (1 - x.abs() * 1.1)) * 11) * inside(radius - 1.03, 0.03)
     speckle = 0.75 + 0.5 * noise_at(x, y, look, 1.3)
     c.paint((0.55 * stubble * speckle).clamp(0, 1), look["hair"] * 0.6 + look["skin"] * 0.2)
     c.paint((beard * (0.6 + 0.4 * speckle)).clamp(0, 1), look["hair"])
@@ -346,12 +335,10 @@ def draw_head(c: Canvas, f: Shape, look: Look) -> None:
     line = (f.hairline + f.fringe * 1.2).clamp(max=-0.55) + 0.35 * (
         x - f.parting * (1 - f.fringe)
     ).abs() ** 2 * (1 - f.fringe)
-    top = inside(y - line - 0.05 * streaks, 0.04) * inside(
-        ellipse(x, y + 0.12, volume, volume * 1.16), 0.05
+    top = inside(y - line - 0.05 * streaks, 0.04) * inside(ellipse(x, y + 0.12, volume, volume * 1.16), 0.05)
+    side = inside(torch.maximum(1.02 - f.hair_side * 0.5 - x.abs(), x.abs() - volume), 0.04) * torch.sigmoid(
+        (0.3 + f.hair_long * 2 - y) * 12
     )
-    side = inside(
-        torch.maximum(1.02 - f.hair_side * 0.5 - x.abs(), x.abs() - volume), 0.04
-    ) * torch.sigmoid((0.3 + f.hair_long * 2 - y) * 12)
     c.paint(
         torch.maximum(top, side * torch.sigmoid((volume - x.abs()) * 30)) * (1 - f.bald),
         hair * (0.7 + 0.3 * light)[:, None],
@@ -366,8 +353,8 @@ def brow_and_eye(c: Canvas, f: Shape, look: Look, side: int) -> None:
     au6, au7, au9, au12, au43 = (f.au(a, side) for a in (6, 7, 9, 12, 43))
     frown = torch.maximum(au4, 0.6 * au9)
 
-    squeeze = (0.45 * au6 + 0.45 * au7 + 0.25 * au12 * au6 + 0.2 * frown).clamp(max=0.85)
-    opening = f.eye_open * (1 - 0.5 * squeeze) * (1 + side * f.asym_eye * 6) + 0.055 * au5
+    squeeze = (0.45 * au6 + 0.6 * au7 + 0.25 * au12 * au6 + 0.2 * frown).clamp(max=0.85)
+    opening = f.eye_open * (1 - 0.5 * squeeze) * (1 + side * f.asym_eye * 6) + 0.075 * au5
     lower = f.eye_low * (1 - 1.15 * squeeze)
     e = (x - f.eye_x) / f.eye_w
     bow = (1 - e**2).clamp(min=0)
@@ -376,20 +363,18 @@ def brow_and_eye(c: Canvas, f: Shape, look: Look, side: int) -> None:
     lower_lid = bow * lower
     # the hollow, the fold above the lid and the bag below are changes of light on the skin
     brow_low = 0.09 * frown - 0.05 * (au1 + au2)
+    raised = 0.5 * (au1 + au2)
     light = -f.socket * blob(x - f.eye_x + 0.05, ey + 0.1, 0.26, 0.13)
+    light += 0.16 * raised * blob(x - f.eye_x, ey + 0.2, 0.26, 0.1)  # skin unfolds under a raised brow
     light += (
         -(0.1 + 0.25 * f.crease)
         * torch.exp(-(((ey - upper_lid + 0.05 - 0.02 * squeeze) / 0.02) ** 2))
         * bow.sqrt()
     )
     bag = 0.05 + 0.14 * f.eye_bag + 0.3 * torch.maximum(au6, 0.5 * au7) * f.wrinkle_gain
-    light += (
-        bag * crease(-(ey - lower_lid - 0.07 + 0.02 * au6), 0.03) * (1 - e**2 * 0.7).clamp(min=0)
-    )
+    light += bag * crease(-(ey - lower_lid - 0.07 + 0.02 * au6), 0.03) * (1 - e**2 * 0.7).clamp(min=0)
     spread = ((x - f.eye_x - f.eye_w - 0.04) / 0.16).clamp(0, 1)
-    feet = torch.cos((ey / (0.03 + 0.1 * spread)).clamp(-4, 4) * 2.2) * blob(
-        spread - 0.45, ey, 0.45, 0.12
-    )
+    feet = torch.cos((ey / (0.03 + 0.1 * spread)).clamp(-4, 4) * 2.2) * blob(spread - 0.45, ey, 0.45, 0.12)
     light += -(0.28 * au6 * f.wrinkle_gain + 0.07 * f.lines) * feet.clamp(min=0) * (spread > 0)
     c.shade(light)
 
@@ -415,18 +400,14 @@ def brow_and_eye(c: Canvas, f: Shape, look: Look, side: int) -> None:
     x2 = x2 * side
     inner = f.brow_in - 0.055 * frown + 0.01 * au1
     t = ((x2 - inner) / (f.brow_out - inner)).clamp(-0.3, 1.3)
-    lift = -0.15 * au1 * (1 - t).clamp(0, 1) - 0.155 * au2 * t.clamp(0, 1) - 0.04 * au5
+    lift = -0.19 * au1 * (1 - t).clamp(0, 1) - 0.19 * au2 * t.clamp(0, 1) - 0.04 * au5
     drop = frown * (0.13 * (1 - t).clamp(0, 1) + 0.05) + 0.02 * au6 * t.clamp(0, 1)
     arch = -(f.brow_arch + 0.03 * au2) * 4 * t * (1 - t)
     centre = f.brow_y + f.brow_slope * (t - 0.5) + arch + lift + drop + side * f.asym_brow * 0.5
     thick = f.brow_thick * (1.1 - 0.65 * t.clamp(0, 1))
     hairs = 0.8 + 0.35 * noise_at(x2, y2, look, 1.1)
     brow = inside((y2 - centre).abs() - thick, 0.014 + c.soft) * inside((t - 0.5).abs() - 0.5, 0.04)
-    c.shade(
-        -0.12
-        * blob(x2 - f.eye_x, y2 - centre - 0.09 + brow_low, 0.3, 0.05)
-        * (frown + f.socket * 2)
-    )
+    c.shade(-0.12 * blob(x2 - f.eye_x, y2 - centre - 0.09 + brow_low, 0.3, 0.05) * (frown + f.socket * 2))
     c.paint((brow * f.brow_density * hairs).clamp(0, 1), look["hair"] * (1 - f.brow_dark[:, :, 0]))
 
 
@@ -436,11 +417,7 @@ def draw_forehead(c: Canvas, f: Shape) -> None:
     raised = torch.maximum(f.au(1), f.au(2))
     across = (f.brow_y - 0.14 - y - 0.06 * raised) / 0.11
     wave = torch.cos(2 * math.pi * (across + 0.12 * x**2)).clamp(min=0) ** 3
-    band = (
-        torch.sigmoid(across * 8)
-        * torch.sigmoid((3.1 - across) * 8)
-        * torch.exp(-((x / 0.55) ** 4))
-    )
+    band = torch.sigmoid(across * 8) * torch.sigmoid((3.1 - across) * 8) * torch.exp(-((x / 0.55) ** 4))
     lines = -(0.05 * f.lines + 0.3 * raised * f.wrinkle_gain) * wave * band
     frown = torch.maximum(f.au(4), 0.7 * f.au(9))
     between = torch.exp(-(((x.abs() - 0.065) / 0.022) ** 2)) * torch.exp(
@@ -491,8 +468,9 @@ def draw_cheeks(c: Canvas, f: Shape, side: int) -> None:
     path = start_x + (corner + 0.09 - start_x) * t + 0.07 * (0.4 + au12) * 4 * t * (1 - t)
     deep = 0.05 + 0.3 * f.fold + f.fold_gain * (0.5 * au12 + 0.35 * au10 + 0.4 * au9 + 0.12 * au14)
     along = torch.sigmoid(t * 14) * torch.sigmoid((1.08 - t) * (12 - 4 * au12))
-    light += 0.5 * deep * crease(x - path, 0.04 + 0.03 * au12) * along
-    light += -0.45 * au14 * blob(x - corner - 0.06, y - f.mouth_y, 0.035, 0.07)
+    light += 0.4 * deep * crease(x - path, 0.05 + 0.03 * au12) * along
+    light += -0.42 * au14 * blob(x - corner - 0.06, y - f.mouth_y, 0.04, 0.1)
+    light += 0.15 * au14 * blob(x - corner - 0.16, y - f.mouth_y, 0.06, 0.12)
     light += (
         -0.2
         * au15
@@ -512,50 +490,43 @@ def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
 
     smile, press, pucker, chin = au(12), f.au(24), f.au(18), f.au(17)
     jaw, part = f.au(26), f.au(25)
-    half = (f.mouth_w + 0.14 * smile + 0.07 * au(20) - 0.13 * pucker - 0.02 * press + 0.02 * au(14)
+    half = (f.mouth_w + 0.14 * smile + 0.12 * au(20) - 0.18 * pucker - 0.05 * press + 0.04 * au(14)
             - 0.05 * jaw * (1 - f.au(12)))  # fmt: skip
     m = (x / half).clamp(-1.3, 1.3)
     bow = (1 - m**2).clamp(min=0)
     corner = (
         -0.155 * smile
-        + 0.125 * au(15)
+        + 0.15 * au(15)
+        - 0.025 * au(14)
+        + 0.02 * au(20)
         + f.mouth_curve
         + (2 * right - 1) * f.asym_mouth
         - 0.02 * au(10)
     )
-    centre = f.mouth_y + corner * m**2 - 0.055 * chin * bow - 0.02 * f.au(10) + 0.015 * f.au(12)
-    gap = (
-        0.06 * part
-        + 0.11 * part * f.au(12)
-        + 0.36 * jaw * (0.35 + 0.65 * part)
-        + 0.03 * f.au(10) * part
-    )
+    centre = f.mouth_y + corner * m**2 - 0.09 * chin * bow - 0.02 * f.au(10) + 0.015 * f.au(12)
+    gap = 0.06 * part + 0.11 * part * f.au(12) + 0.36 * jaw * (0.35 + 0.65 * part) + 0.03 * f.au(10) * part
     upper = (
         centre
         - bow.sqrt() * bow.clamp(min=0.02).sqrt() * gap * (0.28 + 0.1 * f.au(12))
         - 0.055 * au(10) * bow
     )
     lower = centre + bow**0.75 * gap * (0.72 - 0.1 * f.au(12))
-    thin = 1 - 0.6 * press - 0.28 * f.au(12) + 0.35 * pucker - 0.15 * f.au(20)
-    lip_up = (
-        f.lip_up * thin * bow * (1 + 0.25 * torch.cos(m * 5) - 0.35 * torch.exp(-((m / 0.13) ** 2)))
-    )
+    thin = 1 - 0.8 * press - 0.28 * f.au(12) + 0.5 * pucker - 0.3 * f.au(20) - 0.25 * au(14)
+    lip_up = f.lip_up * thin * bow * (1 + 0.25 * torch.cos(m * 5) - 0.35 * torch.exp(-((m / 0.13) ** 2)))
     lip_low = f.lip_low * thin * (1 - 0.25 * chin) * bow**0.8
 
-    light = (
-        -0.16 * blob(x, y - lower - f.lip_low - 0.055 - 0.03 * jaw, half * 0.7, 0.04) * (1 + chin)
-    )
+    light = -0.16 * blob(x, y - lower - f.lip_low - 0.055 - 0.03 * jaw, half * 0.7, 0.04) * (1 + chin)
     light += 0.07 * blob(x, y - lower - f.lip_low - 0.19 + 0.05 * chin, 0.2, 0.1) * (1 + 1.2 * chin)
     dots = noise_at(x, y, look, 1.9)
-    light += -0.28 * chin * f.wrinkle_gain * dots.abs() * blob(x, y - lower - 0.24, 0.22, 0.12)
-    light += -(0.12 + 0.25 * smile + 0.3 * au(14) + 0.2 * press) * blob(
-        x.abs() - half - 0.015, y - centre, 0.045, 0.05
+    light += -0.4 * chin * (0.4 + 0.6 * f.wrinkle_gain) * dots.abs() * blob(x, y - lower - 0.24, 0.22, 0.12)
+    light += -(0.12 + 0.25 * smile + 0.25 * au(14) + 0.3 * press) * blob(
+        x.abs() - half - 0.015, y - centre, 0.045, 0.05 + 0.03 * au(14)
     )
+    bulge = blob(x, y - centre + 0.1, half, 0.045) + blob(x, y - centre - 0.11, half, 0.05)
+    light += 0.14 * press * bulge - 0.12 * pucker * blob(x.abs() - half - 0.05, y - centre, 0.05, 0.13)
     light += -0.08 * blob(x, y - f.nose_y - 0.17, 0.035, 0.07)
     c.shade(light)
-    moustache = (
-        f.moustache * blob(x / 1.25, y - upper + f.lip_up + 0.065 - 0.05 * m**2, 0.32, 0.065) * 1.5
-    )
+    moustache = f.moustache * blob(x / 1.25, y - upper + f.lip_up + 0.065 - 0.05 * m**2, 0.32, 0.065) * 1.5
     c.paint((moustache * (0.7 + 0.4 * dots)).clamp(0, 1), look["hair"])
 
     lit = (c.scene["ambient"] * 0.75 + c.scene["diffuse"] * 0.4 + 0.15)[:, None]
@@ -564,9 +535,7 @@ def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
         inside(torch.maximum(upper - lip_up - y, y - upper), c.soft) * within,
         look["lip"] * 0.88 * lit,
     )
-    c.paint(
-        inside(torch.maximum(lower - y, y - lower - lip_low), c.soft) * within, look["lip"] * lit
-    )
+    c.paint(inside(torch.maximum(lower - y, y - lower - lip_low), c.soft) * within, look["lip"] * lit)
     c.shade((0.14 * blob(x, y - lower - lip_low * 0.45, half * 0.5, 0.02)) * within)
     hole = inside(torch.maximum(upper - y, y - lower), c.soft) * within
     c.paint(hole, torch.tensor([[0.13, 0.04, 0.04]], device=x.device).expand(len(x), 3))
@@ -597,16 +566,13 @@ def draw_glasses(c: Canvas, f: Shape, look: Look) -> None:
     x, y = c.at(0.38)
     n = f.glass_square
     ring = (
-        ((x.abs() - f.eye_x) / f.glass_r).abs() ** n
-        + ((y - f.eye_y - 0.02) / f.glass_r / 0.82).abs() ** n
+        ((x.abs() - f.eye_x) / f.glass_r).abs() ** n + ((y - f.eye_y - 0.02) / f.glass_r / 0.82).abs() ** n
     ) ** (1 / n)
     distance = (ring - 1) * f.glass_r
     lens = inside(distance, c.soft) * f.glasses
     c.paint(lens * f.glass_tint, look["frame"] * 0.5)
     glare = (
-        lens
-        * f.glare
-        * blob(x.abs() - f.eye_x - 0.08 - 0.3 * (y - f.eye_y), y - f.eye_y + 0.02, 0.05, 0.3)
+        lens * f.glare * blob(x.abs() - f.eye_x - 0.08 - 0.3 * (y - f.eye_y), y - f.eye_y + 0.02, 0.05, 0.3)
     )
     c.paint(glare.clamp(0, 1), torch.full_like(look["frame"], 0.95))
     bridge = (

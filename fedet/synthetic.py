@@ -35,7 +35,7 @@ from fedet.render import (
     uniform,
 )
 
-GENERATOR_VERSION = "1"  # the same seed and version give the same people, events and pixels
+GENERATOR_VERSION = "2"  # the same seed and version give the same people, events and pixels
 EMOTION_SHARES = {"positive": 0.33, "negative": 0.33, "surprise": 0.17, "others": 0.17}
 
 
@@ -49,7 +49,7 @@ class Confounders:
     head: float = 1.0  # size of drifts, nods and turns
     light: float = 1.0  # drift and steps of the lamp
     noise: float = 1.0  # of the camera's sensor
-    compression: float = 1.0  # H.264 crf 23 at 1, 6 more for each unit
+    compression: float = 1.0  # H.264 crf 20 at 1, 6 more for each unit
     hand: float = 1.0  # rate of a hand before the mouth
 
     def __post_init__(self) -> None:
@@ -341,7 +341,7 @@ def write_one(
     path = out / "videos" / f"{video_name(subject, video)}.mp4"
     if not path.exists():
         seed = config.seed * 1_000_003 + subject * 1009 + video
-        crf = min(51, round(17 + 6 * config.confounders.compression))
+        crf = min(51, round(14 + 6 * config.confounders.compression))
         write_video(path, draw_frames(script, config, seed), config.fps, crf=crf)
     return script.events
 

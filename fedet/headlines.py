@@ -1,0 +1,120 @@
+"""Figures that a notebook hands to the report: shown in the cell, and kept where the report finds them."""
+
+import math
+from collections.abc import Sequence
+
+from fedet.errors import InputError
+
+MIME = "application/vnd.fedet.result+json"
+
+
+def record(
+    name: str,
+    value: float | int | str | None,
+    interval: Sequence[float] | None = None,
+    unit: str | None = None,
+    label: str | None = None,
+) -> None:
+    """Shows a figure in one line and hands it to the report's first page and `results.json`.
+
+    Args:
+        name: key in `results.json`, unique in its notebook, e.g. "spotting_f1".
+        value: a number or a text; None or NaN is undefined and shown as "-".
+        interval: low and high, e.g. the 95 % interval over subjects.
+        unit: e.g. "s"; follows the number.
+        label: what the reader sees, e.g. "Spotting F1, synthetic faces"; default: the name.
+
+    Raises:
+        InputError: no name, a value that is neither number nor text, or an interval of another shape.
+    """
+    entry = {"kind": "figure", "name": _named(name), "label": label or name.replace("_", " ")}
+    entry |= {"value": _plain(name, value), "unit": unit}
+    if interval is not None:
+        ends = [_plain(name, end) for end in interval]
+        if len(ends) != 2 or any(isinstance(end, str) for end in ends):
+            raise InputError(f"{name}: interval={interval!r} is not a low and a high number")
+        entry["interval"] = ends
+    _show(entry, {"text/plain": line(entry)})
+
+
+def record_table(name: str, table, label: str | None = None, digits: int = 3) -> None:
+    """Shows a small table and puts it on the report's first page, e.g. the method among its rivals.
+
+    Args:
+        name: key in `results.json`, unique in its notebook.
+        table: a DataFrame; its index names the rows.
+        label: what stands above it; default: the name.
+        digits: decimals shown; `results.json` keeps the values as they are.
+    """
+    shown = table.copy()
+    for place, kind in enumerate(shown.dtypes):
+        if kind.kind == "f" or str(kind).startswith("Float"):
+            column = shown.iloc[:, place].astype(float)
+            shown.isetitem(place, ["-" if math.isnan(v) else f"{v:.{digits}f}" for v in column])
+    entry = {"kind": "table", "name": _named(name), "label": label or name.replace("_", " ")}
+    entry |= {"columns": [str(c) for c in table.columns], "index": [str(i) for i in table.index]}
+    entry["rows"] = [[_plain(name, v) for v in row] for row in table.itertuples(index=False)]
+    html = shown.to_html(border=0)
+    _show(entry | {"html": html}, {"text/html": html, "text/plain": shown.to_string()})
+
+
+def line(entry: dict) -> str:
+    """A recorded figure in words.
+
+    >>> line({"label": "F1", "value": 0.5194, "interval": [0.42, 0.6], "unit": None})
+    'F1: 0.519 [0.420, 0.600]'
+    """
+    text = f"{entry['label']}: {number(entry['value'])}"
+    if entry.get("interval"):
+        low, high = map(number, entry["interval"])
+        text += f" [{low}, {high}]"
+    return f"{text} {entry['unit']}" if entry.get("unit") else text
+
+
+def number(value: float | int | str | None) -> str:
+    """Whole numbers as they are, others with three decimals below 10 and one above; "-" for none."""
+    if value is None or isinstance(value, str):
+        return "-" if value is None else value
+    if float(value).is_integer() and isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def collect(notebook) -> list[dict]:
+    """The entries that an executed notebook recorded, in order; of the same name the last one."""
+    found = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            entry = output.get("data", {}).get(MIME)
+            if entry is not None:
+                found[entry["name"]] = entry
+    return list(found.values())
+
+
+def _named(name: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"a recorded figure needs a name, not {name!r}")
+    return name
+
+
+def _plain(name: str, value):
+    """A value that JSON can hold; NaN and pandas' NA become None."""
+    if value is None or isinstance(value, str):
+        return value
+    if hasattr(value, "item"):  # numpy, torch
+        value = value.item()
+    if isinstance(value, bool | int):
+        return value
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        if type(value).__name__ == "NAType":
+            return None
+        raise InputError(f"{name}: {value!r} is neither a number nor a text") from None
+    return value if math.isfinite(value) else None
+
+
+def _show(entry: dict, shown: dict) -> None:
+    from IPython.display import display
+
+    display(shown | {MIME: entry}, raw=True)

@@ -17,13 +17,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fedet.expressions import sample_rest, sample_states
+from fedet.families import family
 from fedet.features import MEAN, STD, FaceNet, in_background, load_facenet, read_out_heads, save_facenet
 from fedet.render import (
     AUS,
     auto_exposure,
     chance,
-    render,
-    sample_looks,
     sample_scenes,
     take,
     uniform,
@@ -34,6 +33,7 @@ from fedet.render import (
 class PretrainConfig:
     people: int = 24_000  # generated people; each is drawn `frames` times
     frames: int = 4  # pictures of a person; the first shows no expression
+    families: tuple[str, ...] = ("shapes", "relief")  # of faces, in turn; see `fedet.families`
     bank: int = 128  # side of the stored pictures, pixels; crops are cut from them at random
     sizes: tuple[int, ...] = (96, 96, 96, 96)  # side of the crops in each pass over the people
     batch: int = 32  # people in a step
@@ -55,7 +55,7 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> d
         "aus": ((people, k, len(AUS)), np.float32),
         "labels": ((people, k), np.int64),
     }
-    done = folder / f"done-{seed}-{people}-{k}-{side}"
+    done = folder / f"done-{seed}-{people}-{k}-{side}-{'+'.join(config.families)}"
     mode = "r" if done.exists() else "w+"
     bank = {
         name: np.lib.format.open_memmap(folder / f"{name}-{seed}.npy", mode, dtype, shape)
@@ -65,10 +65,12 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> d
         return bank
     generator = torch.Generator().manual_seed(seed)
     step = 16
-    for start in tqdm(range(0, people, step), desc="drawing people", unit=f"x{step}"):
+    starts = range(0, people, step)
+    for number, start in enumerate(tqdm(starts, desc="drawing people", unit=f"x{step}")):
         n = min(step, people - start)
+        kind = config.families[number % len(config.families)]
         part = slice(start, start + n)
-        images, aus, labels = draw_people(n, k, side, generator)
+        images, aus, labels = draw_people(n, k, side, generator, kind)
         bank["images"][part] = images.view(n, k, 3, side, side).numpy()
         bank["aus"][part] = aus.view(n, k, -1).numpy()
         bank["labels"][part] = labels.view(n, k).numpy()
@@ -77,10 +79,14 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> d
 
 
 @torch.inference_mode()
-def draw_people(n: int, k: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def draw_people(
+    n: int, k: int, side: int, generator: torch.Generator, kind: str = "shapes"
+) -> tuple[Tensor, Tensor, Tensor]:
     """k pictures of each of n new people: images (n k, 3, side, side) uint8, AUs (n k, 18), labels."""
     who = torch.arange(n).repeat_interleave(k)
-    look, scene = take(sample_looks(n, generator), who), take(sample_scenes(n, generator), who)
+    faces_of = family(kind)
+    look = take(faces_of.sample_looks(n, generator), who)
+    scene = take(sample_scenes(n, generator), who)
     scene = auto_exposure(look, scene)
     shown, labels = sample_states(n * k, generator, neutral_first=k)
     rest = sample_rest(n, generator)[who]
@@ -99,7 +105,7 @@ def draw_people(n: int, k: int, side: int, generator: torch.Generator) -> tuple[
         "hand": chance(n * k, 0.03, generator) * (torch.rand(n * k, generator=generator) < 0.9),
         "hand_x": uniform(n * k, -0.7, 0.7, generator), "hand_y": uniform(n * k, 0.6, 1.3, generator),
     }  # fmt: skip
-    faces = render(look, (rest + shown * (1 - 0.5 * rest)).clamp(0, 1), scene, side)
+    faces = faces_of.render(look, (rest + shown * (1 - 0.5 * rest)).clamp(0, 1), scene, side)
     return (faces * 255 + 0.5).to(torch.uint8), shown.mean(1), labels
 
 

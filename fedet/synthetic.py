@@ -21,6 +21,7 @@ from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
 from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.expressions import VISEMES, pattern, pick, sample_rest
+from fedet.families import FAMILIES, family
 from fedet.labels import EMOTIONS
 from fedet.render import (
     AUS,
@@ -28,8 +29,6 @@ from fedet.render import (
     Look,
     Scene,
     auto_exposure,
-    render,
-    sample_looks,
     sample_scenes,
     take,
     uniform,
@@ -69,6 +68,7 @@ class SynthConfig:
     seed: int = 0
     fps: float = 30.0
     size: int = 144  # side of the square pictures, pixels
+    renderer: str = "shapes"  # family of faces, see `fedet.families`
     events_per_minute: float = 6.0  # mean; drawn anew for each video
     micro_share: float = 0.3  # of the events
     silent_share: float = 0.1  # of the videos have no event
@@ -87,6 +87,8 @@ class SynthConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is {value!r}; it must lie between {low} and {high}")
+        if self.renderer not in FAMILIES:
+            raise InputError(f"renderer is {self.renderer!r}; choose one of {', '.join(FAMILIES)}")
 
     @property
     def n_frames(self) -> int:
@@ -121,7 +123,7 @@ def video_name(subject: int, video: int) -> str:
 def write_script(config: SynthConfig, subject: int, video: int) -> Script:
     """Draws the events and the course of one video; no pixel yet."""
     person = generator_for(config.seed, subject)
-    look, rest = sample_looks(1, person), sample_rest(1, person)
+    look, rest = family(config.renderer).sample_looks(1, person), sample_rest(1, person)
     g = generator_for(config.seed, subject, video)
     n = config.n_frames
     aus = torch.zeros(n, 2, len(AUS))
@@ -317,7 +319,7 @@ def move_camera_and_head(config: SynthConfig, g: torch.Generator) -> Scene:
 @torch.inference_mode()
 def draw_frames(script: Script, config: SynthConfig, seed: int, batch: int = 16) -> Iterator[np.ndarray]:
     """The frames of a script one by one, (size, size, 3) uint8; `batch` at a time are drawn."""
-    g = generator_for(seed, 7)
+    g, render = generator_for(seed, 7), family(config.renderer).render
     who = take(script.look, torch.zeros(batch, dtype=torch.long))
     for start in range(0, len(script.aus), batch):
         part = slice(start, start + batch)

@@ -10,14 +10,25 @@ import pandas as pd
 import torch
 
 from fedet.annotations import empty_table, expression_type_of, validate
+from fedet.curves import Curves, curve_table
 from fedet.datasets import Dataset
 from fedet.errors import InputError
 from fedet.faces import FaceDetector, missing_spans
-from fedet.features import FPS, STATES, FaceNet, FaceTrack, change_from_rest, extract, load_facenet, shipped
+from fedet.features import (
+    FPS,
+    STATES,
+    FaceNet,
+    FaceTrack,
+    change_from_rest,
+    extract,
+    load_facenet,
+    read_change,
+    shipped,
+)
 from fedet.model import FEDN
 from fedet.render import AUS
 from fedet.video import open_video
-from fedet.windows import VideoFeatures, detections
+from fedet.windows import VideoFeatures, detections, window_starts
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 BLINK = 43  # the one AU that tells nothing about an expression's apex
@@ -30,6 +41,7 @@ class Inputs:
     weights: str = "faces"  # of the ResNet18: a `FaceWeights` value or a path
     reference: str = "rest"  # see `change_from_rest`
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
+    reads: str = "vectors"  # see `read_change`
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +87,7 @@ def detect(
     progress: bool = False,
     cache: str | Path | None = None,
     fps: float | None = None,
+    curves: bool = False,
 ) -> pd.DataFrame:
     """Finds the facial expressions in a video of any length.
 
@@ -85,11 +98,13 @@ def detect(
         subject: whom the video shows; the video's name if None.
         cache: folder that keeps the frames' vectors for the next time.
         fps: rate of a folder of images; 30 if None. Video files tell theirs.
+        curves: also keep, for each frame, the highest confidence in each emotion.
 
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its
         `attrs` hold `missing` (spans without a face: start_frame, end_frame, start_s, end_s),
-        `problems` (what could not be read), `seconds` (length of what was read), `threshold`.
+        `problems` (what could not be read), `seconds` (length of what was read), `threshold`;
+        with `curves` also `curves`, one row per frame, a column per emotion, NaN without a face.
 
     Raises:
         InputError: the file cannot be read, or the weights do not fit.
@@ -100,11 +115,11 @@ def detect(
     opened = open_video(video, folder_fps=fps or FPS)
     faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache, opened=opened)
     name = Path(video).stem if Path(video).is_file() else Path(video).name
-    table = detect_in(faces, detector, threshold)
+    table = detect_in(faces, detector, threshold, curves)
     table["video"], table["subject"] = name, subject or name
     limit = detector.model.config.default_threshold if threshold is None else threshold
     spans = missing_spans([STATES[s] for s in faces.state], FPS)
-    table.attrs = {
+    table.attrs |= {
         "video": name,
         "missing": spans,
         "problems": list(faces.problems),
@@ -114,13 +129,21 @@ def detect(
     return table
 
 
-def detect_in(faces: FaceTrack, detector: Detector, threshold: float | None = None) -> pd.DataFrame:
-    """Detections in vectors already at hand; the canonical table at the video's frame rate."""
+def detect_in(
+    faces: FaceTrack, detector: Detector, threshold: float | None = None, curves: bool = False
+) -> pd.DataFrame:
+    """Detections in vectors already at hand; the canonical table at the video's frame rate.
+
+    With `curves`, `attrs["curves"]` are those of `detect`.
+    """
     config = detector.model.config
     limit = config.default_threshold if threshold is None else threshold
     inputs = detector.inputs
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    found = detections(detector.model, config, change, faces.mask)
+    seen = read_change(change, detector.net, inputs.reads)
+    heard = Curves(len(window_starts(len(seen), config)), config) if curves else None
+    listener = None if heard is None else heard.add
+    found = detections(detector.model, config, seen, faces.mask, listener=listener)
     found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
     apex, units = read_events(found, change, faces.mask, detector.net)
     table = empty_table().reindex(range(len(found)))
@@ -130,7 +153,10 @@ def detect_in(faces: FaceTrack, detector: Detector, threshold: float | None = No
     table["action_units"] = units
     table["fps"], table["schema_version"], table["source"] = faces.fps, "1", "fedet"
     table["expression_type"] = expression_type_of(found["onset"], found["offset"], FPS)
-    return table.astype(empty_table().dtypes)
+    table = table.astype(empty_table().dtypes)
+    if heard is not None:
+        table.attrs["curves"] = curve_table(heard, faces.mask, faces.fps)
+    return table
 
 
 def frames_at(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
@@ -196,15 +222,22 @@ def records_of(
         faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
         table = dataset.annotations
         events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
-        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), inputs))
+        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs))
     return records
 
 
 def record_of(
-    subject: str, video: str, faces: FaceTrack, events: pd.DataFrame, fps: float, inputs: Inputs
+    subject: str,
+    video: str,
+    faces: FaceTrack,
+    events: pd.DataFrame,
+    fps: float,
+    net: FaceNet,
+    inputs: Inputs,
 ) -> VideoFeatures:
     """One video's record; events counted at `fps` are carried over to 30 by time."""
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
+    change = read_change(change, net, inputs.reads)
     n = len(change)
     events = events.copy()
     onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)

@@ -363,6 +363,7 @@ def read_track(place: Path) -> FaceTrack:
 # ---------------------------------------------------------------- change against the person's rest
 
 REFERENCES = ("rest", "median", "none")
+READS = ("vectors", "readouts", "both")
 
 
 def change_from_rest(
@@ -414,3 +415,27 @@ def _rest_level(
         near = near[np.argpartition(-faces.rest[near], count - 1)[:count]]
         return faces.vectors[near].astype(np.float32).mean(0)
     return np.median(faces.vectors[near].astype(np.float32), axis=0)
+
+
+@torch.inference_mode()
+def read_change(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> np.ndarray:
+    """What the detector is given of a change from rest, (T, 512) -> (T, C) of the same type.
+
+    Args:
+        reads: "vectors" all 512 numbers; "readouts" the 23 that the network's heads make of them
+            (18 AUs and the emotion from change, without its softmax); "both" one beside the other.
+            Read-outs leave behind what a vector knows of its own kind of pictures: our choice
+            where videos look unlike the training set.
+
+    Raises InputError on another `reads`, or where the weights have no heads.
+    """
+    if reads not in READS:
+        raise InputError(f"reads is {reads!r}; one of {', '.join(READS)}")
+    if reads == "vectors":
+        return change
+    weights = torch.cat([net._heads()[name].weight for name in ("aus", "change")]).numpy().T
+    out = np.empty((len(change), weights.shape[1]), change.dtype)
+    for start in range(0, len(change), 4096):
+        part = slice(start, start + 4096)
+        out[part] = change[part].astype(np.float32) @ weights
+    return out if reads == "readouts" else np.concatenate([change, out], axis=1)

@@ -18,6 +18,7 @@ from fedet.features import (
     extract,
     in_background,
     load_facenet,
+    read_change,
     read_out_heads,
     save_facenet,
     shipped,
@@ -246,3 +247,16 @@ def test_empty_and_faceless_videos_give_nothing():
     assert change_from_rest(made_track(np.zeros((0, WIDTH)))).shape == (0, WIDTH)
     hidden = change_from_rest(made_track(np.ones((9, WIDTH)), state=np.full(9, 2, np.uint8)))
     assert hidden.shape == (9, WIDTH)
+
+
+def test_read_outs_tell_the_change_of_the_heads_answers(net):
+    rest, shown = (torch.randn(5000, WIDTH, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    change = (shown - rest).numpy().astype(np.float32)
+    seen = read_change(change, net, "readouts")
+    assert np.allclose(seen[:, :18], (net.read_aus(shown) - net.read_aus(rest)).numpy(), atol=1e-4)
+    assert np.array_equal(read_change(change, net, "both"), np.concatenate([change, seen], 1))
+    assert read_change(change, net) is change
+    with pytest.raises(InputError, match="'pixels'"):
+        read_change(change, net, "pixels")
+    with pytest.raises(InputError, match="read-out"):
+        read_change(change, FaceNet(), "both")

@@ -14,6 +14,7 @@ In the widget `?` shows the keys. Settings are traits: `explorer.threshold = 0.4
 
 import base64
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,9 @@ from fedet.triage import Effort, queue
 from fedet.video import Video, open_video
 
 STATIC = Path(__file__).parent / "static"
+IN_REPORT = "FEDET_REPORT"  # set by `fedet.reports` while it runs a notebook
+PAGE_MIME = "application/vnd.fedet.explorer+json"
+REPORT_THUMBNAILS = 12
 
 
 class Explorer(anywidget.AnyWidget):
@@ -43,7 +47,8 @@ class Explorer(anywidget.AnyWidget):
         predictions: Canonical intervals; several tables (dict or list) are several seeds, of which
             the first is reviewed.
         truth: Canonical intervals, for figures and marks.
-        scores: Score curves, one row per frame, a column per emotion, 0 ... 1.
+        scores: Score curves, one row per frame, a column per emotion, 0 ... 1; default: those
+            that `fedet.detect(..., curves=True)` left with the predictions.
         missing: Spans without a face, as `fedet.faces.missing_spans` gives them; default: those
             that `fedet.detect` found with the predictions.
         reviewer: Name on every edit; default: the login name.
@@ -101,6 +106,7 @@ class Explorer(anywidget.AnyWidget):
         opened = video if video is None or isinstance(video, Video) else open_video(video)
         found = getattr(_first_of(predictions), "attrs", {})
         missing = found.get("missing") if missing is None else missing
+        scores = found.get("curves") if scores is None else scores
         threshold = found.get("threshold", 0.5) if threshold is None else threshold
         self.lanes = lane_data.prepare(
             predictions,
@@ -253,6 +259,8 @@ class Explorer(anywidget.AnyWidget):
         self.figure().savefig(buffer, format="png", dpi=80)
         # For viewers without widgets, e.g. the notebook on a web page.
         image = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+        if os.environ.get(IN_REPORT):  # the report's page shows the timeline without a kernel
+            image[PAGE_MIME] = page_data(self, REPORT_THUMBNAILS)
         return bundle if bundle is None else bundle | image
 
     def close(self) -> None:

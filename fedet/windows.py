@@ -198,24 +198,31 @@ class Candidates(NamedTuple):
     classes: np.ndarray  # (N,) int
 
 
-def decode(
-    output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNConfig
-) -> Candidates:
-    """What the windows at `starts` say, in video time.
+def owned(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
+    """(B, P) bool: the positions that the windows at `starts` (B,) have the word on.
 
     Only a position near the middle of its window is heard: within (window - window_stride) / 2
     frames of a border the neighbour, which sees more around it, has the word; at the ends of the
-    video there is none. Positions are owned, not intervals, so that each place of the video
-    belongs to exactly one window and nothing falls between two.
-
-    Args:
-        output: of B windows. starts: (B,). n_windows: how many the whole video has.
+    video there is none. Each place of the video belongs to exactly one window.
     """
     at = points(config)
     margin = (config.window - config.window_stride) / 2
     first = (starts == 0)[:, None]
     last = (starts == (n_windows - 1) * config.window_stride)[:, None]
-    own = (first | (at.centre >= margin)) & (last | (at.centre < config.window - margin))  # (B, P)
+    return (first | (at.centre >= margin)) & (last | (at.centre < config.window - margin))
+
+
+def decode(
+    output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNConfig
+) -> Candidates:
+    """What the windows at `starts` say, in video time.
+
+    Positions are owned (see `owned`), not intervals, so that nothing falls between two windows.
+
+    Args:
+        output: of B windows. starts: (B,). n_windows: how many the whole video has.
+    """
+    at, own = points(config), owned(starts, n_windows, config)
     scores = output.scores().numpy(force=True).astype(np.float64)  # (B, P, K)
     window, position, label = np.nonzero((scores >= config.min_score) & own[..., None])
     distances = output.distances.numpy(force=True).astype(np.float64)[window, position]  # (N, 2)
@@ -289,12 +296,14 @@ def detections(
     mask: np.ndarray,
     batch_size: int = 16,
     device: torch.device | str = "cpu",
+    listener: Callable[[FEDNOutput, np.ndarray, int], None] | None = None,
 ) -> pd.DataFrame:
     """What the network finds in one video, strongest first: onset, offset, emotion, score.
 
     Args:
         network: the model in evaluation mode, or anything that answers like it.
         vectors: (T, C). mask: (T,) bool. batch_size: windows at once; changes no result.
+        listener: hears each batch's output with its starts (B,) and the number of all windows.
     Returns:
         inclusive frames of the video; scores at or above `config.min_score`.
     """
@@ -308,7 +317,10 @@ def detections(
         windows = [cut(vectors, mask, int(start), config.window) for start in batch]
         x, m = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*windows, strict=True))
         with torch.inference_mode():
-            parts.append(decode(network(x, m), batch, len(starts), config))
+            output = network(x, m)
+        parts.append(decode(output, batch, len(starts), config))
+        if listener is not None:
+            listener(output, batch, len(starts))
     merged = soft_nms(Candidates(*(np.concatenate(p) for p in zip(*parts, strict=True))), config)
     frames, kept = to_frames(merged, mask)
     emotions = np.array(config.emotions, dtype=object)[merged.classes]

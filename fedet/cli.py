@@ -237,14 +237,49 @@ def convert(
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for the weights.")],
     people: Annotated[int, typer.Option(help="Generated people, each drawn four times.")] = 24_000,
+    families: Annotated[str, typer.Option(help="Renderers, in equal parts.")] = "shapes,relief",
+    passes: Annotated[str, typer.Option(help="Side of the crops in each pass, pixels.")] = "80,80,96,96",
+    lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
+    init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
     seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about an hour on two cores)."""
+    from fedet.errors import InputError
     from fedet.pretraining import PretrainConfig
     from fedet.pretraining import pretrain as fit
 
-    fit(out, PretrainConfig(people=people, seed=seed))
+    if not all(part.strip().isdigit() for part in passes.split(",")):
+        raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")
+    sizes, kinds = tuple(map(int, passes.split(","))), tuple(k.strip() for k in families.split(","))
+    fit(out, PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed), init or None)
     print(f"weights in {out}; use them with --face-weights {out}")
+
+
+@app.command()
+def report(
+    profile: Annotated[str, typer.Option(help="quick (minutes) or standard.")] = "quick",
+    data: Annotated[Path | None, typer.Option(help="A dataset's folder; none: generated faces.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The report's folder; default: reports/PROFILE.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", help="Like seed=3; 00.seed=3: of one notebook."),
+    ] = None,
+    only: Annotated[str, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")] = "",
+    notebooks: Annotated[Path | None, typer.Option(help="Their folder; default: the suite's.")] = None,
+    fresh: Annotated[bool, typer.Option(help="Run again what is finished and unchanged.")] = False,
+) -> None:
+    """Runs the notebooks into one page that opens anywhere, offline; goes on where it was stopped."""
+    from fedet.reports import make_report
+
+    out = out or Path("reports") / profile
+    outcome = make_report(out, profile, data, parameter or (), [only], notebooks, fresh)
+    failed = [name for name, what in outcome.items() if what not in ("done", "kept")]
+    print(f"Look at {out / 'report.html'}")
+    if failed:
+        print(
+            f"fedet: {len(failed)} of {len(outcome)} notebooks failed: {', '.join(failed)}", file=sys.stderr
+        )
+        sys.exit(1)
 
 
 if __name__ == "__main__":

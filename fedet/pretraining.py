@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from fedet.errors import InputError
 from fedet.expressions import sample_rest, sample_states
 from fedet.families import family
 from fedet.features import MEAN, STD, FaceNet, in_background, load_facenet, read_out_heads, save_facenet
+from fedet.labels import EMOTIONS
 from fedet.render import (
     AUS,
     auto_exposure,
@@ -42,8 +44,17 @@ class PretrainConfig:
     seed: int = 1
 
 
-def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> dict[str, np.ndarray]:
-    """Draws `people` x `frames` pictures into memory-mapped files below `folder`, once.
+Bank = dict[str, np.ndarray]  # one family: images (N, k, 3, bank, bank), aus (N, k, 18), labels (N, k)
+
+
+def draw_banks(config: PretrainConfig, folder: Path, seed: int, people: int) -> dict[str, Bank]:
+    """Draws `people` people, as many of each family, into files below `folder`; a finished one is kept."""
+    share = people // len(config.families)
+    return {kind: draw_bank(config, folder / kind, seed, share, kind) for kind in config.families}
+
+
+def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int, kind: str) -> Bank:
+    """Draws `people` x `frames` pictures of one family into memory-mapped files, once.
 
     Returns: `images` (people, frames, 3, bank, bank) uint8, `aus` (people, frames, 18) the change
     from rest, `labels` (people, frames).
@@ -55,7 +66,7 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> d
         "aus": ((people, k, len(AUS)), np.float32),
         "labels": ((people, k), np.int64),
     }
-    done = folder / f"done-{seed}-{people}-{k}-{side}-{'+'.join(config.families)}"
+    done = folder / f"done-{seed}-{people}-{k}-{side}"
     mode = "r" if done.exists() else "w+"
     bank = {
         name: np.lib.format.open_memmap(folder / f"{name}-{seed}.npy", mode, dtype, shape)
@@ -65,10 +76,8 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int) -> d
         return bank
     generator = torch.Generator().manual_seed(seed)
     step = 16
-    starts = range(0, people, step)
-    for number, start in enumerate(tqdm(starts, desc="drawing people", unit=f"x{step}")):
+    for start in tqdm(range(0, people, step), desc=f"drawing people ({kind})", unit=f"x{step}"):
         n = min(step, people - start)
-        kind = config.families[number % len(config.families)]
         part = slice(start, start + n)
         images, aus, labels = draw_people(n, k, side, generator, kind)
         bank["images"][part] = images.view(n, k, 3, side, side).numpy()
@@ -238,12 +247,15 @@ def pretrain(
     written after every pass.
     """
     out = Path(out)
-    bank = draw_bank(config, out / "bank", config.seed, config.people)
-    check = draw_bank(config, out / "bank", config.seed + 1000, max(64, config.people // 50))
+    if config.people // len(config.families) < config.batch:
+        raise InputError(f"people is {config.people}: too few for batches of {config.batch} in each family")
+    banks = draw_banks(config, out / "bank", config.seed, config.people)
+    check = draw_banks(config, out / "bank", config.seed + 1000, max(128, config.people // 50))
     generator = torch.Generator().manual_seed(config.seed + (2 if init else 0))
     net = start_net(config.seed, init)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    steps = len(config.sizes) * (config.people // config.batch)
+    people = sum(len(bank["labels"]) for bank in banks.values())
+    steps = len(config.sizes) * (people // config.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda i: min((i + 1) / 200, 0.5 + 0.5 * math.cos(math.pi * min(1, i / steps))) + 1e-3,
@@ -251,9 +263,8 @@ def pretrain(
     card = {"pretraining": asdict(config), "init": str(init) if init else None, "history": []}
     for number, size in enumerate(config.sizes):
         net.train()
-        batches = in_background(draw_batches(bank, config, size, generator), ahead=2)
-        total = config.people // config.batch
-        bar = tqdm(batches, total=total, desc=f"pass {number + 1} of {len(config.sizes)}")
+        batches = in_background(draw_batches(list(banks.values()), config, size, generator), ahead=2)
+        bar = tqdm(batches, total=people // config.batch, desc=f"pass {number + 1} of {len(config.sizes)}")
         for faces, aus, labels in bar:
             losses = losses_of(net, forward(net, faces, bf16), aus, labels, config.frames)
             optimizer.zero_grad(set_to_none=True)
@@ -261,7 +272,8 @@ def pretrain(
             optimizer.step()
             schedule.step()
             bar.set_postfix({name: f"{float(loss.detach()):.3f}" for name, loss in losses.items()})
-        card["history"].append({"pass": number + 1, **judge(net, check, config, bf16)})
+        figures = {kind: judge(net, bank, config, bf16) for kind, bank in check.items()}
+        card["history"].append({"pass": number + 1, **figures})
         tqdm.write(json.dumps(card["history"][-1]))
         save_facenet(out, net, card)
     return out
@@ -277,16 +289,22 @@ def start_net(seed: int, init: str | Path | None) -> FaceNet:
 
 
 def draw_batches(
-    bank: dict[str, np.ndarray], config: PretrainConfig, size: int, generator: torch.Generator
+    banks: list[Bank], config: PretrainConfig, size: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """One pass in random order: crops (n k, 3, size, size), AUs (n k, 18), labels (n k,)."""
-    order = torch.randperm(config.people, generator=generator).split(config.batch)
-    for chosen in order:
+    ends = np.cumsum([len(bank["labels"]) for bank in banks])
+    for chosen in torch.randperm(int(ends[-1]), generator=generator).split(config.batch):
         if len(chosen) < config.batch:
             return
         rows = np.sort(chosen.numpy())
-        parts = [torch.from_numpy(bank[name][rows]).flatten(0, 1) for name in ("images", "aus", "labels")]
-        yield normalised(augment(parts[0], config.frames, size, generator)), parts[1], parts[2]
+        of = np.split(rows, np.searchsorted(rows, ends[:-1]))
+        of = [part - start for part, start in zip(of, [0, *ends[:-1]], strict=True)]
+        images, aus, labels = (
+            torch.from_numpy(np.concatenate([bank[name][part] for bank, part in zip(banks, of, strict=True)]))
+            for name in ("images", "aus", "labels")
+        )
+        crops = augment(images.flatten(0, 1), config.frames, size, generator)
+        yield normalised(crops), aus.flatten(0, 1), labels.flatten()
 
 
 def forward(net: FaceNet, faces: Tensor, bf16: bool) -> Tensor:
@@ -299,24 +317,29 @@ def normalised(faces: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def judge(net: FaceNet, bank: dict, config: PretrainConfig, bf16: bool) -> dict[str, float]:
-    """Figures on people never trained on: accuracy of the emotion from change, error of the AUs."""
+def judge(net: FaceNet, bank: Bank, config: PretrainConfig, bf16: bool) -> dict[str, float]:
+    """Figures on people never trained on: the emotion named from change, and the error of the AUs.
+
+    Returns: `accuracy` of the class (nothing, or one of `EMOTIONS`), `recall_*` of each, `au_error`
+    the mean absolute error of the change of an AU.
+    """
     net.eval()
     generator = torch.Generator().manual_seed(0)
-    right = total = error = 0.0
-    k = config.frames
+    k, classes = config.frames, ("nothing", *EMOTIONS)
+    named, truth, error = [], [], 0.0
     for start in range(0, len(bank["images"]), 64):
         part = slice(start, start + 64)
         images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1)
         faces = normalised(augment(images, k, config.sizes[-1], generator))
         vectors = forward(net, faces, bf16)
         seen = net.read_aus(vectors).view(-1, k, len(AUS))
-        truth = torch.from_numpy(np.array(bank["aus"][part]))
-        error += float(((seen - seen[:, :1]) - (truth - truth[:, :1])).abs().mean(-1)[:, 1:].sum())
-        first = vectors.view(-1, k, vectors.shape[1])
-        named = net.heads["change"](first - first[:, :1])[:, 1:].argmax(-1)
-        labels = torch.from_numpy(np.array(bank["labels"][part]))[:, 1:]
-        right += float(((named == labels) & (labels >= 0)).sum())
-        total += float((labels >= 0).sum())
+        aus = torch.from_numpy(np.array(bank["aus"][part]))
+        error += float(((seen - seen[:, :1]) - (aus - aus[:, :1])).abs().mean(-1)[:, 1:].sum())
+        people = vectors.view(-1, k, vectors.shape[1])
+        named.append(net.heads["change"](people - people[:, :1])[:, 1:].argmax(-1).flatten())
+        truth.append(torch.from_numpy(np.array(bank["labels"][part]))[:, 1:].flatten())
+    named, truth = torch.cat(named), torch.cat(truth)
+    right = (named == truth).float()
+    recalls = {f"recall_{name}": float(right[truth == i].mean()) for i, name in enumerate(classes)}
     pictures = len(bank["images"]) * (k - 1)
-    return {"accuracy": right / total, "au_error": error / pictures}
+    return {"accuracy": float(right[truth >= 0].mean()), **recalls, "au_error": error / pictures}

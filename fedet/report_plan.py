@@ -1,0 +1,138 @@
+"""What a report will run: which notebooks, with which parameters, and about how long."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from fedet.errors import InputError
+from fedet.parameters import Parameter, assign, checked, parameters_of, split, unknown
+
+PROFILES = ("quick", "standard")
+MINUTES = 2.0  # of a notebook that does not say
+DONE = "fedet_report"  # key in the metadata of an executed notebook
+
+
+@dataclass(frozen=True, eq=False)
+class Chapter:
+    """One notebook of a report and the values it gets."""
+
+    path: Path
+    parameters: dict[str, Parameter]
+    values: dict  # what differs from the defaults
+    minutes: float  # expected
+    fingerprint: str  # of notebook, values and package: a finished chapter of the same one is kept
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def all_values(self) -> dict:
+        return {name: p.default for name, p in self.parameters.items()} | self.values
+
+
+def notebook_folder(given: str | Path | None = None) -> Path:
+    """The folder of the notebooks: the one given, ./notebooks, or the one beside the package."""
+    places = [Path(given)] if given else [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
+    for place in places:
+        if any(place.glob("[0-9][0-9]_*.ipynb")):
+            return place.resolve()
+    raise InputError(f"no notebooks like 00_quickstart.ipynb in {' or '.join(map(str, places))}")
+
+
+def plan(
+    folder: Path, profile: str = "quick", data: str | Path | None = None, values: Iterable[str] = ()
+) -> list[Chapter]:
+    """The chapters in the order of their numbers, all parameters checked.
+
+    A notebook's metadata may say `fedet: {"quick": {parameter: value}, "standard": {...},
+    "minutes": {"quick": 1.5}}`; without, its defaults serve. Values given by the user win.
+
+    Args:
+        folder: of the notebooks.
+        profile: of PROFILES.
+        data: passed to every notebook with a parameter `data`.
+        values: texts like "seconds=20" or, for one notebook, "00.seconds=20".
+
+    Raises:
+        InputError: see `fedet.parameters.assign`; or no such profile or data.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"--profile {profile!r}: choose {' or '.join(PROFILES)}")
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    known = {name: parameters_of(nb, name) for name, nb in notebooks.items()}
+    given = assign(split(values), known)
+    source = _data_of(data, known)
+    package = package_fingerprint()
+    chapters = []
+    for path in paths:
+        name, notebook = path.stem, notebooks[path.stem]
+        chosen = _profile_values(notebook, name, known[name], profile)
+        chosen |= {"data": source} if source and "data" in known[name] else {}
+        chosen |= given[name]
+        minutes = float(notebook.metadata.get("fedet", {}).get("minutes", {}).get(profile, MINUTES))
+        mark = _fingerprint(notebook, chosen, package)
+        chapters.append(Chapter(path, known[name], chosen, minutes, mark))
+    return chapters
+
+
+def _data_of(data, known) -> str | None:
+    if data is None:
+        return None
+    if not Path(data).exists():
+        raise InputError(f"--data {data}: no such folder")
+    if not any("data" in parameters for parameters in known.values()):
+        raise InputError(f"--data {data}: no notebook has a parameter 'data'")
+    return str(Path(data).resolve())
+
+
+def _profile_values(notebook, name: str, known: dict[str, Parameter], profile: str) -> dict:
+    chosen = {}
+    for key, value in notebook.metadata.get("fedet", {}).get(profile, {}).items():
+        if key not in known:
+            raise InputError(f"{name}, profile {profile}: {unknown(key, {name: known})}")
+        chosen[key] = checked(value, known[key], f"{name}, profile {profile}")
+    return chosen
+
+
+def select(chapters: list[Chapter], only: Iterable[str] = ()) -> list[Chapter]:
+    """The chapters named by number or name, e.g. "01"; all if none is named.
+
+    Raises InputError on a name that is none of theirs.
+    """
+    wanted = [part.strip() for text in only for part in text.split(",") if part.strip()]
+    for part in wanted:
+        if not any(part in (c.name, c.name.split("_")[0]) for c in chapters):
+            names = ", ".join(c.name for c in chapters)
+            raise InputError(f"--only {part}: no such notebook; there are {names}")
+    return [c for c in chapters if not wanted or {c.name, c.name.split("_")[0]} & set(wanted)]
+
+
+def _fingerprint(notebook, values: dict, package: str) -> str:
+    sources = [cell.source for cell in notebook.cells]
+    text = json.dumps([sources, values, package], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def package_fingerprint() -> str:
+    """A digest of the package's files, weights included: results of other code are not mixed in."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".py", ".json", ".safetensors", ".js"):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def finished(path: Path, chapter: Chapter) -> bool:
+    """Whether the executed notebook is there, complete, and of the same code and values."""
+    try:
+        note = nbformat.read(path, as_version=4).metadata.get(DONE, {})
+    except (OSError, ValueError, nbformat.reader.NotJSONError):
+        return False  # not run yet, or cut off while it was written
+    return bool(note.get("complete")) and note.get("fingerprint") == chapter.fingerprint

@@ -1,0 +1,39 @@
+// The report's page: one view at a time, light or dark, code shown or folded. Works from a file.
+
+const root = document.documentElement;
+const views = [...document.querySelectorAll(".view")];
+root.classList.add("scripted");
+
+/** Shows the view that holds the address's target; #all shows every view. */
+function show() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  const target = name && name !== "all" ? document.getElementById(name) : null;
+  const view = target ? target.closest(".view") : views[0];
+  for (const each of views) each.classList.toggle("shown", name === "all" || each === view);
+  for (const link of document.querySelectorAll("nav a")) {
+    const here = name === "all" ? link.hash === "#all" : view !== null && link.hash === "#" + view.id;
+    link.classList.toggle("here", here);
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (target && target !== view) target.scrollIntoView();
+  else window.scrollTo(0, 0);
+}
+
+document.getElementById("theme").addEventListener("click", () => {
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+});
+
+document.getElementById("code").addEventListener("click", (event) => {
+  const cells = [...document.querySelectorAll("details.code")];
+  const open = !cells.every((cell) => cell.open);
+  for (const cell of cells) cell.open = open;
+  event.target.textContent = open ? "Fold all code" : "Show all code";
+});
+
+if (matchMedia("(max-width: 820px)").matches) document.querySelector("nav details").open = false;
+window.addEventListener("hashchange", show);
+show();

@@ -50,6 +50,7 @@ class FaceNet(nn.Module):
         self.body.fc = nn.Identity()
         self.heads: nn.ModuleDict | None = None  # only our own weights have them
         self.name = "untrained"
+        self.digest = ""  # of the weights themselves: a name may come to mean others
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) normalised crops -> (B, 512)."""
@@ -113,7 +114,8 @@ def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES) -> FaceN
     if heads:
         net.heads = read_out_heads()
         net.heads.load_state_dict(heads)
-    net.name = choice.value if isinstance(choice, FaceWeights) else fingerprint(state)
+    net.digest = fingerprint(state)
+    net.name = choice.value if isinstance(choice, FaceWeights) else net.digest
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
@@ -235,7 +237,7 @@ def extract(
             rest, state, track, fps, problems = _extract_into(
                 file, video, net, detector, batch_size, progress
             )
-        notes = {"fps": fps, "problems": problems, "weights": net.name}
+        notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
         if place:
             os.replace(part, place)
             np.savez(place.with_suffix(".npz"), rest=rest, state=state, track=track)
@@ -347,9 +349,26 @@ def cache_file(
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {type(detector).__name__} {fps}"
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest}"
+    facts += f" {type(detector).__name__} {fps}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
+
+
+def read_kept(place: str | Path, net: FaceNet) -> FaceTrack:
+    """The vectors of a cache's .f16 file: a video whose frames may have been deleted since.
+
+    Raises InputError if a part is missing, or other weights than `net` made them.
+    """
+    place = Path(place)
+    parts = (place.with_suffix(suffix) for suffix in (".f16", ".json", ".npz"))
+    if absent := [part.name for part in parts if not part.is_file()]:
+        raise InputError(f"{place}: kept vectors are three files side by side; no {', '.join(absent)}")
+    notes = json.loads(place.with_suffix(".json").read_text())
+    if notes.get("digest", net.digest) != net.digest:
+        made = f"{notes['weights']!r} ({notes['digest']})"
+        raise InputError(f"{place}: made with the face weights {made}, not {net.name!r} ({net.digest})")
+    return read_track(place)
 
 
 def read_track(place: Path) -> FaceTrack:

@@ -28,6 +28,7 @@ from fedet.errors import InputError
 from fedet.matching import match, overlap_pairs
 
 LANE = 0.8  # height of a lane, of 1
+NO_FPS = "no fps, so frames have no time: add the column fps"
 
 
 def plot_timeline(
@@ -71,6 +72,7 @@ def plot_timeline(
         ax.axvspan(start, end, color="#DDDDDD", zorder=0, linewidth=0)
     ax.set_yticks([i + LANE / 2 for i in range(bottom)], names)
     ax.set_ylim(bottom, -0.1)
+    ax.set_xlim(left=0)
     _legend(ax, colours, bool(missing))
     return finish(ax, _timeline_title(lanes, video, tiou), "seconds")
 
@@ -88,7 +90,7 @@ def _of_video(table: pd.DataFrame | None, video: str | None, subject: str | None
     rate = pd.to_numeric(table.get("fps", pd.Series(pd.NA, table.index, dtype="Float64")))
     rate = rate.astype("Float64").fillna(pd.NA if fps is None else fps)
     if rate.isna().any():
-        raise InputError("no fps, so frames have no time: add the column fps, or give fps=30")
+        raise InputError(NO_FPS + ", or give fps=30")
     label = table.get("emotion", pd.Series(pd.NA, table.index)).astype("string")
     lane = table.reindex(columns=["onset", "apex", "offset", "score"]).astype("Float64")
     lane = lane.assign(fps=rate).astype(float).assign(label=label.fillna("unknown").astype(object))
@@ -155,9 +157,7 @@ def _timeline_title(lanes: dict, video: str | None, tiou: float) -> str:
         n = 0 if lane is None else len(lane)
         return where + count(n, "event" if truth is not None else "prediction")
     columns = ["video", "onset", "offset", "fps", "score"]
-    sides = [
-        lane.assign(video="v", score=lane["score"].fillna(1.0))[columns] for lane in lanes.values()
-    ]
+    sides = [lane.assign(video="v", score=lane["score"].fillna(1.0))[columns] for lane in lanes.values()]
     both = align(sides[1], sides[0])
     found = match(overlap_pairs(both.predictions, both.truths, tiou), tiou)
     hits = int((found.found_by >= 0).sum())
@@ -166,12 +166,15 @@ def _timeline_title(lanes: dict, video: str | None, tiou: float) -> str:
 
 
 def _with_durations(truth: pd.DataFrame) -> pd.DataFrame:
-    """Duration in seconds and type of each event; rows without frames or rate are left out."""
-    numbers = truth[["onset", "offset", "fps"]].astype("Float64")
-    table = pd.DataFrame(
-        {"duration_s": (numbers["offset"] - numbers["onset"] + 1) / numbers["fps"]}
-    )
-    derived = expression_type_of(truth["onset"], truth["offset"], truth["fps"])
+    """Duration in seconds and type of each event; rows without frames are left out.
+
+    Raises InputError if an event has frames but no rate.
+    """
+    numbers = truth.reindex(columns=["onset", "offset", "fps"]).astype("Float64")
+    if (numbers["fps"].isna() & numbers[["onset", "offset"]].notna().all(axis=1)).any():
+        raise InputError(NO_FPS)
+    table = pd.DataFrame({"duration_s": (numbers["offset"] - numbers["onset"] + 1) / numbers["fps"]})
+    derived = expression_type_of(numbers["onset"], numbers["offset"], numbers["fps"])
     kind = truth.get("expression_type", derived)
     table["kind"] = kind.astype("string").fillna(derived)
     table["apex_s"] = np.nan

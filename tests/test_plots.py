@@ -46,9 +46,7 @@ TRUTH = events(
     ("s1", "a", 95, 140, "surprise"),
     ("s2", "b", 0, 11, "positive"),
 )
-GUESS = events(
-    ("s1", "a", 33, 59, "positive"), ("s1", "a", 300, 329, "others"), ("s2", "b", 0, 11, "others")
-)
+GUESS = events(("s1", "a", 33, 59, "positive"), ("s1", "a", 300, 329, "others"), ("s2", "b", 0, 11, "others"))
 
 
 def title(ax) -> str:
@@ -198,6 +196,21 @@ def test_timeline_of_several_videos_or_without_a_rate_is_refused():
     with pytest.raises(InputError, match="fps"):
         plot_timeline(TRUTH.assign(fps=None), video="a")
     assert title(plot_timeline(TRUTH.assign(fps=None), video="a", fps=25)) == "a: 3 events"
+
+
+def test_durations_without_a_rate_are_refused_not_left_out():
+    for table in (
+        TRUTH.drop(columns="fps"),
+        TRUTH.assign(fps=None),
+        TRUTH.assign(fps=[30.0, *[None] * (len(TRUTH) - 1)]),
+    ):
+        for plot in (plot_durations, plot_events_per_subject, plot_onset_apex_offset):
+            with pytest.raises(InputError, match="no fps"):
+                plot(table)
+
+
+def test_a_timeline_begins_where_the_video_does():
+    assert plot_timeline(TRUTH, video="a").get_xlim()[0] == 0
     twins = pd.concat([TRUTH, TRUTH.assign(subject="s9")])
     assert title(plot_timeline(twins, video="a", subject="s9")) == "a: 3 events"
 

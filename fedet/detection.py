@@ -1,7 +1,7 @@
 """From a video to a table of expressions: face, vectors, change from rest, windows, merged intervals."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from fedet.features import (
     extract,
     load_facenet,
     read_change,
+    read_kept,
     shipped,
 )
 from fedet.model import FEDN
 from fedet.render import AUS
+from fedet.signals import check_signals, side_signals
 from fedet.video import open_video
 from fedet.windows import VideoFeatures, detections, window_starts
 
@@ -42,6 +44,10 @@ class Inputs:
     reference: str = "rest"  # see `change_from_rest`
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
     reads: str = "vectors"  # see `read_change`
+    signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.signals`
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signals", check_signals(self.signals))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +94,19 @@ def detect(
     cache: str | Path | None = None,
     fps: float | None = None,
     curves: bool = False,
+    sources: Mapping[str, str | Path] | None = None,
 ) -> pd.DataFrame:
     """Finds the facial expressions in a video of any length.
 
     Args:
-        video: a video file, or a folder of numbered images.
+        video: a video file, a folder of numbered images, or the .f16 file that `cache` kept of one.
         weights: a detector's folder or a loaded `Detector`; None is the shipped one.
         threshold: lowest score that is reported; None is the detector's own.
         subject: whom the video shows; the video's name if None.
         cache: folder that keeps the frames' vectors for the next time.
         fps: rate of a folder of images; 30 if None. Video files tell theirs.
         curves: also keep, for each frame, the highest confidence in each emotion.
+        sources: folders of the CSV files of a detector that reads them, see `side_signals`.
 
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its
@@ -112,17 +120,21 @@ def detect(
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
-    opened = open_video(video, folder_fps=fps or FPS)
-    faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache, opened=opened)
+    if Path(video).suffix == ".f16":
+        faces = read_kept(video, detector.net)
+    else:
+        opened = open_video(video, folder_fps=fps or FPS)
+        faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache, opened=opened)
     name = Path(video).stem if Path(video).is_file() else Path(video).name
-    table = detect_in(faces, detector, threshold, curves)
+    side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
+    table = detect_in(faces, detector, threshold, curves, side.values)
     table["video"], table["subject"] = name, subject or name
     limit = detector.model.config.default_threshold if threshold is None else threshold
     spans = missing_spans([STATES[s] for s in faces.state], FPS)
     table.attrs |= {
         "video": name,
         "missing": spans,
-        "problems": list(faces.problems),
+        "problems": [*faces.problems, *side.problems],
         "seconds": len(faces.state) / FPS,
         "threshold": limit,
     }
@@ -130,17 +142,22 @@ def detect(
 
 
 def detect_in(
-    faces: FaceTrack, detector: Detector, threshold: float | None = None, curves: bool = False
+    faces: FaceTrack,
+    detector: Detector,
+    threshold: float | None = None,
+    curves: bool = False,
+    side: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Detections in vectors already at hand; the canonical table at the video's frame rate.
 
-    With `curves`, `attrs["curves"]` are those of `detect`.
+    With `curves`, `attrs["curves"]` are those of `detect`. `side` (T, C) are the signals of a
+    detector that reads any, see `side_signals`.
     """
     config = detector.model.config
     limit = config.default_threshold if threshold is None else threshold
     inputs = detector.inputs
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    seen = read_change(change, detector.net, inputs.reads)
+    seen = beside(read_change(change, detector.net, inputs.reads), inputs, side)
     heard = Curves(len(window_starts(len(seen), config)), config) if curves else None
     listener = None if heard is None else heard.add
     found = detections(detector.model, config, seen, faces.mask, listener=listener)
@@ -157,6 +174,15 @@ def detect_in(
     if heard is not None:
         table.attrs["curves"] = curve_table(heard, faces.mask, faces.fps)
     return table
+
+
+def beside(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndarray:
+    """What is read of the face (T, C) and the side signals (T, S) as one: (T, C + S)."""
+    if not inputs.signals:
+        return seen
+    if side is None:
+        raise InputError(f"this detector also reads {', '.join(inputs.signals)}: give side=side_signals(...)")
+    return np.concatenate([seen, side.astype(seen.dtype)], axis=1)
 
 
 def frames_at(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
@@ -202,10 +228,12 @@ def records_of(
     cache: str | Path | None = None,
     progress: bool = True,
     videos: Sequence[str] | None = None,
+    sources: Mapping[str, str | Path] | None = None,
 ) -> list[VideoFeatures]:
     """Vectors and events of a dataset's videos, at 30 fps, as `training.train` reads them.
 
-    Videos whose frames are not there are an InputError: nothing is left out in silence.
+    `sources` are as for `detect`. Videos whose frames are not there are an InputError: nothing is
+    left out in silence.
     """
     from tqdm.auto import tqdm
 
@@ -222,7 +250,8 @@ def records_of(
         faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
         table = dataset.annotations
         events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
-        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs))
+        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
+        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
     return records
 
 
@@ -234,10 +263,11 @@ def record_of(
     fps: float,
     net: FaceNet,
     inputs: Inputs,
+    side: np.ndarray | None = None,
 ) -> VideoFeatures:
     """One video's record; events counted at `fps` are carried over to 30 by time."""
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    change = read_change(change, net, inputs.reads)
+    change = beside(read_change(change, net, inputs.reads), inputs, side)
     n = len(change)
     events = events.copy()
     onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)

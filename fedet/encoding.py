@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def write_video(
     crf: int = 23,
     preset: str = "veryfast",
     threads: int = 1,
+    sound: tuple[np.ndarray, int] | None = None,
 ) -> int:
     """Write RGB frames (H, W, 3) uint8 as H.264 (yuv420p, a key frame every two seconds).
 
@@ -29,6 +30,7 @@ def write_video(
         size: (width, height) to scale to; None keeps the first frame's. H.264 needs even sides:
             an odd one is continued by one pixel.
         threads: the encoder's; a fixed number keeps the file the same on every machine.
+        sound: samples (N,) float32 within -1..1 and their rate in hertz; written as AAC.
 
     Returns:
         The number of frames written. Raises InputError for none, or for frames that differ.
@@ -37,7 +39,7 @@ def write_video(
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)
     try:
-        count = _encode(Path(name), path, frames, fps, size, crf, preset, threads)
+        count = _encode(Path(name), path, frames, fps, size, crf, preset, threads, sound)
         os.chmod(name, 0o644)  # mkstemp makes it private
         os.replace(name, path)
     finally:
@@ -45,7 +47,7 @@ def write_video(
     return count
 
 
-def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads) -> int:
+def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads, sound) -> int:
     import av
     from av.video.reformatter import VideoReformatter
 
@@ -63,6 +65,8 @@ def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads) -
                 stream = container.add_stream("libx264", rate=rate, options=options)
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.thread_count = threads
+                heard = _sound_packets(container, *sound) if sound else iter(())
+                spoken_s = 0.0
             if image.shape != shape or image.dtype != np.uint8:
                 raise InputError(
                     f"{path}: frame {count - 1} is {image.shape} {image.dtype}, "
@@ -76,7 +80,30 @@ def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads) -
             )
             frame.pts, frame.time_base = count - 1, 1 / rate
             container.mux(stream.encode(frame))
+            while spoken_s * fps < count and (packets := next(heard, None)) is not None:
+                container.mux(packets[1])
+                spoken_s = packets[0]
         if stream is None:
             raise InputError(f"{path}: no frame to write")
         container.mux(stream.encode(None))
+        for _, packets in heard:
+            container.mux(packets)
     return count
+
+
+def _sound_packets(container, samples: np.ndarray, rate: int, block: int = 1024) -> Iterator[tuple]:
+    """Encodes sound piece by piece: (seconds written so far, packets)."""
+    import av
+
+    stream = container.add_stream("aac", rate=rate, layout="mono")
+    stream.bit_rate = 64_000
+
+    def work():
+        for start in range(0, len(samples), block):
+            part = np.ascontiguousarray(samples[start : start + block], np.float32)
+            frame = av.AudioFrame.from_ndarray(part[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            yield (start + len(part)) / rate, stream.encode(frame)
+        yield len(samples) / rate, stream.encode(None)
+
+    return work()

@@ -76,6 +76,7 @@ class SynthConfig:
     intensity: float = 1.0  # scales the strength of every event
     disagreement: float = 0.2  # share of events whose self-report is another emotion
     confounders: Confounders = field(default_factory=Confounders)
+    sound: bool = False  # a sound track: a voice while the mouth talks, see `fedet.voice`
 
     def __post_init__(self) -> None:
         limits = {
@@ -105,6 +106,7 @@ class Script:
     scene: Scene  # (T,) or (T, 3)
     noise: float  # standard deviation of the sensor's noise, 0..1
     events: pd.DataFrame  # canonical annotations
+    speech: Tensor  # (T,) how far speech opens the mouth, above 0 in a spell of speech, else 0
 
 
 def generator_for(*numbers: int) -> torch.Generator:
@@ -129,14 +131,14 @@ def write_script(config: SynthConfig, subject: int, video: int) -> Script:
     aus = torch.zeros(n, 2, len(AUS))
     events = perform_events(aus, config, video_name(subject, video), g)
     events["subject"] = f"s{subject + 1:02d}"
-    talk(aus, config, g)
+    speech = talk(aus, config, g)
     blink(aus, config, g)
     scene = move_camera_and_head(config, g)
     scene = auto_exposure(take(look, torch.zeros(n, dtype=torch.long)), scene)
     noise = config.confounders.noise * float(uniform(1, 0.004, 0.02, g))
     aus = (rest + aus * (1 - 0.5 * rest)).clamp_(0, 1)
     table, _ = validate(events, {video_name(subject, video): n}, source_name="generator")
-    return Script(look, aus, scene, noise, table)
+    return Script(look, aus, scene, noise, table, speech)
 
 
 def perform_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Generator) -> pd.DataFrame:
@@ -203,10 +205,14 @@ def course_of(duration: int, rise: int, g: torch.Generator) -> Tensor:
     return (0.5 - 0.5 * torch.cos(math.pi * torch.minimum(up, down))).sqrt() * swing
 
 
-def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
-    """Spells of speech: mouths that wander between visemes, with small movements of the brows."""
+def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
+    """Spells of speech: mouths that wander between visemes, with small movements of the brows.
+
+    Returns how far they open the mouth, (T,): from 0.05 up within a spell, 0 outside.
+    """
     n, fps, strength = config.n_frames, config.fps, config.confounders.talking
     shapes = torch.stack([pattern(v) for v in VISEMES])
+    speech = torch.zeros(n)
     frame = 0
     while strength > 0:
         frame += round(-math.log(1 - 0.999 * float(torch.rand(1, generator=g))) * 17 * fps / strength)
@@ -229,8 +235,11 @@ def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
         spoken[:, [INDEX[1], INDEX[2]]] += brows[:, None]
         fade = torch.minimum(torch.arange(end - frame), torch.arange(end - frame).flip(0)).div(0.15 * fps)
         part = aus[frame:end]
-        torch.maximum(part, (spoken * fade.clamp(max=1)[:, None])[:, None], out=part)
+        spoken = spoken * fade.clamp(max=1)[:, None]
+        torch.maximum(part, spoken[:, None], out=part)
+        speech[frame:end] = 0.05 + 0.95 * spoken[:, INDEX[25]].clamp(0, 1)
         frame = end
+    return speech
 
 
 def blink(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
@@ -344,7 +353,12 @@ def write_one(
     if not path.exists():
         seed = config.seed * 1_000_003 + subject * 1009 + video
         crf = min(51, round(14 + 6 * config.confounders.compression))
-        write_video(path, draw_frames(script, config, seed), config.fps, crf=crf)
+        sound = None
+        if config.sound:
+            from fedet.voice import RATE, voice_track
+
+            sound = (voice_track(script.speech, config.fps, generator_for(seed, 9)), RATE)
+        write_video(path, draw_frames(script, config, seed), config.fps, crf=crf, sound=sound)
     return script.events
 
 
@@ -386,7 +400,9 @@ def claim(out: Path, config: SynthConfig) -> None:
         raise InputError(f"{out} is a file; name a folder for the generated videos")
     if place.exists():
         before = json.loads(place.read_text())
-        changed = [k for k in note if before.get(k) != json.loads(json.dumps(note[k]))]
+        usual = asdict(SynthConfig())  # what a set made before a field existed was made with
+        before = {k: before.get(k, usual.get(k)) for k in note}
+        changed = [k for k in note if before[k] != json.loads(json.dumps(note[k]))]
         if changed:
             was = ", ".join(f"{k}={before.get(k)!r}, now {note[k]!r}" for k in changed)
             raise InputError(f"{out} holds a set with {was}; choose another folder or delete this one")

@@ -1,0 +1,185 @@
+"""Side signals beside the face: sound, and the AUs of other tools, as further input channels.
+
+Each signal is brought onto the detector's 30 frames a second BY TIME. Where it has nothing to say
+its values are 0 and its last channel, `<signal>_present`, is 0: a gap is told, never NaN.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fedet.errors import InputError
+from fedet.video import TICK_TOLERANCE_S
+
+OPENFACE_AUS = tuple(f"AU{n:02d}_r" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
+PYFEAT_AUS = tuple(
+    f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43)
+)
+COLUMNS = {
+    "loudness": ("loudness_db",),  # dB above digital silence (-80), divided by 10
+    "speech": ("speech",),  # share of the frame's time in which somebody speaks
+    "openface": OPENFACE_AUS,  # intensities 0..5
+    "pyfeat": PYFEAT_AUS,  # probabilities 0..1
+}
+SIGNALS = tuple(COLUMNS)
+FROM_FILES = ("openface", "pyfeat")  # need a folder with a CSV for each video
+SURE = 0.7  # least confidence (OpenFace) or FaceScore (py-feat) of a frame that counts
+HOLD_S = 0.1  # a value stands in for this long at most until the next one
+
+
+class Side(NamedTuple):
+    """The side signals of one video."""
+
+    values: np.ndarray  # (T, C) float32, the columns of `channels_of`
+    problems: tuple[str, ...]  # what was missing
+
+
+def check_signals(names: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple. Raises InputError on an unknown or repeated one."""
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError(f"signal {name!r}: choose from {', '.join(SIGNALS)}")
+    if len(set(names)) < len(names):
+        raise InputError(f"signals {', '.join(names)}: name each once")
+    return tuple(names)
+
+
+def channels_of(names: Sequence[str]) -> list[str]:
+    """Names of the channels that these signals add, in order."""
+    return [c for name in check_signals(names) for c in (*COLUMNS[name], f"{name}_present")]
+
+
+def side_signals(
+    video: str | Path,
+    names: Sequence[str],
+    n_frames: int,
+    fps: float = 30.0,
+    sources: Mapping[str, str | Path] | None = None,
+) -> Side:
+    """The named signals of a video on a grid of `n_frames` at `fps`.
+
+    Args:
+        sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
+
+    Raises:
+        InputError: a signal is unknown, its folder is not given, or its file is missing or bad.
+    """
+    from fedet.sound import listen
+
+    video = Path(video)
+    check_signals(names)
+    heard = listen(video) if {"loudness", "speech"} & set(names) else None
+    parts, problems = [np.zeros((n_frames, 0), np.float32)], []
+    for name in names:
+        if name in FROM_FILES:
+            time, values = _from_file(video, name, sources or {})
+        elif heard is None:
+            time, values = np.zeros(0), np.zeros((0, 1))
+            problems.append(f"no sound in {video.name}: {name} is missing throughout")
+        else:
+            time, level, speech = heard
+            values = (level + 80)[:, None] / 10 if name == "loudness" else speech[:, None]
+        parts.append(on_grid(time, values, n_frames, fps))
+    return Side(np.concatenate(parts, axis=1), tuple(problems))
+
+
+def on_grid(time: np.ndarray, values: np.ndarray, n_frames: int, fps: float) -> np.ndarray:
+    """Samples at any times (seconds, ascending) as one row a frame, with a last column "present".
+
+    A frame has the mean of the samples within it; a frame without any repeats the latest one
+    before it for `HOLD_S` at most, as a player shows it. (N,), (N, C) -> (n_frames, C + 1).
+    """
+    frame = np.floor((time + TICK_TOLERANCE_S) * fps).astype(int)
+    inside = (frame >= 0) & (frame < n_frames)
+    total = np.zeros((n_frames, values.shape[1] + 1))
+    np.add.at(total, frame[inside], np.concatenate([values, np.ones((len(values), 1))], 1)[inside])
+    count = total[:, -1:]
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)  # last column: 0 or 1
+    seen = np.where(count[:, 0] > 0, np.arange(n_frames), -1)
+    latest = np.maximum.accumulate(seen)
+    held = (latest >= 0) & (np.arange(n_frames) - latest <= HOLD_S * fps + 1e-6)
+    return np.where(held[:, None], mean[np.maximum(latest, 0)], 0).astype(np.float32)
+
+
+# ---------------------------------------------------------------- files of other tools
+
+
+def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    folder = sources.get(name)
+    if folder is None:
+        raise InputError(f"the signal {name!r} needs the folder of its CSV files: --{name} DIR")
+    path = Path(folder) / f"{video.stem}.csv"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {name} needs a CSV named after each video")
+    if name == "openface":
+        return read_openface(path)
+    from fedet.video import open_video
+
+    return read_pyfeat(path, float(open_video(video).fps))
+
+
+def read_openface(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times (N,) in seconds and AU intensities (N, 17) of OpenFace's FeatureExtraction.
+
+    Frames without success or with a confidence below `SURE` are left out, and so are missing.
+    Raises InputError quoting file, line and column.
+    """
+    table = _read_table(path)
+    time, sure, success = (_numbers(table, path, c) for c in ("timestamp", "confidence", "success"))
+    if "face_id" in table and table["face_id"].nunique() > 1:
+        raise InputError(f"{path}: column face_id names several faces; keep the rows of one")
+    values = np.stack([_numbers(table, path, c) for c in OPENFACE_AUS], axis=1)
+    _ascending(time, path, "timestamp")
+    kept = (success > 0) & (sure >= SURE)
+    return time[kept], values[kept]
+
+
+def read_pyfeat(path: str | Path, fps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times (N,) in seconds and AU probabilities (N, 20) of py-feat's Fex as CSV.
+
+    Args:
+        fps: of the video; py-feat counts frames. Frames without a face (empty cells) or with a
+            FaceScore below `SURE` are left out, and so are missing.
+
+    Raises InputError quoting file, line and column.
+    """
+    table = _read_table(path)
+    frame, score = _numbers(table, path, "frame"), _numbers(table, path, "FaceScore", empty=True)
+    values = np.stack([_numbers(table, path, c, empty=True) for c in PYFEAT_AUS], axis=1)
+    _ascending(frame, path, "frame")
+    kept = (score >= SURE) & np.isfinite(values).all(axis=1)
+    return frame[kept] / fps, values[kept]
+
+
+def _read_table(path: str | Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
+    return table.rename(columns=str.strip)  # OpenFace writes ", AU01_r"
+
+
+def _numbers(table: pd.DataFrame, path: str | Path, column: str, empty: bool = False) -> np.ndarray:
+    """A column as float64; `empty`: nothing and "nan" are NaN instead of an error."""
+    if column not in table:
+        near = ", ".join(table.columns[:6])
+        raise InputError(f"{path}: no column {column!r}; it begins with {near}")
+    values = pd.to_numeric(table[column].str.strip(), errors="coerce").to_numpy(np.float64)
+    blank = table[column].str.strip().str.lower().isin(["", "nan"]).to_numpy() if empty else False
+    bad = np.flatnonzero(~np.isfinite(values) & ~np.asarray(blank))
+    if len(bad):
+        cell = table[column].iloc[bad[0]]
+        raise InputError(f"{path}: line {bad[0] + 2}, column {column!r}: {cell!r} is not a number")
+    return values
+
+
+def _ascending(values: np.ndarray, path: str | Path, column: str) -> None:
+    bad = np.flatnonzero(np.diff(values) <= 0)
+    if len(bad):
+        raise InputError(
+            f"{path}: line {bad[0] + 3}, column {column!r}: {values[bad[0] + 1]:g} does not come after "
+            f"{values[bad[0]]:g}; one row a frame, in order, of one face"
+        )

@@ -1,0 +1,226 @@
+"""Side signals: sound and other tools' CSV files on the detector's grid of frames."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedet.detection import Inputs, beside, read_inputs, save_inputs
+from fedet.encoding import write_video
+from fedet.errors import InputError
+from fedet.signals import (
+    HOLD_S,
+    OPENFACE_AUS,
+    PYFEAT_AUS,
+    channels_of,
+    on_grid,
+    read_openface,
+    read_pyfeat,
+    side_signals,
+)
+from fedet.sound import RATE, analyse, listen
+from fedet.voice import sung, voice_track
+
+GREY = np.full((32, 32, 3), 90, np.uint8)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def film(path, samples, seconds: float, fps: float = 30.0, rate: int = RATE):
+    sound = None if samples is None else (np.asarray(samples, np.float32), rate)
+    write_video(path, (GREY for _ in range(round(seconds * fps))), fps, sound=sound)
+    return path
+
+
+# ---------------------------------------------------------------- the grid
+
+
+def slow_grid(time, values, n_frames, fps):
+    """Frame by frame, as the docstring of `on_grid` says it."""
+    rows, last = [], None
+    for k in range(n_frames):
+        inside = [v for t, v in zip(time, values, strict=True) if k <= (t + 0.0011) * fps < k + 1]
+        if inside:
+            last = (k, np.mean(inside, axis=0))
+        held = last is not None and k - last[0] <= HOLD_S * fps + 1e-6
+        rows.append([*last[1], 1.0] if held else [0.0] * values.shape[1] + [0.0])
+    return np.array(rows)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0, 3), max_size=30), st.sampled_from([24.0, 30.0, 60.0]), st.integers(1, 80))
+def test_the_grid_agrees_with_a_slow_reference(times, fps, n_frames):
+    time = np.sort(np.array(times))
+    values = np.stack([np.sin(time), time], axis=1)
+    np.testing.assert_allclose(
+        on_grid(time, values, n_frames, fps), slow_grid(time, values, n_frames, fps), atol=1e-5
+    )
+
+
+def test_gaps_are_zero_and_marked_never_nan():
+    time = np.array([0.0, 0.5])
+    grid = on_grid(time, np.array([[3.0], [4.0]]), 30, 30.0)
+    assert np.isfinite(grid).all()
+    assert grid[:4].tolist() == [[3.0, 1.0]] * 4 and grid[5].tolist() == [0.0, 0.0]
+    assert grid[15].tolist() == [4.0, 1.0] and grid[29].tolist() == [0.0, 0.0]
+
+
+def test_the_source_rate_does_not_move_a_signal():
+    grids = [
+        on_grid(t := np.arange(0, 2, 1 / fps), np.sin(t)[:, None], 60, 30.0) for fps in (15, 25, 60, 200)
+    ]
+    truth = np.sin(np.arange(60) / 30)
+    assert all(g[:, 1].all() and np.abs(g[:, 0] - truth).max() < 0.08 for g in grids)
+
+
+# ---------------------------------------------------------------- sound
+
+
+def test_loudness_follows_the_power_of_a_tone():
+    t = np.arange(RATE) / RATE
+    levels = [analyse((a * np.sin(2 * np.pi * 200 * t)).astype(np.float32))[0].mean() for a in (1.0, 0.1)]
+    assert levels[0] == pytest.approx(10 * np.log10(0.5), abs=0.1)
+    assert levels[0] - levels[1] == pytest.approx(20, abs=0.1)
+
+
+def test_a_voice_has_a_pitch_and_noise_has_none():
+    voice = sung(torch.ones(RATE), 140, generator()).numpy()
+    hiss = torch.randn(RATE, generator=generator()).numpy()
+    high = np.sin(2 * np.pi * 140 * np.arange(RATE) / RATE).astype(np.float32)
+    assert analyse(voice)[1].mean() > 0.8 and analyse(high)[1].mean() > 0.8
+    assert analyse(hiss)[1].mean() < 0.45
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_speech_in_a_file_is_heard_when_it_is_spoken(tmp_path, suffix):
+    speech = torch.zeros(150)
+    speech[60:105] = 0.7
+    loud = torch.nn.functional.interpolate(speech[None, None], size=5 * RATE)[0, 0]
+    samples = sung(loud, 120, generator()) + 0.002 * torch.randn(5 * RATE, generator=generator(1))
+    side = side_signals(film(tmp_path / f"a.{suffix}", samples, 5.0), ["speech", "loudness"], 150)
+    heard = side.values[:, 0] > 0.5
+    assert heard[63:102].all() and not heard[:57].any() and not heard[110:].any()
+    assert side.values[63:102, 2].min() > side.values[:57, 2].max() + 1  # 10 dB
+    assert not side.problems and side.values[5:145, [1, 3]].all()
+
+
+def test_a_long_track_is_heard_like_its_parts(tmp_path):
+    samples = 0.3 * torch.randn(25 * RATE, generator=generator()).numpy()
+    time, level, _ = listen(film(tmp_path / "a.mp4", samples.clip(-1, 1), 25.0, fps=5))
+    assert np.allclose(np.diff(time), 0.01, atol=1e-6) and abs(time[-1] - 25) < 0.1
+    assert np.abs(level[5:-5] - level[5:-5].mean()).max() < 3
+
+
+def test_no_sound_is_missing_and_told(tmp_path):
+    side = side_signals(film(tmp_path / "mute.mp4", None, 1.0), ["loudness"], 30)
+    assert not side.values.any() and side.values.shape == (30, 2)
+    assert "mute.mp4" in side.problems[0] and "loudness" in side.problems[0]
+
+
+def test_the_generated_voice_is_heard_where_the_mouth_moves(tmp_path):
+    speech = torch.zeros(300)
+    speech[100:160] = 0.05 + 0.6 * torch.sin(torch.arange(60) * 0.5).abs()
+    samples = voice_track(speech, 30.0, generator(4))
+    assert len(samples) == 10 * RATE and np.abs(samples).max() <= 1
+    heard = side_signals(film(tmp_path / "v.mp4", samples, 10.0), ["speech"], 300).values[:, 0]
+    assert heard[104:156].mean() > 0.9
+
+
+def test_sound_leaves_the_pictures_as_they_were(tmp_path):
+    from fedet.video import open_video
+
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (32, 32, 3), np.uint8) for _ in range(40)]
+    write_video(tmp_path / "a.mp4", iter(pictures), 30)
+    write_video(tmp_path / "b.mp4", iter(pictures), 30, sound=(np.zeros(3 * RATE, np.float32), RATE))
+    one, two = (list(open_video(tmp_path / n).frames()) for n in ("a.mp4", "b.mp4"))
+    assert len(one) == len(two) == 40
+    assert all(
+        np.array_equal(a.image, b.image) and abs(a.time_s - b.time_s) < 1e-3
+        for a, b in zip(one, two, strict=True)
+    )
+
+
+# ---------------------------------------------------------------- other tools' files
+
+
+def openface_csv(path, rows=60, fps=60.0, **changes):
+    head = ["frame", "face_id", "timestamp", "confidence", "success", *OPENFACE_AUS]
+    cells = [
+        [k + 1, 0, round(k / fps, 3), 0.98, 1, *[f"{0.1 * i:.2f}" for i in range(17)]] for k in range(rows)
+    ]
+    for where, value in changes.get("cells", {}).items():
+        cells[where[0]][head.index(where[1])] = value
+    lines = [", ".join(h for h in head if h != changes.get("without"))]
+    keep = [i for i, h in enumerate(head) if h != changes.get("without")]
+    path.write_text("\n".join(lines + [", ".join(str(row[i]) for i in keep) for row in cells]) + "\n")
+    return path
+
+
+def test_openface_is_read_by_time_with_blanks_before_its_headers(tmp_path):
+    openface_csv(tmp_path / "a.csv", cells={(k, "success"): 0 for k in range(20, 50)})
+    film(tmp_path / "a.mp4", None, 1.0)
+    side = side_signals(tmp_path / "a.mp4", ["openface"], 30, sources={"openface": tmp_path})
+    assert side.values.shape == (30, 18) == (30, len(channels_of(["openface"])))
+    np.testing.assert_allclose(side.values[0, :17], np.arange(17) * 0.1, atol=1e-6)
+    assert side.values[:10, 17].all() and not side.values[14:25, 17].any() and side.values[25:, 17].all()
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"without": "AU12_r"}, ["AU12_r"]),
+        ({"without": "timestamp"}, ["timestamp"]),
+        ({"cells": {(3, "AU06_r"): "much"}}, ["line 5", "AU06_r", "much"]),
+        ({"cells": {(3, "AU06_r"): ""}}, ["line 5", "AU06_r"]),
+        ({"cells": {(9, "timestamp"): 0.01}}, ["line 11", "timestamp"]),
+        ({"cells": {(9, "face_id"): 1}}, ["face_id"]),
+    ],
+)
+def test_a_bad_openface_file_is_told_with_line_and_column(tmp_path, changes, words):
+    path = openface_csv(tmp_path / "bad.csv", **changes)
+    with pytest.raises(InputError) as told:
+        read_openface(path)
+    assert all(word in str(told.value) for word in ["bad.csv", *words])
+
+
+def test_pyfeat_counts_frames_and_leaves_faceless_ones_out(tmp_path):
+    head = ["frame", "FaceScore", *PYFEAT_AUS]
+    rows = [[k, 0.99, *[0.5] * 20] for k in range(10)]
+    rows[4][1:] = [""] * 21
+    rows[5][1] = 0.2
+    lines = [",".join(head), *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "p.csv").write_text("\n".join(lines))
+    time, values = read_pyfeat(tmp_path / "p.csv", 25.0)
+    assert time.tolist() == [k / 25 for k in (0, 1, 2, 3, 6, 7, 8, 9)] and values.shape == (8, 20)
+
+
+def test_a_missing_file_folder_or_name_says_what_to_do(tmp_path):
+    film(tmp_path / "a.mp4", None, 0.5)
+    with pytest.raises(InputError, match="--openface"):
+        side_signals(tmp_path / "a.mp4", ["openface"], 10)
+    with pytest.raises(InputError, match="a.csv"):
+        side_signals(tmp_path / "a.mp4", ["pyfeat"], 10, sources={"pyfeat": tmp_path})
+    with pytest.raises(InputError, match="pulse"):
+        Inputs(signals=("pulse",))
+
+
+# ---------------------------------------------------------------- the detector's inputs
+
+
+def test_inputs_remember_their_signals(tmp_path):
+    save_inputs(tmp_path, Inputs(signals=("speech", "loudness")))
+    assert read_inputs(tmp_path).signals == ("speech", "loudness")
+
+
+def test_signals_stand_behind_the_vectors_and_are_never_forgotten():
+    seen, side = np.ones((5, 7), np.float16), np.full((5, 4), 2.0, np.float32)
+    inputs = Inputs(signals=("speech", "loudness"))
+    both = beside(seen, inputs, side)
+    assert both.shape == (5, 11) and both.dtype == np.float16 and (both[:, 7:] == 2).all()
+    assert beside(seen, Inputs(), None) is seen
+    with pytest.raises(InputError, match="speech, loudness"):
+        beside(seen, inputs, None)

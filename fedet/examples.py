@@ -36,10 +36,11 @@ def open_example(
         InputError: the video or its annotations cannot be read.
     """
     if not str(video):
-        from fedet.synthetic import SynthConfig, synthesize
+        from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
 
         config = SynthConfig(subjects=1, seconds=seconds, seed=seed, events_per_minute=12, silent_share=0)
-        made = synthesize(Path(folder) / f"generated_{seed}_{seconds:g}s", config, jobs=1)
+        name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"
+        made = synthesize(Path(folder) / name, config, jobs=1)
         truth, _ = read_csv(made / "annotations.csv")
         return Example(next((made / "videos").iterdir()), truth, True)
     path = Path(video)

@@ -70,12 +70,13 @@ def open_dataset(
                 "duration: give fps=30 or whatever it was, or a column fps"
             )
         return Source(dataset, False)
-    from fedet.synthetic import SynthConfig, synthesize
+    from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
 
     config = SynthConfig(
         subjects=6, videos=2, seconds=15, size=80, events_per_minute=14, overlap_share=0.2, seed=7
     )
-    made = synthesize(folder, config, jobs=1, progress=False)
+    place = Path(folder) / f"generated_v{GENERATOR_VERSION}"  # one of an older generator stays beside it
+    made = synthesize(place, config, jobs=1, progress=False)
     table = pd.read_csv(made / "annotations.csv", dtype="string")
     spoilt = made / f"spoilt_{defects}.csv"
     spoil(table, defects).to_csv(spoilt, index=False)

@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: setup report test lab lock
+.PHONY: setup report sample-report test lab lock
 .DEFAULT_GOAL := setup
 
 setup: .venv/ready
@@ -19,10 +19,13 @@ setup: .venv/ready
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
+# The whole suite on generated faces, in minutes; what is finished is kept if it is called again.
 report: setup
-	$(BIN)/papermill --cwd notebooks notebooks/00_quickstart.ipynb reports/00_quickstart.ipynb
-	$(BIN)/jupyter nbconvert --log-level WARN --to html reports/00_quickstart.ipynb
-	@echo "Look at reports/00_quickstart.html"
+	$(BIN)/fedet report --profile quick --out reports/quick
+
+# The sample that the repository holds; to be committed.
+sample-report: setup
+	$(BIN)/fedet report --profile quick --out reports/sample --fresh
 
 test: setup
 	$(BIN)/ruff check

@@ -76,7 +76,7 @@ def checked(value, parameter: Parameter, source: str):
         return known
     try:
         number = wanted(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong from None
     if isinstance(value, bool) or (wanted is int and not isinstance(value, str) and number != value):
         raise wrong

@@ -14,7 +14,7 @@ from fedet.headlines import collect, number
 from fedet.page import POLICY, STATIC
 from fedet.parameters import parameters_of
 from fedet.pictures import pictures_of, thumbnail
-from fedet.prose import code_styles
+from fedet.prose import code_styles, markdown
 from fedet.report_cells import chapter, explorer_script
 from fedet.report_plan import DONE
 
@@ -183,8 +183,13 @@ def _card(part: Part) -> str:
     image = f'<img alt="" src="data:image/jpeg;base64,{picture}">' if picture else '<div class="blank"></div>'
     return (
         f'<a class="card" href="#{_anchor(part)}">{image}<h3>{html.escape(part.title)}</h3>'
-        f"<p>{html.escape(part.question)}</p><small>{html.escape(part.source)}, {state}</small></a>\n"
+        f"<p>{_inline(part.question)}</p><small>{html.escape(part.source)}, {state}</small></a>\n"
     )
+
+
+def _inline(text: str) -> str:
+    """Markdown of a line, without its paragraph and links: it stands inside a link."""
+    return re.sub(r"</?(?:p|a)\b[^>]*>", "", markdown(text)).strip()
 
 
 def _thumbnail(part: Part) -> str:

@@ -9,6 +9,7 @@ function show() {
   const name = decodeURIComponent(location.hash.slice(1));
   const target = name && name !== "all" ? document.getElementById(name) : null;
   const view = target ? target.closest(".view") : views[0];
+  root.classList.toggle("all", name === "all");
   for (const each of views) each.classList.toggle("shown", name === "all" || each === view);
   for (const link of document.querySelectorAll("nav a")) {
     const here = name === "all" ? link.hash === "#all" : view !== null && link.hash === "#" + view.id;

@@ -20,7 +20,7 @@ from fedet import lanes as lane_data
 from fedet.errors import InputError
 from fedet.frames import FaceCropper, FrameServer
 
-FORMATS = ("csv", "json", "eaf", "vtt")
+FORMATS = ("csv", "json", "eaf", "vtt", "boris.csv")
 QUEUE_SHOWN = 200
 QUEUE_MINUTES = 10  # for which the expected gain is told
 THUMB_WIDTH = 240  # pixels

@@ -24,7 +24,7 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
     """Writes a review's rows in the format of the suffix; ELAN gets truth and prediction as well.
 
     Args:
-        path: .csv, .json, .eaf or .vtt.
+        path: .csv, .json, .eaf, .vtt or .boris.csv.
         rows: From `Review.table`.
         predictions: Canonical table for ELAN's tier `fedet`.
         lanes: The video's name, rate, length and truth.

@@ -5,7 +5,7 @@
                         reviewer="Ann", autosave="ann.review.jsonl")
     explorer                               # the last line of a notebook cell shows it
     explorer.review.table()                # what the reviewer stands behind, as a table
-    explorer.export("video.eaf")           # or .csv, .json, .vtt
+    explorer.export("video.eaf")           # or .csv, .json, .vtt, .boris.csv
     explorer.to_html("video.html")         # without kernel and network
     explorer.figure()                      # static
 
@@ -187,7 +187,7 @@ class Explorer(anywidget.AnyWidget):
         return agreement(own, theirs, tiou, {self.lanes.name: self.lanes.n_frames})
 
     def export(self, path: str | Path, include=None) -> Path:
-        """Writes the review by suffix: .csv, .json (ActivityNet), .eaf (ELAN), .vtt.
+        """Writes the review by suffix: .csv, .json (ActivityNet), .eaf (ELAN), .vtt, .boris.csv.
 
         Args:
             path: File to write.

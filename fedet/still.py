@@ -102,6 +102,7 @@ def _curves(axis: Axes, lanes: Lanes, threshold: float, start_s: float, end_s: f
 
 def _legend(lanes: Lanes, rows) -> list[Patch]:
     used = {label for _, table in rows for label in table["emotion"].dropna()}
+    used |= set(lanes.curves[0]) if lanes.curves else set()
     shown = [label for label in lanes.labels if label in used]
     # A dollar sign would be read as mathematics.
     names = {label: label.replace("$", r"\$") for label in shown}

@@ -332,7 +332,7 @@ def test_every_format_comes_back_as_it_went(explorer, tmp_path):
     review.add(20, 29, "others")
     review.reject("p3")
     review.note("p0", HOSTILE)
-    for suffix in ("csv", "json", "eaf", "vtt"):
+    for suffix in ("csv", "json", "eaf", "vtt", "boris.csv"):
         path = explorer.export(tmp_path / f"out.{suffix}")
         before = dict(review.rows)
         assert explorer.import_review(path) == 0, suffix

@@ -231,10 +231,11 @@ export function f1ByCount(matching) {
   return curve;
 }
 
-/** Puts overlapping items on different rows, at most `most`; returns the number used. */
-export function stack(track, most = 3) {
+/** Puts overlapping items of those `shown` on different rows, at most `most`; returns the number used. */
+export function stack(track, most = 3, shown = () => true) {
   const ends = [];
   for (const item of track.items) {
+    if (!shown(item)) continue;
     let row = ends.findIndex((end) => end <= item.s);
     if (row < 0) row = ends.length < most ? ends.push(0) - 1 : ends.indexOf(Math.min(...ends));
     ends[row] = Math.max(ends[row], item.e);
@@ -308,10 +309,7 @@ export class Scene {
       : [];
     this.settings = { ...data.settings };
     this.prepared = prepare(this.predictions.items);
-    this.depth = {
-      truth: this.truth ? stack(this.truth) : 0,
-      prediction: stack(this.predictions),
-    };
+    this.depth = { truth: this.truth ? stack(this.truth) : 0, prediction: 1, review: 1 };
     this.seeds.slice(1).forEach((seed) => stack(seed.track, 1));
     this.rebuild();
   }
@@ -320,8 +318,16 @@ export class Scene {
   rebuild() {
     this.review = new Track([...this.rows.values()].filter((row) => row.status !== "seen"));
     this.seen = [...this.rows.values()].filter((row) => row.status === "seen");
-    this.depth.review = stack(this.review);
     this.reviewScore = null;
+    if (this.shownClasses) this.restack();
+  }
+
+  /** Rows for what is shown: what the threshold hides takes no room. */
+  restack() {
+    for (const lane of ["review", "prediction"]) {
+      const track = lane === "review" ? this.review : this.predictions;
+      this.depth[lane] = stack(track, 3, (item) => this.shows(lane, item));
+    }
   }
 
   /** After other settings: does what depends on them, and no more. */
@@ -347,6 +353,7 @@ export class Scene {
     }
     const { threshold } = this.settings;
     this.count = bisect(this.matching.order.length, (i) => this.scoreOf(i) < threshold);
+    this.restack();
   }
 
   scoreOf(i) {
@@ -1817,7 +1824,7 @@ export class Explorer {
   exporter() {
     const { formats } = this.scene.data;
     if (!formats?.length) return null;
-    const names = { csv: "CSV", json: "ActivityNet JSON", eaf: "ELAN", vtt: "WebVTT" };
+    const names = { csv: "CSV", json: "ActivityNet JSON", eaf: "ELAN", vtt: "WebVTT", "boris.csv": "BORIS" };
     this.format = h("select", { "aria-label": "Format", className: "fx-format" },
       ...formats.map((f) => h("option", { value: f }, names[f] ?? f.toUpperCase())));
     return h("div", { className: "fx-group fx-export" }, this.format,
@@ -1905,9 +1912,12 @@ export class Explorer {
   /** After settings or rows changed: everything that depends on them. */
   refresh() {
     this.timeline.miniCache = null;
-    const depth = this.scene.depth.review;
-    if (depth !== this.laidOutDepth && this.timeline.width) this.timeline.layout();
-    this.laidOutDepth = depth;
+    const depth = Object.values(this.scene.depth).join();
+    // Not while the threshold's line is dragged: it must not slip away under the pointer.
+    if (depth !== this.laidOutDepth && this.drag?.kind !== "level") {
+      if (this.timeline.width) this.timeline.layout();
+      this.laidOutDepth = depth;
+    }
     this.settings?.update();
     this.undoButton.disabled = !this.scene.data.review.undo;
     this.redoButton.disabled = !this.scene.data.review.redo;
@@ -2559,6 +2569,7 @@ export class Explorer {
     const { preview, drawn } = state;
     this.drag = state.preview = state.drawn = null;
     if (!drag) return;
+    if (drag.kind === "level") this.refresh(); // the lanes' heights may follow now
     if (event.type === "pointercancel") return this.mark("base");
     if (drag.kind === "edge" && preview) {
       const value = { onset: preview.s, offset: preview.e - 1, apex: preview.apex }[drag.part];

@@ -1,0 +1,127 @@
+"""A stand-in for a reviewer: reviews as annotations say, in demonstrations, tests, experiments.
+
+What it does is what a careful person would do in the explorer, edit by edit, so that journals,
+exports and learning see the real thing. A figure that rests on it must say so.
+"""
+
+import numpy as np
+import pandas as pd
+
+from fedet.alignment import align
+from fedet.errors import InputError
+from fedet.matching import match_closest, overlap_pairs
+from fedet.review import Review
+
+NEAR = 0.2  # tIoU from which a person would mend an interval rather than add another
+
+
+def play(
+    review: Review,
+    truth: pd.DataFrame,
+    threshold: float = 0.0,
+    *,
+    jitter: float = 0.0,
+    slips: float = 0.0,
+    seed: int = 0,
+    by: str | None = None,
+) -> pd.Series:
+    """Decides every open interval of a review as the annotations of its video say.
+
+    Intervals near an event (tIoU >= NEAR, the closest pairs first) are accepted, or moved and
+    renamed where they differ; the others are rejected; events left over are added.
+
+    Args:
+        review: edited in place, each decision by its own edit.
+        truth: canonical annotations of the same video, counted in the review's frame rate.
+        threshold: open intervals with a lower score are left alone, as if hidden.
+        jitter: standard deviation, in frames, of how a person places onsets and offsets.
+        slips: share of the events that get another emotion than the annotated one.
+        seed: of jitter and slips.
+        by: the reviewer's name; default: the review's own.
+
+    Returns:
+        How many edits of each kind were made: accept, move, relabel, reject, add.
+
+    Raises:
+        InputError: truth is of another video or frame rate.
+
+    >>> review = Review(pd.DataFrame(), video="v", fps=30.0, reviewer="nobody")
+    >>> event = {"video": "v", "fps": 30.0, "onset": 3, "offset": 9, "emotion": "positive"}
+    >>> int(play(review, pd.DataFrame([event]))["add"])
+    1
+    """
+    if not 0 <= slips <= 1 or jitter < 0:
+        raise InputError(f"slips={slips!r}, jitter={jitter!r}: a share of 0 ... 1, frames of 0 or more")
+    events = _as_seen(_of_this(truth, review), review, jitter, slips, np.random.default_rng(seed))
+    rows = review.table("open")
+    rows = rows[~(rows["score"] < threshold)].reset_index(drop=True)
+    done = dict.fromkeys(("accept", "move", "relabel", "reject", "add"), 0)
+
+    def do(op: str, **values) -> None:
+        review.apply(op, by=by, **values)
+        done[op] += 1
+
+    event_of = _joined(rows, events)
+    for at, row in rows.iterrows():
+        if at not in event_of:
+            do("reject", row=row["row_id"])
+            continue
+        event = events.loc[event_of[at]]
+        frames = {name: int(event[name]) for name in ("onset", "offset")}
+        if frames != {name: int(row[name]) for name in frames}:
+            do("move", row=row["row_id"], apex=_whole(event["apex"]), **frames)
+        if pd.notna(event["emotion"]) and event["emotion"] != row["emotion"]:
+            do("relabel", row=row["row_id"], emotion=event["emotion"])
+        if review.rows[row["row_id"]]["status"] == "open":
+            do("accept", row=row["row_id"])
+    for _, event in events.drop(index=list(event_of.values())).iterrows():
+        emotion = event["emotion"] if pd.notna(event["emotion"]) else None
+        frames = {name: int(event[name]) for name in ("onset", "offset")}
+        do("add", apex=_whole(event["apex"]), emotion=emotion, **frames)
+    return pd.Series(done, name="edits")
+
+
+def _of_this(truth: pd.DataFrame, review: Review) -> pd.DataFrame:
+    clip = review.clip
+    names = set(truth["video"].dropna()) if "video" in truth else set()
+    rates = set(truth["fps"].dropna()) if "fps" in truth else set()
+    if names - {clip.video} or any(abs(rate - clip.fps) > 1e-3 * clip.fps for rate in rates):
+        raise InputError(
+            f"truth of {', '.join(map(str, sorted(names)))} at {', '.join(f'{r:g}' for r in rates)} "
+            f"fps: the review is of {clip.video} at {clip.fps:g}"
+        )
+    return truth.reindex(columns=["onset", "apex", "offset", "emotion"]).reset_index(drop=True)
+
+
+def _as_seen(events, review: Review, jitter: float, slips: float, rng) -> pd.DataFrame:
+    """The events as this person sees them: edges off by some frames, some emotions taken wrongly."""
+    last = np.inf if review.clip.n_frames is None else review.clip.n_frames - 1
+    shift = np.rint(rng.normal(0, jitter, (len(events), 2))) if jitter else np.zeros((len(events), 2))
+    onset = np.clip(events["onset"].to_numpy(float) + shift[:, 0], 0, last)
+    offset = np.clip(events["offset"].to_numpy(float) + shift[:, 1], onset, last)
+    wrong = rng.random(len(events)) < slips
+    other = rng.integers(1, max(2, len(review.clip.labels)), len(events))
+    labels = list(review.clip.labels)
+    emotion = [
+        labels[(labels.index(e) + o) % len(labels)] if w and pd.notna(e) else e
+        for e, w, o in zip(events["emotion"], wrong, other, strict=True)
+    ]
+    apex = events["apex"].astype("Float64").clip(onset, offset)
+    return events.assign(onset=onset.astype(int), offset=offset.astype(int), apex=apex, emotion=emotion)
+
+
+def _joined(rows: pd.DataFrame, events: pd.DataFrame) -> dict[int, int]:
+    """Index of an open row -> index of its event."""
+    if rows.empty or events.empty:
+        return {}
+    frames = [
+        t[["onset", "offset"]].astype(int).assign(subject="", video="v", fps=30.0, expression_type="macro")
+        for t in (rows, events)
+    ]
+    sides = align(*frames, score=1.0)
+    found = match_closest(overlap_pairs(sides.predictions, sides.truths, NEAR), NEAR).truth_of
+    return {int(row): int(event) for row, event in enumerate(found) if event >= 0}
+
+
+def _whole(value) -> int | None:
+    return None if pd.isna(value) else int(value)

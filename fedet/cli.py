@@ -13,7 +13,6 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 Weights = Annotated[Path | None, typer.Option(help="A detector's folder; default: the shipped one.")]
 
 
@@ -46,6 +45,7 @@ def synth(
     confounders: Annotated[
         str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
     ] = "",
+    benchmark: Annotated[str, typer.Option(help="The benchmark: easy, default or hard.")] = "",
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
 ) -> None:
     """Generates face videos with exact annotations; goes on where it was stopped."""
@@ -56,8 +56,14 @@ def synth(
         renderer=renderer, events_per_minute=events_per_minute,
         confounders=parse_confounders(confounders),
     )  # fmt: skip
+    if benchmark:
+        from fedet.benchmark import benchmark_config
+
+        if config != SynthConfig():
+            raise InputError("--benchmark sets everything itself; leave the other options out")
+        config = benchmark_config(benchmark)
     synthesize(out, config, jobs)
-    print(f"{subjects * videos} videos and annotations.csv are in {out}")
+    print(f"{config.subjects * config.videos} videos and annotations.csv are in {out}")
 
 
 @app.command()
@@ -72,6 +78,7 @@ def detect(
     """Finds the expressions in videos: a table of start, end, emotion, type and score."""
     from fedet.detection import detect as detect_one
     from fedet.detection import load_detector
+    from fedet.folders import videos_in
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
@@ -93,17 +100,6 @@ def detect(
         save_detections(out, tables)
     if failed:
         sys.exit(2)
-
-
-def videos_in(path: Path) -> list[Path]:
-    """A video file or frame folder itself; of a folder with videos, all of them in order."""
-    if not path.is_dir():
-        return [path]
-    for folder in (path, path / "videos"):
-        files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
-        if files:
-            return files
-    return [path]
 
 
 def print_detections(video: Path, table) -> None:
@@ -178,6 +174,104 @@ def train(
     print(result.history.tail(3).to_string(index=False))
     threshold = result.model.config.default_threshold
     print(f"detector in {out}: epoch {result.best_epoch}, threshold {threshold:.2f}")
+
+
+@app.command()
+def crossval(
+    data: Annotated[Path, typer.Argument(help="A dataset's folder: annotations and videos.")],
+    out: Annotated[Path, typer.Option(help="Folder for predictions and results.json.")],
+    method: Annotated[
+        list[str] | None, typer.Option(help="fedn, two-stage, frame-wise or flow; again for more.")
+    ] = None,
+    folds: Annotated[str, typer.Option(help="loso, or a number of folds.")] = "loso",
+    seeds: Annotated[int, typer.Option(help="How often all is trained.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
+    layout: Annotated[str, typer.Option(help="casme2, casme3, samm, tidy or own.")] = "",
+    missing_offset: Annotated[str, typer.Option(help="apex_mirror, apex or drop.")] = "apex_mirror",
+    face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
+    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    checkpoints: Annotated[bool, typer.Option(help="Killed folds go on at their last epoch.")] = False,
+) -> None:
+    """Measures methods on subjects they never saw; goes on where it was stopped."""
+    from fedet.comparison import failures, results_of, write_results
+    from fedet.loop import TrainConfig
+    from fedet.methods import METHODS
+    from fedet.results_page import as_text
+    from fedet.studies import open_study
+
+    if unknown := [name for name in method or () if name not in METHODS]:
+        raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
+    study = open_study(data, layout, missing_offset, face_weights, out, cache=cache)
+    report_repairs(study.dataset.repairs)
+    runs = study.compare(
+        method or ["fedn"], out, TrainConfig(epochs=epochs) if epochs else None,
+        folds=folds, seeds=seeds, jobs=jobs, scheduler=scheduler, checkpoints=checkpoints,
+    )  # fmt: skip
+    if failed := failures(runs):
+        for line in failed:
+            print(f"fedet: {line}", file=sys.stderr)
+        print("fedet: the same command runs these again and keeps the rest", file=sys.stderr)
+        sys.exit(1)
+    named = " ".join(f"--method {name}" for name in runs)
+    command = f"fedet crossval {data.name}/ {named} --folds {folds} --seeds {seeds} --out {out.name}/"
+    found = results_of(runs, study.data | {"command": command + (f" --epochs {epochs}" if epochs else "")})
+    write_results(found, out / "results.json")
+    print(as_text(found))
+    print(f"written: {out / 'results.json'}")
+
+
+@app.command()
+def results(
+    found: Annotated[list[Path], typer.Argument(help="results.json of one or more sweeps.")],
+    write: Annotated[Path | None, typer.Option(help="Put the tables into this file, e.g. README.md.")] = None,
+) -> None:
+    """Prints results tables, or writes them between the markers of a page."""
+    from fedet.comparison import read_results
+    from fedet.results_page import results_page, update_page
+
+    page = results_page([read_results(path) for path in found])
+    if write is None:
+        print(page)
+    else:
+        update_page(write, page)
+        print(f"written: {write}")
+
+
+@app.command()
+def learn(
+    videos: Annotated[Path, typer.Argument(help="Folder of the videos, or one video.")],
+    reviews: Annotated[list[Path], typer.Argument(help="Journals, exports, ELAN files; or their folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for the detector.")],
+    init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "shipped",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the reviewed videos at most.")] = None,
+    folds: Annotated[int, typer.Option(help="Parts of the subjects that judge what helps.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+) -> None:
+    """Learns from reviewed videos: keeps what helps on people it did not learn from."""
+    from dataclasses import replace
+
+    from fedet.detection import read_inputs, records_of, save_inputs
+    from fedet.features import load_facenet, shipped
+    from fedet.learning import FINE_TUNING, minutes_of, save_lesson, verdict
+    from fedet.learning import learn as tune
+    from fedet.reviews import reviewed_dataset
+
+    start = shipped("detector") if init == "shipped" else Path(init)
+    inputs = read_inputs(start)
+    dataset = reviewed_dataset(videos, reviews)
+    print(dataset.summary())
+    report_repairs(dataset.repairs)
+    records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")
+    print(f"{minutes_of(records):.1f} reviewed minutes")
+    config = replace(FINE_TUNING, seed=seed, epochs=epochs or FINE_TUNING.epochs)
+    lesson = tune(records, start, config, folds=folds)
+    save_lesson(lesson, out)
+    save_inputs(out, inputs)
+    print(verdict(lesson))
+    print(f"detector in {out}, threshold {lesson.model.config.default_threshold:.2f}")
 
 
 def report_repairs(repairs) -> None:

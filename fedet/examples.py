@@ -42,7 +42,8 @@ def open_example(
         name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"
         made = synthesize(Path(folder) / name, config, jobs=1)
         truth, _ = read_csv(made / "annotations.csv")
-        return Example(next((made / "videos").iterdir()), truth, True)
+        # not a hidden file, which a run that was killed may have left half written
+        return Example(next((made / "videos").glob("[!.]*")), truth, True)
     path = Path(video)
     if not path.exists():
         raise InputError(f"no such video: {path}; give a path, or leave it empty for a generated one")

@@ -227,3 +227,14 @@ def read_tidy(root: Path) -> Release | None:
     problem = "frame numbers taken as they stand, as if they counted from 0"
     lines = [repair(label.file, problem, "kept") for label in labels]
     return Release(labels, {}, None, 0, repairs=join_repairs(*lines))
+
+
+def videos_in(path: Path) -> list[Path]:
+    """A video file or frame folder itself; of a folder with videos, all of them in order."""
+    if not path.is_dir():
+        return [path]
+    for folder in (path, path / "videos"):
+        files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
+        if files:
+            return files
+    return [path]

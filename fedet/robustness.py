@@ -1,0 +1,145 @@
+"""How much a detector bears: its F1 along the strength of each perturbation, and where it halves."""
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.datasets import Dataset
+from fedet.detection import Detector, detect, frames_at
+from fedet.evaluation import evaluate
+from fedet.stress import PERTURBATIONS, perturbation, write_perturbed
+
+NONE = "none"  # the videos as they are
+
+
+def robustness(
+    dataset: Dataset,
+    detector: Detector,
+    folder: str | Path,
+    strengths: Mapping[str, Sequence[float]] | None = None,
+    jobs: int = 1,
+    seed: int = 0,
+    n_resamples: int = 1000,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Spotting F1 of a detector, at its own threshold, on ever worse copies of a set's videos.
+
+    Args:
+        folder: where the copies and their vectors are kept; what is there is not made again.
+        strengths: by name of the perturbation; None: all of `PERTURBATIONS` at all strengths.
+        jobs: processes.
+
+    Returns:
+        A row each: perturbation, strength, unit, tp, fp, fn, f1, low, high (over subjects), and
+        missing, the share of frames without a face. Each perturbation begins with the untouched
+        videos.
+    """
+    from joblib import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    chosen = strengths or {name: p.strengths for name, p in PERTURBATIONS.items()}
+    settings = [(NONE, 0.0)] + [(n, float(s)) for n in chosen for s in chosen[n] if perturbation(n)]
+    videos = dataset.videos[dataset.videos["path"].notna()]
+    todo = [(name, s, row) for name, s in settings for row in videos.itertuples()]
+    work = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(_detect_one)(Path(row.path), row.subject, name, s, Path(folder), dataset.root, detector, seed)
+        for name, s, row in todo
+    )
+    found = list(tqdm(work, total=len(todo), desc="perturbed videos", unit="video", disable=not progress))
+    rows = []
+    for k, (name, strength) in enumerate(settings):
+        part = found[k * len(videos) : (k + 1) * len(videos)]
+        rows.append({"perturbation": name, "strength": strength} | _score(part, dataset, videos, n_resamples))
+    return _with_first(pd.DataFrame(rows), chosen)
+
+
+def _detect_one(source, subject, name, strength, folder, root, detector, seed) -> tuple[pd.DataFrame, float]:
+    place = source
+    if name != NONE:
+        place = folder / f"{name.replace(' ', '_')}_{strength:g}" / source.name
+        write_perturbed(place, source, name, strength, seed + zlib.crc32(source.stem.encode()), root)
+    table = detect(place, detector, subject=subject, cache=folder / "vectors")
+    lost = float((table.attrs["missing"]["end_s"] - table.attrs["missing"]["start_s"]).sum())
+    table = table.assign(video=source.stem)
+    return table, min(1.0, lost / table.attrs["seconds"]) if table.attrs["seconds"] else 1.0
+
+
+def _score(part: list, dataset: Dataset, videos: pd.DataFrame, n_resamples: int) -> dict:
+    tables = [table for table, _ in part]
+    found = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
+    truth = dataset.annotations[dataset.annotations["video"].isin(videos["video"])]
+    found = at_rates(found, videos)
+    result = evaluate(found, truth, videos, n_resamples=n_resamples)
+    counts = result.spotting.loc["overall"]
+    low, high = result.figures.loc["spotting_f1", ["low", "high"]]
+    return {
+        "tp": int(counts["tp"]), "fp": int(counts["fp"]), "fn": int(counts["fn"]),
+        "f1": float(counts["f1"]), "low": low, "high": high,
+        "missing": float(np.mean([share for _, share in part])),
+    }  # fmt: skip
+
+
+def at_rates(found: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
+    """Detections counted at the frame rate that the set's truth has, by time."""
+    rates = found["video"].map(dict(zip(videos["video"], videos["fps"].astype(float), strict=True)))
+    parts = []
+    for old, new in {(o, n) for o, n in zip(found["fps"], rates, strict=True)}:
+        part = found[(found["fps"] == old) & (rates == new)].copy()
+        if not math.isclose(old, new, rel_tol=1e-3):
+            onset, offset = frames_at(part["onset"], part["offset"], old, new)
+            part["onset"], part["offset"] = onset.to_numpy(), offset.to_numpy()
+            part["apex"] = ((part["apex"].astype(float) / old * new + 0.5) // 1).astype("Int64")
+        parts.append(part.assign(fps=new))
+    return pd.concat(parts, ignore_index=True) if parts else found
+
+
+def _with_first(rows: pd.DataFrame, chosen: Mapping) -> pd.DataFrame:
+    """The untouched videos as the first point of each perturbation."""
+    plain, parts = rows.iloc[:1], []
+    for name in chosen:
+        how = perturbation(name)
+        begin = plain.assign(perturbation=name, strength=how.first)
+        part = pd.concat([begin, rows[rows["perturbation"] == name]])
+        parts.append(part.assign(unit=how.unit))
+    return pd.concat(parts, ignore_index=True)
+
+
+def half_point(strengths: Sequence[float], f1: Sequence[float]) -> float | None:
+    """The strength at which F1 first falls to half of its first value; None if it does not.
+
+    On straight lines between the points, in their order. An undefined F1 (NaN) breaks the line; a
+    first value of 0 or NaN has no half.
+
+    >>> half_point([0, 10, 20], [0.8, 0.6, 0.2])
+    15.0
+    """
+    limit = f1[0] / 2 if len(f1) else math.nan
+    if not limit > 0:
+        return None
+    for (s0, f0), (s1, f) in zip(
+        zip(strengths, f1, strict=True), zip(strengths[1:], f1[1:], strict=True), strict=False
+    ):
+        if f0 > limit >= f:
+            return float(s0 + (s1 - s0) * (f0 - limit) / (f0 - f))
+    return None
+
+
+def half_points(table: pd.DataFrame) -> pd.DataFrame:
+    """For each perturbation: where F1 halves (missing: not reached), and the same in words."""
+    rows = []
+    for name, part in table.groupby("perturbation", sort=False):
+        half = half_point(part["strength"].tolist(), part["f1"].tolist())
+        unit, last = part["unit"].iloc[0], part["strength"].iloc[-1]
+        if half is not None:
+            words = f"F1 halves at {half:.3g} {unit}"
+        elif not part["f1"].iloc[0] > 0:
+            words = "F1 is 0 or undefined from the start"
+        else:
+            words = f"not reached up to {last:g} {unit}"
+        rows.append((name, part["f1"].iloc[0], part["f1"].iloc[-1], half, unit, words))
+    columns = ["perturbation", "first_f1", "last_f1", "half_at", "unit", "finding"]
+    return pd.DataFrame(rows, columns=columns).set_index("perturbation").astype({"half_at": float})

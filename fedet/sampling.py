@@ -143,6 +143,28 @@ def vary(
     return x.astype(np.float32)
 
 
+def view(
+    record: VideoFeatures,
+    events: Told,
+    draw: Draw,
+    scale: np.ndarray,
+    window: int,
+    augmentation: Augmentation,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One varied window: x (T, C), mask (T,), and the events near it, (E, 2) in its frames, (E,)."""
+    rng = np.random.default_rng(draw.seed)
+    spread = np.log(augmentation.speed)
+    speed = float(np.exp(rng.uniform(-spread, spread)))
+    x, mask = warp(record, draw.start, speed, window)
+    intervals = (events.intervals - draw.start) / speed  # (E, 2)
+    if rng.random() < augmentation.reverse:
+        x, mask = x[::-1], mask[::-1].copy()
+        intervals = window - intervals[:, ::-1]
+    x = vary(x, scale, augmentation, rng) * mask[:, None]
+    near = (intervals[:, 1] > 0) & (intervals[:, 0] < window)
+    return x, mask, intervals[near], events.classes[near]
+
+
 def sample(
     record: VideoFeatures,
     events: Told,
@@ -152,17 +174,8 @@ def sample(
     augmentation: Augmentation,
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
     """One training window: x (T, C), mask (T,), and its targets as `fedet.windows.assign` gives."""
-    rng = np.random.default_rng(draw.seed)
-    spread = np.log(augmentation.speed)
-    speed = float(np.exp(rng.uniform(-spread, spread)))
-    x, mask = warp(record, draw.start, speed, config.window)
-    intervals = (events.intervals - draw.start) / speed  # (E, 2)
-    if rng.random() < augmentation.reverse:
-        x, mask = x[::-1], mask[::-1].copy()
-        intervals = config.window - intervals[:, ::-1]
-    x = vary(x, scale, augmentation, rng) * mask[:, None]
-    near = (intervals[:, 1] > 0) & (intervals[:, 0] < config.window)
-    return x, mask, assign(intervals[near], events.classes[near], mask, config)
+    x, mask, *near = view(record, events, draw, scale, config.window, augmentation)
+    return x, mask, assign(*near, mask, config)
 
 
 def batch_of(

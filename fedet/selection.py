@@ -74,15 +74,26 @@ def figures_of(
     the same subjects. options: batch_size, device. detection_map is NaN for a spotter.
     """
     tables = [predict(network, config, record, **options) for record in records]
+    return figures_of_tables(tables, records, config.default_threshold, len(config.emotions) > 1, tiou)
+
+
+def figures_of_tables(
+    tables: Sequence[pd.DataFrame],
+    records: Sequence[VideoFeatures],
+    otherwise: float,
+    named: bool = True,
+    tiou: float = 0.5,
+) -> dict[str, float]:
+    """As `figures_of`, from predictions that are there; named: they name emotions."""
     videos = pd.DataFrame([(r.subject, r.video, r.fps) for r in records])
     videos.columns = ["subject", "video", "fps"]
     truth = pd.concat([r.events.assign(subject=r.subject, video=r.video) for r in records])
     aligned = align(pd.concat(tables, ignore_index=True), truth.reset_index(drop=True), videos)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, tiou)
     spotted = ranked(aligned, match(pairs, tiou))
-    threshold, f1 = choose_threshold(spotted, config.default_threshold)
+    threshold, f1 = choose_threshold(spotted, otherwise)
     detection_map = math.nan
-    if len(config.emotions) > 1:
+    if named:
         matching = match_emotions(pairs, aligned.predictions, aligned.truths, tiou)
         codes = range(len(aligned.classes))
         ap = [average_precision(ranked(aligned, matching, code)) for code in codes]

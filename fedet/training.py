@@ -7,7 +7,7 @@ run starts, not with this module.
 import copy
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ class TrainResult:
     finished: bool  # False: stopped by max_steps; the same call with the same `out` goes on
 
 
-def _work(fabric, model, records, validation, config, out, settings, progress, max_steps, answer):
+def _work(fabric, model, records, validation, config, out, settings, progress, max_steps, answer, on_epoch):
     """What each process does; it writes its result below the folder `answer`."""
     # A copy, because spawned processes get their arguments in memory that they share: each would
     # step on the weights of all.
@@ -59,6 +59,8 @@ def _work(fabric, model, records, validation, config, out, settings, progress, m
     with tqdm(total=total, initial=run.step, unit="step", disable=silent) as bar:
         while finished and not run.done:
             finished = run.train_epoch(bar, max_steps)
+            if on_epoch is not None and finished and fabric.global_rank == 0:
+                on_epoch(run.epoch, run.average)
             if out is not None and finished and fabric.global_rank == 0:
                 run.save(folder, settings)
                 pd.DataFrame(run.history).to_csv(out / "history.csv", index=False)
@@ -135,6 +137,7 @@ def train(
     devices: int | str = 1,
     strategy: str = "auto",
     max_steps: int | None = None,
+    on_epoch: Callable[[int, FEDN], None] | None = None,
 ) -> TrainResult:
     """Trains a detector; with validation, epoch and score threshold are chosen on its subjects.
 
@@ -150,6 +153,8 @@ def train(
         init: a model, or a model folder, whose weights to start from.
         accelerator, devices, strategy: of Lightning Fabric, e.g. devices=2, strategy="ddp_spawn".
         max_steps: stop there as if killed, keeping the checkpoints made so far.
+        on_epoch: called on the main process with (epochs done, the averaged model) after each; for
+            looking only, it must not change the model. Not called for epochs of an earlier run.
     Raises:
         InputError: settings, records or the folder do not fit; a subject is in both parts.
     """
@@ -178,7 +183,7 @@ def train(
     )
     # A partial, because Fabric looks into arguments and does not take frozen dataclasses there.
     work = partial(_work, model=model, records=records, validation=validation, out=out)
-    work = partial(work, config=train_config, settings=settings, progress=progress)
+    work = partial(work, config=train_config, settings=settings, progress=progress, on_epoch=on_epoch)
     with TemporaryDirectory() as answer:
         fabric.launch(partial(work, max_steps=max_steps, answer=Path(answer)))
         values, tensors = read_checkpoint(Path(answer) / str(fabric.global_rank))

@@ -1,0 +1,82 @@
+"""The loop that trains the small networks of the rivals: the schedule, average and choices of FEDN.
+
+Two rivals learn: `fedet.two_stage` and `fedet.frame_wise`. A third, `fedet.flow`, does not. All
+read the same vectors, see the same augmentation, have the same budget of epochs and steps, and
+choose on the same validation subjects.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from fedet.loop import TrainConfig, learning_rate, make_optimizer, seeded
+
+
+class Fit(NamedTuple):
+    """A trained network and how it came about."""
+
+    network: nn.Module  # of the best epoch, in evaluation mode
+    history: pd.DataFrame  # a row an epoch
+    best_epoch: int
+
+
+def fit_network(
+    network: nn.Module,
+    batches: Callable[[int], Sequence],
+    loss_of: Callable[[nn.Module, object], Tensor],
+    judge: Callable[[nn.Module], dict[str, float]],
+    config: TrainConfig,
+) -> Fit:
+    """Trains with AdamW, warm-up and cosine; keeps the averaged weights of the best epoch.
+
+    Args:
+        batches: the batches of an epoch, as many in each. loss_of: of a batch, a scalar.
+        judge: figures on the validation subjects; "monitored" selects the epoch.
+    """
+    optimizer, average = make_optimizer(network, config), copy.deepcopy(network).eval()  # type: ignore
+    best, best_value, best_epoch, step = copy.deepcopy(average.state_dict()), -math.inf, 0, 0
+    history = []
+    for epoch in range(1, config.epochs + 1):
+        losses, todo = [], batches(epoch - 1)
+        network.train()
+        for batch in todo:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, len(todo) * config.epochs, config)
+            with seeded(config.seed, 1, step):
+                loss = loss_of(network, batch)
+                optimizer.zero_grad()
+                loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+            optimizer.step()
+            step += 1
+            follow(average, network, min(config.ema, step / (step + 10)))
+            losses.append(loss.item())
+        row: dict[str, float] = {"epoch": epoch, "loss_total": float(np.mean(losses))}
+        if epoch == config.epochs or epoch % config.evaluate_every == 0:
+            row |= judge(average)
+            if row["monitored"] > best_value:
+                best, best_value, best_epoch = copy.deepcopy(average.state_dict()), row["monitored"], epoch
+        history.append(row)
+        if config.patience and (epoch - best_epoch) // config.evaluate_every >= config.patience:
+            break
+    average.load_state_dict(best)
+    return Fit(average, pd.DataFrame(history), best_epoch)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Moves the averaged weights towards those of the network."""
+    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
+
+
+def in_batches(items: Sequence, size: int) -> list[Sequence]:
+    """Whole batches; the rest comes in other epochs, whose order is another."""
+    size = min(size, len(items))
+    return [items[i : i + size] for i in range(0, len(items) - size + 1, size)]

@@ -1,0 +1,52 @@
+"""The generated benchmark: 20 people, three minutes of each, in three difficulties.
+
+Intensity, confounders and noise are set so that the best method is not at its ceiling (overall spotting
+F1 about 0.9, 0.7 and 0.5). A change of this table or of the generator is another benchmark and gets
+another name.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from fedet.errors import InputError
+from fedet.synthetic import GENERATOR_VERSION, Confounders, SynthConfig
+
+BENCHMARK_VERSION = "1"
+DIFFICULTIES = {
+    "easy": {"intensity": 1.3, "confounders": {"talking": 0.5, "head": 0.5, "hand": 0.5}},
+    "default": {"intensity": 1.0, "confounders": {}},
+    "hard": {"intensity": 0.75, "confounders": {"talking": 1.5, "noise": 1.5, "compression": 2.0}},
+}
+SIZE = {"subjects": 20, "videos": 3, "seconds": 60.0, "events_per_minute": 6.0, "size": 144}
+SEED = 4000  # far from the seeds of the shipped weights' training set: nobody is in both
+
+
+def benchmark_config(difficulty: str = "default") -> SynthConfig:
+    """What `fedet synth --benchmark` generates. Raises InputError on another difficulty."""
+    if difficulty not in DIFFICULTIES:
+        raise InputError(f"benchmark {difficulty!r}: one of {', '.join(DIFFICULTIES)}")
+    told = DIFFICULTIES[difficulty]
+    confounders = Confounders(**told["confounders"])
+    # The same people and events in all three: only how hard they are to see differs.
+    return SynthConfig(**SIZE, seed=SEED, intensity=told["intensity"], confounders=confounders)
+
+
+def benchmark_name(difficulty: str = "default") -> str:
+    """With the versions of the generator and of the table above."""
+    return f"fedet-benchmark-{difficulty}-v{GENERATOR_VERSION}.{BENCHMARK_VERSION}"
+
+
+def name_of(root: str | Path) -> tuple[str, bool]:
+    """What a folder of videos is called in a results table, and whether its faces are generated."""
+    root = Path(root)
+    place = (root if root.is_dir() else root.parent) / "synthetic.json"
+    if not place.is_file():
+        return root.resolve().name, False
+    note = json.loads(place.read_text())
+    for difficulty in DIFFICULTIES:
+        settings = json.loads(json.dumps(asdict(benchmark_config(difficulty))))
+        if note == {"generator": GENERATOR_VERSION, **settings}:
+            return benchmark_name(difficulty), True
+    people, videos, length = note["subjects"], note["videos"], note["seconds"]
+    return f"generated, {people} x {videos} x {length:g} s, seed {note['seed']}", True

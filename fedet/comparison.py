@@ -1,0 +1,191 @@
+"""From folds to figures: pooled over folds, averaged over seeds, compared in pairs, written down.
+
+Spotting, recognition, STRS and detection F1 are taken from what lies at or above the threshold of
+each fold, average precision and calibration from everything that was kept.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedet import __version__
+from fedet.bootstrap import interval
+from fedet.cells import replaced
+from fedet.errors import InputError
+from fedet.evaluation import Evaluation, compare, evaluate
+from fedet.metrics import mean_defined
+from fedet.protocol import CrossValidation
+from fedet.scorecard import to_plain
+
+FROM_ALL = ("map", "ap_50_95", "spotting_ap_50_95", "calibration_error")  # figures of the whole ranking
+RESULTS_VERSION = 1
+
+
+def evaluate_folds(run: CrossValidation, seed: int, **options) -> Evaluation:
+    """The figures of one seed, pooled over its folds; options as for `fedet.evaluation.evaluate`.
+
+    Raises InputError if a fold of this seed is missing, since its subjects would count as missed.
+    """
+    lost = [result.job.fold.name for result in run.failed if result.job.seed == seed]
+    if lost or not run.of_seed(seed):
+        text = f"{run.method}, seed {seed}: folds {', '.join(lost) or '(all)'} have no result"
+        raise InputError(f"{text}; run the sweep again, finished folds are kept")
+    return evaluate_pooled(run.predictions(seed), run.truth, run.videos, **options)
+
+
+def evaluate_pooled(
+    predictions: pd.DataFrame, truth: pd.DataFrame, videos: pd.DataFrame, **options
+) -> Evaluation:
+    """As `evaluate_folds`, from a table of predictions with a column threshold."""
+    kept = predictions[predictions["score"] >= predictions["threshold"]]
+    at, whole = (evaluate(table, truth, videos, **options) for table in (kept, predictions))
+    ranked = [name for name in whole.figures.index if _of_ranking(name)]
+    figures = at.figures.copy()
+    figures.loc[ranked] = whole.figures.loc[ranked]
+    samples = at.samples | {name: whole.samples[name] for name in ranked if name in whole.samples}
+    parts = {name: getattr(whole, name) for name in ("ap", "curves", "calibration")}
+    return replace(at, figures=figures, samples=samples, **parts)
+
+
+def _of_ranking(name: str) -> bool:
+    return name.startswith("map") or name.endswith(FROM_ALL[1:])
+
+
+def summarise(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """Index: figure; columns mean and sd over seeds, and low and high of the mean's interval.
+
+    The interval resamples subjects; the seeds of one resample are averaged.
+    """
+    rows = []
+    for name in evaluations[0].figures.index:
+        values = np.array([e.value(name) for e in evaluations])
+        drawn = mean_defined([e.samples.get(name, np.empty(0)) for e in evaluations], axis=0)
+        found = interval(drawn, evaluations[0].settings["level"])
+        known = values[~np.isnan(values)]
+        spread = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+        rows.append((name, float(mean_defined(values)), spread, found.low, found.high))
+    return pd.DataFrame(rows, columns=["figure", "mean", "sd", "low", "high"]).set_index("figure")
+
+
+def counts(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """TP, FP, FN of overall, macro and micro; means over the seeds."""
+    tables = [e.spotting[["tp", "fp", "fn"]].astype(float) for e in evaluations]
+    return sum(tables[1:], tables[0]) / len(tables)
+
+
+def failures(runs: Mapping[str, CrossValidation]) -> list[str]:
+    """A line for every fold that failed."""
+    return [
+        f"{name} {result.job.name}: {result.error.strip().splitlines()[-1]}"
+        for name, run in runs.items()
+        for result in run.failed
+    ]
+
+
+# --- written down
+
+
+def results_of(
+    runs: Mapping[str, CrossValidation], data: Mapping[str, Any], reference: str = "fedn", **options
+) -> dict[str, Any]:
+    """Everything a results table needs, as plain values.
+
+    Args:
+        runs: by the name of the method; all on the same records.
+        data: name, synthetic (bool), summary, and the command that makes the figures.
+        reference: the method whose paired differences to the others are told.
+        options: as for `evaluate`.
+    """
+    evaluations = {name: [evaluate_folds(run, s, **options) for s in run.seeds] for name, run in runs.items()}
+    methods = {}
+    for name, run in runs.items():
+        table = summarise(evaluations[name])
+        methods[name] = {
+            "figures": to_plain(table.to_dict("index")),
+            "counts": to_plain(counts(evaluations[name]).to_dict("index")),
+            "by_seed": {str(s): _of_seed(e) for s, e in zip(run.seeds, evaluations[name], strict=True)},
+            "seeds": run.seeds,
+            "seconds": sum(result.seconds for result in run.results),
+            "settings": to_plain(run.settings),
+        }
+    pairs = {}
+    for name in runs:
+        if reference in runs and name != reference:
+            gap = compare(evaluations[reference], evaluations[name])
+            pairs[f"{reference} - {name}"] = to_plain(gap.to_dict("index"))
+    first = next(iter(runs.values()))
+    return {
+        "schema_version": RESULTS_VERSION,
+        "data": dict(data),
+        "protocol": {"folds": first.settings["folds"], "validation": first.settings["validation"]},
+        "counts": to_plain(next(iter(evaluations.values()))[0].data),
+        "methods": methods,
+        "differences": pairs,
+        "made_by": made_by(),
+    }
+
+
+def _of_seed(evaluation: Evaluation) -> dict[str, Any]:
+    table = evaluation.spotting[["tp", "fp", "fn"]]
+    values = evaluation.figures["value"].to_dict()
+    return {"figures": to_plain(values), "counts": to_plain(table.to_dict("index"))}
+
+
+def made_by() -> dict[str, Any]:
+    """Version, commit and device of what is measured here."""
+    return {"version": __version__, "commit": commit(), "device": device()}
+
+
+def commit() -> str:
+    """Of the checkout this package lies in, with "+" if it is changed; "-" if there is none."""
+    try:
+        ask = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "timeout": 20}
+        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask)
+        if found.returncode:
+            return "-"
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "."], **ask).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "-"
+    return found.stdout.strip() + "+" * bool(changed)
+
+
+def device() -> str:
+    """The processor, its cores, and a GPU if torch sees one."""
+    import torch
+
+    names = [platform.processor() or platform.machine()]
+    cpus = Path("/proc/cpuinfo")
+    if cpus.is_file():
+        lines = [x.split(":", 1)[1].strip() for x in cpus.read_text().splitlines() if "model name" in x]
+        names = lines[:1] or names
+    text = f"{names[0]}, {os.cpu_count()} cores"
+    if torch.cuda.is_available():
+        text += f", {torch.cuda.get_device_name()}"
+    return text
+
+
+def write_results(results: Mapping[str, Any], path: str | Path) -> Path:
+    """The results as JSON; the file appears whole."""
+    path = Path(path)
+    with replaced(path) as part:
+        part.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """Results that `write_results` wrote. Raises InputError if it is no such file."""
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no results file ({error})") from error
+    if not isinstance(results, dict) or results.get("schema_version") != RESULTS_VERSION:
+        raise InputError(f"{path}: no results of schema_version {RESULTS_VERSION}")
+    return results

@@ -1,0 +1,255 @@
+"""The rival without learning: movement of facial regions by optical flow, and peaks of it.
+
+Dense flow (OpenCV's DIS) between neighbouring face crops; an affine fit to the parts that no expression
+moves (forehead, bridge of the nose, temples) takes the head's own motion away; the rest is summed up
+over time to a displacement of each region from its place nearby. After He, "Research on
+Micro-Expression Spotting Method Based on Optical Flow Features" (ACM MM 2021), whose method led the
+spotting challenge of that year; regions and details are our choice.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.annotations import validate
+from fedet.cells import replaced
+from fedet.datasets import Dataset
+from fedet.detection import frames_at
+from fedet.errors import InputError
+from fedet.features import CROP, FPS, STATES, FaceTrack, crops_of
+from fedet.frame_wise import smoothed
+from fedet.methods import LOW_SCORE, Fitted, canonical
+from fedet.selection import figures_of_tables
+from fedet.video import Video
+from fedet.windows import VideoFeatures
+
+# x0, x1, y0, y1 on the scale of the crop (see `fedet.faces`): brows 0.22, eyes 0.33, mouth 0.68, chin 0.85.
+# The eyes are left out, since every blink moves them.
+REGIONS = {
+    "brow outer left": (0.22, 0.36, 0.15, 0.28), "brow inner left": (0.36, 0.49, 0.15, 0.28),
+    "brow inner right": (0.51, 0.64, 0.15, 0.28), "brow outer right": (0.64, 0.78, 0.15, 0.28),
+    "cheek left": (0.24, 0.38, 0.44, 0.58), "cheek right": (0.62, 0.76, 0.44, 0.58),
+    "nose left": (0.38, 0.48, 0.48, 0.58), "nose right": (0.52, 0.62, 0.48, 0.58),
+    "mouth corner left": (0.30, 0.43, 0.60, 0.75), "mouth corner right": (0.57, 0.70, 0.60, 0.75),
+    "lip upper": (0.43, 0.57, 0.60, 0.68), "lip lower": (0.43, 0.57, 0.68, 0.78),
+    "chin": (0.40, 0.60, 0.80, 0.90),
+}  # fmt: skip
+RIGID = (
+    (0.30, 0.70, 0.04, 0.14),
+    (0.45, 0.55, 0.28, 0.46),
+    (0.17, 0.24, 0.25, 0.42),
+    (0.76, 0.83, 0.25, 0.42),
+)
+VERSION = "1"  # of the flow's cache
+
+
+# --- from a video to movements
+
+
+def _pixels(box: tuple[float, float, float, float]) -> tuple[slice, slice]:
+    """Rows and columns of a box in the crop."""
+    x0, x1, y0, y1 = (round(CROP * v) for v in box)
+    return slice(y0, y1), slice(x0, x1)
+
+
+def _rigid_fit() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mask of the rigid pixels, the matrix that fits 3 affine terms to them, and the terms (S S, 3)."""
+    mask = np.zeros((CROP, CROP), dtype=bool)
+    for box in RIGID:
+        mask[_pixels(box)] = True
+    y, x = (axis / CROP - 0.5 for axis in np.mgrid[:CROP, :CROP])
+    terms = np.stack([np.ones_like(x), x, y], axis=-1).reshape(-1, 3)
+    return mask, np.linalg.pinv(terms[mask.ravel()]), terms
+
+
+def movements(
+    crops: Iterable[tuple[np.ndarray | None, str, int]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Movement of each region from the frame before, the head's own taken away.
+
+    Args:
+        crops: face crop (112, 112, 3) or None, state, and face number of each frame.
+    Returns:
+        (T, 2 R) float32 pixels a frame, x and y of one region beside each other, 0 where there is
+        nothing to compare with; states (T,) uint8; face numbers (T,) int32.
+    """
+    import cv2
+
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    mask, fit, terms = _rigid_fit()
+    boxes = [_pixels(box) for box in REGIONS.values()]
+    rows, states, numbers = [], [], []
+    before, whose = None, -1
+    for face, state, number in crops:
+        states.append(STATES.index(state))
+        numbers.append(number)
+        row = np.zeros(2 * len(boxes), np.float32)
+        grey = None if face is None else cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+        if grey is not None and before is not None and number == whose:
+            moved = flow.calc(before, grey, None)  # (S, S, 2)
+            head = terms @ (fit @ moved[mask])  # (S S, 2)
+            own = moved - head.reshape(moved.shape)
+            row[:] = np.concatenate([own[box].mean((0, 1)) for box in boxes])
+        rows.append(row)
+        before, whose = grey, number
+    table = np.stack(rows) if rows else np.zeros((0, 2 * len(boxes)), np.float32)
+    return table, np.array(states, np.uint8), np.array(numbers, np.int32)
+
+
+def flow_track(path: str | Path, opened: Video, cache: str | Path | None = None, faces=None) -> FaceTrack:
+    """The movements of a video at 30 fps, in the form of a track of face vectors; kept in `cache`."""
+    from fedet.faces import HaarDetector
+
+    place = None
+    if cache is not None:
+        stat = Path(path).stat()
+        facts = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {opened.fps} {VERSION}"
+        name = hashlib.sha256((facts + json.dumps(REGIONS)).encode()).hexdigest()[:12]
+        place = Path(cache) / f"{Path(path).stem}-{name}.flow.npz"
+        if place.is_file():
+            with np.load(place) as parts:
+                moved, state, track = parts["moved"], parts["state"], parts["track"]
+            return _track(moved, state, track, opened)
+    moved, state, track = movements(crops_of(opened, faces or HaarDetector()))
+    if place is not None:
+        with replaced(place) as part:
+            np.savez(part, moved=moved, state=state, track=track)
+    return _track(moved, state, track, opened)
+
+
+def _track(moved: np.ndarray, state: np.ndarray, track: np.ndarray, opened: Video) -> FaceTrack:
+    rest = np.zeros(len(moved), np.float32)
+    problems = tuple(opened.problems)
+    return FaceTrack(moved, rest, state, track, float(opened.fps or 30.0), problems, "flow")
+
+
+def flow_records_of(
+    dataset: Dataset, cache: str | Path | None = None, progress: bool = True
+) -> list[VideoFeatures]:
+    """As `fedet.detection.records_of`, with the movements of regions as vectors."""
+    from tqdm.auto import tqdm
+
+    absent = dataset.videos[dataset.videos["path"].isna()]
+    if len(absent):
+        name = absent["video"].iloc[0]
+        raise InputError(f"{dataset.root}: no frames of {len(absent)} videos, e.g. {name!r}")
+    records, table = [], dataset.annotations
+    rows = list(dataset.videos.itertuples())
+    for row in tqdm(rows, desc="optical flow", unit="video", disable=not progress):
+        track = flow_track(row.path, dataset.open(row.video), cache)
+        events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
+        events = events_at(events, float(row.fps), len(track.state), row.video)
+        records.append(VideoFeatures(row.subject, row.video, FPS, track.vectors, track.mask, events))
+    return records
+
+
+def events_at(events: pd.DataFrame, fps: float, n_frames: int, video: str) -> pd.DataFrame:
+    """Events counted at `fps`, carried over to 30 by time; within the video's `n_frames` at 30."""
+    events = events.copy()
+    onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)
+    events["onset"], events["offset"] = onset.to_numpy(), offset.clip(upper=n_frames - 1).to_numpy()
+    events["apex"], events["fps"] = pd.NA, FPS
+    return validate(events, {video: n_frames}, source_name=video)[0]
+
+
+# --- from movements to intervals
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """How intervals are read off the movements; chosen on the known subjects."""
+
+    context_s: float  # displacement is told from the median within this time to both sides
+    smoothing: float  # standard deviation, frames
+    width: float  # above 1: fixed, frames; up to 1: where the curve falls by this share of the peak
+    relative: bool  # the curve in units of the video's own noise, not in pixels
+
+
+CHOICES = [
+    Peaks(*values) for values in product((1.5, 3.0), (1.0, 3.0), (0.5, 0.7, 0.9, 13.0, 30.0), (False, True))
+]
+
+
+def displacement(record: VideoFeatures, context_s: float) -> np.ndarray:
+    """(T,) how far the regions are from their place nearby, root mean square over regions, pixels."""
+    from scipy.ndimage import median_filter
+
+    path = np.cumsum(np.asarray(record.vectors, dtype=np.float64), axis=0)  # (T, 2 R)
+    size = 2 * round(context_s * record.fps) + 1
+    away = path - median_filter(path, size=(size, 1), mode="nearest")
+    return np.sqrt((away**2).mean(1)) * record.mask
+
+
+def peaks_of(curve: np.ndarray, how: Peaks) -> tuple[np.ndarray, np.ndarray]:
+    """Inclusive frames (N, 2) and prominences (N,) of the peaks of a curve (T,)."""
+    from scipy.signal import find_peaks, peak_widths
+
+    s = smoothed(curve[:, None], how.smoothing)[:, 0]
+    if how.relative:
+        s = s / max(float(np.median(s)), 1e-6)
+    at, found = find_peaks(s, prominence=1e-6)
+    if not len(at):
+        return np.zeros((0, 2), int), np.zeros(0)
+    if how.width > 1:
+        ends = np.stack([at - how.width / 2, at + how.width / 2], axis=1)
+    else:
+        ends = np.stack(peak_widths(s, at, rel_height=how.width)[2:], axis=1)
+    frames = np.clip(np.rint(ends).astype(int), 0, len(s) - 1)
+    return frames, found["prominences"]
+
+
+def without_overlaps(frames: np.ndarray, strength: np.ndarray) -> np.ndarray:
+    """Indices of the strongest intervals that share at most half of the shorter with a stronger one."""
+    kept: list[int] = []
+    for i in np.argsort(-strength, kind="stable"):
+        a, b = frames[kept, 0], frames[kept, 1]
+        shared = np.minimum(b, frames[i, 1]) - np.maximum(a, frames[i, 0]) + 1
+        shorter = np.minimum(b - a, frames[i, 1] - frames[i, 0]) + 1
+        if not (shared > 0.5 * shorter).any():
+            kept.append(int(i))
+    return np.array(kept, dtype=int)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Peaks of movement. Nothing is trained, so all known subjects serve to choose; no emotion is named."""
+
+    name: str = "flow"
+
+    def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
+        known = [*train, *validation]
+        contexts = {how.context_s for how in CHOICES}
+        curves = {c: [displacement(r, c) for r in known] for c in contexts}
+        tried = {}
+        for how in CHOICES:
+            read = [peaks_of(curve, how) for curve in curves[how.context_s]]
+            unit = self._unit([strength for _, strength in read])
+            tables = [self._table(r, *found, unit) for r, found in zip(known, read, strict=True)]
+            tried[how] = figures_of_tables(tables, known, 0.5, named=False) | {"unit": unit}
+        best = max(tried, key=lambda how: tried[how]["spotting_f1"])
+        figures = tried[best]
+
+        def predict(record: VideoFeatures) -> pd.DataFrame:
+            found = peaks_of(displacement(record, best.context_s), best)
+            return self._table(record, *found, figures["unit"])
+
+        choices = {name: getattr(best, name) for name in Peaks.__dataclass_fields__}
+        return Fitted(predict, figures["threshold"], choices, pd.DataFrame())
+
+    @staticmethod
+    def _unit(strengths: Sequence[np.ndarray]) -> float:
+        """A strength of this size has the score 0.5."""
+        pooled = np.concatenate(strengths)
+        return float(np.quantile(pooled, 0.9)) if len(pooled) else 1.0
+
+    def _table(self, record: VideoFeatures, frames: np.ndarray, strength: np.ndarray, unit: float):
+        score = strength / (strength + max(unit, 1e-9))
+        kept = without_overlaps(frames, strength)
+        kept = kept[score[kept] >= LOW_SCORE]
+        return canonical(record, frames[kept], score[kept], [None] * len(kept), self.name)

@@ -1,0 +1,178 @@
+"""The rival that most people build: every frame is classified, and the answers are smoothed and cut.
+
+The classifier reads what FEDN reads (scaled vectors, the same augmentation, the same budget). Runs of
+frames above a level become intervals. Smoothing, level and score rule are chosen on the validation
+subjects, and as one of the choices all levels are used at once, with FEDN's own merging, after
+the temporal actionness grouping of Zhao et al., "Temporal Action Detection with Structured Segment
+Networks" (ICCV 2017).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedet.baselines import Fit, fit_network, in_batches
+from fedet.loop import TrainConfig, seeded
+from fedet.methods import RULES, Fitted, detector_config, merged, name_intervals
+from fedet.model import FEDNConfig, FrameEmbedding
+from fedet.sampling import draw_epoch, feature_scale, told, view
+from fedet.selection import figures_of_tables, monitored
+from fedet.windows import Candidates, VideoFeatures
+
+IGNORED = -100  # what torch's cross-entropy leaves out
+ALL_LEVELS = tuple(np.round(np.arange(0.1, 0.91, 0.1), 2).tolist())
+LEVELS = (ALL_LEVELS, (0.3,), (0.4,), (0.5,), (0.6,))
+WIDTHS = (0.0, 1.0, 2.0, 4.0)  # standard deviation of the smoothing, frames
+
+
+class FrameNet(nn.Module):
+    """A frame's vector -> logits of (nothing, each emotion): two layers between three."""
+
+    def __init__(self, config: FEDNConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.embedding = FrameEmbedding(config)
+        self.hidden = nn.Linear(c, c)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classes = nn.Linear(c, 1 + len(config.emotions))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (B, T, C_in), (B, T) -> (B, T, 1 + K)
+        x = F.gelu(self.embedding(x, mask))
+        return self.classes(self.dropout(F.gelu(self.hidden(x))))
+
+
+def frame_targets(intervals: np.ndarray, classes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(T,) 0 for nothing, 1 + emotion inside an event (the shorter where two overlap), or IGNORED.
+
+    Args:
+        intervals: (E, 2) [start, end) in frames. classes: (E,), -1 unknown. mask: (T,) bool.
+    """
+    target = np.zeros(len(mask), dtype=np.int64)
+    centres = np.arange(len(mask)) + 0.5
+    for e in np.argsort(intervals[:, 0] - intervals[:, 1], kind="stable"):  # the longest first
+        inside = (intervals[e, 0] <= centres) & (centres < intervals[e, 1])
+        target[inside] = classes[e] + 1 if classes[e] >= 0 else IGNORED
+    target[~mask] = IGNORED
+    return target
+
+
+def smoothed(curves: np.ndarray, width: float) -> np.ndarray:
+    """Curves (T, K) under a Gaussian of `width` frames; at the ends the nearest value goes on."""
+    if width == 0 or not len(curves):
+        return curves
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(curves, width, axis=0, mode="nearest")
+
+
+def runs(on: np.ndarray) -> np.ndarray:
+    """(N, 2) [start, end) of the stretches in which (T,) `on` holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int8), [0]])))
+    return edges.reshape(-1, 2)
+
+
+def candidates_of(curves: np.ndarray, width: float, levels: Sequence[float], rule: str) -> Candidates:
+    """Intervals of per-frame probabilities.
+
+    Args:
+        curves: (T, 1 + K), nothing first. width: of the smoothing, frames.
+        levels: an interval is a run of frames in which something is expressed with at least that
+            probability. rule: as for `name_intervals`; the strength is the mean over the run.
+    """
+    p = smoothed(curves, width)
+    shown = 1 - p[:, 0]
+    found = np.concatenate([runs(shown >= level) for level in levels])
+    found = np.unique(found, axis=0)
+    total = np.concatenate([np.zeros((1, p.shape[1])), np.cumsum(p, axis=0)])
+    mean = (total[found[:, 1]] - total[found[:, 0]]) / np.maximum(found[:, 1:] - found[:, :1], 1)
+    strength, classes = 1 - mean[:, 0], mean[:, 1:]
+    classes = classes / np.maximum(classes.sum(1, keepdims=True), 1e-9)
+    return Candidates(*name_intervals(found.astype(float), np.clip(strength, 0, 1), classes, rule))
+
+
+@torch.inference_mode()
+def curves_of(network: nn.Module, record: VideoFeatures) -> np.ndarray:
+    """(T, 1 + K) probabilities; frames without a face show nothing for certain."""
+    parts = []
+    for start in range(0, len(record.vectors), 4096):
+        x = torch.from_numpy(np.array(record.vectors[start : start + 4096], dtype=np.float32))
+        mask = torch.from_numpy(np.array(record.mask[start : start + 4096]))
+        parts.append(network(x[None], mask[None])[0].softmax(-1).numpy())
+    curves = np.concatenate(parts).astype(np.float64)
+    curves[~record.mask] = np.eye(curves.shape[1])[0]
+    return curves
+
+
+@dataclass(frozen=True)
+class FrameWise:
+    """Per-frame classification, smoothed and cut."""
+
+    name: str = "frame-wise"
+    config: FEDNConfig | None = None  # of its embedding, windows and merging
+    training: TrainConfig = field(default_factory=TrainConfig)
+
+    def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
+        config = detector_config(self.config, train)
+        trained = train_frames(train, validation, config, replace(self.training, seed=seed))
+        curves = [curves_of(trained.network, record) for record in validation]
+
+        def figures(choice: tuple) -> dict[str, float]:
+            tables = [
+                merged(record, candidates_of(curve, *choice), config, self.name)
+                for record, curve in zip(validation, curves, strict=True)
+            ]
+            return figures_of_tables(tables, validation, config.default_threshold)
+
+        tried = {choice: figures(choice) for choice in product(WIDTHS, LEVELS, RULES[:1])}
+        best = max(tried, key=lambda c: monitored(tried[c], self.training.monitor))
+        tried |= {(*best[:2], rule): figures((*best[:2], rule)) for rule in RULES[1:]}
+        best = max(tried, key=lambda c: monitored(tried[c], self.training.monitor))
+        choices: dict = dict(zip(("smoothing", "levels", "rule"), best, strict=True))
+        choices["epoch"] = trained.best_epoch
+
+        def predict(record: VideoFeatures):
+            found = candidates_of(curves_of(trained.network, record), *best)
+            return merged(record, found, config, self.name)
+
+        return Fitted(predict, tried[best]["threshold"], choices, trained.history)
+
+
+def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
+    """The classifier, trained on the windows that FEDN is trained on."""
+    with seeded(training.seed, 0):
+        network = FrameNet(config)
+    scale = feature_scale(train)
+    network.embedding.scale.copy_(torch.from_numpy(scale))
+    events, augmentation = told(train, config), training.augmentation
+
+    def batches(epoch: int):
+        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch)
+        return in_batches(draws, training.batch_size)
+
+    def loss_of(network: nn.Module, draws) -> Tensor:
+        xs, masks, targets = [], [], []
+        for d in draws:
+            where = train[d.record], events[d.record], d
+            x, mask, *near = view(*where, scale, config.window, augmentation)
+            xs.append(x)
+            masks.append(mask)
+            targets.append(frame_targets(*near, mask))
+        x, mask, target = (torch.from_numpy(np.stack(part)) for part in (xs, masks, targets))
+        logits = network(x, mask)
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORED)
+
+    def judge(network: nn.Module) -> dict[str, float]:
+        middle = 2.0, ALL_LEVELS, "strength"
+        tables = [
+            merged(r, candidates_of(curves_of(network, r), *middle), config, "frame-wise") for r in validation
+        ]
+        figures = figures_of_tables(tables, validation, config.default_threshold)
+        return figures | {"monitored": monitored(figures, training.monitor)}
+
+    return fit_network(network, batches, loss_of, judge, training)

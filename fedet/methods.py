@@ -1,0 +1,176 @@
+"""What is compared: each method learns from training subjects, chooses on validation subjects, and
+then tells what it finds in a video. All rivals have this one interface.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from fedet.annotations import SCHEMA_VERSION, empty_table, expression_type_of
+from fedet.errors import InputError
+from fedet.loop import TrainConfig
+from fedet.model import FEDN, FEDNConfig
+from fedet.windows import Candidates, VideoFeatures, predict, soft_nms, to_frames
+
+LOW_SCORE = 0.01  # predictions are kept down to here, so that average precision has its tail
+RULES = ("strength", "product")  # how a strength and probabilities of emotions become scores
+Predict = Callable[[VideoFeatures], pd.DataFrame]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A method after training."""
+
+    predict: Predict  # canonical table of a video, down to LOW_SCORE
+    threshold: float  # chosen on the validation subjects
+    choices: dict[str, Any]  # whatever else was chosen there; plain values
+    history: pd.DataFrame  # a row an epoch; empty where nothing is trained
+    epochs: Mapping[int, Predict] = field(default_factory=dict)  # the state after each, if it was kept
+
+
+class Method(Protocol):
+    """A frozen dataclass: its name, and all settings that make a run what it is."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(
+        self,
+        train: Sequence[VideoFeatures],
+        validation: Sequence[VideoFeatures],
+        seed: int,
+        folder: Path | None = None,
+    ) -> Fitted:
+        """Trains and chooses; a killed run goes on in `folder` if the method can."""
+        ...
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """The settings of a method as plain values; a field that is no setting says `repr=False`."""
+    values = {f.name: getattr(method, f.name) for f in fields(method) if f.repr}  # type: ignore[arg-type]
+    plain = {name: asdict(v) if is_dataclass(v) else v for name, v in values.items()}
+    return {"kind": type(method).__name__} | plain
+
+
+def detector_config(config: FEDNConfig | None, records: Sequence[VideoFeatures]) -> FEDNConfig:
+    """The config, or the default one for the vectors of these records."""
+    return config or FEDNConfig(input_features=records[0].vectors.shape[1])
+
+
+@dataclass(frozen=True)
+class FEDNMethod:
+    """The network of the paper."""
+
+    name: str = "fedn"
+    config: FEDNConfig | None = None  # None: the defaults
+    training: TrainConfig = field(default_factory=TrainConfig)
+    snapshots: bool = False  # keep the state after every epoch, for looking at what a choice is worth
+    accelerator: str = "auto"
+
+    def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
+        from fedet.training import train as fit
+
+        kept: dict[int, dict] = {}
+
+        def keep(epoch: int, model: FEDN) -> None:
+            kept[epoch] = {name: value.clone() for name, value in model.state_dict().items()}
+
+        result = fit(
+            train,
+            detector_config(self.config, train),
+            replace(self.training, seed=seed),
+            validation=validation,
+            out=None if self.snapshots else folder,
+            progress=False,
+            accelerator=self.accelerator,
+            on_epoch=keep if self.snapshots else None,
+        )
+        epochs = {epoch: _answer(_with_state(result.model, state)) for epoch, state in kept.items()}
+        threshold, choices = result.model.config.default_threshold, {"epoch": result.best_epoch}
+        return Fitted(_answer(result.model), threshold, choices, result.history, epochs)
+
+
+def _with_state(model: FEDN, state: dict) -> FEDN:
+    other = FEDN(model.config)
+    other.load_state_dict({name: value.cpu() for name, value in state.items()})
+    return other.eval()
+
+
+def _answer(model: FEDN) -> Predict:
+    config = replace(model.config, min_score=min(LOW_SCORE, model.config.min_score))
+    return lambda record: predict(model, config, record)
+
+
+# --- what the rivals share
+
+
+def canonical(
+    record: VideoFeatures, frames: np.ndarray, scores: np.ndarray, emotions: Sequence[str | None], source: str
+) -> pd.DataFrame:
+    """Predictions of one video as a canonical table; frames (N, 2) inclusive."""
+    table = empty_table().reindex(range(len(frames)))
+    columns = {"onset": frames[:, 0], "offset": frames[:, 1], "score": scores, "emotion": list(emotions)}
+    for name, values in columns.items():
+        table[name] = pd.Series(values, dtype=table[name].dtype)
+    table = table.assign(subject=record.subject, video=record.video, fps=record.fps)
+    table["expression_type"] = expression_type_of(table["onset"], table["offset"], record.fps)
+    return table.assign(schema_version=SCHEMA_VERSION, source=source)
+
+
+def name_intervals(
+    intervals: np.ndarray, strength: np.ndarray, classes: np.ndarray, rule: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each interval once for every emotion: intervals (N K, 2), scores (N K,), classes (N K,).
+
+    Args:
+        intervals: (N, 2). strength: (N,) how sure it is that there is an expression.
+        classes: (N, K) probabilities of its emotions.
+        rule: "strength": the likeliest emotion has all of the strength, others their share of it;
+            "product": each has strength times probability.
+    """
+    if rule not in RULES:
+        raise InputError(f"rule={rule!r}: one of {', '.join(RULES)}")
+    k = classes.shape[1]
+    share = classes / np.maximum(classes.max(1, keepdims=True), 1e-9) if rule == "strength" else classes
+    scores = (strength[:, None] * share).ravel()
+    return np.repeat(intervals, k, axis=0), scores, np.tile(np.arange(k), len(intervals))
+
+
+def merged(record: VideoFeatures, candidates: Candidates, config: FEDNConfig, source: str) -> pd.DataFrame:
+    """Candidates merged just as those of FEDN are, as a canonical table."""
+    low = replace(config, min_score=LOW_SCORE)
+    if not len(candidates.scores) or not record.mask.any():
+        return canonical(record, np.zeros((0, 2)), np.zeros(0), [], source)
+    best = soft_nms(candidates, low)
+    frames, kept = to_frames(best, record.mask)
+    names = np.array(config.emotions, dtype=object)[best.classes]
+    return canonical(record, frames[kept], best.scores[kept], list(names[kept]), source)
+
+
+# --- by name
+
+METHODS = ("fedn", "two-stage", "frame-wise", "flow")
+
+
+def method_named(name: str, training: TrainConfig | None = None, config: FEDNConfig | None = None) -> Method:
+    """One of METHODS, all with the same budget. Raises InputError on another name."""
+    training = training or TrainConfig()
+    if name == "fedn":
+        return FEDNMethod(config=config, training=training)
+    if name == "two-stage":
+        from fedet.two_stage import TwoStage
+
+        return TwoStage(config=config, training=training)
+    if name == "frame-wise":
+        from fedet.frame_wise import FrameWise
+
+        return FrameWise(config=config, training=training)
+    if name == "flow":
+        from fedet.flow import Flow
+
+        return Flow()
+    raise InputError(f"method {name!r}: one of {', '.join(METHODS)}")

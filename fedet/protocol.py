@@ -1,0 +1,264 @@
+"""Cross-validation by subject: independent jobs, choices made inside the training part, no leak.
+
+A job is one fold of one seed of one method. Jobs run in this process, in several, or on a Dask
+cluster. Each finished job is a file, so that a killed sweep goes on where it was; a job that fails
+is reported and the others finish. A leak stops everything: no figure is worth anything after it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedet.annotations import COLUMNS, empty_table
+from fedet.cells import replaced
+from fedet.checkpoints import fingerprint
+from fedet.errors import InputError
+from fedet.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
+from fedet.jobs import Job, JobResult, read_result, run_job, write_result
+from fedet.methods import Method, settings_of
+from fedet.windows import VideoFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """All folds of one method, and what they were run on."""
+
+    method: str
+    results: list[JobResult]
+    failed: list[JobResult]
+    truth: pd.DataFrame  # canonical, at the rate of the vectors
+    videos: pd.DataFrame  # subject, video, fps of every video, also of the silent ones
+    settings: dict[str, Any]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({result.job.seed for result in self.results})
+
+    def of_seed(self, seed: int) -> list[JobResult]:
+        return [result for result in self.results if result.job.seed == seed]
+
+    def predictions(self, seed: int, kept: bool = False) -> pd.DataFrame:
+        """Predictions of all folds of a seed with the columns fold and threshold.
+
+        Args:
+            kept: only those at or above the threshold of their fold.
+        """
+        parts = [
+            result.predictions.assign(fold=result.job.fold.name, threshold=result.threshold)
+            for result in self.of_seed(seed)
+        ]
+        table = pd.concat(parts, ignore_index=True)
+        return table[table["score"] >= table["threshold"]].reset_index(drop=True) if kept else table
+
+
+# --- a sweep
+
+
+def cross_validate(
+    records: Sequence[VideoFeatures],
+    method: Method,
+    out: str | Path | None = None,
+    folds: str | int = "loso",
+    seeds: int | Sequence[int] = 3,
+    validation: float = 0.2,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    threads: int | None = None,
+    checkpoints: bool = False,
+    progress: bool = True,
+) -> CrossValidation:
+    """Runs all folds and seeds of a method that are not in `out` yet.
+
+    Args:
+        out: folder of the sweep; several methods may share it, each has its own folder there.
+            None keeps nothing.
+        folds, validation: as for `make_folds`.
+        seeds: how many, from 0, or which.
+        jobs: processes; -1: one for each core. On a cluster its workers count instead.
+        scheduler: address of a Dask scheduler, like tcp://10.0.0.1:8786. The cluster needs the same
+            packages; records travel there, results come back, no shared disk is needed.
+        threads: of torch in each job; None: 1 if jobs run side by side, else as it is.
+        checkpoints: a job killed in the middle goes on at its last epoch; local jobs only.
+    Raises:
+        InputError: `out` holds another sweep, or folds cannot be made. LeakError: see `fedet.folds`.
+    """
+    guarded = sealed(list(records))
+    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not seeds:
+        raise InputError("no seed; give a number above 0, or a list")
+    settings = _settings(guarded, method, folds, validation)
+    place = None if out is None else Path(out)
+    if place is not None:
+        _claim(place, method.name, settings)
+    todo = [
+        Job(fold, seed)
+        for seed in seeds
+        for fold in make_folds(events_by_subject(guarded), folds, validation, seed)
+    ]
+    done = {job.name: found for job in todo if (found := read_result(place, method.name, job)) is not None}
+    rest = [job for job in todo if job.name not in done]
+    threads = threads or (1 if scheduler or jobs != 1 else None)
+    folder = place / method.name if place is not None and checkpoints and not scheduler else None
+    results = _run(rest, method, guarded, folder, threads, jobs, scheduler, progress)
+    for result in results:
+        done[result.job.name] = result
+        if place is not None:
+            write_result(place, method.name, result)
+    ordered = [done[job.name] for job in todo]
+    return CrossValidation(
+        method=method.name,
+        results=[result for result in ordered if not result.error],
+        failed=[result for result in ordered if result.error],
+        truth=_truth(guarded),
+        videos=_videos(guarded),
+        settings=settings | {"seeds": seeds},
+    )
+
+
+def _run(rest, method, records, folder, threads, jobs, scheduler, progress) -> Iterator[JobResult]:
+    """Results in the order in which they come."""
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=len(rest), desc=method.name, unit="fold", disable=not progress or not rest)
+    with bar:
+        for result in _results(rest, method, records, folder, threads, jobs, scheduler):
+            bar.update()
+            if result.error:
+                last = result.error.strip().splitlines()[-1]
+                bar.write(f"{method.name} {result.job.name} failed: {last}")
+            yield result
+
+
+def _results(rest, method, records, folder, threads, jobs, scheduler) -> Iterator[JobResult]:
+    places = [None if folder is None else folder / f"{job.name}.run" for job in rest]
+    if not rest:
+        return
+    if scheduler:
+        yield from _on_cluster(rest, method, records, threads, scheduler)
+    elif jobs == 1:
+        for job, place in zip(rest, places, strict=True):
+            yield run_job(job, method, records, place, threads)
+    else:
+        from joblib import Parallel, delayed
+
+        # Arrays above 1 MB are handed over as memory maps: all processes share one copy.
+        work = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        calls = zip(rest, places, strict=True)
+        yield from work(delayed(run_job)(j, method, records, p, threads) for j, p in calls)
+
+
+def _on_cluster(rest, method, records, threads, scheduler: str) -> Iterator[JobResult]:
+    from distributed import Client
+    from joblib import Parallel, delayed, parallel_config
+
+    try:
+        client = Client(scheduler, timeout="20s")
+    except (OSError, ValueError) as error:
+        text = f"no Dask scheduler answers at {scheduler!r} ({type(error).__name__})"
+        raise InputError(f"{text}; start one with 'dask scheduler' and give its address") from error
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise InputError(f"{scheduler}: the scheduler has no workers; start some with 'dask worker'")
+        # The records are sent to every worker once, not with every job.
+        with parallel_config(backend="dask", scatter=[records]):
+            work = Parallel(return_as="generator_unordered")
+            yield from work(delayed(run_job)(job, method, records, None, threads) for job in rest)
+
+
+def prove_no_leak(
+    records: Sequence[VideoFeatures], method: Method, fold: Fold, seed: int = 0
+) -> pd.DataFrame:
+    """Runs a fold twice, once with the left-out subjects' labels scrambled; nothing may change.
+
+    Unlike sealing this also finds a leak that takes another way, like a file or a global variable,
+    as long as it leads through these records.
+
+    Returns: what was compared (threshold, choices, predictions), both values, equal.
+    Raises: LeakError if anything differs.
+    """
+    plain = [record.record if isinstance(record, SealedVideo) else record for record in records]
+    rng = np.random.default_rng(seed)
+    other = [_scrambled(r, rng) if r.subject in fold.test else r for r in plain]
+    one, two = (run_job(Job(fold, seed), method, part) for part in (plain, other))
+    for result in (one, two):
+        if result.error:
+            raise InputError(f"the fold failed: {result.error.strip().splitlines()[-1]}")
+    rows = [
+        ("threshold", one.threshold, two.threshold),
+        ("choices", json.dumps(one.choices), json.dumps(two.choices)),
+        ("predictions", len(one.predictions), len(two.predictions)),
+    ]
+    table = pd.DataFrame(rows, columns=["what", "true labels", "scrambled labels"])
+    same = [a == b for _, a, b in rows]
+    same[2] = one.predictions.equals(two.predictions)
+    table["equal"] = same
+    if not all(same):
+        changed = ", ".join(table.loc[~table["equal"], "what"])
+        raise LeakError(f"fold {fold.name!r}: {changed} changed with labels that must not be known")
+    return table
+
+
+def _scrambled(record: VideoFeatures, rng: np.random.Generator) -> VideoFeatures:
+    """The record with as many events elsewhere, of other emotions; one where there was none."""
+    events, n = record.events.copy(), len(record.vectors)
+    if not len(events):
+        row = {"subject": record.subject, "video": record.video, "fps": record.fps, "emotion": "positive"}
+        events = pd.DataFrame([row], columns=COLUMNS).astype(empty_table().dtypes)
+        events["onset"], events["offset"] = 0, n // 2
+    length = np.minimum((events["offset"] - events["onset"] + 1).to_numpy(int), n)
+    onset = rng.integers(0, n - length + 1)
+    events["onset"], events["offset"] = onset, onset + length - 1
+    events["apex"] = pd.NA
+    events["emotion"] = rng.permutation(events["emotion"].to_numpy())
+    return replace(record, events=events.astype(empty_table().dtypes))
+
+
+# --- what was run on what
+
+
+def _settings(records, method: Method, folds, validation: float) -> dict[str, Any]:
+    """All that makes a sweep what it is, as JSON gives it back; seeds may be added later."""
+    settings = {
+        "folds": str(folds),
+        "validation": validation,
+        "records": fingerprint(records),
+        "method": settings_of(method),
+    }
+    return json.loads(json.dumps(settings))
+
+
+def _claim(out: Path, name: str, settings: dict[str, Any]) -> None:
+    """Notes the settings below `out`, or checks that those noted there are the same."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder for the results")
+    place = out / name / "settings.json"
+    if place.is_file():
+        before = json.loads(place.read_text())
+        if changed := sorted(_differences(before, settings)):
+            text = f"{place.parent}: holds a sweep with other settings ({'; '.join(changed[:4])})"
+            raise InputError(f"{text}; name another folder or delete this one")
+    with replaced(place) as part:
+        part.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} {old!r}, now {new!r}" if name != "records" else "other records"
+
+
+def _truth(records) -> pd.DataFrame:
+    parts = [r.events.assign(subject=r.subject, video=r.video, fps=r.fps) for r in records if len(r.events)]
+    return pd.concat(parts, ignore_index=True) if parts else empty_table()
+
+
+def _videos(records) -> pd.DataFrame:
+    rows = [(r.subject, r.video, r.fps) for r in records]
+    return pd.DataFrame(rows, columns=["subject", "video", "fps"])

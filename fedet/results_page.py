@@ -1,0 +1,150 @@
+"""Results tables as text and as Markdown between the markers of a page; no number is typed by hand.
+
+Synthetic and real results never share a table. A set that nobody has measured yet has an empty row
+and the command that fills it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedet.cells import replaced
+from fedet.errors import InputError
+from fedet.scorecard import number
+
+BEGIN, END = "<!-- results: made by `fedet results`, do not edit -->", "<!-- end of results -->"
+SHOWN = {
+    "spotting_f1": "overall F1", "macro_f1": "MaE F1", "micro_f1": "ME F1", "uf1": "recognition UF1",
+    "strs": "STRS", "detection_f1": "detection F1", "map": "detection mAP",
+}  # fmt: skip
+COUNTED = {"overall": "overall", "macro": "MaE", "micro": "ME"}
+LICENSED = {"CAS(ME)²": "CASME2/", "CAS(ME)³": "CASME3/", "SAMM-LV": "SAMM-LV/"}
+METHOD_OPTIONS = "--method fedn --method two-stage --method frame-wise --method flow"
+
+
+def results_page(results: Sequence[Mapping[str, Any]]) -> str:
+    """All tables as Markdown: generated sets first, then real ones, measured or not."""
+    made = [r for r in results if r["data"]["synthetic"]]
+    real = [r for r in results if not r["data"]["synthetic"]]
+    parts = [
+        "### Generated faces",
+        "These figures tell how well the machinery works, not how well it reads people.",
+    ]
+    parts += [section(r) for r in made] or ["Nothing is measured yet."]
+    parts += ["### Real people", *[section(r) for r in real], unmeasured([r["data"]["name"] for r in real])]
+    return "\n\n".join(part for part in parts if part)
+
+
+def section(results: Mapping[str, Any]) -> str:
+    """One set: what it is, its table, the differences, and how it was measured."""
+    data, made, protocol = results["data"], results["made_by"], results["protocol"]
+    methods = results["methods"]
+    head = f"**{data['name']}**. {data['summary']}."
+    seeds = sorted({seed for m in methods.values() for seed in m["seeds"]})
+    hours = sum(m["seconds"] for m in methods.values()) / 3600
+    foot = (
+        f"Mean over {len(seeds)} seeds (± their standard deviation), 95 % interval over subjects in "
+        f"brackets; counts are means over the seeds. Test: {_folds(protocol['folds'])}; epoch, threshold "
+        f"and all other choices on {100 * protocol['validation']:g} % of the remaining subjects; tIoU "
+        f"0.5, mAP over 0.3 to 0.7. fedet {made['version']}, commit {made['commit']}, {hours:.2f} hours "
+        f"of jobs on {made['device']}."
+    )
+    again = f"`{data['command']}`" if data.get("command") else ""
+    return "\n\n".join(p for p in (head, table(results), differences(results), foot, again) if p)
+
+
+def _folds(folds: str) -> str:
+    return "leave one subject out" if str(folds) == "loso" else f"{folds} parts of subjects"
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """A row per method: figures with intervals, and TP / FP / FN."""
+    head = ["method", *SHOWN.values(), *[f"TP / FP / FN {name}" for name in COUNTED.values()]]
+    rows = []
+    for name, found in results["methods"].items():
+        cells = [_cell(found["figures"].get(key)) for key in SHOWN]
+        cells += [
+            " / ".join(_count(found["counts"][kind][c]) for c in ("tp", "fp", "fn")) for kind in COUNTED
+        ]
+        rows.append([name, *cells])
+    return markdown(head, rows)
+
+
+def differences(results: Mapping[str, Any]) -> str:
+    """A row per rival: paired differences over the same resamples of subjects; "" without rivals."""
+    rows = [[pair, *[_gap(gaps.get(key)) for key in SHOWN]] for pair, gaps in results["differences"].items()]
+    return markdown(["paired difference", *SHOWN.values()], rows) if rows else ""
+
+
+def unmeasured(measured: Sequence[str]) -> str:
+    """The licensed sets that have no figures yet, with the command that makes them."""
+    rows = [
+        [name, *["" for _ in SHOWN], f"`fedet crossval {folder} {METHOD_OPTIONS} --out runs/{folder}`"]
+        for name, folder in LICENSED.items()
+        if name not in measured and folder.strip("/") not in measured
+    ]
+    return (
+        markdown(["set", *SHOWN.values(), "not measured here; the command that fills the row"], rows)
+        if rows
+        else ""
+    )
+
+
+def _cell(found: Mapping[str, float | None] | None) -> str:
+    if found is None or found["mean"] is None:
+        return "-"
+    text = number(found["mean"])
+    if found["sd"] is not None:
+        text += f" ± {found['sd']:.3f}"
+    if found["low"] is not None:
+        text += f" [{found['low']:.3f}, {found['high']:.3f}]"
+    return text
+
+
+def _gap(found: Mapping[str, float | None] | None) -> str:
+    if found is None or found["difference"] is None:
+        return "-"
+    text = f"{found['difference']:+.3f}"
+    return text + (f" [{found['low']:+.3f}, {found['high']:+.3f}]" if found["low"] is not None else "")
+
+
+def _count(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The headline of every method in lines, for a terminal."""
+    lines = []
+    for name, found in results["methods"].items():
+        told = ", ".join(f"{label} {_cell(found['figures'].get(key))}" for key, label in SHOWN.items())
+        lines.append(f"{name}: {told}")
+    for pair, gaps in results["differences"].items():
+        told = ", ".join(f"{label} {_gap(gaps.get(key))}" for key, label in SHOWN.items())
+        lines.append(f"{pair}: {told}")
+    return "\n".join(lines)
+
+
+def update_page(path: str | Path, page: str) -> None:
+    """Puts the page between the markers of a text file; everything else stays as it is.
+
+    Raises InputError if the file or one of the markers is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
+        raise InputError(f"{path}: needs one line {BEGIN!r} and, below it, one line {END!r}")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    with replaced(path) as part:
+        part.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{after}", encoding="utf-8")

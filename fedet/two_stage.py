@@ -1,0 +1,181 @@
+"""The rival of the paper: FEDN with one class spots, a second network names what was spotted.
+
+The second network learns from annotated intervals only, as in published two-stage work, so what
+the spotter cuts wrongly is new to it. It is not made weak on purpose: it has attention and convolutions
+of the same width, sees intervals with shifted ends, and has its own whole budget of epochs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedet.baselines import Fit, fit_network, in_batches
+from fedet.loop import TrainConfig, seeded
+from fedet.methods import LOW_SCORE, RULES, FEDNMethod, Fitted, canonical, detector_config, name_intervals
+from fedet.metrics import uf1
+from fedet.model import Attention, ConvBlock, FEDNConfig, FrameEmbedding
+from fedet.sampling import Augmentation, feature_scale, vary
+from fedet.selection import figures_of_tables, monitored
+from fedet.windows import VideoFeatures, classes_of, intervals_of
+
+LENGTH = 32  # frames to which every interval is stretched
+MARGIN = 0.25  # of its duration, seen on both sides: our choice
+JITTER = 0.15  # of its duration, by which each end is moved in training: our choice
+
+
+class SegmentNet(nn.Module):
+    """A stretched interval -> logits of its emotions."""
+
+    def __init__(self, config: FEDNConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.embedding = FrameEmbedding(config)
+        self.attention = Attention(c, config.attention_heads, config.dropout)
+        self.blocks = nn.ModuleList([ConvBlock(c) for _ in range(config.head_layers)])
+        self.dropout = nn.Dropout(config.dropout)
+        self.classes = nn.Linear(2 * c, len(config.emotions))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (B, T, C_in), (B, T) -> (B, K)
+        x = self.attention(self.embedding(x, mask), mask)
+        for block in self.blocks:
+            x = block(x, mask)
+        mean = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)  # (B, C) over visible frames
+        most = x.masked_fill(~mask[..., None], -1e4).amax(1) * mask.any(1, keepdim=True)
+        return self.classes(self.dropout(torch.cat([mean, most], dim=-1)))
+
+
+def stretched(record: VideoFeatures, start: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """(LENGTH, C) and (LENGTH,): the interval [start, end) with its margins at a fixed length.
+
+    The nearest frame is taken, so that a masked one stays masked; beyond the video nothing is seen.
+    """
+    margin = MARGIN * (end - start)
+    step = (end - start + 2 * margin) / LENGTH
+    frames = np.floor(start - margin + (np.arange(LENGTH) + 0.5) * step).astype(int)
+    inside = (frames >= 0) & (frames < len(record.vectors))
+    x = np.zeros((LENGTH, record.vectors.shape[1]), dtype=np.float32)
+    mask = np.zeros(LENGTH, dtype=bool)
+    mask[inside] = record.mask[frames[inside]]
+    x[mask] = record.vectors[frames[mask]]
+    return x, mask
+
+
+@torch.inference_mode()
+def emotions_of(network: nn.Module, record: VideoFeatures, intervals: np.ndarray) -> np.ndarray:
+    """(N, K) probabilities of the emotions of intervals (N, 2) [start, end)."""
+    if not len(intervals):
+        return np.zeros((0, network.classes.out_features))  # type: ignore[union-attr]
+    parts = []
+    for i in range(0, len(intervals), 256):
+        cuts = [stretched(record, a, b) for a, b in intervals[i : i + 256]]
+        x, mask = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
+        parts.append(network(x, mask).softmax(-1).numpy())
+    return np.concatenate(parts).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """A spotter, then a recogniser."""
+
+    name: str = "two-stage"
+    config: FEDNConfig | None = None  # the spotter's; its emotions are the recogniser's
+    training: TrainConfig = field(default_factory=TrainConfig)  # of each stage
+    accelerator: str = "auto"  # of the spotter; the recogniser runs on the CPU
+
+    def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
+        config = detector_config(self.config, train)
+        training = replace(self.training, seed=seed)
+        alone = replace(config, emotions=("expression",))
+        spotter = FEDNMethod("spotter", alone, self.training, accelerator=self.accelerator)
+        spotted = spotter.fit(train, validation, seed, folder)
+        named = train_segments(train, validation, config, training)
+
+        def predict(record: VideoFeatures, rule: str):
+            found = spotted.predict(record)
+            classes = emotions_of(named.network, record, intervals_of(found))
+            return with_emotions(record, found, classes, rule, config, self.name)
+
+        tried = {
+            rule: figures_of_tables([predict(r, rule) for r in validation], validation, spotted.threshold)
+            for rule in RULES
+        }
+        best = max(tried, key=lambda rule: monitored(tried[rule], self.training.monitor))
+        choices = {"epoch": spotted.choices["epoch"], "epoch_recogniser": named.best_epoch, "rule": best}
+        history = spotted.history.merge(
+            named.history.rename(columns=lambda c: c if c == "epoch" else f"recogniser_{c}"),
+            on="epoch", how="outer",
+        )  # fmt: skip
+        return Fitted(lambda r: predict(r, best), tried[best]["threshold"], choices, history)
+
+
+def with_emotions(record, found, classes: np.ndarray, rule: str, config: FEDNConfig, source: str):
+    """The spotter's table (N rows), each interval once for every emotion.
+
+    The spotter has merged already; the less likely emotions of an interval fall as FEDN's do between
+    classes, at full overlap, so that one expression is not reported once for every emotion.
+    """
+    ends = found[["onset", "offset"]].to_numpy(int)
+    frames, scores, codes = name_intervals(ends, found["score"].to_numpy(float), classes, rule)
+    decay = np.exp(-1 / config.cross_class_sigma) if config.cross_class_sigma else 1.0
+    scores = np.where(codes == np.repeat(classes.argmax(1), classes.shape[1]), scores, decay * scores)
+    kept = scores >= LOW_SCORE
+    names = np.array(config.emotions, dtype=object)[codes[kept]]
+    return canonical(record, frames[kept], scores[kept], list(names), source)
+
+
+def labelled(records: Sequence[VideoFeatures], config: FEDNConfig) -> list[tuple[int, float, float, int]]:
+    """(record, start, end, emotion) of every event whose emotion is known."""
+    found = []
+    for i, record in enumerate(records):
+        ends, classes = intervals_of(record.events), classes_of(record.events, config)
+        found += [(i, a, b, int(k)) for (a, b), k in zip(ends, classes, strict=True) if k >= 0]
+    return found
+
+
+def train_segments(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
+    """The recogniser, trained on annotated intervals; the epoch by UF1 on those of validation."""
+    with seeded(training.seed, 2):
+        network = SegmentNet(config)
+    scale = feature_scale(train)
+    network.embedding.scale.copy_(torch.from_numpy(scale))
+    taught, asked = labelled(train, config), labelled(validation, config)
+
+    def batches(epoch: int):
+        order = np.random.default_rng((training.seed, epoch)).permutation(len(taught))
+        return [(epoch, part) for part in in_batches(order.tolist(), training.batch_size)]
+
+    def loss_of(network: nn.Module, batch) -> Tensor:
+        epoch, chosen = batch
+        cuts = [
+            varied(train, taught[i], scale, training.augmentation, (training.seed, epoch, i)) for i in chosen
+        ]
+        x, mask = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
+        target = torch.tensor([taught[i][3] for i in chosen])
+        return F.cross_entropy(network(x, mask), target)
+
+    def judge(network: nn.Module) -> dict[str, float]:
+        k = len(config.emotions)
+        confusion = np.zeros((k, k))
+        for i, start, end, emotion in asked:
+            answer = emotions_of(network, validation[i], np.array([[start, end]]))
+            confusion[emotion, answer[0].argmax()] += 1
+        value = float(np.nan_to_num(uf1(confusion)))
+        return {"uf1": value, "monitored": value}
+
+    return fit_network(network, batches, loss_of, judge, training)
+
+
+def varied(
+    records, event: tuple[int, float, float, int], scale, augmentation: Augmentation, seed: tuple[int, ...]
+):
+    """An interval with moved ends, varied as the windows of FEDN are."""
+    record, start, end, _ = event
+    rng = np.random.default_rng(seed)
+    moved = rng.uniform(-JITTER, JITTER, 2) * (end - start)
+    x, mask = stretched(records[record], start + moved[0], end + moved[1])
+    return vary(x, scale, augmentation, rng) * mask[:, None], mask

@@ -1,11 +1,9 @@
-"""Why a detector said so: where on the face, in which frames, and by which action units.
+"""Why a detector said so: where on the face, and by which action units.
 
-Three views, from the picture to the interval: evidence maps on the face for the change of a
-read-out (after Grad-CAM: Selvaraju et al. 2017), the attention that FEDN pays to segments and
-frames, and the AUs whose rise a detection rests on, checked by taking that rise away.
+Evidence maps on the face for the change of a read-out (after Grad-CAM: Selvaraju et al. 2017), and
+the AUs whose rise a detection rests on, checked by taking that rise away. What the detector weighs
+within a window is shown by `fedet.inside`.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +15,6 @@ from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
 from fedet.errors import InputError
 from fedet.features import FPS, MEAN, STD, FaceNet, FaceTrack, change_from_rest, read_change
 from fedet.labels import EMOTIONS
-from fedet.model import FEDN
 from fedet.render import AUS
 from fedet.windows import detections, iou_of
 
@@ -78,53 +75,6 @@ def smooth_map(values: np.ndarray, side: int) -> np.ndarray:
     """A map (H, W) as (side, side) for showing, scaled to -1..1; all 0 stays all 0."""
     large = F.interpolate(torch.from_numpy(values)[None, None], size=side, mode="bicubic")[0, 0].numpy()
     return large / max(float(np.abs(large).max()), 1e-9)
-
-
-# ---------------------------------------------------------------- in which frames
-
-
-class Attended(NamedTuple):
-    """What a FEDN pays attention to in one window of T frames."""
-
-    segments: np.ndarray | None  # (S, heads, n, n): from frame (row) to frame, rows sum to 1
-    window: np.ndarray | None  # (T,) factor on each frame; the valid ones average 1, masked ones are 0
-
-
-@torch.inference_mode()
-def attention_of(model: FEDN, window: np.ndarray, mask: np.ndarray | None = None) -> Attended:
-    """Segment and window attention of one window.
-
-    Args:
-        window: (T, C_in) as the model reads it, T a multiple of the segment length.
-        mask: (T,) bool, frames with a face; None: all. Segments without any have rows of 1 / n.
-
-    Parts that the model's config leaves out are None.
-    """
-    t, n = len(window), model.config.segment
-    if t % n:
-        raise InputError(f"a window of {t} frames is no multiple of the segment's {n}")
-    x = torch.from_numpy(np.asarray(window, np.float32))[None]
-    valid = torch.ones(1, t, dtype=torch.bool) if mask is None else torch.from_numpy(np.asarray(mask))[None]
-    x = model.embedding(x, valid)
-    segments = scores = None
-    if model.segments is not None:
-        segments = _segment_weights(model.segments.attention, x.reshape(t // n, n, -1), valid.reshape(-1, n))
-        x = model.segments(x, valid)
-    if model.window is not None:
-        logits = model.window.conv(x.transpose(1, 2)).squeeze(1)
-        logits = logits.masked_fill(~valid, torch.finfo(logits.dtype).min)
-        scores = (logits.softmax(-1) * valid.sum(-1, keepdim=True) * valid)[0].numpy()
-    return Attended(segments, scores)
-
-
-def _segment_weights(attention, x: Tensor, mask: Tensor) -> np.ndarray:
-    """The softmax inside `fedet.model.Attention`, which computes it without showing it."""
-    s, n, c = x.shape
-    qkv = attention.qkv(attention.norm(x)).view(s, n, 3, attention.heads, c // attention.heads)
-    q, k, _ = qkv.permute(2, 0, 3, 1, 4)  # each (S, heads, n, C / heads)
-    keys = (mask | ~mask.any(-1, keepdim=True))[:, None, None, :]
-    logits = (q @ k.transpose(-1, -2)) / (c // attention.heads) ** 0.5
-    return logits.masked_fill(~keys, -torch.inf).softmax(-1).numpy()
 
 
 # ---------------------------------------------------------------- by which action units

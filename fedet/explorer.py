@@ -13,7 +13,6 @@ In the widget `?` shows the keys. Settings are traits: `explorer.threshold = 0.4
 """
 
 import base64
-import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -226,8 +225,6 @@ class Explorer(anywidget.AnyWidget):
 
     def figure(self, start_s: float = 0.0, end_s: float | None = None):
         """The lanes as a matplotlib Figure; `start_s`, `end_s` show a part."""
-        import matplotlib.pyplot  # noqa: F401 - makes notebooks show figures
-
         from fedet.still import still
 
         rows = self.review.table("all")
@@ -255,10 +252,8 @@ class Explorer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = self.controls.panel._repr_mimebundle_(**kwargs)
-        buffer = io.BytesIO()
-        self.figure().savefig(buffer, format="png", dpi=80)
         # For viewers without widgets, e.g. the notebook on a web page.
-        image = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+        image = {"image/png": base64.b64encode(self.figure()._repr_png_()).decode()}
         if os.environ.get(IN_REPORT):  # the report's page shows the timeline without a kernel
             image[PAGE_MIME] = page_data(self, REPORT_THUMBNAILS)
         return bundle if bundle is None else bundle | image

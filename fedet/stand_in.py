@@ -20,6 +20,7 @@ def play(
     truth: pd.DataFrame,
     threshold: float = 0.0,
     *,
+    tolerance: int = 0,
     jitter: float = 0.0,
     slips: float = 0.0,
     seed: int = 0,
@@ -34,6 +35,7 @@ def play(
         review: edited in place, each decision by its own edit.
         truth: canonical annotations of the same video, counted in the review's frame rate.
         threshold: open intervals with a lower score are left alone, as if hidden.
+        tolerance: edges that are off by up to so many frames are let pass.
         jitter: standard deviation, in frames, of how a person places onsets and offsets.
         slips: share of the events that get another emotion than the annotated one.
         seed: of jitter and slips.
@@ -68,7 +70,7 @@ def play(
             continue
         event = events.loc[event_of[at]]
         frames = {name: int(event[name]) for name in ("onset", "offset")}
-        if frames != {name: int(row[name]) for name in frames}:
+        if any(abs(frames[name] - int(row[name])) > tolerance for name in frames):
             do("move", row=row["row_id"], apex=_whole(event["apex"]), **frames)
         if pd.notna(event["emotion"]) and event["emotion"] != row["emotion"]:
             do("relabel", row=row["row_id"], emotion=event["emotion"])

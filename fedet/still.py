@@ -1,5 +1,7 @@
 """The explorer's lanes as a static figure, for print and for pages without scripts."""
 
+import io
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,6 +12,17 @@ from fedet.edits import DECIDED
 from fedet.lanes import Lanes, colour_of
 
 GREY = "#555555"
+
+
+class Still(Figure):
+    """A Figure that notebooks show wherever they run, whether or not pyplot was ever used."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=90)
+        return buffer.getvalue()
+
+
 LETTER = 0.012  # an interval of this share of the width has room for its emotion's letter
 
 
@@ -21,7 +34,7 @@ def still(
     start_s: float = 0.0,
     end_s: float | None = None,
     width: float = 10.0,
-) -> Figure:
+) -> Still:
     """Truth (hatched), prediction (filled), review (outlined), curves and face-missing spans.
 
     Args:
@@ -36,7 +49,7 @@ def still(
     rows = [("Truth", lanes.truth), ("Prediction", predictions), ("Review", _decided(review))]
     rows = [(name, table) for name, table in rows if table is not None]
     heights = [0.45 * len(rows) + 0.2] + ([1.3] if lanes.curves else [])
-    figure = Figure(figsize=(width, sum(heights) + 0.9), layout="constrained")
+    figure = Still(figsize=(width, sum(heights) + 0.9), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
     top: Axes = axes[0, 0]
     for place, (name, table) in enumerate(rows):

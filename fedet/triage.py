@@ -148,7 +148,7 @@ def _why(chances: np.ndarray, p: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """The reason in words, (N,); of `chances` (seeds, N)."""
     yes, seeds = (chances >= 0.5).sum(axis=0), len(chances)
     split = np.array([f"{n} of {seeds} seeds say so" for n in range(seeds + 1)], dtype=object)[yes]
-    near = np.where(kept, "near the threshold, kept", "near the threshold, dropped")
+    near = np.where(kept, "doubtful, kept", "doubtful, dropped")
     sure = np.where(kept, "kept, likely right", "dropped, likely wrong")
     told = np.where(np.abs(p - 0.5) < 0.25, near, sure)
     return np.where((yes > 0) & (yes < seeds), split, told)

@@ -55,6 +55,16 @@ def test_all_of_it_can_be_undone_edit_by_edit():
     assert review.rows == before
 
 
+def test_edges_within_the_tolerance_are_let_pass():
+    """Of the two intervals on 60-100 the closer one is its event's; it is off by 5 frames at most."""
+    strict, lenient = review_of(predicted()), review_of(predicted())
+    assert play(strict, truth())["move"] > play(lenient, truth(), tolerance=5)["move"]
+    found = lenient.table()
+    assert len(found) == len(truth()) and (found["status"] == "accepted").any()
+    off = found["onset"].astype(int).to_numpy() - truth().sort_values("onset")["onset"].astype(int).to_numpy()
+    assert 0 < abs(off).max() <= 5
+
+
 def test_slips_and_jitter_depend_on_the_seed_and_stay_in_the_video():
     tables = []
     for seed in (1, 1, 2):

@@ -563,7 +563,8 @@ export class Timeline {
   box(lane, item) {
     const depth = this.scene.depth[lane.key] ?? 1;
     const height = (lane.h - 2) / depth;
-    return { y: lane.y + 1 + item.row * height, h: height - 2 };
+    // A hidden one that is selected keeps the row it had.
+    return { y: lane.y + 1 + Math.min(item.row, depth - 1) * height, h: height - 2 };
   }
 
   // ---- the base picture: everything but playhead and hover

@@ -1,0 +1,130 @@
+"""What people stand behind, gathered from their review files into a dataset to learn from.
+
+A review is a journal (`*.review.jsonl`), or what the explorer exported: canonical CSV, ELAN,
+ActivityNet JSON, WebVTT, BORIS. Only the videos that somebody reviewed are in the dataset: a video
+without a review teaches nothing, above all not that nobody moves in it.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.annotations import empty_table, validate
+from fedet.cells import csv_grid, table_of
+from fedet.datasets import VIDEO_COLUMNS, Dataset, frame_files
+from fedet.edits import DECIDED
+from fedet.elan import tier_of
+from fedet.errors import InputError
+from fedet.folders import find_videos
+from fedet.formats import read_intervals
+from fedet.journal import read_journal
+from fedet.labels import AS_WRITTEN
+from fedet.review import read_review
+from fedet.video import open_video
+from fedet.video_names import stem
+
+SUFFIXES = (".review.jsonl", ".eaf", ".csv", ".json", ".vtt")
+_SAME = ["onset", "offset", "emotion"]
+
+
+def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Dataset:
+    """The reviewed videos and what their reviewers stand behind.
+
+    Args:
+        videos: folder of the videos, or one video. A `videos.csv` (video, subject) in it says who
+            is in which; without, subjects are those of the reviews, else each video is a subject.
+        reviews: files, or folders in which files with SUFFIXES are taken. Rows that are still open
+            or were rejected are left out; a table that knows no review is taken whole.
+
+    Raises:
+        InputError: no review, a review of a video that is not there, one that left nothing decided
+            and is no journal, or two files that differ about the same video.
+    """
+    videos = Path(videos)
+    if not videos.exists():
+        raise InputError(f"{videos}: no such file or folder")
+    found = find_videos(videos) if videos.is_dir() else {}
+    places = {stem(name): path for name, path in (found or {videos.stem: videos}).items()}
+    files = [file for given in reviews for file in _files(Path(given))]
+    told: dict[str, tuple[Path, pd.DataFrame, float]] = {}
+    for file in files:
+        for video, (table, fps) in _read(file, places).items():
+            if video not in places:
+                have = ", ".join(sorted(places)[:5])
+                raise InputError(f"{file}: a review of {video!r}, but {videos} holds {have}")
+            if video in told and not _alike(told[video], (table, fps)):
+                text = f"{told[video][0]} and {file} differ about {video!r}"
+                raise InputError(f"{text}: name the one to learn from")
+            told.setdefault(video, (file, table, fps))
+    if not told:
+        raise InputError("no review: name journals (*.review.jsonl), exports, or folders of them")
+    return _dataset(videos, places, told)
+
+
+def _files(given: Path) -> list[Path]:
+    if not given.exists():
+        raise InputError(f"{given}: no such review")
+    if not given.is_dir():
+        return [given]
+    inside = sorted(p for p in given.iterdir() if p.name[0] != "." and p.name.lower().endswith(SUFFIXES))
+    return [p for p in inside if p.name not in ("videos.csv", "missing_faces.csv", "detections.csv")]
+
+
+def _read(file: Path, places: dict[str, Path]) -> dict[str, tuple[pd.DataFrame, float]]:
+    """Video -> (what is decided there, frames per second)."""
+    if file.name.endswith(".jsonl"):
+        head = read_journal(file)[0]
+        table = read_review(file, DECIDED)
+        return {stem(table["video"].iloc[0] if len(table) else head["video"]): (table, float(head["fps"]))}
+    bare = stem(file.name.split(".")[0])
+    place = places.get(bare)
+    fps = open_video(place).fps if place is not None and not place.is_dir() else None
+    table, _ = read_intervals(file, fps=fps, video=bare, emotion_map=AS_WRITTEN)
+    cells = table.astype("string").fillna("").to_dict("records")
+    if any(tier_of(row) == "review" for row in cells):
+        table = table[[_decided(row) for row in cells]]
+    names = table["video"].map(lambda v: stem(str(v)))
+    if table.empty:
+        raise InputError(f"{file}: nothing in it is reviewed; if that is the result, give the journal")
+    return {str(n): (part, float(part["fps"].iloc[0])) for n, part in table.groupby(names, sort=False)}
+
+
+def _decided(row: dict[str, str]) -> bool:
+    """Whether a row of an export is reviewed and neither open nor rejected."""
+    return tier_of(row) == "review" and not row["source"].endswith((": open", ": rejected"))
+
+
+def _alike(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, float]) -> bool:
+    a, b = (sorted(map(tuple, t[_SAME].astype("string").fillna("").to_numpy())) for t in (one[1], other[0]))
+    return a == b and abs(one[2] - other[1]) < 1e-3 * one[2]
+
+
+def _dataset(root: Path, places: dict[str, Path], told) -> Dataset:
+    listed = _subjects(root / "videos.csv") if root.is_dir() else {}
+    rows, tables = [], [empty_table()]
+    for video, (_, table, fps) in told.items():
+        named = table["subject"].dropna()
+        subject = listed.get(video) or (named.iloc[0] if len(named) else video)
+        path = places[video]
+        row = {"subject": subject, "video": video, "path": str(path), "fps": fps, "n_missing": None}
+        if path.is_dir():
+            row["first_frame_number"] = min(1, *frame_files(path, 0))
+        rows.append(row)
+        tables.append(table.assign(subject=subject, video=video))
+    kinds = {"fps": "Float64", "n_frames": "Int64", "first_frame_number": "Int64", "n_missing": "Int64"}
+    films = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
+    films = films.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
+    both = pd.concat(tables, ignore_index=True)
+    annotations, repairs = validate(both, source_name="reviews", emotion_map=AS_WRITTEN)
+    return Dataset("reviewed", root, films, annotations, repairs, "drop")
+
+
+def _subjects(path: Path) -> dict[str, str]:
+    """Video -> subject, of a videos.csv; empty without one."""
+    if not path.is_file():
+        return {}
+    table = table_of(csv_grid(path), 0)
+    if not {"video", "subject"} <= set(table.columns):
+        raise InputError(f"{path}: needs the columns video and subject, has {', '.join(table.columns)}")
+    return {stem(v): s for v, s in zip(table["video"], table["subject"], strict=True) if v and s}

@@ -1,0 +1,173 @@
+"""Reviews gathered into a dataset, and a detector tuned on it."""
+
+import numpy as np
+import pytest
+from explorer_data import FPS, predicted, truth, write_clip
+
+from fedet.annotations import write_csv
+from fedet.errors import InputError
+from fedet.explorer import Explorer
+from fedet.learning import Lesson, learn, save_lesson, verdict
+from fedet.loop import TrainConfig
+from fedet.model import FEDN, FEDNConfig
+from fedet.reviews import reviewed_dataset
+from fedet.stand_in import play
+from fedet.windows import VideoFeatures
+
+SPANS = ["onset", "offset", "emotion"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two videos of which one was reviewed, in every format."""
+    place = tmp_path_factory.mktemp("reviewed")
+    (place / "videos").mkdir()
+    for name in ("clip", "other"):
+        write_clip(place / "videos" / f"{name}.mp4", 600 if name == "clip" else 30)
+    explorer = Explorer(place / "videos" / "clip.mp4", predicted(subject="s01"), reviewer="Ann",
+                        autosave=place / "clip.review.jsonl")  # fmt: skip
+    play(explorer.review, truth(), threshold=0.5)
+    for suffix in ("csv", "eaf", "json", "vtt", "boris.csv"):
+        explorer.export(place / f"clip.{suffix}")
+    explorer.export(place / "everything.csv", include="all")
+    explorer.close()
+    return place
+
+
+def spans(dataset) -> list:
+    return sorted(map(tuple, dataset.annotations[SPANS].astype(object).to_numpy().tolist()))
+
+
+FILES = [
+    "clip.review.jsonl",
+    "clip.csv",
+    "clip.eaf",
+    "clip.json",
+    "clip.vtt",
+    "clip.boris.csv",
+    "everything.csv",
+]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_is_decided_is_learnt_from_in_every_format(folder, file):
+    dataset = reviewed_dataset(folder / "videos", [folder / file])
+    assert spans(dataset) == sorted(map(tuple, truth()[SPANS].astype(object).to_numpy().tolist()))
+    assert dataset.videos["video"].tolist() == ["clip"], "a video that nobody reviewed teaches nothing"
+    assert dataset.open("clip").fps == FPS and dataset.videos["fps"].tolist() == [FPS]
+
+
+def test_the_same_review_in_two_files_counts_once(folder):
+    both = reviewed_dataset(folder / "videos", [folder / "clip.eaf", folder / "clip.review.jsonl"])
+    assert spans(both) == spans(reviewed_dataset(folder / "videos", [folder / "clip.eaf"]))
+
+
+def test_a_folder_of_reviews_is_taken_whole(folder, tmp_path):
+    for name in ("clip.review.jsonl", "clip.eaf"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    assert len(reviewed_dataset(folder / "videos", [tmp_path]).annotations) == len(truth())
+
+
+def test_reviews_that_differ_are_refused(folder, tmp_path):
+    write_csv(truth(source="review: accepted").iloc[:2], tmp_path / "ben.csv")
+    with pytest.raises(InputError, match="differ about 'clip'"):
+        reviewed_dataset(folder / "videos", [folder / "clip.eaf", tmp_path / "ben.csv"])
+
+
+def test_a_review_of_a_video_that_is_not_there_is_refused(folder, tmp_path):
+    write_csv(truth(video="lost", source="review: accepted"), tmp_path / "lost.csv")
+    with pytest.raises(InputError, match="a review of 'lost'.*clip, other"):
+        reviewed_dataset(folder / "videos", [tmp_path / "lost.csv"])
+
+
+def test_a_video_in_which_all_was_rejected_is_a_silent_one(folder, tmp_path):
+    explorer = Explorer(folder / "videos" / "other.mp4", predicted([(3, 9, "others", 0.8)], video="other"),
+                        reviewer="Ann", autosave=tmp_path / "other.review.jsonl")  # fmt: skip
+    explorer.review.reject("p0")
+    explorer.close()
+    dataset = reviewed_dataset(folder / "videos", [tmp_path])
+    assert dataset.videos["video"].tolist() == ["other"] and dataset.annotations.empty
+
+
+def test_videos_csv_says_who_is_in_a_video(folder, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "clip.mp4").symlink_to(folder / "videos" / "clip.mp4")
+    (videos / "videos.csv").write_text("video,subject\nclip.mp4,p07\n")
+    dataset = reviewed_dataset(videos, [folder / "clip.csv"])
+    assert dataset.videos["subject"].tolist() == ["p07"] == sorted(set(dataset.annotations["subject"]))
+
+
+def test_no_review_at_all_is_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="no review"):
+        reviewed_dataset(folder / "videos", [tmp_path])
+    with pytest.raises(InputError, match="no such review"):
+        reviewed_dataset(folder / "videos", [tmp_path / "nothing.eaf"])
+
+
+# ---- learning
+
+SMALL = FEDNConfig(input_features=6, channels=16, attention_heads=2, window=128, window_stride=64,
+                   segment=4, first_stride=4, pyramid_levels=3, head_layers=1)  # fmt: skip
+
+
+def people(n: int, seed: int, strength: float = 1.0) -> list[VideoFeatures]:
+    """Videos in which each emotion is a bump in one feature."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(n):
+        x = 0.1 * rng.standard_normal((400, 6)).astype(np.float32)
+        rows = [
+            (on, on + 20, e) for on, e in zip(range(30, 390, 60), np.resize(SMALL.emotions, 6), strict=True)
+        ]
+        for on, off, emotion in rows:
+            x[on : off + 1, SMALL.emotions.index(emotion)] += strength
+        table = predicted([(on, off, e, 1.0) for on, off, e in rows], video=f"v{i}", subject=f"s{i}")
+        made.append(VideoFeatures(f"s{i}", f"v{i}", FPS, x, np.ones(400, bool), table))
+    return made
+
+
+@pytest.fixture(scope="module")
+def start():
+    from fedet.training import train
+
+    config = TrainConfig(epochs=20, learning_rate=5e-3, batch_size=4, coverage=2.0, ema=0.5)
+    return train(people(4, 0), SMALL, config, progress=False).model
+
+
+def weights(model: FEDN) -> dict:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a: dict, b: dict) -> bool:
+    return all((a[name] == b[name]).all() for name in a)
+
+
+def test_learning_chooses_on_held_out_people_and_leaves_the_start_alone(start, tmp_path):
+    before = weights(start)
+    config = TrainConfig(epochs=3, learning_rate=1e-3, batch_size=4)
+    lesson = learn(people(4, 1, strength=0.4), start, config, folds=2, progress=False)
+    assert same(before, weights(start))
+    history = lesson.history
+    assert history["epochs"].tolist() == [0, 1, 2, 3]
+    best = history.loc[history["monitored"].idxmax()]
+    assert lesson.epochs == best["epochs"]
+    assert lesson.model.config.default_threshold == pytest.approx(best["threshold"])
+    assert same(before, weights(lesson.model)) == (lesson.epochs == 0)
+    save_lesson(lesson, tmp_path)
+    assert same(weights(FEDN.from_pretrained(tmp_path)), weights(lesson.model))
+    assert "held-out reviewed subjects" in verdict(lesson)
+
+
+def test_a_pass_that_does_not_help_is_not_kept(start):
+    ruin = TrainConfig(epochs=1, learning_rate=30.0, batch_size=4, ema=0.0)
+    lesson = learn(people(2, 2), start, ruin, folds=2, progress=False)
+    assert lesson.epochs == 0 and same(weights(start), weights(lesson.model))
+
+
+def test_with_one_subject_nothing_is_judged(start):
+    lesson = learn(people(1, 3), start, TrainConfig(epochs=1, batch_size=2), progress=False)
+    assert isinstance(lesson, Lesson) and lesson.history.empty
+    assert lesson.model.config.default_threshold == start.config.default_threshold
+    with pytest.raises(InputError):
+        learn([], start)

@@ -8,6 +8,8 @@ The model is simple and stated, so that it can be doubted:
   over them; a seed without such an interval (tIoU >= 0.5, same emotion) votes with score 0.
 - What is done without a review: kept at or above t, dropped below. The chance of a mistake is
   therefore 1 - p or p, and a review mends it.
+- A dropped interval that lies to half or more in a kept, a decided or a stronger one is a second
+  guess at the same thing and is not asked about.
 - A stretch without any kept interval hides missed events: the rate of true kept events times
   `missed / (1 - missed)`, `missed` being the share of events that nothing points to.
 - An interval costs `decide_s` plus `watch` times its length with `context_s` on both sides; a
@@ -86,6 +88,7 @@ def queue(
         `attrs["assumptions"]` the model in words.
     """
     open_ = rows[rows["status"] == "open"].reset_index(drop=True)
+    open_ = open_[~_second_guesses(open_, rows, threshold)].reset_index(drop=True)
     kept = (open_["score"].fillna(np.inf) >= threshold).to_numpy(bool)
     chances = _chances(open_, others, threshold, effort)
     p = chances.mean(axis=0)
@@ -100,6 +103,24 @@ def queue(
     found = _with_f1(found.reset_index(drop=True), sure)
     found.attrs["assumptions"] = effort.sentence()
     return found
+
+
+def _second_guesses(open_: pd.DataFrame, rows: pd.DataFrame, threshold: float) -> np.ndarray:
+    """(N,) bool: dropped intervals that a better one covers to half or more."""
+    touched = rows[rows["status"].isin([*DECIDED, "rejected"])]
+    every = pd.concat([open_, touched.assign(score=np.inf)], ignore_index=True)
+    strength = every["score"].fillna(np.inf).to_numpy(float)
+    onset, offset = (every[c].to_numpy(np.int64) for c in ("onset", "offset"))
+    order = np.argsort(onset, kind="stable")
+    starts, longest = onset[order], int((offset - onset + 1).max(initial=0))
+    doubles = np.zeros(len(open_), dtype=bool)
+    for i in np.flatnonzero(strength[: len(open_)] < threshold):
+        first, last = np.searchsorted(starts, [onset[i] - longest, offset[i] + 1])
+        near = order[first:last]
+        better = near[(strength[near] > strength[i]) | ((strength[near] == strength[i]) & (near < i))]
+        shared = np.minimum(offset[better], offset[i]) - np.maximum(onset[better], onset[i]) + 1
+        doubles[i] = bool((2 * shared >= offset[i] - onset[i] + 1).any())
+    return doubles
 
 
 def _chances(open_: pd.DataFrame, others, threshold: float, effort: Effort) -> np.ndarray:

@@ -408,6 +408,18 @@ def test_a_short_interval_is_worth_more_a_minute_than_a_long_one():
     assert found["row_id"].tolist()[:2] == ["p0", "p1"]
 
 
+def test_a_second_guess_at_a_better_interval_is_not_asked_about():
+    table = intervals([(10, 40, "positive", 0.9), (12, 30, "others", 0.1), (35, 60, "others", 0.2),
+                       (36, 55, "negative", 0.1), (12, 42, "negative", 0.7)])  # fmt: skip
+    found = ranked(table)["row_id"].dropna().tolist()
+    # p1 lies in p0, p3 in p2; p2 only touches p0; p4 is kept, and two kept ones stay two questions.
+    assert sorted(found) == ["p0", "p2", "p4"]
+    review = start(table=table)
+    review.reject("p2")
+    found = queue(review.table("all"), 0.5, 30.0, N_FRAMES)["row_id"].dropna().tolist()
+    assert sorted(found) == ["p0", "p4"], "where somebody said no, a weaker guess is answered too"
+
+
 def test_what_was_reviewed_leaves_the_queue():
     review = start()
     review.accept("p0")

@@ -148,7 +148,7 @@ def augment(images: Tensor, k: int, size: int, generator: torch.Generator) -> Te
     grid = F.affine_grid(theta, [m, 3, size, size], align_corners=False)
     faces = F.grid_sample(images.float() / 255, grid, padding_mode="border", align_corners=False)
 
-    faces = degrade(faces, k, generator)
+    faces = restyle(degrade(faces, k, generator), k, generator)
     contrast, light = person(0.65, 1.35) * (1 + frame(0.03)), person(-0.08, 0.12) + frame(0.015)
     faces = (faces - 0.5) * contrast[:, None, None, None] + 0.5 + light[:, None, None, None]
     tint = 1 + 0.2 * (torch.rand(n, 3, generator=generator) - 0.5)
@@ -172,6 +172,28 @@ def degrade(faces: Tensor, k: int, generator: torch.Generator) -> Tensor:
             strength = float(torch.rand(1, generator=generator))
             groups[some] = change(part, strength).view(-1, k, 3, side, side)
     return groups.flatten(0, 1)
+
+
+def restyle(faces: Tensor, k: int, generator: torch.Generator, share: float = 0.35) -> Tensor:
+    """Filters some people's pictures with random kernels: other textures and colours, the same shapes.
+
+    After "Robust and Generalizable Visual Representation Learning via Random Convolutions" (Xu et
+    al., ICLR 2021): what survives any filter is shape, and shape is what real faces share with ours.
+    """
+    some = chance(len(faces) // k, share, generator).bool().repeat_interleave(k)
+    if not some.any():
+        return faces
+    part = faces[some]
+    side = (1, 3, 5)[int(torch.randint(3, (1,), generator=generator))]
+    kernel = torch.randn(3, 3, side, side, generator=generator) / math.sqrt(3 * side * side)
+    centred = part - part.mean((1, 2, 3), keepdim=True)
+    filtered = F.conv2d(centred, kernel, padding=side // 2)
+    filtered = filtered / filtered.std((1, 2, 3), keepdim=True).clamp(min=1e-3)
+    filtered = filtered * centred.std((1, 2, 3), keepdim=True) + part.mean((1, 2, 3), keepdim=True)
+    mix = uniform(int(some.sum()) // k, 0.1, 0.8, generator).repeat_interleave(k)[:, None, None, None]
+    out = faces.clone()
+    out[some] = torch.lerp(part, filtered, mix).clamp(0, 1)
+    return out
 
 
 def blurred(faces: Tensor, strength: float) -> Tensor:

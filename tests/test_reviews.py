@@ -1,15 +1,20 @@
 """Reviews gathered into a dataset, and a detector tuned on it."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from explorer_data import FPS, predicted, truth, write_clip
 
-from fedet.annotations import write_csv
+from fedet.annotations import read_csv, write_csv
 from fedet.errors import InputError
 from fedet.explorer import Explorer
 from fedet.learning import Lesson, learn, save_lesson, verdict
 from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
+from fedet.review import Review
 from fedet.reviews import reviewed_dataset
 from fedet.stand_in import play
 from fedet.windows import VideoFeatures
@@ -171,3 +176,35 @@ def test_with_one_subject_nothing_is_judged(start):
     assert lesson.model.config.default_threshold == start.config.default_threshold
     with pytest.raises(InputError):
         learn([], start)
+
+
+# ---- the command
+
+
+def run(*arguments):
+    code = "from fedet.cli import main; main()"
+    env = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=env
+    )
+
+
+def test_one_command_leads_from_reviews_to_a_detector(tmp_path):
+    from fedet.synthetic import SynthConfig, synthesize
+
+    config = SynthConfig(subjects=2, seconds=6, seed=3, events_per_minute=25, silent_share=0, size=112)
+    made = synthesize(tmp_path / "made", config, jobs=1, progress=False)
+    events, _ = read_csv(made / "annotations.csv")
+    for video, table in events.groupby("video"):
+        review = Review(table.iloc[:0], video=video, fps=30.0, journal=tmp_path / f"{video}.review.jsonl")
+        play(review, table)
+        review.close()
+    reviews = [tmp_path / f"{video}.review.jsonl" for video in events["video"].unique()]
+    done = run("learn", made, *reviews, "--out", tmp_path / "mine", "--epochs", 1, "--folds", 2)
+    assert done.returncode == 0, done.stderr
+    assert "0.2 reviewed minutes" in done.stdout and "held-out reviewed subjects" in done.stdout
+    assert FEDN.from_pretrained(tmp_path / "mine").config.emotions
+    found = run("detect", made / "videos" / "s01_01.mp4", "--weights", tmp_path / "mine")
+    assert found.returncode == 0, found.stderr
+    wrong = run("learn", made, tmp_path / "nothing.eaf", "--out", tmp_path / "other")
+    assert wrong.returncode == 2 and "no such review" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -2,19 +2,19 @@
 
 It answers the same call as `fedet.render.render` and shares neither shapes nor colours with it, so a
 network trained on one family can be tested on the other. A head is a height over an ellipsoid
-(`relief_head`), found by marching along the ray of each pixel, and painted in the canonical
-coordinates of the skin (`relief_skin`); the rest of the picture is `relief_props`.
+(`relief_head`, `relief_muscles`), found by marching along the ray of each pixel, and painted in the canonical
+coordinates of the skin (`relief_skin`, `relief_features`); the rest of the picture is `relief_props`.
 """
 
-import math
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
 from fedet import relief_head as head
+from fedet.relief_features import paint_head
 from fedet.relief_props import paint_body, paint_glasses, paint_hand, paint_locks, paint_room
-from fedet.relief_skin import Face, hair_relief, lamps, mix, paint_head
+from fedet.relief_skin import Face, hair_relief, lamps, mix
 from fedet.render import Look, Scene, chance, expose, uniform
 
 STEPS = 9  # of a ray's march to the skin
@@ -43,21 +43,27 @@ def sample_looks(n: int, generator: torch.Generator) -> Look:
         "modes": z(head.RANDOM_MODES), "seed": torch.rand(n, 2, generator=generator), "wave": u(0, 1),
         "rough": u(0.2, 1.2), "flush": u(0, 1.3), "rings": u(0, 1.2), "freckles": p(0.2) * u(0.2, 1),
         "moles": p(0.3), "shine": u(0.02, 0.3), "gloss": u(0, 0.35),
-        "eye_w": u(0.17, 0.23), "eye_open": u(0.05, 0.09), "eye_low": u(0.035, 0.06), "eye_tilt": u(-0.03, 0.015),
+        "eye_w": u(0.17, 0.23), "eye_open": u(0.05, 0.09), "eye_low": u(0.035, 0.06),
+        "eye_tilt": u(-0.03, 0.015),
         "iris": u(0.082, 0.1), "pupil": u(0.3, 0.55), "fold_gap": u(0.012, 0.055), "fold_deep": u(0.05, 0.45),
         "hooded": u(0, 1), "lash": u(0.1, 0.6) + 0.5 * woman * u(0, 1),
         "brow_in": u(0.1, 0.19), "brow_out": u(0.68, 0.82), "brow_arch": u(0, 0.055) + 0.02 * woman,
         "brow_slope": u(-0.05, 0.08), "brow_thick": u(0.02, 0.048) + 0.012 * man, "brow_dense": u(0.55, 1.05),
-        "lip_up": u(0.03, 0.085), "lip_low": u(0.055, 0.125), "teeth_long": u(-0.5, 1), "low_teeth": u(0.3, 1),
+        "lip_up": u(0.03, 0.085), "lip_low": u(0.055, 0.125), "teeth_long": u(-0.5, 1),
+        "low_teeth": u(0.3, 1),
         "hairline": u(-1.12, -0.86), "recede": man * p(0.4) * u(0, 1), "fringe": (p(0.3) * u(0, 0.45)),
         "side": 2 * p(0.5) - 1, "temple": u(0.9, 1.12), "burn": u(-0.25, 0.25), "hair_thick": u(0.03, 0.15),
         "curl": u(4, 26), "curly": p(0.35), "hair_shine": u(0, 0.5), "bald": man * p(0.12) * (age > 0.3),
-        "long_hair": (woman * p(0.7) + man * p(0.08)).clamp(max=1), "mane": u(1.02, 1.25), "mane_end": u(1.0, 2.6),
-        "locks": p(0.6), "neck": u(0.5, 0.6) + 0.08 * man, "collar": u(1.55, 1.85), "v_neck": p(0.5) * u(0, 1),
+        "long_hair": (woman * p(0.7) + man * p(0.08)).clamp(max=1), "mane": u(1.02, 1.25),
+        "mane_end": u(1.0, 2.6),
+        "locks": p(0.6), "neck": u(0.5, 0.6) + 0.08 * man, "collar": u(1.55, 1.85),
+        "v_neck": p(0.5) * u(0, 1),
         "stripes": p(0.25), "clutter": p(0.75), "make_up": woman * p(0.4) * u(0.2, 1),
-        "stubble": man * p(0.5) * u(0.1, 0.9), "beard": man * p(0.22) * u(0.6, 1), "moustache": man * p(0.25) * u(0.5, 1),
+        "stubble": man * p(0.5) * u(0.1, 0.9), "beard": man * p(0.22) * u(0.6, 1),
+        "moustache": man * p(0.25) * u(0.5, 1),
         "glasses": p(0.22), "lens_w": u(0.25, 0.33), "lens_h": u(0.17, 0.27), "lens_power": u(2, 5),
-        "rim": u(0.008, 0.028), "tint": p(0.3) * u(0, 0.3), "glare": p(0.4) * u(0, 0.5), "glare_at": u(-0.6, 0.6),
+        "rim": u(0.008, 0.028), "tint": p(0.3) * u(0, 0.3), "glare": p(0.4) * u(0, 0.5),
+        "glare_at": u(-0.6, 0.6),
         "things": torch.rand(n, 6, 8, generator=generator),
     }  # fmt: skip
     look["moustache"] = torch.maximum(look["moustache"], look["beard"])
@@ -101,11 +107,15 @@ def sample_colours(n: int, tone: Tensor, age: Tensor, look: Look, generator: tor
     lip = skin * torch.tensor([0.88, 0.66, 0.68]) + u(-0.03, 0.05)[:, None] * torch.tensor([1.0, 0.2, 0.3])
     stick = torch.tensor([0.6, 0.12, 0.2]) + 0.15 * torch.randn(n, 3, generator=generator)
     return {
-        "skin": skin, "hair": hair, "lip": torch.lerp(lip, stick.clamp(0.05, 0.9), paint[:, None]).clamp(0.02, 1),
-        "brow_colour": hair * u(0.25, 0.9)[:, None], "lash_colour": torch.minimum(hair * 0.3, torch.tensor(0.12)),
+        "skin": skin, "hair": hair,
+        "lip": torch.lerp(lip, stick.clamp(0.05, 0.9), paint[:, None]).clamp(0.02, 1),
+        "brow_colour": hair * u(0.25, 0.9)[:, None],
+        "lash_colour": torch.minimum(hair * 0.3, torch.tensor(0.12)),
         "iris_colour": pigment(u(0, 1) * 1.6 + tone * 1.2, u(0, 1), [0.9, 1.2, 1.7], [0.3, 0.1, 0.1]) * 0.62,
-        "ivory": torch.tensor([0.93, 0.89, 0.8]) * u(0.8, 1.05)[:, None], "frame": u(0, 0.6)[:, None] * torch.rand(n, 3, generator=generator),
-        "cloth": torch.rand(n, 3, generator=generator) ** 1.5, "shadow": torch.rand(n, 3, generator=generator) * 0.6,
+        "ivory": torch.tensor([0.93, 0.89, 0.8]) * u(0.8, 1.05)[:, None],
+        "frame": u(0, 0.6)[:, None] * torch.rand(n, 3, generator=generator),
+        "cloth": torch.rand(n, 3, generator=generator) ** 1.5, "shadow": torch.rand(n, 3,
+        generator=generator) * 0.6,
         "rouge": skin * torch.tensor([1.0, 0.6, 0.62]),
     }  # fmt: skip
 
@@ -192,7 +202,7 @@ def key_shadow(surface: head.Surface, toward: Tensor, long: Tensor, soft: Tensor
     dark = torch.zeros_like(h)
     for far in (0.07, 0.15, 0.26, 0.42):
         q = p + far * step
-        rho = q.norm(dim=1, keepdim=True)
+        rho = (q * q).sum(1, keepdim=True).sqrt()
         grid = head.packed(q[:, :2] / (rho + q[:, 2:]).clamp(min=1e-3)).permute(0, 2, 3, 1)
         dark = torch.maximum(dark, (head.sample(surface.height, grid) + 1 - rho) / (0.03 + 0.25 * soft * far))
     return 1 - dark.clamp(0, 1)
@@ -253,7 +263,8 @@ def read_surface(
     s = lamp.hard
     normal = torch.stack(turned((seen[:, 4], seen[:, 5], seen[:, 6]), scene, back=False), 1)
     return SimpleNamespace(
-        x=torch.where(upper, seen[:, 0], seen[:, 2]), y=torch.where(upper, seen[:, 1], seen[:, 3].clamp(min=head.SLIT)),
+        x=torch.where(upper, seen[:, 0], seen[:, 2]),
+        y=torch.where(upper, seen[:, 1], seen[:, 3].clamp(min=head.SLIT)),
         above=seen[:, 1], below=seen[:, 3], normal=head.unit(normal),
         hollow=seen[:, 7].clamp(-0.2, 0.8), shade=1 - (0.35 + 0.5 * s) * (1 - seen[:, 8]),
         qx=seen[:, 9], qy=seen[:, 10], px=width, eye=surface.eye, mouth=surface.mouth,

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedet.relief_muscles import ACTIONS, TRAITS, Bump
 from fedet.render import AUS, INDEX
 
 AXES = (1.0, 1.34, 1.15)  # half axes of the ellipsoid: across, up and down, front and back
@@ -26,76 +27,6 @@ SLIT, MOUTH = 0.745, 0.37  # the mouth's slit: y, and half its width
 EYE = (0.44, -0.2)
 RANDOM_MODES = 28
 
-# amount of (dx, dy, dh) around (x, y) with radii (rx, ry) on the side x > 0; the other side mirrors it.
-# A tag "U" or "L" moves only what lies above or below the slit of the mouth.
-Bump = tuple[float, float, float, float, float, float, float, str]
-
-
-def bump(dx: float, dy: float, dh: float, x: float, y: float, rx: float, ry: float, tag: str = "") -> Bump:
-    return dx, dy, dh, x, y, rx, ry, tag
-
-
-# The directions follow the muscles as FACS describes them (Ekman, Friesen and Hager 2002).
-ACTIONS: dict[int, list[Bump]] = {
-    1: [bump(0, -0.17, 0.012, 0.16, -0.5, 0.26, 0.2), bump(0, -0.06, 0, 0.2, -0.8, 0.3, 0.2)],
-    2: [bump(0, -0.16, 0.01, 0.64, -0.48, 0.27, 0.2), bump(0, -0.05, 0, 0.6, -0.8, 0.3, 0.2)],
-    4: [bump(-0.055, 0.12, 0.016, 0.2, -0.42, 0.24, 0.16), bump(-0.02, 0.06, 0.02, 0.5, -0.44, 0.26, 0.14),
-        bump(0, 0.05, 0.025, 0.04, -0.34, 0.1, 0.1)],
-    5: [bump(0, -0.025, -0.008, 0.44, -0.32, 0.2, 0.08)],
-    6: [bump(-0.01, -0.1, 0.03, 0.58, 0.16, 0.27, 0.2), bump(-0.03, 0.03, 0.012, 0.76, -0.25, 0.14, 0.16),
-        bump(0, 0, 0.022, 0.46, -0.02, 0.18, 0.05)],
-    7: [bump(0, -0.02, 0.014, 0.44, -0.07, 0.17, 0.04), bump(0, 0.015, 0.006, 0.44, -0.3, 0.2, 0.05)],
-    9: [bump(0.015, -0.1, 0.022, 0.16, 0.3, 0.13, 0.2), bump(0, 0.06, 0.022, 0.1, -0.36, 0.2, 0.14),
-        bump(0, -0.07, 0.01, 0.2, 0.62, 0.22, 0.12, "U"), bump(0, -0.05, 0.02, 0.3, 0.2, 0.16, 0.16)],
-    10: [bump(0, -0.12, 0.012, 0.16, 0.66, 0.21, 0.15, "U"), bump(0.015, -0.05, 0.012, 0.2, 0.38, 0.14, 0.14),
-         bump(0, -0.04, 0.022, 0.36, 0.36, 0.16, 0.14)],
-    12: [bump(0.13, -0.16, 0.0, 0.4, 0.74, 0.25, 0.19), bump(0.03, -0.08, 0.035, 0.58, 0.36, 0.24, 0.2),
-         bump(0, 0.02, -0.02, 0.0, 0.74, 0.25, 0.14), bump(0.02, -0.02, 0.0, 0.2, 0.36, 0.13, 0.12),
-         bump(0, 0, -0.035, 0.5, 0.7, 0.07, 0.1)],
-    14: [bump(0.05, -0.01, -0.05, 0.41, 0.74, 0.14, 0.12), bump(0, 0, -0.06, 0.44, 0.745, 0.05, 0.075),
-         bump(0.01, 0, 0.03, 0.53, 0.75, 0.07, 0.14)],
-    15: [bump(0.005, 0.15, 0.0, 0.38, 0.77, 0.16, 0.15), bump(0, 0.05, 0.0, 0.4, 0.95, 0.18, 0.14),
-         bump(0, 0, 0.02, 0.36, 0.98, 0.08, 0.07)],
-    17: [bump(0, -0.1, 0.02, 0.0, 1.04, 0.3, 0.18), bump(0, -0.06, 0.03, 0.0, 0.82, 0.24, 0.11),
-         bump(0, 0.025, 0, 0.36, 0.8, 0.12, 0.12), bump(0, 0, -0.03, 0.0, 0.95, 0.22, 0.05)],
-    18: [bump(-0.16, 0, 0.0, 0.34, 0.75, 0.24, 0.24), bump(0, 0, 0.085, 0.0, 0.75, 0.2, 0.13),
-         bump(0, -0.025, 0, 0.0, 0.66, 0.2, 0.07, "U"), bump(0, 0.025, 0, 0.0, 0.85, 0.2, 0.07, "L")],
-    20: [bump(0.15, 0.03, -0.012, 0.4, 0.76, 0.24, 0.2), bump(0.03, 0.05, 0, 0.45, 1.0, 0.2, 0.2),
-         bump(0, 0.015, -0.02, 0.0, 0.7, 0.25, 0.06, "U")],
-    24: [bump(0, 0.05, -0.035, 0.0, 0.665, 0.32, 0.06, "U"), bump(0, -0.065, -0.04, 0.0, 0.845, 0.3, 0.07, "L"),
-         bump(-0.03, 0, 0.012, 0.36, 0.745, 0.12, 0.09), bump(0, 0, 0.022, 0.0, 0.61, 0.3, 0.05),
-         bump(0, 0, 0.022, 0.0, 0.92, 0.25, 0.05)],
-    25: [], 26: [], 43: [bump(0, 0.008, 0.006, 0.44, -0.26, 0.18, 0.06)],
-}  # fmt: skip
-
-# name -> how a person may differ, at the coefficient 1 (drawn with unit spread)
-TRAITS: dict[str, list[Bump]] = {
-    "eye_space": [bump(0.025, 0, 0, 0.46, -0.25, 0.3, 0.35)],
-    "eye_height": [bump(0, 0.025, 0, 0.44, -0.2, 0.35, 0.25)],
-    "brow_height": [bump(0, 0.03, 0, 0.4, -0.52, 0.5, 0.2)],
-    "nose_long": [bump(0, 0.045, 0, 0.0, 0.36, 0.24, 0.25)],
-    "nose_wide": [bump(0.03, 0, 0.006, 0.16, 0.34, 0.13, 0.16)],
-    "nose_high": [bump(0, 0, 0.03, 0.0, 0.22, 0.12, 0.26)],
-    "nose_hump": [bump(0, 0, 0.02, 0.0, 0.02, 0.09, 0.12)],
-    "bridge": [bump(0, 0, 0.02, 0.0, -0.15, 0.12, 0.2)],
-    "mouth_height": [bump(0, 0.035, 0, 0.0, 0.76, 0.6, 0.28)],
-    "mouth_wide": [bump(0.035, 0, 0, 0.38, 0.75, 0.24, 0.3)],
-    "mouth_curve": [bump(0, 0.02, 0, 0.38, 0.75, 0.14, 0.18)],
-    "mouth_mound": [bump(0, 0, 0.02, 0.0, 0.72, 0.33, 0.24)],
-    "lips": [bump(0, 0, 0.014, 0.0, 0.69, 0.24, 0.05), bump(0, 0, 0.016, 0.0, 0.81, 0.22, 0.06)],
-    "chin_long": [bump(0, 0.06, 0.012, 0.0, 1.12, 0.55, 0.24)],
-    "chin_out": [bump(0, 0, 0.03, 0.0, 1.12, 0.2, 0.16)],
-    "chin_cleft": [bump(0, 0, -0.012, 0.0, 1.12, 0.04, 0.1)],
-    "jaw": [bump(0, 0, 0.035, 0.85, 0.95, 0.38, 0.4)],
-    "cheekbone": [bump(0, 0, 0.018, 0.68, 0.18, 0.25, 0.18)],
-    "cheek": [bump(0, 0, 0.03, 0.66, 0.62, 0.28, 0.28)],
-    "brow_ridge": [bump(0, 0, 0.016, 0.3, -0.4, 0.35, 0.1)],
-    "socket": [bump(0, 0, -0.016, 0.4, -0.25, 0.24, 0.13)],
-    "lid_fold": [bump(0, 0, 0.014, 0.5, -0.31, 0.16, 0.05)],
-    "forehead": [bump(0, 0, 0.025, 0.0, -0.8, 0.6, 0.35)],
-    "temple": [bump(0, 0, 0.02, 1.0, -0.35, 0.3, 0.35)],
-    "crooked_nose": [], "crooked_mouth": [], "crooked_brow": [],
-}  # fmt: skip
 # creases (dh) that come with age and, more, with an action: see `crease_fields`
 CREASES = (
     "forehead_in",
@@ -177,7 +108,7 @@ def base_height(x: Tensor, y: Tensor) -> Tensor:
         (-0.045, 0.42, 0.76, 0.06, 0.07),
     ):  # fmt: skip
         h = h + amount * gauss(ax, y, cx, cy, rx, ry)
-    nose = profile(y, [-0.45, -0.2, 0.0, 0.3, 0.36], [0.0, 0.04, 0.11, 0.235, 0.22])
+    nose = profile(y, [-0.45, -0.2, 0.0, 0.3, 0.36], [0.0, 0.04, 0.105, 0.205, 0.2])
     wide = profile(y, [-0.3, 0.0, 0.3], [0.11, 0.1, 0.135])
     h = h + nose * torch.exp(-((ax / wide) ** 2)) * torch.sigmoid((0.415 - 0.25 * ax - y) / 0.018)
     h = h + 0.04 * gauss(ax, y, 0, 0.31, 0.1, 0.085) - 0.07 * gauss(ax, y, 0.085, 0.405, 0.045, 0.025)
@@ -310,9 +241,8 @@ def all_fields(n: int, upper: bool) -> Tensor:
     x, y = nodes(n)
     # lines of equal y rise towards the sides of an ellipsoid; a face's mouth and eyes do not
     bend = 0.25 * x**2 / (1 + 0.25 * x**2) * torch.exp(-((x / 0.8) ** 4)) * (y - CENTRE[1])
-    bend = bend + 0.04 * gauss(
-        x.abs(), y, 0.4, 0.75, 0.2, 0.2
-    )  # a camera at eye level looks down on the mouth
+    # a camera at eye level looks down on the mouth
+    bend = bend + 0.075 * gauss(x.abs(), y, 0.42, 0.76, 0.24, 0.22)
     rows = [torch.stack([torch.zeros_like(x), bend, base_height(x, y)])]
     rows += [moved(bumps, x, y, 0, upper) for bumps in list(TRAITS.values())[:-3]]
     rows += [*crooked_fields(x, y), *random_fields(x, y)]

@@ -33,7 +33,12 @@ def paint_body(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace
     light = lit(unit(flat), lamp, torch.full_like(x, 0.3), torch.ones_like(x))
     wide = f.mane * (1.0 + 0.1 * torch.sin(y * 3 + 6 * f.wave)) + 0.2 * f.curly * soft(y - 0.3, 0.2)
     wide = wide * (1 - ((y + 0.05).clamp(max=0) / 1.35) ** 2).clamp(min=0.05).sqrt()
-    mane = soft(wide - x.abs() + 0.02 * strands, edge) * soft(f.mane_end - y, 0.08) * f.long_hair
+    mane = (
+        soft(wide - x.abs() + 0.02 * strands, edge)
+        * soft(f.mane_end - y, 0.08)
+        * f.long_hair
+        * soft(y + 1.2, 0.04)
+    )
     rgb = mix(rgb, f.colour("hair") * (0.7 + 0.25 * strands)[:, None] * light, mane)
     half = f.neck * (1 + 0.25 * (y - 1.3).clamp(min=0) ** 2)
     n = (x / half).clamp(-1, 1)

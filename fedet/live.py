@@ -1,0 +1,223 @@
+"""Widgets of the walkthrough: sliders over one picture that is drawn anew, never a new figure."""
+
+import base64
+import io
+from collections.abc import Callable
+
+import ipywidgets as w
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fedet import lesson_plots, lessons
+from fedet.expressions import RECIPES, pattern
+from fedet.families import FAMILIES, family
+from fedet.render import AUS, Look, Scene, auto_exposure, sample_scenes
+
+AU_NAMES = {
+    1: "inner brow raiser", 2: "outer brow raiser", 4: "brow lowerer", 5: "upper lid raiser",
+    6: "cheek raiser", 7: "lid tightener", 9: "nose wrinkler", 10: "upper lip raiser",
+    12: "lip corner puller", 14: "dimpler", 15: "lip corner depressor", 17: "chin raiser",
+    18: "lip pucker", 20: "lip stretcher", 24: "lip pressor", 25: "lips part", 26: "jaw drop",
+    43: "eyes closed",
+}  # fmt: skip
+FACE_PX = 224
+
+
+class Live(w.VBox):
+    """Controls and one picture that follows them.
+
+    Args:
+        draw: gets the controls' values by name and returns the picture as PNG bytes.
+        controls: widgets with a `value`, by name.
+
+    In viewers without widgets the picture of the last values is shown.
+    """
+
+    def __init__(self, draw: Callable[..., bytes], controls: dict[str, w.Widget]):
+        self.draw, self.controls = draw, controls
+        self.image = w.Image(format="png", layout=w.Layout(max_width="100%", object_fit="contain"))
+        for control in controls.values():
+            control.observe(self._changed, "value")
+        row = w.Layout(flex_flow="row wrap")
+        super().__init__([w.HBox(list(controls.values()), layout=row), self.image])
+        self._changed()
+
+    @property
+    def values(self) -> dict:
+        """The controls' values by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _changed(self, _=None) -> None:
+        self.image.value = self.draw(**self.values)
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        image = {"image/png": base64.b64encode(self.image.value).decode()}
+        return bundle if bundle is None else bundle | image
+
+
+def slider(label: str, value: float, low: float, high: float, step: float = 1.0) -> w.FloatSlider:
+    """A slider that tells its value while it moves."""
+    layout = w.Layout(width="330px")
+    wide = {"description_width": "130px"}
+    return w.FloatSlider(value, min=low, max=high, step=step, description=label, layout=layout, style=wide)
+
+
+def drawing(size: tuple[float, float], draw: Callable) -> Callable[..., bytes]:
+    """Turns `draw(ax, **values)` into a function that gives PNG bytes, on one figure of `size` inches."""
+    figure = Figure(figsize=size, layout="constrained", dpi=90)
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot()
+
+    def png(**values) -> bytes:
+        ax.clear()
+        draw(ax, **values)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    return png
+
+
+def overlap(target: tuple[float, float] = (40.0, 70.0)) -> Live:
+    """Moves one interval along another: tIoU, and where each loss pulls."""
+
+    def draw(ax, centre: float, length: float) -> None:
+        row = lessons.slide(target, length, np.array([centre])).iloc[0]
+        ax.barh(1, target[1] - target[0], 0.5, target[0], color=lesson_plots.TRUTH)
+        ax.barh(0, length, 0.5, centre - length / 2, color="#BBBBBB", edgecolor="#333333", hatch="////")
+        ax.set_yticks([0, 1], ["yours", "target"])
+        ax.set(xlim=(-10, 140), ylim=(-0.6, 1.6), xlabel="frames")
+        pulls = ", ".join(f"{n} {row[f'{k}_pull'] + 0.0:+.3f}" for k, n in lesson_plots.LOSS_NAMES.items())
+        ax.set_title(f"tIoU {row['tiou']:.2f}; pull along the axis: {pulls}", loc="left", fontsize=10)
+
+    controls = {"centre": slider("centre", 110, 0, 130), "length": slider("length", 20, 4, 60)}
+    return Live(drawing((8, 1.9), draw), controls)
+
+
+def fitting(fits: dict, target: tuple[float, float], step: int = 30) -> Live:
+    """The fits of `fedet.lessons.fit`, step by step under a slider that can also play."""
+    last = max(len(table) for table in fits.values()) - 1
+    place = w.IntSlider(step, min=0, max=last, description="step", layout=w.Layout(width="400px"))
+    play = w.Play(value=step, min=0, max=last, interval=100, step=1)
+    w.jslink((play, "value"), (place, "value"))
+
+    def draw(ax, step: int) -> None:
+        lesson_plots.draw_step(ax, fits, target, step)
+
+    live = Live(drawing((8, 2.3), draw), {"step": place})
+    live.children = (w.HBox([play, place]), live.image)
+    return live
+
+
+def staging(loose: float = 0.5) -> Live:
+    """Two stages: how good the spotter and the recogniser are, and what is left of it."""
+    import pandas as pd
+
+    def draw(ax, named: float, named_loose: float) -> None:
+        shares = np.linspace(0, 1, 11)
+        rows = [lessons.two_stages(s, named, named_loose, loose=loose) for s in shares]
+        lesson_plots.plot_stages(pd.DataFrame(rows), ax)
+
+    controls = {
+        "named": slider("named, exact ends", 0.7, 0, 1, 0.05),
+        "named_loose": slider("named, loose ends", 0.5, 0, 1, 0.05),
+    }
+    return Live(drawing((7, 3.6), draw), controls)
+
+
+# ---------------------------------------------------------------- the AU playground
+
+
+def person(seed: int, renderer: str = "shapes") -> tuple[Look, Scene]:
+    """A generated person in even light, looking straight ahead, on a plain wall."""
+    generator = torch.Generator().manual_seed(seed)
+    look = family(renderer).sample_looks(1, generator)
+    scene = sample_scenes(1, generator)
+    even = {"light_x": -0.2, "light_y": -0.4, "ambient": 0.8, "diffuse": 0.3, "hardness": 0.3, "gamma": 1.0}
+    scene |= {name: torch.full((1,), value) for name, value in even.items()}
+    scene |= {"gain": torch.ones(1), "cast": torch.ones(1, 3), "back_texture": torch.zeros(1)}
+    scene |= {name: torch.full((1, 3), 0.82) for name in ("back", "back_2")}
+    return look, auto_exposure(look, scene) if "skin" in look else scene
+
+
+@torch.inference_mode()
+def face(aus: dict[int, float], seed: int = 2, renderer: str = "relief", size: int = FACE_PX) -> np.ndarray:
+    """A picture (size, size, 3) uint8 of a generated person with action units at intensities 0..1."""
+    look, scene = person(seed, renderer)
+    values = pattern({au: min(max(value, 0.0), 1.0) for au, value in aus.items()})
+    drawn = family(renderer).render(look, values.expand(1, 2, len(AUS)).clone(), scene, size)[0]
+    return (drawn.permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def playground(seed: int = 2, renderer: str = "relief") -> Live:
+    """Sliders for the action units drive a generated face; a preset sets those of an emotion."""
+    sliders = {}
+    for au in AUS:
+        sliders[f"au{au}"] = slider(f"AU{au} {AU_NAMES[au]}", 0.0, 0.0, 1.0, 0.05)
+        sliders[f"au{au}"].style.description_width = "170px"
+    who = w.BoundedIntText(seed, min=0, max=9999, description="person", layout=w.Layout(width="180px"))
+    drawer = w.Dropdown(options=list(FAMILIES), value=renderer, description="drawn by")
+
+    def draw(who: int, drawer: str, **units: float) -> bytes:
+        return png(face({int(name[2:]): value for name, value in units.items()}, who, drawer))
+
+    live = Live(draw, {"who": who, "drawer": drawer, **sliders})
+    presets = w.Dropdown(options=["nothing", *preset_names()], value="nothing", description="preset")
+
+    def preset(change) -> None:
+        chosen = preset_values(change["new"])
+        for control in sliders.values():
+            control.unobserve(live._changed, "value")
+        for au in AUS:
+            sliders[f"au{au}"].value = chosen.get(au, 0.0)
+        for control in sliders.values():
+            control.observe(live._changed, "value")
+        live._changed()
+
+    presets.observe(preset, "value")
+    live.presets = presets
+    units = w.VBox(list(sliders.values()))
+    live.children = (w.HBox([presets, who, drawer], layout=w.Layout(flex_flow="row wrap")),
+                     w.HBox([live.image, units], layout=w.Layout(flex_flow="row wrap")))  # fmt: skip
+    presets.value = "positive"
+    return live
+
+
+def preset_names() -> list[str]:
+    """Emotions, each with its most frequent recipe that shows most."""
+    return list(RECIPES)
+
+
+def preset_values(name: str) -> dict[int, float]:
+    """AU intensities of a preset: of an emotion's recipes of the largest weight the richest."""
+    if name not in RECIPES:
+        return {}
+    weight = max(weight for weight, _ in RECIPES[name])
+    return max((aus for w_, aus in RECIPES[name] if w_ == weight), key=len)
+
+
+def plot_units(seed: int = 2, renderer: str = "relief", size: int = 128):
+    """A still of the playground: the face at rest, each action unit alone at full strength, the presets."""
+    import matplotlib.pyplot as plt
+
+    shown = [("rest", {})] + [(f"AU{au} {AU_NAMES[au]}", {au: 1.0}) for au in AUS]
+    shown += [(name, preset_values(name)) for name in preset_names()]
+    across = 8
+    down = -(-len(shown) // across)
+    figure, panels = plt.subplots(down, across, figsize=(1.35 * across, 1.65 * down), layout="constrained")
+    for ax in panels.flat:
+        ax.set_axis_off()
+    for ax, (name, aus) in zip(panels.flat, shown, strict=False):
+        ax.imshow(face(aus, seed, renderer, size))
+        ax.set_title(name, fontsize=7)
+    return panels

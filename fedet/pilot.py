@@ -1,0 +1,239 @@
+"""A pilot for a decision maker: any folder of videos, what was found, how sure that is, what it costs.
+
+The time model is simple and stated, so that it can be doubted: every assumption is a field of
+`TimeModel` with a default that is OURS and not measured on anybody; put your own numbers in.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.annotations import empty_table
+from fedet.errors import InputError
+
+CLEAR = 0.2  # a score this far above the threshold is called clear
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """Assumptions on people's time; all are to be adjusted."""
+
+    manual_speed: float = 10.0  # minutes that a trained coder needs for a minute of video, unaided
+    decide_s: float = 15.0  # seconds to judge one detection and write the answer down
+    watch: float = 2.0  # times a detection is watched
+    context_s: float = 1.0  # seconds watched before and after it
+    scan_speed: float = 2.0  # speed at which the rest is skimmed for missed events
+    hourly_cost: float = 40.0  # of a coder
+    currency: str = "EUR"
+
+    def __post_init__(self) -> None:
+        for name in ("manual_speed", "scan_speed"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name}={getattr(self, name)!r}: must be above 0")
+        for name in ("decide_s", "watch", "context_s", "hourly_cost"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name}={getattr(self, name)!r}: must be 0 or more")
+
+    def hours(self, seconds: float, lengths_s: Sequence[float]) -> pd.DataFrame:
+        """A person's hours by way of working; the computer's hours need nobody.
+
+        Args:
+            seconds: of video. lengths_s: of the detections.
+
+        Returns:
+            Index `by_hand`, `detections` (only what was found is judged), `with_scan` (and the rest is
+            skimmed); columns hours, cost.
+        """
+        lengths = np.asarray(lengths_s, float)
+        judged = (self.decide_s + self.watch * (lengths + 2 * self.context_s)).sum()
+        rest = max(0.0, seconds - lengths.sum()) / self.scan_speed
+        hours = np.array([self.manual_speed * seconds, judged, judged + rest]) / 3600
+        return pd.DataFrame(
+            {"hours": hours, "cost": hours * self.hourly_cost},
+            index=pd.Index(["by_hand", "detections", "with_scan"], name="way"),
+        )
+
+    def assumptions(self) -> dict[str, float | str]:
+        """All of them, for the reader."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the detector found in some videos."""
+
+    videos: pd.DataFrame  # video, path, seconds, missing_s, took_s, macro, micro, problems
+    detections: pd.DataFrame  # canonical, at or above the threshold
+    failed: pd.DataFrame  # video, reason: those that could not be read
+    threshold: float
+    synthetic: bool
+    truth: pd.DataFrame | None = None  # annotations of these videos, where there are any
+    totals: dict = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.videos["seconds"].sum())
+
+    @property
+    def lengths_s(self) -> np.ndarray:
+        """(N,) seconds of each detection."""
+        d = self.detections
+        return ((d["offset"] - d["onset"] + 1) / d["fps"]).to_numpy(float)
+
+    @property
+    def clear(self) -> int:
+        """Detections whose score is well above the threshold."""
+        return int((self.detections["score"] >= self.threshold + CLEAR).sum())
+
+
+def open_folder(
+    videos: str | Path = "", folder: str | Path = "../data/pilot", seconds: float = 20.0, seed: int = 11
+) -> tuple[list[Path], pd.DataFrame | None, bool]:
+    """The videos of a folder (or one file) and their annotations; empty generates three.
+
+    Returns:
+        Paths; canonical annotations or None; whether the faces are generated.
+
+    Raises:
+        InputError: there is no such folder, or no video in it.
+    """
+    from fedet.folders import videos_in
+
+    if not str(videos):
+        from fedet.datasets import read_dataset
+        from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
+
+        config = SynthConfig(subjects=3, seconds=seconds, seed=seed, events_per_minute=12)
+        name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"
+        made = synthesize(Path(folder) / name, config, jobs=1, progress=False)
+        return videos_in(made), read_dataset(made).annotations, True
+    place = Path(videos)
+    if not place.exists():
+        raise InputError(f"videos {videos!r}: no such file or folder")
+    paths = videos_in(place)
+    if paths == [place] and place.is_dir() and not any(place.glob("[!.]*.[jp][pn]g")):
+        raise InputError(f"videos {videos!r}: no video in this folder")
+    return paths, _annotations(place), False
+
+
+def _annotations(place: Path) -> pd.DataFrame | None:
+    """The annotations beside a folder's videos, if it is a dataset."""
+    if not (place / "annotations.csv").is_file():
+        return None
+    from fedet.datasets import read_dataset
+
+    return read_dataset(place).annotations
+
+
+def survey(
+    paths: Sequence[Path],
+    weights=None,
+    threshold: float | None = None,
+    truth: pd.DataFrame | None = None,
+    synthetic: bool = False,
+    progress: bool = True,
+    cache: str | Path | None = None,
+) -> Survey:
+    """Runs the detector over videos; what cannot be read is reported, the rest is done.
+
+    Args:
+        weights: a detector's folder or a `Detector`; None: the shipped one.
+        threshold: lowest score; None: the detector's own.
+
+    Raises:
+        InputError: none of the videos can be read.
+    """
+    from tqdm.auto import tqdm
+
+    from fedet.detection import Detector, detect, load_detector
+
+    detector = weights if isinstance(weights, Detector) else load_detector(weights)
+    tables, rows, failed = [], [], []
+    for path in tqdm(list(paths), desc="detecting", unit="video", disable=not progress):
+        begun = time.perf_counter()
+        try:
+            table = detect(path, detector, threshold, cache=cache)
+        except InputError as error:
+            failed.append((path.name, " ".join(str(error).split())))
+            continue
+        tables.append(table)
+        rows.append(_row(path, table, time.perf_counter() - begun))
+    if not rows:
+        raise InputError(f"none of {len(list(paths))} videos could be read; the first: {failed[0][1]}")
+    found = pd.concat([t for t in tables if len(t)] or [empty_table()], ignore_index=True)
+    limit = detector.model.config.default_threshold if threshold is None else threshold
+    lost = pd.DataFrame(failed, columns=["video", "reason"])
+    return Survey(pd.DataFrame(rows), found, lost, limit, synthetic, truth)
+
+
+def _row(path: Path, table: pd.DataFrame, took_s: float) -> dict:
+    missing, kinds = table.attrs["missing"], table["expression_type"]
+    return {
+        "video": table.attrs["video"],
+        "seconds": table.attrs["seconds"],
+        "macro": int((kinds == "macro").sum()),
+        "micro": int((kinds == "micro").sum()),
+        "missing_s": float((missing["end_s"] - missing["start_s"]).sum()),
+        "took_s": took_s,
+        "problems": len(table.attrs["problems"]),
+        "path": str(path),
+    }
+
+
+# ---------------------------------------------------------------- how sure
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """What is known about the share of right detections and of found events; None: not known."""
+
+    events: int | None  # annotated ones
+    right: int | None  # detections that match one, tIoU 0.5
+    precision: tuple[float, float, float] | None  # value, 95 % interval (Wilson, over detections)
+    recall: tuple[float, float, float] | None  # over events
+    to_check: int  # detections that must be judged to know precision within 10 points
+
+
+def sureness(found: Survey) -> Sureness:
+    """Precision and recall where the videos are annotated, and what it takes to know them otherwise.
+
+    The intervals count detections and events as independent, which those of one person are not: with
+    few people the truth is less sure than they say.
+    """
+    needed = wilson_size(0.10)
+    if found.truth is None:
+        return Sureness(None, None, None, None, min(needed, len(found.detections)))
+    from fedet.evaluation import evaluate
+
+    names = set(found.videos["video"])
+    truth = found.truth[found.truth["video"].isin(names)]
+    result = evaluate(found.detections, truth, n_resamples=0)
+    counts = result.spotting.loc["overall"]
+    tp, fp, fn = (int(counts[c]) for c in ("tp", "fp", "fn"))
+    precision = wilson(tp, tp + fp) if tp + fp else None
+    recall = wilson(tp, tp + fn) if tp + fn else None
+    return Sureness(tp + fn, tp, precision, recall, min(needed, len(found.detections)))
+
+
+def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
+    """A share with its 95 % interval (Wilson 1927): value, low, high.
+
+    >>> tuple(round(x, 3) for x in wilson(8, 10))
+    (0.8, 0.49, 0.943)
+    """
+    if not 0 <= right <= n or n == 0:
+        raise InputError(f"{right} of {n}: no share")
+    p = right / n
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))
+
+
+def wilson_size(half: float, z: float = 1.96) -> int:
+    """How many must be judged for a 95 % interval of +- `half` at worst (a share of one half)."""
+    return math.ceil(z**2 / (4 * half**2) - z**2)

@@ -1,0 +1,218 @@
+"""The brief of a pilot: sections as Markdown and two figures, in English or Japanese."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from fedet.canvas import EDGE, INK, axes, emotion_colours
+from fedet.errors import InputError
+from fedet.pilot import Survey, TimeModel, sureness
+from fedet.pilot_texts import texts
+
+
+class Brief:
+    """Everything that the brief says, section by section.
+
+    Args:
+        survey: what was found. model: the assumptions on time. language: "en" or "ja".
+        project_h: hours of video of the project that the pilot stands for.
+
+    Raises:
+        InputError: another language, or a project without hours.
+    """
+
+    def __init__(self, survey: Survey, model: TimeModel, language: str = "en", project_h: float = 100.0):
+        if not project_h > 0:
+            raise InputError(f"project_h={project_h!r}: hours of video, above 0")
+        self.survey, self.model, self.words = survey, model, texts(language)
+        self.project_h, self.sure = project_h, sureness(survey)
+        self.hours = model.hours(survey.seconds, survey.lengths_s)
+
+    def _say(self, name: str, **values) -> str:
+        return self.words[name].format(**values)
+
+    def title(self) -> str:
+        """The heading, and what the faces are."""
+        videos = self.survey.videos
+        text = "## " + self._say("title", n_videos=len(videos), minutes=self.survey.seconds / 60)
+        return text + (f"\n\n{self.words['synthetic']}" if self.survey.synthetic else "")
+
+    def found(self) -> str:
+        """What was found, and what could not be read."""
+        s = self.survey
+        videos = s.videos
+        values = {
+            "n": len(s.detections), "macro": int(videos["macro"].sum()), "micro": int(videos["micro"].sum()),
+            "rate": 60 * len(s.detections) / s.seconds, "clear": s.clear, "threshold": s.threshold,
+            "missing": float(videos["missing_s"].sum()), "total": s.seconds,
+        }  # fmt: skip
+        text = f"### {self.words['found']}\n\n"
+        text += self._say("found_text" if values["n"] else "found_none", **values)
+        if len(s.failed):
+            names = "; ".join(f"{_plain(r.video)} ({_plain(r.reason)})" for r in s.failed.itertuples())
+            text += "\n\n" + self._say("failed", names=names)
+        return text
+
+    def videos(self, most: int = 12) -> str:
+        """A table of the videos, those with the most detections first."""
+        table = self.survey.videos
+        order = (table["macro"] + table["micro"]).sort_values(ascending=False, kind="stable").index[:most]
+        columns = ["video", "seconds", "macro", "micro", "missing_s", "took_s"]
+        rows = [
+            [_plain(r[0]), f"{r[1]:.1f}", str(r[2]), str(r[3]), f"{r[4]:.1f}", f"{r[5]:.1f}"]
+            for r in table.loc[order, columns].itertuples(index=False)
+        ]
+        more = len(table) - len(rows)
+        rows += [[f"+ {more}", *[""] * 5]] if more else []
+        return _table(self.words["video_columns"], rows)
+
+    def figure_note(self) -> str:
+        """What the picture of the detections shows."""
+        return self.words["figure"]
+
+    def way_names(self) -> dict[str, str]:
+        """The ways of working for a figure; in English where no font can write the language."""
+        own, english = self.words["ways"], texts("en")["ways"]
+        return own if all(map(writable, own.values())) else english
+
+    def how_sure(self) -> str:
+        """Precision and recall with intervals, or what it takes to know them."""
+        sure = self.sure
+        text = f"### {self.words['sure']}\n\n"
+        if sure.events is None:
+            return text + self._say("sure_unknown", to_check=sure.to_check)
+        shares = {"precision": self._share(sure.precision), "recall": self._share(sure.recall)}
+        return text + self._say("sure_known", right=sure.right, events=sure.events, **shares)
+
+    def _share(self, share: tuple[float, float, float] | None) -> str:
+        if share is None:
+            return self.words["unknown"]
+        return self.words["percent"].format(*(100 * value for value in share))
+
+    def cost(self) -> str:
+        """Hours and costs of the three ways, here and for the project, and what is assumed."""
+        hours, scale = self.hours["hours"], 3600 * self.project_h / self.survey.seconds
+        values = {
+            "hand_h": hours["by_hand"], "found_h": hours["detections"], "scan_h": hours["with_scan"],
+            "project_hand": scale * hours["by_hand"], "project_found": scale * hours["detections"],
+            "project_scan": scale * hours["with_scan"], "project_h": self.project_h,
+            "machine_min": float(self.survey.videos["took_s"].sum()) / 60,
+        }  # fmt: skip
+        head = [t.format(project_h=self.project_h, currency=self.model.currency)
+                for t in self.words["columns"].values()]  # fmt: skip
+        rows = [
+            [
+                self.words["ways"][way],
+                f"{row['hours']:.2f}",
+                f"{row['cost']:,.0f}",
+                f"{scale * row['hours']:,.0f}",
+            ]
+            for way, row in self.hours.iterrows()
+        ]
+        text = f"### {self.words['cost']}\n\n{self._say('cost_text', **values)}\n\n{_table(head, rows)}\n\n"
+        return text + self._say("assumed", **self.model.assumptions())
+
+    def needs(self) -> str:
+        """Data and consent."""
+        return f"### {self.words['needs']}\n\n" + _items(self.words["needs_list"])
+
+    def limits(self) -> str:
+        """What not to read into it, and the next step."""
+        text = f"### {self.words['limits']}\n\n" + _items(self.words["limits_list"])
+        return f"{text}\n\n{self._say('next', to_check=self.sure.to_check)}"
+
+    def whole(self) -> str:
+        """All sections as one text."""
+        parts = (self.title, self.found, self.videos, self.how_sure, self.cost, self.needs, self.limits)
+        return "\n\n".join(part() for part in parts)
+
+
+def _plain(text: str) -> str:
+    """A name from the data inside Markdown: no markup of its own."""
+    kept = escape(str(text))
+    for sign in "|*_`[]$":
+        kept = kept.replace(sign, f"&#{ord(sign)};")
+    return kept
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _items(items: list[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def writable(text: str) -> bool:
+    """Whether matplotlib's first font has all letters of a text: else it would draw empty boxes."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    letters = get_font(findfont(FontProperties(family=["sans-serif"]))).get_charmap()
+    return all(ord(letter) in letters for letter in text)
+
+
+def plot_found(survey: Survey, most: int = 8, ax: Axes | None = None) -> Axes:
+    """Detections of the busiest videos along their time, by emotion."""
+    videos = survey.videos
+    order = (videos["macro"] + videos["micro"]).sort_values(ascending=False, kind="stable").index[:most]
+    shown = videos.loc[order]
+    ax = axes(ax, (8.0, 0.9 + 0.32 * len(shown)))
+    labels = survey.detections["emotion"].fillna("unknown").astype(str)
+    colours = emotion_colours(labels)
+    for row, video in enumerate(shown.itertuples()):
+        ax.barh(row, video.seconds, 0.5, color="#EEEEEE")
+        own = survey.detections[survey.detections["video"] == video.video]
+        for event in own.itertuples():
+            left, right = event.onset / event.fps, (event.offset + 1) / event.fps
+            name = "unknown" if pd.isna(event.emotion) else str(event.emotion)
+            ax.barh(row, right - left, 0.62, left, color=colours[name], edgecolor=EDGE, linewidth=0.4)
+    ax.set_yticks(range(len(shown)), [str(v)[:28] for v in shown["video"]])
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel("seconds")
+    handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    if handles:
+        place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+        ax.legend(handles=handles, frameon=False, ncols=4, fontsize=8, **place)
+    return ax
+
+
+def plot_hours(hours: pd.DataFrame, names: dict[str, str] | None = None, ax: Axes | None = None) -> Axes:
+    """A person's hours by way of working, of `TimeModel.hours`."""
+    ax = axes(ax, (8.0, 1.9))
+    names = names or {"by_hand": "all by hand", "detections": "detections only",
+                      "with_scan": "detections, rest skimmed"}  # fmt: skip
+    values = hours["hours"].to_numpy(float)
+    ax.barh(np.arange(len(values)), values, 0.6, color=["#777777", "#0072B2", "#56B4E9"])
+    for row, value in enumerate(values):
+        ax.text(value, row, f" {value:.2f} h", va="center", color=INK, fontsize=9)
+    ax.set_yticks(range(len(values)), [names[way] for way in hours.index])
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(values.max() * 1.15, 1e-6))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_xlabel("hours of a person (assumptions beside it)")
+    return ax
+
+
+def calculator(survey: Survey, model: TimeModel):
+    """Sliders over the assumptions, and the hours that follow, as a widget with its picture."""
+    from dataclasses import replace
+
+    from fedet.live import Live, drawing, slider
+
+    def draw(ax, **assumed: float) -> None:
+        plot_hours(replace(model, **assumed).hours(survey.seconds, survey.lengths_s), ax=ax)
+
+    controls = {
+        "manual_speed": slider("by hand, min/min", model.manual_speed, 1, 120),
+        "decide_s": slider("to decide, s", model.decide_s, 0, 120),
+        "scan_speed": slider("skimming speed", model.scan_speed, 1, 8, 0.5),
+    }
+    return Live(drawing((7.5, 1.9), draw), controls)

@@ -10,6 +10,7 @@ from fedet.prose import ANSI, highlighted, markdown, mathml, plain, without_fore
 
 EXPLORER = "application/vnd.fedet.explorer+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+ASIDE = "aside"  # tag of what helps on the screen and is not printed
 SKIPPED = {"parameters", "injected-parameters"}  # the page shows one table for both
 
 
@@ -25,12 +26,15 @@ def chapter(notebook, place: str, parameters: dict, defaults: dict) -> str:
     parts = []
     for i, cell in enumerate(notebook.cells):
         tags = set(cell.metadata.get("tags", []))
-        if cell.cell_type == "markdown":
-            parts.append(f'<div class="prose">{markdown(cell.source, place)}</div>')
-        elif "parameters" in tags:
-            parts.append(_parameter_table(parameters, defaults))
+        if "parameters" in tags:
+            text = _parameter_table(parameters, defaults)
+        elif cell.cell_type == "markdown":
+            text = f'<div class="prose">{markdown(cell.source, place)}</div>'
         elif cell.cell_type == "code" and not tags & SKIPPED and cell.source.strip():
-            parts.append(code_cell(cell, f"{place}cell-{i}"))
+            text = code_cell(cell, f"{place}cell-{i}")
+        else:
+            continue
+        parts.append(f'<div class="aside">{text}</div>' if ASIDE in tags else text)
     return "\n".join(parts)
 
 
@@ -126,9 +130,8 @@ def explorer(data: dict, still: str) -> str:
     """A timeline that answers without a kernel; the page holds its script once (`explorer_script`)."""
     place = f"fedet-{uuid4().hex[:8]}"
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-    fallback = f"<noscript>{still}</noscript>" if still else ""
     return (
-        f'<div class="explorer" id="{place}"></div>{fallback}<figure class="printed">{still}</figure>\n'
+        f'<div class="explorer"><div id="{place}"></div></div><figure class="printed">{still}</figure>\n'
         f'<script type="application/json" data-explorer="{place}">{text}</script>'
     )
 

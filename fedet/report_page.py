@@ -71,7 +71,9 @@ def page(folder: Path) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{styles()}</style>\n</head>\n<body>\n"
+        f"<title>{title}</title>\n<style>\n{styles()}</style>\n"
+        "<noscript><style>.printed { display: block; } .buttons { display: none; }</style></noscript>\n"
+        "</head>\n<body>\n"
         f"{_navigation(parts)}<main>\n{_overview(parts, results['made'])}\n"
         f"{''.join(chapters)}</main>\n<script>\n{script}</script>\n{timelines}</body>\n</html>\n"
     )

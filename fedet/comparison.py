@@ -5,9 +5,7 @@ each fold, average precision and calibration from everything that was kept.
 """
 
 import json
-import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedet import __version__
 from fedet.bootstrap import interval
 from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
 from fedet.metrics import mean_defined
 from fedet.protocol import CrossValidation
+from fedet.provenance import provenance
 from fedet.scorecard import to_plain
 
 FROM_ALL = ("map", "ap_50_95", "spotting_ap_50_95", "calibration_error")  # figures of the whole ranking
@@ -140,36 +138,18 @@ def _of_seed(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def made_by() -> dict[str, Any]:
-    """Version, commit and device of what is measured here."""
-    return {"version": __version__, "commit": commit(), "device": device()}
+    """Version, commit, date and machine of what is measured here."""
+    return provenance() | {"processor": processor()}
 
 
-def commit() -> str:
-    """Of the checkout this package lies in, with "+" if it is changed; "-" if there is none."""
-    try:
-        ask = {"cwd": Path(__file__).parent, "capture_output": True, "text": True, "timeout": 20}
-        found = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **ask)
-        if found.returncode:
-            return "-"
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "."], **ask).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "-"
-    return found.stdout.strip() + "+" * bool(changed)
-
-
-def device() -> str:
-    """The processor, its cores, and a GPU if torch sees one."""
-    import torch
-
-    names = [platform.processor() or platform.machine()]
+def processor() -> str:
+    """The name of the processor."""
     cpus = Path("/proc/cpuinfo")
     if cpus.is_file():
-        lines = [x.split(":", 1)[1].strip() for x in cpus.read_text().splitlines() if "model name" in x]
-        names = lines[:1] or names
-    text = f"{names[0]}, {os.cpu_count()} cores"
-    if torch.cuda.is_available():
-        text += f", {torch.cuda.get_device_name()}"
-    return text
+        for line in cpus.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def write_results(results: Mapping[str, Any], path: str | Path) -> Path:

@@ -176,13 +176,21 @@ CHOICES = [
 ]
 
 
-def displacement(record: VideoFeatures, context_s: float) -> np.ndarray:
-    """(T,) how far the regions are from their place nearby, root mean square over regions, pixels."""
-    from scipy.ndimage import median_filter
+def displacement(record: VideoFeatures, context_s: float, step: int = 8) -> np.ndarray:
+    """(T,) how far the regions are from their place nearby, root mean square over regions, pixels.
 
+    The place is the median within `context_s` to both sides, every `step` frames, interpolated.
+    """
     path = np.cumsum(np.asarray(record.vectors, dtype=np.float64), axis=0)  # (T, 2 R)
-    size = 2 * round(context_s * record.fps) + 1
-    away = path - median_filter(path, size=(size, 1), mode="nearest")
+    if not len(path):
+        return np.zeros(0)
+    reach, knots = round(context_s * record.fps), np.arange(0, len(path) + step, step)
+    nearby = [path[max(0, min(k, len(path) - 1) - reach) : k + reach + 1] for k in knots]
+    place = np.stack([np.median(part, axis=0) for part in nearby])  # (K, 2 R)
+    at = np.arange(len(path)) / step
+    low = at.astype(int)
+    share = (at - low)[:, None]
+    away = path - (place[low] * (1 - share) + place[low + 1] * share)
     return np.sqrt((away**2).mean(1)) * record.mask
 
 

@@ -47,11 +47,16 @@ def section(results: Mapping[str, Any]) -> str:
         f"Mean over {len(seeds)} seeds (± their standard deviation), 95 % interval over subjects in "
         f"brackets; counts are means over the seeds. Test: {_folds(protocol['folds'])}; epoch, threshold "
         f"and all other choices on {100 * protocol['validation']:g} % of the remaining subjects; tIoU "
-        f"0.5, mAP over 0.3 to 0.7. fedet {made['version']}, commit {made['commit']}, {hours:.2f} hours "
-        f"of jobs on {made['device']}."
+        f"0.5, mAP over 0.3 to 0.7. fedet {made['fedet']}, commit {made['commit']}, {made['date']}; "
+        f"{hours:.2f} hours of jobs on {_machine(made)}."
     )
     again = f"`{data['command']}`" if data.get("command") else ""
     return "\n\n".join(p for p in (head, table(results), differences(results), foot, again) if p)
+
+
+def _machine(made: Mapping[str, Any]) -> str:
+    gpu = "" if made["device"] == "cpu" else f", {made['device']}"
+    return f"{made['processor']}, {made['processors']} cores{gpu}"
 
 
 def _folds(folds: str) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 
-from fedet.benchmark import name_of
+from fedet.benchmark import benchmark_config, benchmark_name, name_of
+from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import Inputs, read_inputs, records_of
 from fedet.features import load_facenet, shipped
@@ -14,6 +16,9 @@ from fedet.methods import Method, method_named
 from fedet.model import FEDNConfig, read_config
 from fedet.protocol import CrossValidation, cross_validate
 from fedet.windows import VideoFeatures
+
+# Of the set that is generated where none is given: small, and with something to find everywhere.
+SMALL: dict = {"subjects": 6, "seconds": 45.0, "seed": 11, "events_per_minute": 10.0, "silent_share": 0.0}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class Study:
             self._flow.extend(flow_records_of(self.dataset, self.cache, progress))
         return self._flow
 
+    def run_folder(self, folder: str | Path, *settings: object) -> Path:
+        """A folder below `folder` of these records and settings: other vectors do not meet old runs."""
+        facts = [fingerprint(self.records), repr(self.config), *map(repr, settings)]
+        return Path(folder) / "runs" / blake2b("\n".join(facts).encode(), digest_size=5).hexdigest()
+
     def cross_validate(self, method: Method, out: str | Path | None = None, **options) -> CrossValidation:
         """As `fedet.protocol.cross_validate`, on what the method reads."""
         records = self.flow_records(options.get("progress", True)) if method.name == "flow" else self.records
@@ -68,6 +78,7 @@ def open_study(
     face_weights: str = "",
     folder: str | Path = "../data/study",
     generated: Mapping[str, float] | None = None,
+    benchmark: str = "",
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> Study:
@@ -78,10 +89,11 @@ def open_study(
         face_weights: of the ResNet18; empty: those that the shipped detector reads.
         generated: fields of `fedet.synthetic.SynthConfig` that differ from a small set of 6
             subjects with 45 s each.
+        benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
     """
     if not str(data):
-        data = _generate(Path(folder), dict(generated or {}), progress)
+        data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
     dataset = read_dataset(data, layout or None, missing_offset)
     inputs = read_inputs(shipped("detector"))
     inputs = replace(inputs, weights=face_weights) if face_weights else inputs
@@ -99,10 +111,12 @@ def open_study(
     return Study(dataset, name, synthetic, records, config, place)
 
 
-def _generate(folder: Path, changes: dict, progress: bool) -> Path:
-    from fedet.synthetic import SynthConfig, synthesize
+def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Path:
+    from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
 
-    small = {"subjects": 6, "seconds": 45.0, "seed": 11, "events_per_minute": 10.0, "silent_share": 0.0}
-    config = SynthConfig(**(small | changes))
-    name = f"generated_{config.subjects}x{config.videos}x{config.seconds:g}s_{config.seed}"
-    return synthesize(folder / name, config, jobs=1, progress=progress)
+    if benchmark:
+        return synthesize(folder / benchmark_name(benchmark), benchmark_config(benchmark), progress=progress)
+    config = SynthConfig(**(SMALL | changes))
+    facts = f"{GENERATOR_VERSION} {config!r}".encode()
+    name = f"generated_{config.subjects}x{config.videos}x{config.seconds:g}s_"
+    return synthesize(folder / (name + blake2b(facts, digest_size=4).hexdigest()), config, 1, progress)

@@ -1,0 +1,107 @@
+"""Variants of the detector, one part changed in each, and what each part is worth."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from fedet.comparison import evaluate_folds
+from fedet.errors import InputError
+from fedet.evaluation import Evaluation, compare
+from fedet.loop import TrainConfig
+from fedet.methods import FEDNMethod
+from fedet.model import FEDNConfig
+from fedet.protocol import CrossValidation
+from fedet.sampling import Augmentation
+
+WHOLE = "whole"
+# Group -> variant -> fields of FEDNConfig that differ; those of TrainConfig have a "training." before them.
+GROUPS: dict[str, dict[str, dict[str, object]]] = {
+    "paper": {
+        "no segment attention": {"segment_attention": False},
+        "no window attention": {"window_attention": False},
+        "IoU for DIoU": {"interval_loss": "iou"},
+        "L1 for DIoU": {"interval_loss": "l1"},
+        "separate objectness": {"objectness": "separate"},
+        "coupled head": {"head": "coupled"},
+    },
+    "sizes": {
+        "4 levels": {"pyramid_levels": 4},
+        "6 levels": {"pyramid_levels": 6},
+        "first stride 2": {"first_stride": 2},
+        "window 128": {"window": 128, "window_stride": 64},
+        "segment 4": {"segment": 4},
+        "segment 16": {"segment": 16},
+    },
+    "ours": {
+        "no motion channels": {"motion": 0},
+        "motion over 4 frames": {"motion": 4},
+        "motion over 8 frames": {"motion": 8},
+        "plain cross-entropy": {"focal_gamma": 0.0},
+        "no decay between emotions": {"cross_class_sigma": None},
+        "no augmentation": {"training.augmentation": Augmentation.none()},
+    },
+}
+
+
+def ablations(
+    config: FEDNConfig,
+    training: TrainConfig | None = None,
+    groups: str | Sequence[str] = "paper",
+    accelerator: str = "auto",
+) -> dict[str, FEDNMethod]:
+    """The whole detector and its variants, by name; a variant that is the whole one is left out.
+
+    Args:
+        groups: names of GROUPS, also as text with commas.
+    Raises:
+        InputError: no such group.
+    """
+    training = training or TrainConfig()
+    names = [g.strip() for g in groups.split(",")] if isinstance(groups, str) else list(groups)
+    if unknown := [g for g in names if g not in GROUPS]:
+        raise InputError(f"group of ablations {unknown[0]!r}: one of {', '.join(GROUPS)}")
+    found = {WHOLE: FEDNMethod("fedn", config, training, accelerator=accelerator)}
+    for group in names:
+        for name, changes in GROUPS[group].items():
+            model = {k: v for k, v in changes.items() if not k.startswith("training.")}
+            run = {k.removeprefix("training."): v for k, v in changes.items() if k not in model}
+            changed, retrained = replace(config, **model), replace(training, **run)
+            if (changed, retrained) != (config, training):
+                file_name = "fedn-" + name.replace(" ", "-")
+                found[name] = FEDNMethod(file_name, changed, retrained, accelerator=accelerator)
+    return found
+
+
+def evaluate_runs(runs: Mapping[str, CrossValidation], **options) -> dict[str, list[Evaluation]]:
+    """By name, the evaluations of all seeds; options as for `fedet.evaluation.evaluate`."""
+    return {name: [evaluate_folds(run, seed, **options) for seed in run.seeds] for name, run in runs.items()}
+
+
+def effects(
+    evaluations: Mapping[str, Sequence[Evaluation]], figure: str = "spotting_f1", whole: str = WHOLE
+) -> pd.DataFrame:
+    """What is lost without each part: whole - variant, averaged over seeds, with paired intervals.
+
+    Returns: index: variant; columns first (whole), second (variant), difference, low, high,
+    share_above, and spread: standard deviation over seeds of the difference. Largest loss first.
+    """
+    if whole not in evaluations:
+        raise InputError(f"no {whole!r} among {', '.join(evaluations)}: nothing to compare with")
+    rows = {}
+    for name, found in evaluations.items():
+        if name == whole:
+            continue
+        row = compare(evaluations[whole], found).loc[figure]
+        by_seed = [a.value(figure) - b.value(figure) for a, b in zip(evaluations[whole], found, strict=True)]
+        rows[name] = pd.concat([row.drop("undefined"), pd.Series({"spread": pd.Series(by_seed).std()})])
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.sort_values("difference", ascending=False, kind="stable")
+
+
+def verdicts(table: pd.DataFrame) -> pd.Series:
+    """In words: "helps", "hurts" or "not shown" for each part, by whether the interval excludes 0."""
+    says = pd.Series("not shown", index=table.index, dtype=object)
+    says[table["low"] > 0] = "helps"
+    says[table["high"] < 0] = "hurts"
+    return says

@@ -1,0 +1,195 @@
+"""How much a figure rises or falls with what is chosen where, and with how intervals are counted.
+
+The choices on test subjects are made here on purpose and after the fact, from kept predictions, to show
+what they are worth. No result is taken from them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+
+from fedet.alignment import align
+from fedet.annotations import MISSING_OFFSETS, validate
+from fedet.comparison import evaluate_pooled
+from fedet.errors import InputError
+from fedet.evaluation import Evaluation, compare
+from fedet.jobs import JobResult
+from fedet.matching import STRICT, Conventions, match, overlap_pairs
+from fedet.metrics import Ranked, mean_defined, ranked
+from fedet.protocol import CrossValidation
+from fedet.selection import choose_threshold
+
+HONEST = "on validation subjects"
+CHEATS = {
+    "threshold": "threshold on each test subject",
+    "shared": "one threshold on all test subjects",
+    "epoch": "epoch on each test subject",
+    "both": "epoch and threshold on each test subject",
+}
+ABOVE_ALL = 1.01  # a threshold that nothing reaches
+
+
+def ranking_of(predictions: pd.DataFrame, run: CrossValidation, subjects: Sequence[str]) -> Ranked:
+    """The spotting ranking of the videos of these subjects, tIoU 0.5."""
+    truth, videos = (t[t["subject"].isin(subjects)] for t in (run.truth, run.videos))
+    aligned = align(predictions, truth, videos)
+    return ranked(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, 0.5)))
+
+
+def f1_at(ranking: Ranked, threshold: float) -> float:
+    """Spotting F1 of what reaches the threshold; NaN with neither events nor predictions."""
+    shown = ranking.score >= threshold
+    below = shown.sum() + ranking.events.sum()
+    return float(2 * ranking.hits[shown].sum() / below) if below else float("nan")
+
+
+def best_threshold(ranking: Ranked) -> float:
+    """The threshold with the highest F1 on these very subjects; a silent one wants no prediction."""
+    if not ranking.events.sum():
+        return ABOVE_ALL
+    return choose_threshold(ranking, ABOVE_ALL)[0]
+
+
+def cheated(result: JobResult, run: CrossValidation, choose: str) -> pd.DataFrame:
+    """The predictions of a fold with a column threshold, `choose` (of CHEATS) made on its test part.
+
+    Raises InputError if the epochs were not kept (`FEDNMethod(snapshots=True)`).
+    """
+    if choose not in ("threshold", "epoch", "both"):
+        raise InputError(f"choose={choose!r}: threshold, epoch or both")
+    subjects = result.job.fold.test
+    if choose == "threshold":
+        ranking = ranking_of(result.predictions, run, subjects)
+        return result.predictions.assign(threshold=best_threshold(ranking))
+    if result.epochs.empty:
+        raise InputError(f"{result.job.name}: the epochs were not kept; use FEDNMethod(snapshots=True)")
+    told = result.history.set_index("epoch")["threshold"]
+    options = []
+    for epoch, table in result.epochs.groupby("epoch"):
+        ranking = ranking_of(table.drop(columns="epoch"), run, subjects)
+        own = told.get(epoch, np.nan)
+        threshold = best_threshold(ranking) if choose == "both" or np.isnan(own) else float(own)
+        value = f1_at(ranking, threshold)
+        # Nothing predicted for a silent subject is as good as it gets.
+        options.append((1.0 if np.isnan(value) else value, table.assign(threshold=threshold)))
+    return max(options, key=lambda option: option[0])[1].drop(columns="epoch")
+
+
+def choices(run: CrossValidation, **options) -> dict[str, list[Evaluation]]:
+    """By what was chosen where, the evaluations of all seeds; options as for `evaluate`.
+
+    Epochs are left out if they were not kept.
+    """
+    found: dict[str, list[Evaluation]] = {HONEST: []}
+    kept = all(len(result.epochs) for result in run.results)
+    wanted = [c for c in CHEATS if kept or c in ("threshold", "shared")]
+    found |= {CHEATS[c]: [] for c in wanted}
+    for seed in run.seeds:
+        pooled = run.predictions(seed)
+        tables = {HONEST: pooled}
+        for choose in wanted:
+            if choose == "shared":
+                everybody = list(run.videos["subject"].unique())
+                one = best_threshold(ranking_of(pooled, run, everybody))
+                tables[CHEATS[choose]] = pooled.assign(threshold=one)
+            else:
+                parts = [cheated(result, run, choose) for result in run.of_seed(seed)]
+                tables[CHEATS[choose]] = pd.concat(parts, ignore_index=True)
+        for name, table in tables.items():
+            found[name].append(evaluate_pooled(table, run.truth, run.videos, **options))
+    return found
+
+
+def gains(found: Mapping[str, Sequence[Evaluation]], figure: str = "spotting_f1") -> pd.DataFrame:
+    """What each choice on test subjects adds to the honest figure: difference with paired interval."""
+    rows = {
+        name: compare(evaluations, found[HONEST]).loc[figure, ["first", "difference", "low", "high"]]
+        for name, evaluations in found.items()
+        if name != HONEST
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename(columns={"first": "value"})
+
+
+def thresholds(run: CrossValidation) -> pd.DataFrame:
+    """A row per fold and seed: the threshold that was used, and the best one in hindsight."""
+    rows = []
+    for result in run.results:
+        ranking = ranking_of(result.predictions, run, result.job.fold.test)
+        best = best_threshold(ranking)
+        rows.append({
+            "fold": result.job.fold.name, "seed": result.job.seed, "events": int(ranking.events.sum()),
+            "used": result.threshold, "best": best if best <= 1 else np.nan,
+            "f1": f1_at(ranking, result.threshold), "f1_best": f1_at(ranking, best),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+# --- how intervals are counted
+
+
+def by_convention(run: CrossValidation, figures: Sequence[str], **options) -> pd.DataFrame:
+    """The same predictions under each habit of published code, means over seeds.
+
+    Returns: index: convention; a column per figure, and its change against the strict definitions.
+    """
+    names = [f.name for f in fields(Conventions)]
+    cases = {"strict": STRICT} | {name: Conventions.parse(name) for name in names}
+    cases["all of them"] = Conventions.parse(",".join(names))
+    return _table(
+        {name: _means(run, figures, conventions=c, **options) for name, c in cases.items()}, figures
+    )
+
+
+def by_tiou(run: CrossValidation, figures: Sequence[str], tious=(0.3, 0.4, 0.5, 0.6, 0.7), **options):
+    """The same predictions at other overlaps, means over seeds; index: tIoU."""
+    return pd.DataFrame({f"{t:g}": _means(run, figures, tiou=t, **options) for t in tious}).T
+
+
+def by_missing_offset(
+    run: CrossValidation, figures: Sequence[str], share: float = 0.15, seed: int = 0, **options
+) -> pd.DataFrame:
+    """The same predictions against a truth that lost some offsets, mended by each policy.
+
+    Args:
+        share: of the macro-expressions with an apex whose offset is taken away, drawn with `seed`
+            (CAS(ME)^2 lacks 44 of 300). Where apexes are unknown, 40 % of the duration is taken.
+    Returns: index: policy, first the whole truth; figures, and their change against it.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share={share!r}: between 0 and 1")
+    rows = {"all offsets known": _means(run, figures, **options)}
+    spoilt = without_offsets(run.truth, share, seed)
+    for policy in MISSING_OFFSETS:
+        truth, _ = validate(spoilt, missing_offset=policy)
+        rows[policy] = _means(run, figures, truth=truth, **options)
+    return _table(rows, figures)
+
+
+def without_offsets(truth: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
+    """A copy in which a share of the macro-expressions have no offset; all have an apex."""
+    out = truth.reset_index(drop=True).copy()
+    length = (out["offset"] - out["onset"]).astype(float)
+    middle = (out["onset"].astype(float) + 0.4 * length).round().astype("Int64")
+    out["apex"] = out["apex"].fillna(middle)
+    macro = np.flatnonzero((out["expression_type"] == "macro").fillna(False))
+    lost = np.random.default_rng(seed).permutation(macro)[: round(share * len(macro))]
+    out.loc[lost, "offset"] = pd.NA
+    return out
+
+
+def _means(run: CrossValidation, figures, truth: pd.DataFrame | None = None, **options) -> dict[str, float]:
+    truth = run.truth if truth is None else truth
+    found = [
+        evaluate_pooled(run.predictions(s), truth, run.videos, **{"n_resamples": 0} | options)
+        for s in run.seeds
+    ]
+    return {name: float(mean_defined([e.value(name) for e in found])) for name in figures}
+
+
+def _table(rows: Mapping[str, dict[str, float]], figures: Sequence[str]) -> pd.DataFrame:
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    for name in figures:
+        table[f"{name} change"] = table[name] - table[name].iloc[0]
+    return table

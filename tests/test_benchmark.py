@@ -1,0 +1,56 @@
+from dataclasses import asdict, replace
+
+import pytest
+from typer.testing import CliRunner
+
+from fedet.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
+from fedet.cli import app
+from fedet.errors import InputError
+from fedet.synthetic import SynthConfig, claim, write_script
+
+
+def test_difficulties_show_the_same_events_and_differ_in_how_hard_they_are_to_see():
+    scripts = {
+        name: write_script(replace(benchmark_config(name), seconds=30.0), 3, 1) for name in DIFFICULTIES
+    }
+    easy, default, hard = (scripts[name].events for name in ("easy", "default", "hard"))
+    for other in (default, hard):
+        columns = ["onset", "offset", "emotion", "expression_type", "subject", "video"]
+        assert easy[columns].equals(other[columns])
+    configs = [benchmark_config(name) for name in ("easy", "default", "hard")]
+    assert configs[0].intensity > configs[1].intensity > configs[2].intensity
+    for config in configs:
+        assert (config.subjects, config.videos, config.seconds) == (20, 3, 60.0)
+
+
+def test_names_have_versions_and_are_known_again(tmp_path):
+    names = {benchmark_name(d) for d in DIFFICULTIES}
+    assert len(names) == 3 and all("-v" in name for name in names)
+    claim(tmp_path / "b", benchmark_config("hard"))
+    assert name_of(tmp_path / "b") == (benchmark_name("hard"), True)
+    claim(tmp_path / "c", replace(benchmark_config("hard"), seed=1))
+    name, synthetic = name_of(tmp_path / "c")
+    assert synthetic and "benchmark" not in name and "seed 1" in name
+    (tmp_path / "real").mkdir()
+    assert name_of(tmp_path / "real") == ("real", False)
+
+
+def test_the_switch_sets_everything(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("fedet.synthetic.synthesize", lambda out, config, jobs: made.append(config))
+    result = CliRunner().invoke(app, ["synth", str(tmp_path / "b"), "--benchmark", "easy"])
+    assert result.exit_code == 0 and "60 videos" in result.output
+    assert asdict(made[0]) == asdict(benchmark_config("easy"))
+    for options, word in (
+        (["--benchmark", "easy", "--seconds", "5"], "leave the other options out"),
+        (["--benchmark", "brutal"], "one of easy, default, hard"),
+    ):
+        result = CliRunner().invoke(app, ["synth", str(tmp_path / "c"), *options])
+        assert isinstance(result.exception, InputError) and word in str(result.exception)
+    assert len(made) == 1
+
+
+def test_a_plain_set_is_no_benchmark():
+    assert benchmark_config() != SynthConfig()
+    with pytest.raises(InputError, match="benchmark 'x'"):
+        benchmark_config("x")

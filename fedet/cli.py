@@ -13,6 +13,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
 
+OpenFace = Annotated[Path | None, typer.Option(help="OpenFace CSVs, named after the videos.")]
+PyFeat = Annotated[Path | None, typer.Option(help="py-feat CSVs, named after the videos.")]
 Weights = Annotated[Path | None, typer.Option(help="A detector's folder; default: the shipped one.")]
 
 
@@ -46,6 +48,7 @@ def synth(
         str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
     ] = "",
     benchmark: Annotated[str, typer.Option(help="The benchmark: easy, default or hard.")] = "",
+    sound: Annotated[bool, typer.Option(help="A sound track: a voice while the mouth talks.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
 ) -> None:
     """Generates face videos with exact annotations; goes on where it was stopped."""
@@ -54,7 +57,7 @@ def synth(
     config = SynthConfig(
         subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
         renderer=renderer, events_per_minute=events_per_minute,
-        confounders=parse_confounders(confounders),
+        confounders=parse_confounders(confounders), sound=sound,
     )  # fmt: skip
     if benchmark:
         from fedet.benchmark import benchmark_config
@@ -72,8 +75,19 @@ def detect(
     out: Annotated[Path | None, typer.Option(help="Folder for detections.csv; none: only print.")] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score; default: the detector's.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Keep the frames' vectors here for next time.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", "--keep-vectors",
+            help="Keep the frames' vectors here; detect reads them again when the frames are deleted.",
+        ),
+    ] = None,
     fps: Annotated[float | None, typer.Option(help="Rate of folders of images; default: 30.")] = None,
+    abstain: Annotated[bool, typer.Option(help="Leave out what shows faces unlike all known ones.")] = False,
+    thumbnails: Annotated[bool, typer.Option(help="Pictures of the apexes into OUT.")] = False,
+    blur_faces: Annotated[bool, typer.Option(help="Make the faces in them unrecognisable.")] = False,
+    openface: OpenFace = None,
+    pyfeat: PyFeat = None,
 ) -> None:
     """Finds the expressions in videos: a table of start, end, emotion, type and score."""
     from fedet.detection import detect as detect_one
@@ -82,6 +96,8 @@ def detect(
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
+    if (thumbnails or blur_faces) and (out is None or not thumbnails):
+        raise InputError("--thumbnails writes into --out DIR; --blur-faces goes with --thumbnails")
     found = [video for given in videos for video in videos_in(given)]
     names = [video.stem for video in found]
     detector = load_detector(weights)
@@ -89,17 +105,39 @@ def detect(
     for video in found:
         try:
             subject = f"{video.parent.name}/{video.stem}" if names.count(video.stem) > 1 else None
-            table = detect_one(video, detector, threshold, subject, True, cache, fps)
+            table = detect_one(
+                video, detector, threshold, subject, True, cache, fps,
+                sources=named(openface=openface, pyfeat=pyfeat), abstain=abstain,
+            )  # fmt: skip
         except InputError as error:
             say(error)
             failed += 1
             continue
         tables.append(table)
         print_detections(video, table)
+        if thumbnails and len(table) and video.suffix != ".f16":
+            save_thumbnails(out, video, table, blur_faces)
     if out is not None and tables:
         save_detections(out, tables)
     if failed:
         sys.exit(2)
+
+
+def named(**folders: Path | None) -> dict[str, Path]:
+    """The folders that were given."""
+    return {name: folder for name, folder in folders.items() if folder is not None}
+
+
+def save_thumbnails(out: Path, video: Path, table, blur: bool) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from fedet.thumbnails import plot_apexes
+
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / f"{video.stem}_apexes.png"
+    plot_apexes(video, table, blur=blur)[0].figure.savefig(target, dpi=120)
+    print(f"  written: {target}")
 
 
 def print_detections(video: Path, table) -> None:
@@ -116,6 +154,9 @@ def print_detections(video: Path, table) -> None:
     elif len(missing):
         spans = ", ".join(f"{m.start_s:.1f}-{m.end_s:.1f} s" for m in missing.head(8).itertuples())
         print(f"  no face: {spans}{' ...' if len(missing) > 8 else ''}")
+    strange = sum(share > 0.5 for share in notes.get("unfamiliar") or ())
+    if strange:
+        print(f"  {strange} of them on faces unlike those it learned from: look twice, or --abstain")
     for problem in notes["problems"]:
         print(f"  note: {problem}", file=sys.stderr)
 
@@ -149,6 +190,9 @@ def train(
     validation: Annotated[float, typer.Option(help="Share of subjects to choose on.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    signals: Annotated[str, typer.Option(help="Read beside the face, like loudness,speech.")] = "",
+    openface: OpenFace = None,
+    pyfeat: PyFeat = None,
 ) -> None:
     """Trains a detector on annotated videos; goes on where it was stopped."""
     from fedet.datasets import read_dataset
@@ -164,7 +208,11 @@ def train(
         inputs = Inputs(weights=inputs.weights, reference="median")
     dataset = read_dataset(data, layout)
     report_repairs(dataset.repairs)
-    records = records_of(dataset, net, inputs, cache or out / "vectors")
+    inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
+    sources = named(openface=openface, pyfeat=pyfeat)
+    records = records_of(dataset, net, inputs, cache or out / "vectors", sources=sources)
+    if start is not None and not isinstance(start, Path):
+        start = start(records)
     settings = TrainConfig(seed=seed) if epochs is None else TrainConfig(seed=seed, epochs=epochs)
     several = len({r.subject for r in records}) > 1
     if not several:
@@ -274,6 +322,34 @@ def learn(
     print(f"detector in {out}, threshold {lesson.model.config.default_threshold:.2f}")
 
 
+def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None):
+    """The inputs with the side signals asked for, and what training starts from.
+
+    A detector that did not read them yet gets further channels, which it ignores at first; their
+    scale comes from the records, so the start is then a function of these.
+    """
+    from dataclasses import replace
+
+    wanted = [name for name in signals.split(",") if name]
+    given = [name for name, folder in zip(("openface", "pyfeat"), folders, strict=True) if folder]
+    wanted = tuple(dict.fromkeys([*wanted, *given]))
+    if not wanted or wanted == inputs.signals:
+        return inputs, start
+    if inputs.signals:
+        raise InputError(f"{start} reads {', '.join(inputs.signals)}; start anew to read {', '.join(wanted)}")
+    inputs = replace(inputs, signals=wanted)
+    if start is None:
+        return inputs, None
+
+    def widen(records):
+        from fedet.model import FEDN
+        from fedet.signals import channels_of, widened
+
+        return widened(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
+
+    return inputs, widen
+
+
 def report_repairs(repairs) -> None:
     if len(repairs):
         counts = repairs["action"].value_counts()
@@ -339,6 +415,7 @@ def pretrain(
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about an hour on two cores)."""
     from fedet.errors import InputError
+    from fedet.novelty import recompute
     from fedet.pretraining import PretrainConfig
     from fedet.pretraining import pretrain as fit
 
@@ -346,6 +423,8 @@ def pretrain(
         raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")
     sizes, kinds = tuple(map(int, passes.split(","))), tuple(k.strip() for k in families.split(","))
     fit(out, PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed), init or None)
+    print("describing its vectors, so that unfamiliar faces can be told")
+    recompute(out)
     print(f"weights in {out}; use them with --face-weights {out}")
 
 

@@ -27,6 +27,7 @@ from fedet.features import (
     shipped,
 )
 from fedet.model import FEDN
+from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.render import AUS
 from fedet.signals import check_signals, side_signals
 from fedet.video import open_video
@@ -95,6 +96,7 @@ def detect(
     fps: float | None = None,
     curves: bool = False,
     sources: Mapping[str, str | Path] | None = None,
+    abstain: bool = False,
 ) -> pd.DataFrame:
     """Finds the facial expressions in a video of any length.
 
@@ -107,11 +109,15 @@ def detect(
         fps: rate of a folder of images; 30 if None. Video files tell theirs.
         curves: also keep, for each frame, the highest confidence in each emotion.
         sources: folders of the CSV files of a detector that reads them, see `side_signals`.
+        abstain: leave out detections most of whose frames are unlike all training faces (see
+            `fedet.novelty`); how many is told in `problems`.
 
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its
         `attrs` hold `missing` (spans without a face: start_frame, end_frame, start_s, end_s),
-        `problems` (what could not be read), `seconds` (length of what was read), `threshold`;
+        `problems` (what could not be read), `seconds` (length of what was read), `threshold`,
+        `unfamiliar` (share of each detection's frames that are out of what the network knows; None
+        if its weights come without that knowledge);
         with `curves` also `curves`, one row per frame, a column per emotion, NaN without a face.
 
     Raises:
@@ -129,12 +135,22 @@ def detect(
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
     table = detect_in(faces, detector, threshold, curves, side.values)
     table["video"], table["subject"] = name, subject or name
+    known, problem = known_of(detector.net, detector.inputs.weights)
+    shares = None if known is None else unfamiliar_share(table, faces, known).tolist()
+    left_out = [] if not abstain else [problem] if known is None else []
+    if abstain and shares:
+        kept = [share <= MOSTLY for share in shares]
+        left_out = [f"{kept.count(False)} detections left out: unfamiliar faces"] if not all(kept) else []
+        attrs = table.attrs
+        table, shares = table[kept].reset_index(drop=True), [s for s in shares if s <= MOSTLY]
+        table.attrs = attrs
     limit = detector.model.config.default_threshold if threshold is None else threshold
     spans = missing_spans([STATES[s] for s in faces.state], FPS)
     table.attrs |= {
         "video": name,
         "missing": spans,
-        "problems": [*faces.problems, *side.problems],
+        "problems": [*faces.problems, *side.problems, *left_out],
+        "unfamiliar": shares,
         "seconds": len(faces.state) / FPS,
         "threshold": limit,
     }

@@ -5,6 +5,8 @@ the AUs whose rise a detection rests on, checked by taking that rise away. What 
 within a window is shown by `fedet.inside`.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,9 +15,11 @@ from torch import Tensor
 
 from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
 from fedet.errors import InputError
-from fedet.features import FPS, MEAN, STD, FaceNet, FaceTrack, change_from_rest, read_change
+from fedet.faces import HaarDetector
+from fedet.features import FPS, MEAN, STD, FaceNet, FaceTrack, change_from_rest, crops_of, read_change
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
+from fedet.video import open_video
 from fedet.windows import detections, iou_of
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -69,6 +73,31 @@ def _read_out(net: FaceNet, target: int | str) -> Tensor:
     if target in EMOTIONS:
         return heads["change"].weight[1 + EMOTIONS.index(target)].detach()
     raise InputError(f"target is {target!r}; an AU of {AUS} or one of {', '.join(EMOTIONS)}")
+
+
+def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[np.ndarray]:
+    """The face crops that the network saw at these frames of 30 a second, (112, 112, 3) uint8 each.
+
+    Raises InputError where there is no face. Reads the video up to the last of them.
+    """
+    found: dict[int, np.ndarray] = {}
+    for number, (face, _, _) in enumerate(crops_of(open_video(video), detector.faces or HaarDetector())):
+        if number in frames:
+            if face is None:
+                raise InputError(f"{video}: no face in frame {number} at 30 frames a second")
+            found[number] = face
+        if number >= max(frames):
+            break
+    if missing := [f for f in frames if f not in found]:
+        raise InputError(f"{video}: ends before frame {missing[0]}")
+    return [found[f] for f in frames]
+
+
+def rest_frame(faces: FaceTrack) -> int:
+    """The frame, of 30 a second, that most looks as if nothing is expressed."""
+    if not faces.mask.any():
+        raise InputError("no frame of this video shows a face")
+    return int(np.where(faces.mask, faces.rest, -np.inf).argmax())
 
 
 def smooth_map(values: np.ndarray, side: int) -> np.ndarray:

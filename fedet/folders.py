@@ -237,4 +237,4 @@ def videos_in(path: Path) -> list[Path]:
         files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
         if files:
             return files
-    return [path]
+    return sorted(path.glob("[!.]*.f16")) or [path]  # vectors that were kept of videos

@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,33 @@ def robustness(
     return _with_first(pd.DataFrame(rows), chosen)
 
 
+def some_strengths(levels: int) -> dict[str, tuple[float, ...]]:
+    """`levels` of each perturbation's strengths, evenly spread, the severest among them."""
+    chosen = {}
+    for name, how in PERTURBATIONS.items():
+        n = len(how.strengths)
+        at = np.linspace(max(n / levels - 1, 0), n - 1, min(levels, n))
+        chosen[name] = tuple(how.strengths[round(float(k))] for k in at)
+    return chosen
+
+
+def first_subjects(dataset: Dataset, n: int) -> Dataset:
+    """The set with its first n subjects only."""
+    kept = list(dict.fromkeys(dataset.videos["subject"]))[:n]
+    videos, events = dataset.videos, dataset.annotations
+    videos, events = (part[part["subject"].isin(kept)].reset_index(drop=True) for part in (videos, events))
+    return replace(dataset, videos=videos, annotations=events)
+
+
+def perturbed_file(folder: str | Path, name: str, strength: float, video: str) -> Path:
+    """Where `robustness` keeps the copy of a video."""
+    return Path(folder) / f"{name.replace(' ', '_')}_{strength:g}" / video
+
+
 def _detect_one(source, subject, name, strength, folder, root, detector, seed) -> tuple[pd.DataFrame, float]:
     place = source
     if name != NONE:
-        place = folder / f"{name.replace(' ', '_')}_{strength:g}" / source.name
+        place = perturbed_file(folder, name, strength, source.name)
         write_perturbed(place, source, name, strength, seed + zlib.crc32(source.stem.encode()), root)
     table = detect(place, detector, subject=subject, cache=folder / "vectors")
     lost = float((table.attrs["missing"]["end_s"] - table.attrs["missing"]["start_s"]).sum())

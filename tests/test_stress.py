@@ -10,7 +10,7 @@ from fedet.datasets import read_dataset
 from fedet.detection import detect, load_detector
 from fedet.errors import InputError
 from fedet.evaluation import evaluate
-from fedet.robustness import at_rates, half_point, half_points, robustness
+from fedet.robustness import at_rates, first_subjects, half_point, half_points, robustness, some_strengths
 from fedet.stress import PERTURBATIONS, generated_config, perturb, write_perturbed
 from fedet.synthetic import SynthConfig, synthesize, write_script
 from fedet.video import open_video
@@ -147,3 +147,18 @@ def test_detections_are_carried_to_the_rate_of_the_truth():
     found = pd.DataFrame({"video": ["a"], "onset": [10], "apex": [12], "offset": [19], "fps": [10.0]})
     moved = at_rates(found, pd.DataFrame({"video": ["a"], "fps": [30.0]})).iloc[0]
     assert (moved["onset"], moved["offset"], moved["fps"]) == (30, 59, 30.0)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 9])
+def test_a_choice_of_strengths_is_spread_and_keeps_the_severest(levels):
+    for name, chosen in some_strengths(levels).items():
+        known = PERTURBATIONS[name].strengths
+        assert len(set(chosen)) == min(levels, len(known)) and chosen[-1] == known[-1]
+        assert [s for s in known if s in chosen] == list(chosen)
+
+
+def test_the_first_subjects_keep_their_events_and_nobody_elses(made):
+    dataset = read_dataset(made)
+    part = first_subjects(dataset, 1)
+    assert part.videos["subject"].tolist() == ["s01"] and set(part.annotations["subject"]) <= {"s01"}
+    assert first_subjects(dataset, 9).videos.equals(dataset.videos)

@@ -1,0 +1,196 @@
+"""Figures of what a detector bears and why it answers; each title says the finding."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, finish, nothing
+from fedet.features import FaceNet
+from fedet.palette import EMOTION_COLOURS
+from fedet.robustness import half_points, perturbed_file
+from fedet.thumbnails import frames_near
+
+LINE, WARN = EMOTION_COLOURS["negative"], "#D55E00"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+
+
+def plot_robustness(table: pd.DataFrame, across: int = 4) -> np.ndarray:
+    """F1 along each perturbation's strength, with its interval, and where it halves.
+
+    Args:
+        table: of `fedet.robustness.robustness`. Returns the axes, (N,).
+    """
+    found = half_points(table)
+    down = -(-len(found) // across)
+    fig, grid = plt.subplots(
+        down, across, figsize=(2.9 * across, 2.5 * down), squeeze=False, sharey=True, layout="constrained"
+    )
+    for ax in grid.flat[len(found) :]:
+        ax.set_visible(False)
+    for ax, (name, row) in zip(grid.flat, found.iterrows(), strict=False):
+        part = table[table["perturbation"] == name]
+        place = np.arange(len(part))  # in order of severity, whatever direction the unit runs in
+        ax.fill_between(place, part["low"], part["high"], color=LINE, alpha=0.15, linewidth=0)
+        ax.plot(place, part["f1"], color=LINE, marker="o", markersize=4)
+        ax.plot(place, part["missing"], color=INK, linestyle=":", linewidth=1)
+        ax.axhline(row["first_f1"] / 2, color=WARN, linestyle="--", linewidth=0.9)
+        if not np.isnan(row["half_at"]):
+            at = half_place(part["strength"].to_numpy(), row["half_at"])
+            ax.plot(at, row["first_f1"] / 2, marker="X", color=WARN, markersize=8)
+        ax.set(xticks=place, xticklabels=[f"{s:g}" for s in part["strength"]], ylim=(-0.03, 1.03))
+        finish(ax, f"{name}\n{row['finding']}", row["unit"], "")
+        ax.title.set_fontsize(9)
+    reached = found["half_at"].notna().sum()
+    fig.suptitle(
+        f"F1 halves under {reached} of {len(found)} perturbations "
+        "(line and band: spotting F1, 95 % interval; dotted: share of frames without a face)",
+        fontsize=10, x=0.01, ha="left",
+    )  # fmt: skip
+    return grid.ravel()[: len(found)]
+
+
+def plot_gallery(
+    folder: str | Path, table: pd.DataFrame, video: str, at_s: float, across: int = 6
+) -> np.ndarray:
+    """The same moment of a video under each perturbation of a `robustness` table, at its severest."""
+    worst = table.groupby("perturbation", sort=False).last()
+    down = -(-len(worst) // across)
+    fig, grid = plt.subplots(
+        down, across, figsize=(1.7 * across, 2.0 * down), squeeze=False, layout="constrained"
+    )
+    for ax in grid.flat:
+        ax.set_axis_off()
+    for ax, (name, row) in zip(grid.flat, worst.iterrows(), strict=False):
+        ax.imshow(frames_near(perturbed_file(folder, name, row["strength"], video), [at_s])[0])
+        ax.set_title(f"{name}\n{row['strength']:g} {row['unit']}", fontsize=8)
+    fig.suptitle("The severest strengths (a generated face)", fontsize=10, x=0.01, ha="left")
+    return grid.ravel()[: len(worst)]
+
+
+def half_place(strengths: np.ndarray, at: float) -> float:
+    """The place of a strength among these, counted from 0, on straight lines between them."""
+    order = np.argsort(strengths)
+    return float(np.interp(at, strengths[order], order))
+
+
+def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """F1 of each group with its interval; attributes apart.
+
+    Args:
+        groups, gaps: of `fedet.fairness.f1_by_group`.
+    """
+    ax = axes(ax, (7.0, 0.36 * len(groups) + 1.4))
+    for k, (attribute, part) in enumerate(groups.groupby("attribute", sort=False)):
+        for row in part.itertuples():
+            y = -(row.Index + 0.6 * k)
+            colour, mark = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            ax.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
+            ax.plot(row.f1, y, marker=mark, color=colour, markersize=6)
+            name = f"{attribute}: {row.group}  ({row.subjects} people, {row.events} events)"
+            ax.text(-0.02, y, name, ha="right", va="center", fontsize=8, transform=ax.get_yaxis_transform())
+    ax.set(xlim=(0, 1), yticks=[])
+    ax.spines["left"].set_visible(False)
+    clear = gaps.index[gaps["low"] > 0].tolist()
+    title = f"A gap that the interval keeps above 0: {', '.join(clear)}" if clear else "No gap stands out"
+    return finish(ax, f"{title} (generated people)", "spotting F1, 95 % interval over subjects")
+
+
+def plot_evidence(net: FaceNet, face: np.ndarray, rest: np.ndarray, targets: list, layer: str = "layer3"):
+    """The face at rest, at the apex, and where each read-out's change comes from; axes (2 + N,).
+
+    Warm: speaks for the target; cold: against it. Maps of `layer3` have 7 x 7 cells.
+    """
+    from fedet.explain import evidence_map, smooth_map
+
+    fig, row = plt.subplots(
+        1, 2 + len(targets), figsize=(1.9 * (2 + len(targets)), 2.3), layout="constrained"
+    )
+    for ax in row:
+        ax.set_axis_off()
+    row[0].imshow(rest)
+    row[0].set_title("at rest", fontsize=9)
+    row[1].imshow(face)
+    row[1].set_title("at the apex", fontsize=9)
+    for ax, target in zip(row[2:], targets, strict=True):
+        values = evidence_map(net, face, rest, target, layer)
+        ax.imshow(face.mean(axis=2), cmap="gray")
+        ax.imshow(smooth_map(values, face.shape[0]), cmap="PuOr_r", alpha=0.6, vmin=-1, vmax=1)
+        name = f"AU{target}" if not isinstance(target, str) else target
+        where = region(values)
+        ax.set_title(f"{name}: {where}", fontsize=9)
+    return row
+
+
+def region(values: np.ndarray) -> str:
+    """Which third of the crop speaks most for a target: "brows and eyes", "middle" or "mouth"."""
+    support = np.maximum(values, 0).sum(1)  # by row
+    if support.sum() <= 0:
+        return "nothing speaks for it"
+    place = (np.arange(len(support)) + 0.5) / len(support)
+    centre = float((support * place).sum() / support.sum())
+    return "brows and eyes" if centre < 0.43 else "middle" if centre < 0.57 else "mouth"
+
+
+def plot_rise(curves: pd.DataFrame, reason, around_s: float = 1.5, ax: Axes | None = None) -> Axes:
+    """The AUs' read-outs around a detection; those named in its sentence stand out.
+
+    Args:
+        curves: of `fedet.explain.au_curves`. reason: a row of `fedet.explain.reasons`.
+    """
+    ax = axes(ax, (7.0, 2.9))
+    part = curves.loc[max(0, reason["start_s"] - around_s) : reason["end_s"] + around_s]
+    for name in part.columns.difference([*reason["aus"], "AU43"]):
+        ax.plot(part.index, part[name], color="0.8", linewidth=0.8, zorder=1)
+    for k, name in enumerate(reason["aus"]):
+        style = LINE_STYLES[k % len(LINE_STYLES)]
+        ax.plot(part.index, part[name], color=COLOURS[k % 4], linestyle=style, linewidth=2, label=name)
+    colour = EMOTION_COLOURS.get(reason["emotion"], EMOTION_COLOURS["unknown"])
+    ax.axvspan(reason["start_s"], reason["end_s"], color=colour, alpha=0.15)
+    if reason["aus"]:
+        ax.axvline(reason["since_s"], color=INK, linestyle=":", linewidth=1)
+        ax.legend(frameon=False, fontsize=8, loc="upper left")
+    ax = finish(ax, reason["sentence"], "seconds", "rise above rest")
+    ax.title.set_fontsize(9)
+    return ax
+
+
+def plot_arms(figures: pd.DataFrame, differences: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """False alarms a minute of each arm of `fedet.talking.ablate`, while talking and else."""
+    ax = axes(ax, (6.4, 3.2))
+    arms = list(dict.fromkeys(figures.index.get_level_values(0)))
+    for k, (name, shift) in enumerate((("alarms_talking", -0.12), ("alarms_else", 0.12))):
+        part = figures.xs(name, level=1).loc[arms]
+        x = np.arange(len(arms)) + shift
+        ax.vlines(x, part["low"], part["high"], color=COLOURS[k])
+        label = "while talking" if name.endswith("talking") else "else"
+        ax.plot(x, part["value"], MARKERS[k], color=COLOURS[k], label=label)
+    ax.set(xticks=range(len(arms)), xticklabels=[a if a == "as it is" else f"{a} speech" for a in arms])
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False, fontsize=8)
+    gap = differences.loc["alarms_talking"]
+    if np.isnan(gap["value"]):
+        return nothing(ax, "Nobody talked in these videos")
+    told = "fewer" if gap["high"] < 0 else "more" if gap["low"] > 0 else "no clear change in"
+    title = f"Hearing speech: {told} false alarms while talking ({gap['value']:+.1f} a minute)"
+    return finish(ax, title, "", "false alarms a minute")
+
+
+def plot_distances(known, sets: dict[str, np.ndarray], ax: Axes | None = None) -> Axes:
+    """How unfamiliar each set of vectors is; the first set is that of plain faces."""
+    ax = axes(ax, (7.0, 0.45 * len(sets) + 1.3))
+    shares = {}
+    for k, (name, vectors) in enumerate(sets.items()):
+        seen = known.distance(vectors)
+        shares[name] = float((seen > known.threshold).mean())
+        spread = np.random.default_rng(k).uniform(-0.25, 0.25, len(seen))
+        ax.plot(np.clip(seen, None, 8), -k + spread, ".", color=COLOURS[0 if not k else 1], alpha=0.5)
+        ax.text(8.3, -k, f"{shares[name]:.0%} flagged", va="center", fontsize=8)
+    ax.axvline(known.threshold, color=INK, linestyle="--", linewidth=1)
+    ax.set(yticks=[-k for k in range(len(sets))], yticklabels=list(sets), xlim=(-1, 10))
+    (plain, share), *rest = shares.items()
+    worst = min(rest, key=lambda item: item[1])
+    title = f"{share:.0%} of {plain} are flagged; of {worst[0]}, the least noticed, {worst[1]:.0%}"
+    return finish(ax, title, "how unlike the training faces (dashed: threshold; 8 and more at the edge)")

@@ -1,0 +1,155 @@
+"""Does talking become an expression? False alarms while a generated person talks, with and without sound.
+
+The generator knows when it let a mouth talk. A false alarm is a detection that finds no event; it
+falls into talking if at least half of its frames do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.bootstrap import interval, paired_difference, resampled_sums, subject_weights
+from fedet.datasets import Dataset
+from fedet.detection import Detector, Inputs, records_of
+from fedet.errors import InputError
+from fedet.evaluation import evaluate
+from fedet.loop import TrainConfig
+from fedet.metrics import f1
+from fedet.model import FEDN
+from fedet.signals import channels_of, widened
+from fedet.stress import generated_config
+from fedet.synthetic import write_script
+from fedet.training import train
+from fedet.windows import VideoFeatures, detections
+
+Talking = Mapping[str, np.ndarray]  # video -> (T,) bool, at the video's frame rate
+FIGURES = ["f1", "alarms_talking", "alarms_else"]
+
+
+def talking_frames(dataset: Dataset) -> dict[str, np.ndarray]:
+    """For each generated video the frames in which its script let the person talk, (T,) bool."""
+    config = generated_config(dataset.root)
+    frames = {}
+    for name in dataset.videos["video"]:
+        subject, video = (int(part.lstrip("s")) - 1 for part in name.split("_"))
+        frames[name] = write_script(config, subject, video).speech.numpy() > 0
+    return frames
+
+
+def alarms_by_subject(found: pd.DataFrame, dataset: Dataset, talking: Talking) -> pd.DataFrame:
+    """Counts of each subject: tp, fp, fn; alarms_talking, alarms_else; minutes_talking, minutes_else."""
+    result = evaluate(found, dataset.annotations, dataset.videos, n_resamples=0)
+    table = result.subjects.set_index("subject")[["tp", "fp", "fn"]].astype(float)
+    for column in ("alarms_talking", "alarms_else", "minutes_talking", "minutes_else"):
+        table[column] = 0.0
+    for row in result.predictions[~result.predictions["spotted"]].itertuples():
+        spoken = talking[row.video][row.onset : row.offset + 1].mean() >= 0.5
+        table.loc[row.subject, "alarms_talking" if spoken else "alarms_else"] += 1
+    for row in dataset.videos.itertuples():
+        spoken = talking[row.video]
+        table.loc[row.subject, "minutes_talking"] += spoken.sum() / float(row.fps) / 60
+        table.loc[row.subject, "minutes_else"] += (~spoken).sum() / float(row.fps) / 60
+    return table
+
+
+def rates(counts: pd.DataFrame, n_resamples: int = 1000, seed: int = 0) -> tuple[pd.DataFrame, dict]:
+    """Spotting F1 and false alarms a minute, talking and else, with intervals over subjects.
+
+    Returns:
+        a table (index figure; value, low, high) and the resampled values of each, for differences.
+    """
+    columns = list(counts)
+    weights = subject_weights(len(counts), n_resamples, seed)
+    sums = dict(zip(columns, counts.to_numpy().sum(0), strict=True))
+    drawn = dict(zip(columns, resampled_sums(weights, counts.to_numpy()).T, strict=True))
+    values, samples = _figures(sums), _figures(drawn)
+    several = len(counts) > 1
+    rows = []
+    for name in FIGURES:
+        found = interval(samples[name] if several else [])
+        rows.append((name, float(values[name]), found.low, found.high))
+    return pd.DataFrame(rows, columns=["figure", "value", "low", "high"]).set_index("figure"), samples
+
+
+def _figures(c: dict) -> dict:
+    def a_minute(name: str):
+        minutes = np.asarray(c[f"minutes_{name}"], float)
+        alarms = np.asarray(c[f"alarms_{name}"], float)
+        return np.divide(alarms, minutes, out=np.full_like(minutes, np.nan), where=minutes > 0)
+
+    return {
+        "f1": f1(c["tp"], c["fp"], c["fn"]),
+        "alarms_talking": a_minute("talking"),
+        "alarms_else": a_minute("else"),
+    }
+
+
+# ---------------------------------------------------------------- with and without
+
+
+def ablate(
+    dataset: Dataset,
+    detector: Detector,
+    signals: Sequence[str] = ("speech",),
+    cache: str | Path | None = None,
+    config: TrainConfig | None = None,
+    n_resamples: int = 1000,
+    progress: bool = False,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The detector as it is, and trained further on half of the people with and without the signals.
+
+    Each half of the subjects is tested by the detector that learned from the other half; both arms
+    start from the same weights and differ in the signals only.
+
+    Returns:
+        figures: index (arm, figure), arms "as it is", "without", "with"; value, low, high.
+        differences: with - without, index figure; value, low, high, share_above.
+    """
+    if dataset.videos["subject"].nunique() < 2:
+        raise InputError(f"{dataset.root}: one subject; an ablation needs two or more")
+    config = config or TrainConfig(epochs=6, learning_rate=3e-4)
+    inputs = Inputs(**(asdict(detector.inputs) | {"signals": tuple(signals)}))
+    heard = records_of(dataset, detector.net, inputs, cache, progress)
+    extra = len(channels_of(signals))
+    deaf = [replace(r, vectors=r.vectors[:, :-extra]) for r in heard]
+    talking, tables, drawn = talking_frames(dataset), {}, {}
+    for arm, records in (("as it is", deaf), ("without", deaf), ("with", heard)):
+        found = _cross(records, detector.model, arm, extra, config)
+        counts = alarms_by_subject(at_video_rate(found, dataset), dataset, talking)
+        tables[arm], drawn[arm] = rates(counts, n_resamples)
+    rows = []
+    for name in FIGURES:
+        gap, share = paired_difference(drawn["with"][name], drawn["without"][name])
+        apart = tables["with"].loc[name, "value"] - tables["without"].loc[name, "value"]
+        rows.append((name, apart, gap.low, gap.high, share))
+    columns = ["figure", "value", "low", "high", "share_above"]
+    return pd.concat(tables, names=["arm"]), pd.DataFrame(rows, columns=columns).set_index("figure")
+
+
+def _cross(
+    records: list[VideoFeatures], start: FEDN, arm: str, extra: int, config: TrainConfig
+) -> pd.DataFrame:
+    """Detections on every record by a model that did not learn from its subject."""
+    people = sorted({r.subject for r in records})
+    parts = []
+    for half in (people[::2], people[1::2]):
+        model = start
+        if arm != "as it is":
+            taught = [r for r in records if r.subject not in half]
+            begin = widened(start, taught, extra) if arm == "with" else start
+            model = train(taught, None, config, init=begin, progress=False).model
+        for record in (r for r in records if r.subject in half):
+            found = detections(model, model.config, record.vectors, record.mask)
+            found = found[found["score"] >= model.config.default_threshold]
+            parts.append(found.assign(subject=record.subject, video=record.video, fps=record.fps))
+    return pd.concat(parts, ignore_index=True)
+
+
+def at_video_rate(found: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Detections at 30 fps, counted in the frames of their videos."""
+    from fedet.robustness import at_rates
+
+    return at_rates(found.assign(apex=pd.NA), dataset.videos)

@@ -1,0 +1,68 @@
+"""Small pictures without recognisable faces, and vectors kept instead of frames."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from fedet.boxes import HaarDetector
+from fedet.cli import app
+from fedet.errors import InputError
+from fedet.features import load_facenet, read_kept
+from fedet.synthetic import SynthConfig, synthesize
+from fedet.thumbnails import blur_faces, frames_near
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    config = SynthConfig(subjects=1, seconds=5, seed=31, events_per_minute=30, silent_share=0, micro_share=0)
+    made = synthesize(tmp_path_factory.mktemp("made"), config, jobs=1, progress=False)
+    return next((made / "videos").iterdir())
+
+
+def test_a_blurred_face_is_coarse_and_the_rest_stays(video):
+    image = frames_near(video, [1.0])[0]
+    boxes = HaarDetector().detect(image)
+    blurred = blur_faces(image)
+    assert boxes and not HaarDetector().detect(blurred)
+    box = max(boxes, key=lambda b: b.size)
+    inner = tuple(slice(int(a), int(a + box.size)) for a in (box.y, box.x))
+    assert len(np.unique(blurred[inner].reshape(-1, 3), axis=0)) <= 64
+    assert np.array_equal(blurred[:, 0], image[:, 0]) and blurred.shape == image.shape
+
+
+def test_a_picture_without_a_found_face_is_made_coarse_as_a_whole():
+    image = np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8)
+    assert len(np.unique(blur_faces(image).reshape(-1, 3), axis=0)) <= 144
+
+
+def test_kept_vectors_give_the_same_table_when_the_frames_are_gone(video, tmp_path):
+    run = CliRunner().invoke
+    film = tmp_path / "film.mp4"
+    film.write_bytes(video.read_bytes())
+    options = ["--threshold", "0.05", "--keep-vectors", str(tmp_path / "kept")]
+    first = run(
+        app, ["detect", str(film), "--out", str(tmp_path / "a"), "--thumbnails", "--blur-faces", *options]
+    )
+    assert first.exit_code == 0 and (tmp_path / "a" / "film_apexes.png").stat().st_size > 1000
+    film.unlink()
+    again = run(app, ["detect", str(tmp_path / "kept"), "--out", str(tmp_path / "b"), "--threshold", "0.05"])
+    assert again.exit_code == 0
+    one, two = (pd.read_csv(tmp_path / n / "detections.csv").drop(columns=["video", "subject"]) for n in "ab")
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_kept_vectors_of_other_weights_or_in_part_are_refused(tmp_path):
+    net = load_facenet()
+    (tmp_path / "a.f16").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.json, a\.npz"):
+        read_kept(tmp_path / "a.f16", net)
+    np.savez(tmp_path / "a.npz", rest=np.zeros(0), state=np.zeros(0), track=np.zeros(0))
+    (tmp_path / "a.json").write_text('{"fps": 30, "problems": [], "weights": "faces", "digest": "older"}')
+    with pytest.raises(InputError, match="older"):
+        read_kept(tmp_path / "a.f16", net)
+
+
+def test_blurring_without_pictures_is_refused(video):
+    told = CliRunner().invoke(app, ["detect", str(video), "--blur-faces"])
+    assert isinstance(told.exception, InputError) and "--thumbnails" in str(told.exception)

@@ -9,7 +9,7 @@ from PIL import Image
 
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
 LOST = 1.5  # mean difference, of 255, up to which 256 colours stand for all of a drawing
-JPEG_QUALITY = 85
+JPEG_QUALITY = 80
 
 
 def shrink(data: bytes) -> tuple[str, bytes]:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -233,6 +234,23 @@ def test_a_folder_that_is_no_report_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):
         make_report(tmp_path / "file")
+
+
+SAMPLE = Path(__file__).parents[1] / "reports" / "sample"
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="no sample report yet: make sample-report")
+def test_the_sample_report_is_small_whole_and_of_no_machine():
+    files = [path for path in SAMPLE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8e6
+    assert references((SAMPLE / "report.html").read_text("utf-8")) == []
+    results = json.loads((SAMPLE / "results.json").read_text("utf-8"))
+    assert results["made"]["profile"] == "quick" and results["made"]["data"] == "generated"
+    assert [name for name, r in results["notebooks"].items() if not r["complete"]] == []
+    home = str(Path(__file__).parents[1])
+    assert not [
+        p for p in files if p.suffix in (".html", ".ipynb", ".yaml", ".json") and home in p.read_text("utf-8")
+    ]
 
 
 # ---------------------------------------------------------------- records

@@ -195,9 +195,12 @@ def train(
     pyfeat: PyFeat = None,
 ) -> None:
     """Trains a detector on annotated videos; goes on where it was stopped."""
+    from dataclasses import replace
+
     from fedet.datasets import read_dataset
     from fedet.detection import Inputs, read_inputs, records_of, save_inputs
     from fedet.features import load_facenet, shipped
+    from fedet.learning import FINE_TUNING
     from fedet.training import TrainConfig
     from fedet.training import train as fit
 
@@ -213,7 +216,8 @@ def train(
     records = records_of(dataset, net, inputs, cache or out / "vectors", sources=sources)
     if start is not None and not isinstance(start, Path):
         start = start(records)
-    settings = TrainConfig(seed=seed) if epochs is None else TrainConfig(seed=seed, epochs=epochs)
+    default = TrainConfig() if start is None else FINE_TUNING
+    settings = replace(default, seed=seed, epochs=default.epochs if epochs is None else epochs)
     several = len({r.subject for r in records}) > 1
     if not several:
         print("one subject only: no validation; all epochs are run, the threshold stays as it was")
@@ -314,7 +318,7 @@ def learn(
     report_repairs(dataset.repairs)
     records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")
     print(f"{minutes_of(records):.1f} reviewed minutes")
-    config = replace(FINE_TUNING, seed=seed, epochs=epochs or FINE_TUNING.epochs)
+    config = replace(FINE_TUNING, seed=seed, epochs=FINE_TUNING.epochs if epochs is None else epochs)
     lesson = tune(records, start, config, folds=folds)
     save_lesson(lesson, out)
     save_inputs(out, inputs)

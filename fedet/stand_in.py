@@ -4,10 +4,13 @@ What it does is what a careful person would do in the explorer, edit by edit, so
 exports and learning see the real thing. A figure that rests on it must say so.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from fedet.alignment import align
+from fedet.annotations import expression_type_of
 from fedet.errors import InputError
 from fedet.matching import match_closest, overlap_pairs
 from fedet.review import Review
@@ -81,6 +84,36 @@ def play(
         frames = {name: int(event[name]) for name in ("onset", "offset")}
         do("add", apex=_whole(event["apex"]), emotion=emotion, **frames)
     return pd.Series(done, name="edits")
+
+
+def stretched(events: pd.DataFrame, factor: float, n_frames: Mapping[str, int]) -> pd.DataFrame:
+    """Annotations as another laboratory would place them: every interval longer by `factor`.
+
+    Where an expression begins and ends is a convention (first trace, or clearly there); a detector
+    learns that of its training set. Middles stay; intervals end at the video's ends.
+
+    Args:
+        events: canonical table.
+        factor: above 1 longer, below 1 shorter; at least one frame is left.
+        n_frames: frames of each video, counted at the table's rate.
+
+    Raises:
+        InputError: a factor that is not above 0, or a video of unknown length.
+    """
+    if not factor > 0:
+        raise InputError(f"stretch={factor!r}: it must be above 0")
+    if lost := sorted(set(events["video"]) - set(n_frames)):
+        raise InputError(f"the length of video {lost[0]!r} is not known")
+    start, end = events["onset"].to_numpy(float), events["offset"].to_numpy(float) + 1
+    middle, half = (start + end) / 2, (end - start) / 2 * factor
+    last = events["video"].map(n_frames).to_numpy(float) - 1
+    onset = np.clip(np.rint(middle - half), 0, last)
+    offset = np.clip(np.rint(middle + half) - 1, onset, last)
+    kinds = expression_type_of(onset, offset, events["fps"].to_numpy(float))
+    made = events.assign(onset=onset.astype(int), offset=offset.astype(int))
+    made["apex"] = events["apex"].astype("Float64").clip(onset, offset)
+    made["expression_type"] = list(kinds)
+    return made.astype(events.dtypes)
 
 
 def _of_this(truth: pd.DataFrame, review: Review) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedet.errors import InputError
 from fedet.review import Review
-from fedet.stand_in import play
+from fedet.stand_in import play, stretched
 
 FRAMES = ["onset", "offset", "emotion"]
 
@@ -81,3 +81,20 @@ def test_truth_of_another_video_is_refused():
         play(review_of(predicted()), truth(video="other"))
     with pytest.raises(InputError, match="25 fps"):
         play(review_of(predicted()), truth(fps=25.0))
+
+
+def test_stretching_keeps_middles_and_the_video_and_goes_back():
+    longer = stretched(truth(), 2.0, {"clip": N_FRAMES})
+    for old, new in zip(truth().itertuples(), longer.itertuples(), strict=True):
+        assert abs((old.onset + old.offset) - (new.onset + new.offset)) <= 1
+        assert new.offset - new.onset + 1 == 2 * (old.offset - old.onset + 1)
+        assert (new.expression_type == "micro") == (new.offset - new.onset + 1 <= FPS / 2)
+    assert stretched(truth(), 1.0, {"clip": N_FRAMES}).equals(truth())
+    back = stretched(longer, 0.5, {"clip": N_FRAMES})  # halves of frames are rounded
+    assert abs(back[["onset", "offset"]] - truth()[["onset", "offset"]]).to_numpy().max() <= 1
+    whole = stretched(truth(), 100, {"clip": N_FRAMES})
+    assert (whole["onset"] == 0).all() and (whole["offset"] == N_FRAMES - 1).all()
+    with pytest.raises(InputError, match="above 0"):
+        stretched(truth(), 0, {"clip": N_FRAMES})
+    with pytest.raises(InputError, match="clip"):
+        stretched(truth(), 2.0, {})

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, finish, nothing
+from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
 from fedet.features import FaceNet
 from fedet.palette import EMOTION_COLOURS
 from fedet.robustness import half_points, perturbed_file
@@ -89,9 +89,10 @@ def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None
             colour, mark = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             ax.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
             ax.plot(row.f1, y, marker=mark, color=colour, markersize=6)
-            name = f"{attribute}: {row.group}  ({row.subjects} people, {row.events} events)"
+            who = "1 person" if row.subjects == 1 else f"{row.subjects} people"
+            name = f"{attribute}: {row.group}  ({who}, {count(row.events, 'event')})"
             ax.text(-0.02, y, name, ha="right", va="center", fontsize=8, transform=ax.get_yaxis_transform())
-    ax.set(xlim=(0, 1), yticks=[])
+    ax.set(xlim=(0, 1), yticks=[], ylim=(y - 0.7, 0.7))
     ax.spines["left"].set_visible(False)
     clear = gaps.index[gaps["low"] > 0].tolist()
     title = f"A gap that the interval keeps above 0: {', '.join(clear)}" if clear else "No gap stands out"
@@ -192,5 +193,5 @@ def plot_distances(known, sets: dict[str, np.ndarray], ax: Axes | None = None) -
     ax.set(yticks=[-k for k in range(len(sets))], yticklabels=list(sets), xlim=(-1, 10))
     (plain, share), *rest = shares.items()
     worst = min(rest, key=lambda item: item[1])
-    title = f"{share:.0%} of {plain} are flagged; of {worst[0]}, the least noticed, {worst[1]:.0%}"
+    title = f"Flagged: {share:.0%} of {plain}; {worst[1]:.0%} or more of what is no plain face ({worst[0]})"
     return finish(ax, title, "how unlike the training faces (dashed: threshold; 8 and more at the edge)")

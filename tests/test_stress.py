@@ -10,7 +10,7 @@ from fedet.datasets import read_dataset
 from fedet.detection import detect, load_detector
 from fedet.errors import InputError
 from fedet.evaluation import evaluate
-from fedet.robustness import at_rates, first_subjects, half_point, half_points, robustness, some_strengths
+from fedet.robustness import at_rates, busiest_subjects, half_point, half_points, robustness, some_strengths
 from fedet.stress import PERTURBATIONS, generated_config, perturb, write_perturbed
 from fedet.synthetic import SynthConfig, synthesize, write_script
 from fedet.video import open_video
@@ -157,8 +157,9 @@ def test_a_choice_of_strengths_is_spread_and_keeps_the_severest(levels):
         assert [s for s in known if s in chosen] == list(chosen)
 
 
-def test_the_first_subjects_keep_their_events_and_nobody_elses(made):
+def test_the_busiest_subjects_keep_their_events_and_nobody_elses(made):
     dataset = read_dataset(made)
-    part = first_subjects(dataset, 1)
-    assert part.videos["subject"].tolist() == ["s01"] and set(part.annotations["subject"]) <= {"s01"}
-    assert first_subjects(dataset, 9).videos.equals(dataset.videos)
+    part = busiest_subjects(dataset, 1)
+    assert len(part.videos) == 1 and set(part.annotations["subject"]) == set(part.videos["subject"])
+    assert len(part.annotations) == dataset.annotations["subject"].value_counts().max()
+    assert len(busiest_subjects(dataset, 9).videos) == 2

@@ -198,17 +198,15 @@ def train(
     from dataclasses import replace
 
     from fedet.datasets import read_dataset
-    from fedet.detection import Inputs, read_inputs, records_of, save_inputs
+    from fedet.detection import fresh_config, fresh_inputs, read_inputs, records_of, save_inputs
     from fedet.features import load_facenet, shipped
     from fedet.learning import FINE_TUNING
     from fedet.training import TrainConfig
     from fedet.training import train as fit
 
     start = shipped("detector") if init == "shipped" else Path(init) if init else None
-    inputs = read_inputs(start) if start else Inputs(weights=face_weights)
-    net = load_facenet(inputs.weights)
-    if net.heads is None:
-        inputs = Inputs(weights=inputs.weights, reference="median")
+    inputs = read_inputs(start) if start else None
+    inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
     dataset = read_dataset(data, layout)
     report_repairs(dataset.repairs)
     inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
@@ -221,7 +219,8 @@ def train(
     several = len({r.subject for r in records}) > 1
     if not several:
         print("one subject only: no validation; all epochs are run, the threshold stays as it was")
-    result = fit(records, None, settings, validation=validation if several else None, out=out, init=start)
+    config = fresh_config(records) if start is None else None
+    result = fit(records, config, settings, validation=validation if several else None, out=out, init=start)
     save_inputs(out, inputs)
     print(result.history.tail(3).to_string(index=False))
     threshold = result.model.config.default_threshold

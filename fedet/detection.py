@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from fedet.features import (
     read_kept,
     shipped,
 )
-from fedet.model import FEDN
+from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.render import AUS
 from fedet.signals import check_signals, side_signals
@@ -80,6 +80,22 @@ def read_inputs(folder: Path) -> Inputs:
         return Inputs(**json.loads(place.read_text()))
     except (TypeError, ValueError) as error:
         raise InputError(f"{place} does not describe a detector's inputs: {error}") from error
+
+
+def fresh_inputs(face_weights: str = "faces") -> tuple[Inputs, FaceNet]:
+    """What a new detector reads: as the shipped one, or change from the median without read-outs."""
+    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces")
+    net = load_facenet(inputs.weights)
+    return (inputs if net.heads is not None else Inputs(inputs.weights, reference="median")), net
+
+
+def fresh_config(records: Sequence[VideoFeatures]) -> FEDNConfig:
+    """The shipped detector's configuration for the vectors of these records, no threshold chosen yet."""
+    return replace(
+        read_config(shipped("detector")),
+        input_features=records[0].vectors.shape[1],
+        default_threshold=FEDNConfig.default_threshold,
+    )
 
 
 def save_inputs(folder: str | Path, inputs: Inputs) -> None:

@@ -27,12 +27,10 @@ class Augmentation:
 
     speed: float = 1.25  # time runs slower or faster by up to this factor; 1: never
     reverse: float = 0.0  # share of windows that run backwards; faces rise faster than they fall
-    intensity: float = (
-        1.5  # the change vectors are scaled by up to this factor, up or down; 1: never
-    )
+    intensity: float = 2.0  # the change vectors are scaled by up to this factor, up or down; 1: never
     noise: float = 0.2  # white noise on every frame
     baseline: float = 0.2  # a constant shift of a whole window: the baseline is an estimate
-    feature_dropout: float = 0.1  # share of features set to 0 in a window
+    feature_dropout: float = 0.0  # share of features set to 0 in a window
 
     def __post_init__(self) -> None:
         for name in ("speed", "intensity"):
@@ -107,9 +105,7 @@ def draw_epoch(
     return [Draw(*draws[i], (seed, epoch, int(i))) for i in rng.permutation(len(draws))]
 
 
-def warp(
-    record: VideoFeatures, start: int, speed: float, window: int
-) -> tuple[np.ndarray, np.ndarray]:
+def warp(record: VideoFeatures, start: int, speed: float, window: int) -> tuple[np.ndarray, np.ndarray]:
     """A window in which time runs `speed` times as fast, interpolated between frames.
 
     Returns x (window, C) and mask (window,); a frame is visible if both it is made of are.
@@ -187,9 +183,7 @@ def batch_of(
     augmentation: Augmentation,
 ) -> Batch:
     """The windows of these draws as tensors."""
-    windows = [
-        sample(records[d.record], events[d.record], d, scale, config, augmentation) for d in draws
-    ]
+    windows = [sample(records[d.record], events[d.record], d, scale, config, augmentation) for d in draws]
     x, mask, targets = zip(*windows, strict=True)
     return Batch(
         torch.from_numpy(np.stack(x)),

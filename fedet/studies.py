@@ -1,19 +1,18 @@
 """A set of videos made ready for cross-validation: vectors, flow, names; a user's, or a generated one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 from fedet.benchmark import benchmark_config, benchmark_name, name_of
 from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
-from fedet.detection import Inputs, read_inputs, records_of
-from fedet.features import load_facenet, shipped
+from fedet.detection import fresh_config, fresh_inputs, records_of
 from fedet.flow import flow_records_of
 from fedet.loop import TrainConfig
 from fedet.methods import Method, method_named
-from fedet.model import FEDNConfig, read_config
+from fedet.model import FEDNConfig
 from fedet.protocol import CrossValidation, cross_validate
 from fedet.windows import VideoFeatures
 
@@ -95,18 +94,10 @@ def open_study(
     if not str(data):
         data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
     dataset = read_dataset(data, layout or None, missing_offset)
-    inputs = read_inputs(shipped("detector"))
-    inputs = replace(inputs, weights=face_weights) if face_weights else inputs
-    net = load_facenet(inputs.weights)
-    if net.heads is None:
-        inputs = Inputs(weights=inputs.weights, reference="median")
+    inputs, net = fresh_inputs(face_weights)
     place = Path(cache) if cache else Path(folder) / "vectors"
     records = records_of(dataset, net, inputs, place, progress)
-    config = replace(
-        read_config(shipped("detector")),
-        input_features=records[0].vectors.shape[1],
-        default_threshold=FEDNConfig.default_threshold,
-    )
+    config = fresh_config(records)
     name, synthetic = name_of(dataset.root)
     return Study(dataset, name, synthetic, records, config, place)
 

@@ -71,15 +71,15 @@ def test_new_channels_change_nothing_until_they_are_learned(motion):
 
 def test_the_whole_ablation_runs_and_its_arms_share_everything_else(tmp_path):
     config = SynthConfig(
-        subjects=2, seconds=5, seed=6, sound=True, size=96, silent_share=0, events_per_minute=24,
+        subjects=2, seconds=6, seed=12, sound=True, size=96, silent_share=0, events_per_minute=24,
         confounders=parse_confounders("talking=5"),
     )  # fmt: skip
     made = read_dataset(synthesize(tmp_path / "set", config, jobs=1, progress=False))
     frames = talking_frames(made)
-    assert all(len(f) == 150 for f in frames.values()) and sum(f.sum() for f in frames.values()) > 30
+    assert all(len(f) == 180 for f in frames.values()) and sum(f.sum() for f in frames.values()) > 30
     short = TrainConfig(epochs=1, learning_rate=1e-6)
     figures, differences = ablate(made, load_detector(), cache=tmp_path / "v", config=short, n_resamples=20)
-    assert list(figures.index.levels[0]) == ["as it is", "with", "without"]
+    assert list(dict.fromkeys(figures.index.get_level_values(0))) == ["as it is", "without", "with"]
     assert list(differences.index) == FIGURES
     # Hardly any learning: new channels that start at zero must not have changed a thing.
     assert figures.loc[("with", "f1"), "value"] == pytest.approx(figures.loc[("without", "f1"), "value"])

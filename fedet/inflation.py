@@ -23,10 +23,10 @@ from fedet.selection import choose_threshold
 
 HONEST = "on validation subjects"
 CHEATS = {
-    "threshold": "threshold on each test subject",
-    "shared": "one threshold on all test subjects",
-    "epoch": "epoch on each test subject",
-    "both": "epoch and threshold on each test subject",
+    "threshold": "threshold on each test part",
+    "shared": "one threshold on all test parts",
+    "epoch": "epoch on each test part",
+    "both": "epoch and threshold on each test part",
 }
 ABOVE_ALL = 1.01  # a threshold that nothing reaches
 

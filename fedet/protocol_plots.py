@@ -61,7 +61,7 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, 1), ylim=(0, 1))
     ax.legend(frameon=False, fontsize=8)
     gap = (known["best"] - known["used"]).abs().median()
-    title = f"The best threshold of a test subject is {gap:.2f} off\nthe one chosen without it (median)"
+    title = f"The best threshold of a test part is {gap:.2f} off\nthe one chosen without it (median)"
     return finish(ax, title, "threshold chosen on validation subjects", "best on the test subjects")
 
 

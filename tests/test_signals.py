@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedet.cli import with_signals
 from fedet.detection import Inputs, beside, read_inputs, save_inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
+from fedet.features import shipped
 from fedet.signals import (
     HOLD_S,
     OPENFACE_AUS,
@@ -224,3 +226,17 @@ def test_signals_stand_behind_the_vectors_and_are_never_forgotten():
     assert beside(seen, Inputs(), None) is seen
     with pytest.raises(InputError, match="speech, loudness"):
         beside(seen, inputs, None)
+
+
+def test_training_adds_the_signals_asked_for_and_never_mixes_them_up():
+    folder = shipped("detector")
+    inputs, start = with_signals(Inputs(), None, "speech,loudness", None, None)
+    assert inputs.signals == ("speech", "loudness") and start is None
+    inputs, start = with_signals(Inputs(), folder, "", folder, None)
+    assert inputs.signals == ("openface",) and callable(start)
+    assert with_signals(inputs, folder, "openface", folder, None) == (inputs, folder)
+    assert with_signals(Inputs(), folder, "", None, None) == (Inputs(), folder)
+    with pytest.raises(InputError, match="pulse"):
+        with_signals(Inputs(), None, "pulse", None, None)
+    with pytest.raises(InputError, match="start anew"):
+        with_signals(Inputs(signals=("speech",)), folder, "loudness", None, None)

@@ -1,5 +1,6 @@
 """The conventions of all notebooks: parameters, prose before code, short cells, stored outputs."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -70,3 +71,8 @@ def test_a_widget_has_a_still_picture_beside_it(path):
     widgets = any("application/vnd.jupyter.widget-view+json" in data for data in shown)
     if widgets:
         assert any("image/png" in data for data in shown)
+
+
+@EXECUTED
+def test_figures_are_handed_to_the_first_page_of_a_report(path):
+    assert any(re.search(r"^\s*record(_table)?\(", c.source, re.M) for c in cells(path, "code"))

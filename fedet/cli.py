@@ -440,15 +440,24 @@ def report(
         list[str] | None,
         typer.Option("--parameter", "-p", help="Like seed=3; 00.seed=3: of one notebook."),
     ] = None,
-    only: Annotated[str, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")
+    ] = None,
     notebooks: Annotated[Path | None, typer.Option(help="Their folder; default: the suite's.")] = None,
     fresh: Annotated[bool, typer.Option(help="Run again what is finished and unchanged.")] = False,
+    cell_minutes: Annotated[
+        float | None,
+        typer.Option(help="Limit for one cell; 0: none. Default: 30, or 10 times its notebook"),
+    ] = None,
 ) -> None:
     """Runs the notebooks into one page that opens anywhere, offline; goes on where it was stopped."""
     from fedet.reports import make_report
 
     out = out or Path("reports") / profile
-    outcome = make_report(out, profile, data, parameter or (), [only], notebooks, fresh)
+    chosen = {"only": only or (), "values": parameter or ()}
+    outcome = make_report(
+        out, profile, data, notebooks=notebooks, fresh=fresh, cell_minutes=cell_minutes, **chosen
+    )
     failed = [name for name, what in outcome.items() if what not in ("done", "kept")]
     print(f"Look at {out / 'report.html'}")
     if failed:

@@ -133,10 +133,13 @@ def unknown(key: str, notebooks: dict[str, dict[str, Parameter]]) -> str:
     if not any(_is(notebook, which) for notebook in notebooks):
         return f"no notebook {which!r}; there are {', '.join(notebooks)}"
     known = {n for notebook, known in notebooks.items() if _is(notebook, which) for n in known}
-    near = difflib.get_close_matches(name, sorted(known), 1, 0.5)
-    if near:
-        return f"no notebook has the parameter {name!r}; did you mean {near[0]!r}?"
-    return f"no notebook has the parameter {name!r}; there are {', '.join(sorted(known)) or 'none'}"
+    named = ", ".join(notebook for notebook in notebooks if _is(notebook, which))
+    said = f"{named} has no parameter {name!r}" if which else f"no notebook has the parameter {name!r}"
+    if others := [notebook for notebook, known in notebooks.items() if name in known]:
+        return f"{said}, but {', '.join(others)} {'have' if len(others) > 1 else 'has'}"
+    if near := difflib.get_close_matches(name, sorted(known), 1, 0.5):
+        return f"{said}; did you mean {near[0]!r}?"
+    return f"{said}; there are {', '.join(sorted(known)) or 'none'}"
 
 
 def located(value, parameter: Parameter):

@@ -74,7 +74,7 @@ def page(folder: Path) -> str:
         f"<title>{title}</title>\n<style>\n{styles()}</style>\n"
         "<noscript><style>.printed { display: block; } .buttons { display: none; }</style></noscript>\n"
         "</head>\n<body>\n"
-        f"{_navigation(parts)}<main>\n{_overview(parts, results['made'])}\n"
+        f"{_navigation(parts)}<main>\n{_overview(parts, results['made'], results.get('missing', {}))}\n"
         f"{''.join(chapters)}</main>\n<script>\n{script}</script>\n{timelines}</body>\n</html>\n"
     )
 
@@ -109,7 +109,7 @@ def _navigation(parts: list[Part]) -> str:
 # ---------------------------------------------------------------- the first page
 
 
-def _overview(parts: list[Part], made: dict) -> str:
+def _overview(parts: list[Part], made: dict, missing: dict[str, str]) -> str:
     sources = list(dict.fromkeys(part.source for part in parts))
     facts = {
         "Data": ", ".join(f"{s} (synthetic)" if s == GENERATED else s for s in sources),
@@ -125,7 +125,7 @@ def _overview(parts: list[Part], made: dict) -> str:
     return (
         '<section class="view" id="overview">\n<h1>Facial expressions in long videos</h1>\n'
         f"<p>When each expression starts and ends, and which emotion it is.</p><dl class=facts>{shown}</dl>\n"
-        f"{synthetic if GENERATED in sources else ''}{_failures(parts)}{_headlines(parts)}"
+        f"{synthetic if GENERATED in sources else ''}{_failures(parts)}{_missing(missing)}{_headlines(parts)}"
         f'<h2>Chapters</h2>\n<div class="cards">{"".join(map(_card, parts))}</div>\n'
         f"{_making(parts, made)}</section>\n"
     )
@@ -141,6 +141,18 @@ def _failures(parts: list[Part]) -> str:
         return ""
     many = "One notebook" if len(lines) == 1 else f"{len(lines)} notebooks"
     return f'<div class="error"><strong>{many} did not finish.</strong><ul>{"".join(lines)}</ul></div>'
+
+
+def _missing(missing: dict[str, str]) -> str:
+    """What of the suite is not in the report, and why."""
+    if not missing:
+        return ""
+    whys = dict.fromkeys(missing.values())
+    lists = "; ".join(f"{', '.join(n for n, w in missing.items() if w == why)} ({why})" for why in whys)
+    return (
+        f'<p class="caution"><strong>Not in this report:</strong> {html.escape(lists)}. The command that '
+        "made it, given again without <code>--only</code>, runs these and keeps what is finished.</p>"
+    )
 
 
 def _headlines(parts: list[Part]) -> str:
@@ -162,7 +174,8 @@ def _recorded(part: Part) -> str:
     title = (
         f'<a href="#{_anchor(part)}">{html.escape(part.title)}</a> <small>{html.escape(part.source)}</small>'
     )
-    return f'<h2>{title}</h2>\n<div class="tiles">{tiles}</div>{tables}\n'
+    state = "" if part.note.get("complete") else '<p class="error">This notebook did not finish.</p>'
+    return f'<h2>{title}</h2>\n{state}<div class="tiles">{tiles}</div>{tables}\n'
 
 
 def _tile(entry: dict) -> str:

@@ -1,7 +1,9 @@
 """What a report will run: which notebooks, with which parameters, and about how long."""
 
+import difflib
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,16 +102,54 @@ def _profile_values(notebook, name: str, known: dict[str, Parameter], profile: s
 
 
 def select(chapters: list[Chapter], only: Iterable[str] = ()) -> list[Chapter]:
-    """The chapters named by number or name, e.g. "01"; all if none is named.
+    """The chapters named by number or name, e.g. "01", "1" or "01_explore_data"; all if none is named.
 
     Raises InputError on a name that is none of theirs.
     """
     wanted = [part.strip() for text in only for part in text.split(",") if part.strip()]
+    chosen = set()
     for part in wanted:
-        if not any(part in (c.name, c.name.split("_")[0]) for c in chapters):
+        found = [c.name for c in chapters if part in (c.name, _number(c)) or part.zfill(2) == _number(c)]
+        if not found:
             names = ", ".join(c.name for c in chapters)
-            raise InputError(f"--only {part}: no such notebook; there are {names}")
-    return [c for c in chapters if not wanted or {c.name, c.name.split("_")[0]} & set(wanted)]
+            near = difflib.get_close_matches(part, [c.name for c in chapters], 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"there are {names}"
+            raise InputError(f"--only {part}: no such notebook; {hint}")
+        chosen.update(found)
+    return [c for c in chapters if not wanted or c.name in chosen]
+
+
+def _number(chapter: Chapter) -> str:
+    return chapter.name.split("_")[0]
+
+
+def must_reach(values: Iterable[str], chosen: list[Chapter], everything: list[Chapter]) -> None:
+    """Raises InputError on a value that none of the notebooks to be run takes, though others would."""
+    for key, value in split(values).items():
+        which, _, name = key.rpartition(".")
+        takers = [c for c in everything if name in c.parameters and which in ("", c.name, _number(c))]
+        if not set(takers) & set(chosen):
+            names = ", ".join(c.name for c in takers)
+            raise InputError(f"-p {key}={value}: no notebook of --only takes it, but {names}")
+
+
+def cell_limit(chapter: Chapter, minutes: float | None, own_data: bool = False) -> int | None:
+    """Seconds that one cell of a notebook may run; None: for ever.
+
+    Args:
+        chapter: the notebook.
+        minutes: as the user wants it; 0: for ever; None: ten times what the whole notebook is expected
+            to take and 30 at least, or a day and more where the data are the user's own.
+        own_data: whether they are.
+
+    Raises:
+        InputError: minutes below 0.
+    """
+    if minutes is None:
+        minutes = max(24 * 60 if own_data else 30, 10 * chapter.minutes)
+    if not minutes >= 0:
+        raise InputError(f"--cell-minutes {minutes}: give minutes, or 0 for no limit")
+    return max(1, math.ceil(60 * minutes)) if minutes and math.isfinite(minutes) else None
 
 
 def _fingerprint(notebook, values: dict, package: str) -> str:
@@ -129,10 +169,15 @@ def package_fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def finished(path: Path, chapter: Chapter) -> bool:
-    """Whether the executed notebook is there, complete, and of the same code and values."""
+def standing(path: Path, chapter: Chapter) -> str:
+    """Why the executed notebook cannot be shown as it is; "" if it is complete, of this code and values."""
     try:
         note = nbformat.read(path, as_version=4).metadata.get(DONE, {})
+    except FileNotFoundError:
+        return "not run yet"
     except (OSError, ValueError, nbformat.reader.NotJSONError):
-        return False  # not run yet, or cut off while it was written
-    return bool(note.get("complete")) and note.get("fingerprint") == chapter.fingerprint
+        return "cut off while it was written"
+    if not note.get("complete"):
+        return "failed when it was last run"
+    same = note.get("fingerprint") == chapter.fingerprint
+    return "" if same else "run with other parameters, cells or package"

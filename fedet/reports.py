@@ -8,22 +8,27 @@ Below the report's folder: `report.html` (one file, no network), `notebooks/` (e
 """
 
 import json
-import os
-import sys
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.headlines import collect, record, record_table
-from fedet.report_plan import DONE, Chapter, finished, notebook_folder, plan, select
+from fedet.report_plan import (
+    DONE,
+    Chapter,
+    cell_limit,
+    must_reach,
+    notebook_folder,
+    plan,
+    select,
+    standing,
+)
+from fedet.report_run import IN_REPORT, run
 
-__all__ = ["build_page", "make_report", "record", "record_table"]
-
-IN_REPORT = "FEDET_REPORT"  # set while notebooks run: widgets then leave data for the page
+__all__ = ["IN_REPORT", "build_page", "make_report", "record", "record_table"]
 
 
 def make_report(
@@ -34,9 +39,12 @@ def make_report(
     only: Iterable[str] = (),
     notebooks: str | Path | None = None,
     fresh: bool = False,
-    say=print,
+    say=partial(print, flush=True),
+    cell_minutes: float | None = None,
 ) -> dict[str, str]:
     """Runs notebooks and writes the report. What is finished and unchanged is not run again.
+
+    The page is written after every notebook, so that a run which is stopped leaves what there was.
 
     Args:
         out: the report's folder.
@@ -47,40 +55,48 @@ def make_report(
         notebooks: their folder; default: the suite's.
         fresh: run everything again.
         say: is told of every step.
+        cell_minutes: how long one cell may run before its notebook is given up and the next one runs;
+            0: for ever; None: see `fedet.report_plan.cell_limit`.
 
     Returns:
         What became of each notebook by name: "done", "kept", or the error in one line.
 
     Raises:
-        InputError: before anything runs, on parameters that are unknown or of another type, on
-            notebooks, profile or data that are not there, and if `out` is a file.
+        InputError: before anything runs, on parameters that are unknown, of another type or of none of
+            the notebooks to be run, on notebooks, profile or data that are not there, on a limit below
+            0, and if `out` is a file.
     """
-    out = Path(out)
+    out, values = Path(out), list(values)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; name a folder")
     everything = plan(notebook_folder(notebooks), profile, data, values)
     chosen = select(everything, only)
+    must_reach(values, chosen, everything)
+    limits = {c.name: cell_limit(c, cell_minutes, data is not None) for c in chosen}
     (out / "notebooks").mkdir(parents=True, exist_ok=True)
     start, outcome = time.time(), {}
-    waiting = [c for c in chosen if fresh or not finished(_executed(out, c), c)]
+    waiting = [c for c in chosen if fresh or standing(_executed(out, c), c)]
+    outcome = {c.name: "kept" for c in chosen if c not in waiting}
+    if outcome:
+        say(f"kept, for nothing has changed: {', '.join(outcome)}")
     pace = 1.0  # minutes here for an expected minute
-    for chapter in chosen:
-        if chapter not in waiting:
-            say(f"{chapter.name}: kept, nothing has changed")
-            outcome[chapter.name] = "kept"
-            continue
-        left = pace * sum(c.minutes for c in waiting[waiting.index(chapter) :])
-        which = f"[{chosen.index(chapter) + 1}/{len(chosen)}]"
-        say(f"{which} {chapter.name}: about {told(60 * pace * chapter.minutes)}, {told(60 * left)} in all")
+    for i, chapter in enumerate(waiting):
+        left = pace * sum(c.minutes for c in waiting[i:])
+        begin = f"[{i + 1}/{len(waiting)}] {chapter.name}"
+        say(f"{begin}: about {told(60 * pace * chapter.minutes)}, {told(60 * left)} in all")
         begun = time.time()
-        error = run(chapter, _executed(out, chapter))
+        try:
+            error = run(chapter, _executed(out, chapter), limits[chapter.name])
+        except KeyboardInterrupt:
+            say(f"stopped in {chapter.name}; the same command again keeps what is finished and goes on here")
+            raise
         took = time.time() - begun
         outcome[chapter.name] = error or "done"
         say(f"      {'FAILED: ' + error if error else 'done'} after {told(took)}")
         pace = 0.5 * pace + 0.5 * took / 60 / chapter.minutes
-    shown = [c for c in everything if c in chosen or finished(_executed(out, c), c)]
-    write_results(out, shown, profile, data, time.time() - start, outcome)
-    build_page(out)
+        _write(out, everything, outcome, profile, data, time.time() - start)
+    if not waiting:
+        _write(out, everything, outcome, profile, data, time.time() - start)
     return outcome
 
 
@@ -93,96 +109,27 @@ def _executed(out: Path, chapter: Chapter) -> Path:
     return out / "notebooks" / f"{chapter.name}.ipynb"
 
 
-# ---------------------------------------------------------------- one notebook
+# ---------------------------------------------------------------- what is written beside the notebooks
 
 
-def run(chapter: Chapter, path: Path) -> str | None:
-    """Executes a notebook in its own folder and keeps it at `path`, whatever comes of it.
-
-    Papermill takes an early exit for success; so a last cell prints a token, and only who printed it
-    is complete.
-
-    Returns:
-        None, or what went wrong in one line.
-    """
-    import nbformat
-
-    token = f"complete {uuid4().hex}"
-    source = nbformat.read(chapter.path, as_version=4)
-    source.cells.append(nbformat.v4.new_code_cell(f"print({token!r})"))
-    part = path.with_name(f".{path.stem}.part.ipynb")
-    nbformat.write(source, part)
-    begun = time.time()
-    error = _execute(part, chapter)
-    notebook = nbformat.read(part, as_version=4)
-    marks = [c for c in notebook.cells if token in c.source]
-    if error is None and not any(token in str(o.get("text", "")) for c in marks for o in c.outputs):
-        error = "it stopped before its last cell"
-    notebook.cells = [c for c in notebook.cells if c not in marks]
-    note = {"complete": error is None, "fingerprint": chapter.fingerprint, "error": error}
-    _keep(notebook, path, note | {"seconds": round(time.time() - begun, 1)})
-    part.unlink()
-    return error
-
-
-def _execute(part: Path, chapter: Chapter) -> str | None:
-    """Runs a notebook file in place through papermill; the error in one line, or None."""
-    from papermill import execute_notebook
-    from papermill.exceptions import PapermillException, PapermillExecutionError
-
-    options = {"cwd": str(chapter.path.parent), "progress_bar": sys.stderr.isatty()}
-    options["extra_arguments"] = ["--log-level=ERROR"]  # the kernel's warnings are not about the report
-    place = str(part.resolve())
-    try:
-        with _in_report():
-            execute_notebook(place, place, chapter.values, kernel_name="python3", **options)
-    except PapermillExecutionError as error:
-        return f"{error.ename}: {' '.join(error.evalue.split())[:300]}"
-    except (PapermillException, RuntimeError, TimeoutError) as error:  # a kernel that died or hung
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return None
-
-
-@contextmanager
-def _in_report():
-    """Kernels inherit the environment: what is shown knows that a report is being made."""
-    before = os.environ.get(IN_REPORT)
-    os.environ[IN_REPORT] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[IN_REPORT]
-        else:
-            os.environ[IN_REPORT] = before
-
-
-def _keep(notebook, path: Path, note: dict) -> None:
-    """Writes the executed notebook, small and without this machine's paths in its metadata."""
-    import nbformat
-
-    from fedet.pictures import shrink_outputs, write_pictures
-
-    notebook.metadata.pop("papermill", None)
-    marked = "papermill-error-cell-tag"  # cells that papermill adds around an error
-    notebook.cells = [c for c in notebook.cells if marked not in c.metadata.get("tags", [])]
-    for cell in notebook.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-    notebook.metadata[DONE] = note
-    shrink_outputs(notebook)
-    write_pictures(notebook, path.parents[1] / "figures", path.stem)
-    with replaced(path) as part:
-        nbformat.write(notebook, part)
-
-
-# ---------------------------------------------------------------- what is written beside them
+def _write(
+    out: Path, everything: list[Chapter], outcome: dict[str, str], profile: str, data, seconds: float
+) -> None:
+    """Results, parameters and page of what has been run, with the names of what has not."""
+    missing = {c.name: standing(_executed(out, c), c) for c in everything if c.name not in outcome}
+    missing = {name: why for name, why in missing.items() if why}
+    shown = [c for c in everything if c.name not in missing]
+    write_results(out, shown, profile, data, seconds, missing)
+    build_page(out)
 
 
 def write_results(
-    out: Path, chapters: list[Chapter], profile: str, data, seconds: float, outcome: dict[str, str]
+    out: Path, chapters: list[Chapter], profile: str, data, seconds: float, missing: dict[str, str]
 ) -> None:
-    """Writes `results.json` and `parameters.yaml` of the chapters that were executed."""
+    """Writes `results.json` and `parameters.yaml` of the chapters that were executed.
+
+    `missing` names the notebooks of the suite that the report does not show, and why.
+    """
     import nbformat
     import yaml
 
@@ -203,7 +150,7 @@ def write_results(
     total = sum(r["seconds"] for r in results.values())
     made = provenance() | {"profile": profile, "data": Path(data).name if data else "generated"}
     made |= {"notebooks_s": round(total, 1), "this_run_s": round(seconds, 1)}
-    text = {"schema_version": "1", "made": made, "notebooks": results}
+    text = {"schema_version": "1", "made": made, "notebooks": results, "missing": missing}
     with replaced(out / "results.json") as part:
         Path(part).write_text(json.dumps(text, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
     with replaced(out / "parameters.yaml") as part:

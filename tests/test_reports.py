@@ -23,7 +23,7 @@ from fedet.headlines import MIME, collect, line, number
 from fedet.parameters import assign, checked, parameters_of, split
 from fedet.pictures import shrink, thumbnail
 from fedet.prose import markdown, mathml, plain, references, without_foreign
-from fedet.report_plan import plan, select
+from fedet.report_plan import cell_limit, plan, select
 from fedet.reports import build_page, make_report
 
 PARAMETERS = 'seed: int = 1  # of all\nfolder: str = ""  # where\nrate: float = 2.0  # a rate'
@@ -66,11 +66,13 @@ def test_parameters_are_read_with_type_default_and_comment():
         ("seed=2.5", "not an int"),
         ("rate=fast", "not a float"),
         ("07.seed=3", "no notebook '07'"),
+        ("00.sede=3", "00_a has no parameter 'sede'; did you mean 'seed'"),
+        ("00.size=3", "00_a has no parameter 'size', but 01_b has"),
         ("seed", "not like seconds=20"),
     ],
 )
 def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path, text, told):
-    folder = suite(tmp_path / "n", n00_a=notebook("1"))
+    folder = suite(tmp_path / "n", n00_a=notebook("1"), n01_b=notebook(parameters="size: int = 1  # s"))
     with pytest.raises(InputError, match=re.escape(told)):
         make_report(tmp_path / "out", values=[text], notebooks=folder)
     assert not (tmp_path / "out").exists()
@@ -108,12 +110,34 @@ def test_profiles_and_data_reach_the_notebooks_that_know_them(tmp_path):
     assert second.values == {"seed": 9, "data": str(tmp_path.resolve())} and second.minutes == 0.5
     assert plan(folder, "standard")[1].values == {}
     assert plan(folder, "quick", values=["seed=2"])[1].values == {"seed": 2}
-    assert [c.name for c in select(plan(folder), ["01"])] == ["01_b"]
+    for text in ("01", "1", "01_b"):
+        assert [c.name for c in select(plan(folder), [text])] == ["01_b"]
+    assert [c.name for c in select(plan(folder), ["1", "0"])] == ["00_a", "01_b"]
     for wrong in ({"profile": "fast"}, {"data": tmp_path / "none"}):
         with pytest.raises(InputError):
             plan(folder, **wrong)
     with pytest.raises(InputError, match="there are 00_a, 01_b"):
         select(plan(folder), ["7"])
+    with pytest.raises(InputError, match="did you mean 01_b"):
+        select(plan(folder), ["01_bb"])
+
+
+def test_a_value_that_reaches_no_notebook_to_be_run_is_refused(tmp_path):
+    folder = suite(tmp_path / "n", n00_a=notebook(), n01_b=notebook(parameters="size: int = 1  # s"))
+    with pytest.raises(InputError, match="no notebook of --only takes it, but 01_b"):
+        make_report(tmp_path / "out", values=["size=3"], only=["00"], notebooks=folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_time_of_a_cell_is_limited_unless_it_is_wished_otherwise(tmp_path):
+    slow = notebook(fedet={"minutes": {"quick": 40.0}})
+    first, second = plan(suite(tmp_path / "n", n00_a=notebook(), n01_b=slow))
+    assert [cell_limit(c, None) for c in (first, second)] == [1800, 24000]
+    assert cell_limit(first, None, own_data=True) == 86400  # nobody knows how much there is
+    assert cell_limit(first, 0) is None and cell_limit(first, 0.5) == 30
+    for wrong in (-1, float("nan")):
+        with pytest.raises(InputError, match="0 for no limit"):
+            cell_limit(first, wrong)
 
 
 def test_a_misspelt_parameter_of_a_profile_is_refused(tmp_path):
@@ -167,6 +191,44 @@ def test_a_failure_is_told_and_the_rest_is_run(made):
     assert "2 notebooks did not finish" in page and "no &lt;b&gt;luck&lt;/b&gt;" in page
     results = json.loads((folder / "out" / "results.json").read_text("utf-8"))["notebooks"]
     assert [r["complete"] for r in results.values()] == [True, False, False]
+
+
+def test_a_cell_without_end_and_a_dead_kernel_are_told_and_the_rest_is_run(tmp_path):
+    endless = "# for ever\nimport time\nwhile True: time.sleep(0.1)"
+    folder = suite(
+        tmp_path / "n",
+        n00_hangs=notebook("print('before')", endless, "print('after')"),
+        n01_dies=notebook("import os; os._exit(3)"),
+        n02_works=notebook("print(seed)"),
+    )
+    out = tmp_path / "out"
+    outcome = make_report(out, notebooks=folder, cell_minutes=0.05, say=lambda _: None)
+    assert outcome["02_works"] == "done" and "DeadKernelError" in outcome["01_dies"]
+    told = "cell 4 ('while True: time.sleep(0.1)') ran longer than the 0.05 min allowed"
+    assert told in outcome["00_hangs"] and "--cell-minutes" in outcome["00_hangs"]
+    page = (out / "report.html").read_text("utf-8")
+    assert "2 notebooks did not finish" in page
+    assert page.count("--cell-minutes sets another limit") == 3  # overview, banner, and the cell itself
+    cells = nbformat.read(out / "notebooks" / "00_hangs.ipynb", as_version=4).cells
+    assert cells[2].outputs[0].text == "before\n" and cells[4].outputs == []
+
+
+def test_the_page_stands_after_every_notebook_and_names_what_is_not_there(tmp_path):
+    folder = suite(tmp_path / "n", n00_a=notebook("1"), n01_b=notebook("2"))
+    out, pages = tmp_path / "out", []
+
+    def say(line):
+        if (out / "report.html").is_file():
+            pages.append((out / "report.html").read_text("utf-8"))
+
+    options = {"notebooks": folder, "say": say}
+    make_report(out, **options)
+    assert "Not in this report:</strong> 01_b (not run yet)" in pages[0] and 'id="c-00_a"' in pages[0]
+    page = (out / "report.html").read_text("utf-8")
+    assert "Not in this report" not in page
+    make_report(out, only=["1"], values=["seed=2"], **options)
+    page = (out / "report.html").read_text("utf-8")
+    assert "00_a (run with other parameters, cells or package)" in page and 'id="c-00_a"' not in page
 
 
 def test_what_is_written_is_complete(made):

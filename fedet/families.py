@@ -1,6 +1,8 @@
 """The families of generated faces: renderers that share no drawing code and no appearance parameters.
 
-Training on one and testing on the other measures transfer without a photograph of anybody.
+Training on some and testing on another measures transfer without a photograph of anybody: `shapes`
+(soft shapes in the plane) and `relief` (heads seen along rays) are for training, `mesh` (polygons, as
+games draw people) is held out for tests.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from fedet.errors import InputError
 
-MODULES = {"shapes": "fedet.render", "relief": "fedet.relief"}
+MODULES = {"shapes": "fedet.render", "relief": "fedet.relief", "mesh": "fedet.mesh"}
 FAMILIES = tuple(MODULES)
 
 

@@ -1,0 +1,239 @@
+"""A third family of faces of nobody: polygons with textures and normal maps, as games draw people.
+
+It answers the same call as `fedet.render.render` and shares neither shapes, muscles nor colours with
+the other families, so that networks trained on those can be tested on it. A head is a lofted mesh
+(`mesh_head`) that landmarks move (`mesh_muscles`), completed by eyeballs, teeth, hair and the like
+(`mesh_body`), drawn by a z-buffer (`mesh_raster`) and shaded pixel by pixel (`mesh_paint`).
+"""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from fedet.mesh_body import build
+from fedet.mesh_extras import build_hand
+from fedet.mesh_head import ramp
+from fedet.mesh_looks import sample_looks
+from fedet.mesh_muscles import CHART, relief
+from fedet.mesh_paint import (
+    Who,
+    paint_cloth,
+    paint_eye,
+    paint_hair,
+    paint_skin,
+    paint_teeth,
+    read_map,
+)
+from fedet.mesh_raster import PARTS, Fragments, normals, rasterise
+from fedet.render import Look, Scene, expose, take
+
+__all__ = ["render", "sample_looks"]
+PIVOT = -0.4  # depth of the point that the head turns about
+TOGETHER = 4  # pictures at a time: more do not fit the processor's cache
+FINE = 2  # pixels drawn for each of the picture, along each axis
+
+
+# ---------------------------------------------------------------- the camera
+
+
+def rotation(scene: Scene) -> Tensor:
+    """Matrices (B, 3, 3) that turn the head: yaw to the picture's right, pitch down, roll clockwise."""
+    zero, one = torch.zeros_like(scene["yaw"]), torch.ones_like(scene["yaw"])
+    (cy, sy), (cp, sp), (cr, sr) = (
+        (torch.cos(scene[k]), torch.sin(scene[k])) for k in ("yaw", "pitch", "roll")
+    )
+
+    def matrix(*rows: list[Tensor]) -> Tensor:
+        return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+    yaw = matrix([cy, zero, sy], [zero, one, zero], [-sy, zero, cy])
+    pitch = matrix([one, zero, zero], [zero, cp, sp], [zero, -sp, cp])
+    return matrix([cr, -sr, zero], [sr, cr, zero], [zero, zero, one]) @ pitch @ yaw
+
+
+def project(points: Tensor, turns: Tensor, look: Look, scene: Scene, side: int) -> tuple[Tensor, Tensor]:
+    """Points (B, V, 3) of the head in the camera's frame, and as pixels with nearness, both (B, V, 3)."""
+    pivot = torch.tensor([0.0, 0.0, PIVOT])
+    still = points - pivot
+    roll = rotation(
+        {
+            k: v if k == "roll" else torch.zeros_like(v)
+            for k, v in scene.items()
+            if k in ("yaw", "pitch", "roll")
+        }
+    )
+    turned = torch.lerp(still @ roll.mT, still @ rotation(scene).mT, turns[:, None])
+    far = look["distance"][:, None]
+    zoom = scene["scale"][:, None] * far / (far - turned[..., 2]).clamp(min=1)
+    px = (scene["cx"][:, None] + zoom * turned[..., 0]) * side
+    py = (scene["cy"][:, None] + zoom * turned[..., 1]) * side
+    return turned, torch.stack([px, py, turned[..., 2]], -1)
+
+
+# ---------------------------------------------------------------- light
+
+
+class Lamp:
+    """Light of the scene at N pixels of the pictures (N,)."""
+
+    def __init__(self, scene: Scene, picture: Tensor):
+        toward = torch.stack(
+            [scene["light_x"], scene["light_y"] - 0.1, torch.full_like(scene["light_x"], 0.85)], 1
+        )
+        self.toward = torch.nn.functional.normalize(toward, dim=1)[picture]
+        self.half = torch.nn.functional.normalize(self.toward + torch.tensor([0.0, 0.0, 1.0]), dim=1)
+        self.ambient, self.diffuse, self.hard = (
+            scene[k][picture] for k in ("ambient", "diffuse", "hardness")
+        )
+
+    def lit(self, normal: Tensor, open_: Tensor, soft: Tensor | float = 0.0) -> Tensor:
+        """Light (N, 3 or 1) on surfaces; open_ (N,) is 1 where nothing hides the sky."""
+        facing = (normal * self.toward).sum(1, keepdim=True)
+        wrap = (0.5 - 0.4 * self.hard)[:, None] + soft
+        key = ((facing + wrap) / (1 + wrap)).clamp(min=0)
+        sky = 0.72 - 0.22 * normal[:, 1:2] + 0.1 * normal[:, 2:]
+        return (
+            self.ambient[:, None] * sky * 0.85
+            + (1.5 * self.diffuse)[:, None] * key * (0.5 + 0.5 * open_[:, None])
+        ) * open_[:, None]
+
+    def shine(self, normal: Tensor, power: float) -> Tensor:
+        """Highlight (N,)."""
+        return (normal * self.half).sum(1).clamp(min=0) ** power * (0.25 + self.diffuse)
+
+
+def openness(near: Tensor, shown: Tensor, side: int) -> Tensor:
+    """How open to the light pixels are, (B, side, side) 0..1, by how far those around stand out.
+
+    near: nearness (B, side, side) where `shown`.
+    """
+    total = torch.ones_like(near)
+    for part, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.16, 0.5)):
+        k = max(3, round(part * side)) | 1
+        both = torch.stack([near * shown, shown.float()], 1)
+        both = torch.nn.functional.avg_pool2d(both, (k, 1), 1, (k // 2, 0))
+        both = torch.nn.functional.avg_pool2d(both, (1, k), 1, (0, k // 2))
+        above = both[:, 0] / both[:, 1].clamp(min=1e-6) - near
+        total = total * (1 - amount * (above / depth).clamp(0, 1))
+    return total
+
+
+# ---------------------------------------------------------------- the picture
+
+
+def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
+    """Draws one face per row.
+
+    Args:
+        look: who it is; see `sample_looks`.
+        aus: (B, 2, 18) intensities 0..1 of the action units `render.AUS`, the picture's left and right.
+        scene: as `render.sample_scenes` gives; `gaze_x`, `gaze_y`, `hand`, `hand_x`, `hand_y` may be
+            missing: straight ahead, and no hand.
+        size: side of the square pictures, pixels.
+
+    Returns: (B, 3, size, size) float, 0..1.
+    """
+    if len(aus) > TOGETHER:
+        rows = torch.arange(len(aus)).split(TOGETHER)
+        return torch.cat([render(take(look, i), aus[i], take(scene, i), size) for i in rows])
+    zero = torch.zeros(len(aus))
+    scene = {"gaze_x": zero, "gaze_y": zero, "hand": zero, "hand_x": zero, "hand_y": zero, **scene}
+    slopes = relief(aus, look["crease_gain"], look["crease_rest"])
+    rgb = layer(build(look, aus, scene), slopes, look, scene, size)
+    picture = paint_room(look, scene, size)
+    picture = picture + rgb[:, 3:] * (rgb[:, :3] / rgb[:, 3:].clamp(min=1e-6) - picture)
+    if scene["hand"].any():
+        rgb = layer(build_hand(look, scene), slopes, look, scene, size)
+        alpha = rgb[:, 3:] * scene["hand"][:, None, None, None]
+        picture = picture + alpha * (rgb[:, :3] / rgb[:, 3:].clamp(min=1e-6) - picture)
+    return expose(picture, scene)
+
+
+def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size: int) -> Tensor:
+    """A mesh shaded: colour times coverage and coverage (B, 4, size, size)."""
+    side, n = size * FINE, len(mesh.points)
+    turned, pixels = project(mesh.points, mesh.turns, look, scene, side)
+    found = rasterise(pixels, mesh.faces, side)
+    values = torch.cat([normals(turned, mesh.faces), mesh.chart, turned[..., 2:]], -1)
+    seen = found.read(values, mesh.faces, side)
+    near, shown = torch.zeros(n * side**2), torch.zeros(n * side**2)
+    near[found.place], shown[found.place] = seen[:, 6], 1.0
+    open_ = openness(near.view(n, side, side), shown.view(n, side, side), side).flatten()[found.place]
+    rgb = torch.zeros(n * side**2, 4)
+    rgb[found.place, :3] = shade(found, seen, mesh.part[found.face], open_, slopes, look, scene, side)
+    rgb[:, 3] = shown
+    return torch.nn.functional.avg_pool2d(rgb.view(n, side, side, 4).permute(0, 3, 1, 2), FINE)
+
+
+def shade(
+    found: Fragments,
+    seen: Tensor,
+    part: Tensor,
+    open_: Tensor,
+    slopes: Tensor,
+    look: Look,
+    scene: Scene,
+    side: int,
+) -> Tensor:
+    """Colours (N, 3) of the pixels as shown on a screen, before the camera's gain."""
+    picture = found.place // side**2
+    normal, chart = seen[:, :3], seen[:, 3:6]
+    axes = rotation(scene)
+    out = torch.zeros(len(seen), 3)
+    for number, name in enumerate(PARTS):
+        at = torch.nonzero(part == number)[:, 0]
+        if not len(at):
+            continue
+        w, lamp = Who(look, picture[at]), Lamp(scene, picture[at])
+        n = torch.nn.functional.normalize(normal[at], dim=1)
+        out[at] = _shade_part(name, n, chart[at], open_[at], w, lamp, slopes, axes)
+    return out.clamp(min=1e-5) ** (1 / 2.2)
+
+
+def _shade_part(
+    name: str, n: Tensor, chart: Tensor, open_: Tensor, w: Who, lamp: Lamp, slopes: Tensor, axes: Tensor
+) -> Tensor:
+    if name in ("skin", "ear", "hand"):
+        blood = torch.tensor([0.22, 0.06, 0.02])  # light that goes through skin comes out red
+        if name != "skin":
+            red = torch.tensor([1.05, 0.85, 0.82])
+            return w.colour("skin") * red * lamp.lit(n, open_, blood) + 0.03 * lamp.shine(n, 12)[:, None]
+        left, right, top, bottom = CHART
+        u, v = (chart[:, 0] - left) / (right - left), (chart[:, 1] - top) / (bottom - top)
+        front = ramp(torch.cos(chart[:, 2]), 0.05, 0.35)[:, None]
+        sx, sy, height = (read_map(slopes, w.picture, u, v) * front).unbind(1)
+        tilt = axes[w.picture] @ torch.stack([sx, sy, torch.zeros_like(sx)], 1)[..., None]
+        n = torch.nn.functional.normalize(n - tilt[..., 0], dim=1)
+        colour, gloss = paint_skin(chart, w, height)
+        shine = (0.05 * lamp.shine(n, 14) + 0.07 * lamp.shine(n, 50)) * w.shine * gloss
+        return colour * lamp.lit(n, open_, blood) + shine[:, None]
+    if name == "eye":
+        return paint_eye(chart, w) * lamp.lit(n, open_**1.5, 0.3) + 0.9 * lamp.shine(n, 160)[:, None]
+    if name == "teeth":
+        return paint_teeth(chart, w) * lamp.lit(n, open_**1.6, 0.2) + 0.15 * lamp.shine(n, 40)[:, None]
+    if name == "tongue":
+        return torch.tensor([0.4, 0.12, 0.12]) * lamp.lit(n, 0.75 * open_**2)
+    if name == "cavity":
+        return torch.tensor([0.03, 0.006, 0.006]) * lamp.lit(n, open_)
+    if name == "hair":
+        colour, strand = paint_hair(chart, w)
+        band = (1 - (lamp.half[:, 1] + 0.35 + 0.12 * strand + 0.8 * (n[:, 1] - 0.1)) ** 2).clamp(min=0) ** 12
+        return colour * (lamp.lit(n, open_, 0.1) + 0.5 * (band * lamp.diffuse)[:, None])
+    if name == "cloth":
+        return paint_cloth(chart, w) * lamp.lit(n, open_)
+    return w.colour("frame") * lamp.lit(n, open_) + 0.3 * lamp.shine(n, 30)[:, None]
+
+
+def paint_room(look: Look, scene: Scene, size: int) -> Tensor:
+    """Walls (B, 3, size, size): plain, shaded from one side, or things far out of focus."""
+    axis = (torch.arange(size) + 0.5) / size - 0.5
+    angle, edge = scene["back_angle"][:, None, None], scene["back_edge"][:, None, None]
+    across = torch.cos(angle) * axis[None, None] + torch.sin(angle) * axis[None, :, None]
+    t = ((across * edge.clamp(max=6)).clamp(-1, 1) * 0.5 + 0.5)[:, None]
+    wall = torch.lerp(scene["back"][:, :, None, None], scene["back_2"][:, :, None, None], t)
+    grey = look["room"].mean(1, keepdim=True)
+    things = torch.lerp(grey, look["room"], 0.15 + 0.4 * grey[:, :, :1, :1])
+    blur = torch.nn.functional.interpolate(things, size=(size, size), mode="bicubic", align_corners=False)
+    clutter = look["clutter"][:, None, None, None]
+    return (wall * (1 - 0.6 * clutter) + 0.6 * clutter * blur).clamp(0.01, 1)

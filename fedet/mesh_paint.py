@@ -1,0 +1,167 @@
+"""Colours of the mesh's pixels in linear light: skin, lips, brows, eyes, teeth, hair, cloth."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from fedet.mesh_head import EYE, EYE_HALF, MOUTH_HALF, bell, pair, ramp
+
+
+@lru_cache(maxsize=1)
+def grain() -> Tensor:
+    """Smoothed noise (2, 256, 256) that tiles, standard deviation 1: fine and coarse."""
+    generator = torch.Generator().manual_seed(11)
+    wave = torch.fft.fftfreq(256)
+    power = torch.exp(-(wave[:, None] ** 2 + wave[None] ** 2) * torch.tensor([160.0, 2600.0])[:, None, None])
+    noise = torch.fft.ifft2(torch.fft.fft2(torch.randn(2, 256, 256, generator=generator)) * power).real
+    return noise / noise.std((1, 2), keepdim=True)
+
+
+def noise_at(x: Tensor, y: Tensor, kind: int) -> Tensor:
+    """Noise (N,) at texture coordinates, one period a unit; read between the texels."""
+    u, v = x.remainder(1) * 256, y.remainder(1) * 256
+    i, j = u.long() % 256, v.long() % 256
+    fu, fv = u - u.floor(), v - v.floor()
+    flat = grain()[kind].flatten()
+    k, m = (i + 1) % 256, (j + 1) * 256 % 65536
+    j = j * 256
+    top = torch.lerp(flat[j + i], flat[j + k], fu)
+    return torch.lerp(top, torch.lerp(flat[m + i], flat[m + k], fu), fv)
+
+
+def read_map(maps: Tensor, picture: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Values (N, C) of maps (B, C, T, T) at u (right) and v (down), 0..1, of the pictures (N,)."""
+    b, c, t, _ = maps.shape
+    flat = maps.permute(0, 2, 3, 1).reshape(-1, c)
+    x, y = u.clamp(0, 1) * (t - 1), v.clamp(0, 1) * (t - 1)
+    i, j = x.long().clamp(max=t - 2), y.long().clamp(max=t - 2)
+    fx, fy = (x - i)[:, None], (y - j)[:, None]
+    at = picture * t * t + j * t + i
+    top = torch.lerp(flat[at], flat[at + 1], fx)
+    return torch.lerp(top, torch.lerp(flat[at + t], flat[at + t + 1], fx), fy)
+
+
+class Who:
+    """Look values of the pixels: `w.age` (N,), `w.colour("skin")` (N, 3) in linear light."""
+
+    def __init__(self, look: dict[str, Tensor], picture: Tensor):
+        self._look, self.picture = look, picture
+
+    def __getattr__(self, name: str) -> Tensor:
+        return self._look[name][self.picture]
+
+    def colour(self, name: str) -> Tensor:
+        return self._look[name].clamp(0, 1)[self.picture] ** 2.2
+
+
+def over(base: Tensor, colour: Tensor, alpha: Tensor) -> Tensor:
+    return base + alpha.clamp(0, 1)[:, None] * (colour - base)
+
+
+def paint_skin(chart: Tensor, w: Who, height: Tensor) -> tuple[Tensor, Tensor]:
+    """Colour (N, 3) and gloss (N,) of skin at chart places (N, 3); height of the creases (N,)."""
+    x, y, angle = chart.unbind(1)
+    front = ramp(torch.cos(angle), -0.1, 0.3)
+    sx, sy = x + w.seed_x, y + w.seed_y
+    fine, coarse = noise_at(sx * 1.7, sy * 1.7, 0), noise_at(sx * 0.8, sy * 0.8, 1)
+    skin = w.colour("skin") * (1 + 0.035 * w.rough * fine + 0.04 * coarse)[:, None]
+    red = 0.7 * pair(x, y, (0.55, 0.22), 0.25, 0.2) + 0.6 * bell(x, y, (0.0, 0.28), 0.16, 0.12)
+    red = (red + 0.25 * coarse * 0.4) * w.flush * front
+    skin = skin * (1 + red[:, None] * torch.tensor([0.12, -0.16, -0.12]))
+    spots = (noise_at(sx * 2.3, sy * 2.3, 0) - 1.3).clamp(0, 1) * w.freckles
+    skin = skin * (1 - spots * 0.5 * pair(x, y, (0.3, 0.15), 0.5, 0.3))[:, None]
+    tired = w.tired * pair(x, y, (0.41, -0.08), 0.2, 0.06)
+    skin = skin * (1 - tired[:, None] * torch.tensor([0.3, 0.38, 0.3]))
+    skin = skin * (1 + 14 * height.clamp(-0.03, 0.012))[:, None]
+    skin, gloss = _lips(skin, x, y, w, front)
+    skin = _face_hair(skin, x, y, angle, w, fine, front)
+    return _eye_edges(skin, x, y, w, front), gloss
+
+
+def _lips(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> tuple[Tensor, Tensor]:
+    d = y - 0.7 + 0.11 * x**2
+    bow = (1 - (x / (MOUTH_HALF * 1.01)) ** 2).clamp(min=0)
+    peaks = 0.9 + 0.14 * torch.exp(-(((x.abs() - 0.075) / 0.06) ** 2)) - 0.14 * torch.exp(-((x / 0.03) ** 2))
+    top, bottom = -w.lip_up * bow**0.7 * peaks, w.lip_low * bow**0.8
+    mask = torch.sigmoid((d - top) / 0.008) * torch.sigmoid((bottom - d) / 0.011) * ramp(bow, 0, 0.05) * front
+    shade = 1 + 0.05 * torch.sin(x * 95 + 3 * w.seed_x) * w.rough
+    skin = over(skin, w.colour("lip") * torch.where(d < 0, 0.82, 1.0)[:, None] * shade[:, None], mask * 0.92)
+    seam = torch.exp(-((d / 0.011) ** 2)) * ramp(MOUTH_HALF * 1.06 - x.abs(), 0, 0.05) * front
+    nostril = pair(x, y, (0.075, 0.372), 0.042, 0.021) * front
+    dark = 0.62 * seam + 0.85 * nostril + 0.12 * bell(x, y, (0.0, 0.43), 0.2, 0.03) * front
+    return over(skin, skin * torch.tensor([0.25, 0.14, 0.13]), dark), 0.6 + w.lip_gloss * mask
+
+
+def _face_hair(
+    skin: Tensor, x: Tensor, y: Tensor, angle: Tensor, w: Who, fine: Tensor, front: Tensor
+) -> Tensor:
+    """Brows, beard and stubble, as hair grows on the chart."""
+    t = (x.abs() - w.brow_in) / (w.brow_out - w.brow_in)
+    middle = -0.45 + w.brow_slope * (t - 0.5) - w.brow_arch * 4 * (t * (1 - t)).clamp(min=-0.1)
+    half = w.brow_thick * (0.75 + 0.5 * ramp(t, -0.05, 0.3)) * (1.05 - 0.75 * ramp(t, 0.45, 1.05))
+    strands = noise_at(x * 2.2 - 1.5 * y + w.seed_x, y * 0.9 + w.seed_y, 0)
+    edge = half - (y - middle).abs() + 0.004 * strands
+    brow = torch.sigmoid(edge / 0.009) * ramp(t, -0.06, 0.06) * (1 - ramp(t, 0.94, 1.06)) * front
+    skin = over(skin, w.colour("brow"), brow * w.brow_dense * (0.85 + 0.15 * strands))
+    line = 0.74 - 0.75 * ramp(x.abs(), 0.42, 0.92)
+    jaw = ramp(y, line - 0.07, line + 0.1) * (1 - ramp(y, 1.25, 1.42)) * ramp(torch.cos(angle), -0.05, 0.2)
+    lip = bell(x, y, (0.0, 0.72), 0.36, 0.12)
+    jaw = jaw * (1 - 1.3 * lip).clamp(min=0)
+    moustache = (
+        torch.exp(-(((y - 0.54 - 0.25 * x**2) / 0.075) ** 4)) * (1 - ramp(x.abs(), 0.26, 0.44)) * front
+    )
+    shadow = torch.maximum(jaw, moustache) * w.stubble
+    skin = over(skin, torch.lerp(skin, w.colour("brow"), 0.5), shadow * (0.6 + 0.25 * fine))
+    beard = torch.maximum(jaw * w.beard, moustache * w.moustache)
+    hair = w.colour("hair") * (0.75 + 0.18 * noise_at(x * 3 + w.seed_x, y * 0.8, 0))[:, None]
+    return over(skin, hair, beard * (0.9 + 0.15 * fine))
+
+
+def _eye_edges(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> Tensor:
+    """Lashes along the slit, and the fold and colour of the upper lid."""
+    d, e = y - EYE[1], (x.abs() - EYE[0]) / EYE_HALF
+    near = (1 - ramp(e.abs(), 0.93, 1.12)) * front
+    lid = bell(x.abs() - EYE[0], d, (0.0, -0.06), 0.2, 0.05)
+    skin = over(skin, w.colour("lid"), lid * w.make_up * 0.6)
+    thick = 0.016 + 0.014 * w.lashes
+    upper = torch.sigmoid((d + thick * (1 + 0.3 * e)) / 0.005) * (d <= 0)
+    lower = torch.exp(-(((d - 0.004) / 0.012) ** 2)) * (d > 0) * (0.15 + 0.35 * w.lashes * w.woman)
+    fold = 0.4 * torch.exp(-(((d + 0.105) / 0.014) ** 2)) * w.lid_fold * (1 - ramp(e.abs(), 0.8, 1.1))
+    skin = skin * (1 - fold * front)[:, None]
+    return over(skin, w.colour("lash"), torch.maximum(upper * (0.6 + 0.4 * w.lashes), lower) * near)
+
+
+def paint_eye(ball: Tensor, w: Who) -> Tensor:
+    """Colour of an eyeball in the direction `ball` (N, 3), forward is the middle of the pupil."""
+    x, y, z = ball.unbind(1)
+    r = (x**2 + y**2).sqrt() + (z < 0)
+    spoke = noise_at(torch.atan2(y, x) * 0.8 + w.seed_x, r * 0.5, 0)
+    white = torch.stack([0.8 - 0.05 * r, 0.76 - 0.16 * r, 0.74 - 0.18 * r], 1)
+    iris = w.colour("iris") * (1.25 + 0.35 * spoke - 0.9 * (r / w.iris_size) ** 6)[:, None].clamp(min=0.1)
+    eye = over(white, iris, torch.sigmoid((w.iris_size - r) / 0.025))
+    return over(eye, torch.full_like(eye, 0.004), torch.sigmoid((w.iris_size * w.pupil - r) / 0.018))
+
+
+def paint_teeth(chart: Tensor, w: Who) -> Tensor:
+    u, v, lower = chart.unbind(1)
+    along = (u / 5).abs()
+    gap = torch.exp(-((((u.remainder(1) - 0.5).abs() - 0.5) / 0.07) ** 2))
+    root = torch.where(lower > 0.5, 1 - v, v)
+    white = w.colour("ivory") * (1 - 0.3 * gap - 0.45 * along**2)[:, None]
+    gum = torch.sigmoid((0.16 + 0.1 * gap - root) / 0.04)
+    return over(white, torch.tensor([0.35, 0.1, 0.1]).expand_as(white), gum)
+
+
+def paint_hair(chart: Tensor, w: Who) -> tuple[Tensor, Tensor]:
+    """Colour (N, 3) and brightness of the strands (N,), by which the normals tilt."""
+    angle, y, _ = chart.unbind(1)
+    strand = noise_at(angle * 2.5 + 0.12 * torch.sin(6 * y) * w.curl + w.seed_x, y * (0.25 + 1.2 * w.curl), 0)
+    return w.colour("hair") * (1 + 0.17 * strand).clamp(min=0.2)[:, None], strand
+
+
+def paint_cloth(chart: Tensor, w: Who) -> Tensor:
+    x, y, _ = chart.unbind(1)
+    weave = 1 + 0.1 * noise_at(x * 0.5 + w.seed_x, y * 0.5, 1)
+    stripe = ramp(torch.sin(y * 26), -0.15, 0.15) * w.stripes
+    return over(w.colour("cloth") * weave[:, None], w.colour("cloth_2"), stripe)

@@ -40,7 +40,7 @@ def synth(
     videos: Annotated[int, typer.Option(help="Videos of each.")] = 1,
     seconds: Annotated[float, typer.Option(help="Length of each video.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Other people and events for another number.")] = 0,
-    renderer: Annotated[str, typer.Option(help="Family of faces: shapes or relief.")] = "shapes",
+    renderer: Annotated[str, typer.Option(help="Family of faces: shapes, relief or mesh.")] = "shapes",
     size: Annotated[int, typer.Option(help="Side of the square pictures, pixels.")] = 144,
     events_per_minute: Annotated[float, typer.Option(help="Mean number of expressions.")] = 6.0,
     intensity: Annotated[float, typer.Option(help="Scales the strength of every expression.")] = 1.0,

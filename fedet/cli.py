@@ -302,6 +302,7 @@ def learn(
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
 ) -> None:
     """Learns from reviewed videos: keeps what helps on people it did not learn from."""
+    import warnings
     from dataclasses import replace
 
     from fedet.detection import read_inputs, records_of, save_inputs
@@ -312,7 +313,9 @@ def learn(
 
     start = shipped("detector") if init == "shipped" else Path(init)
     inputs = read_inputs(start)
-    dataset = reviewed_dataset(videos, reviews)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the report of repairs says it, too
+        dataset = reviewed_dataset(videos, reviews)
     print(dataset.summary())
     report_repairs(dataset.repairs)
     records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")

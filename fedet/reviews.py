@@ -2,10 +2,13 @@
 
 A review is a journal (`*.review.jsonl`), or what the explorer exported: canonical CSV, ELAN,
 ActivityNet JSON, WebVTT, BORIS. Only the videos that somebody reviewed are in the dataset: a video
-without a review teaches nothing, above all not that nobody moves in it.
+without a review teaches nothing, above all not that nobody moves in it. In a reviewed video, what is
+not decided counts as no expression; rows that look forgotten are counted and told.
 """
 
+import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +23,7 @@ from fedet.folders import find_videos
 from fedet.formats import read_intervals
 from fedet.journal import read_journal
 from fedet.labels import AS_WRITTEN
+from fedet.repairs import join_repairs, repair
 from fedet.review import read_review
 from fedet.video import open_video
 from fedet.video_names import stem
@@ -37,6 +41,10 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
         reviews: files, or folders in which files with SUFFIXES are taken. Rows that are still open
             or were rejected are left out; a table that knows no review is taken whole.
 
+    Returns:
+        The dataset. A review that looks half finished (`left_open`) is a line of its report of repairs
+        and a warning; its open rows count as no expression. Exports hold open rows only if asked to.
+
     Raises:
         InputError: no review, a review of a video that is not there, one that left nothing decided
             and is no journal, or two files that differ about the same video.
@@ -48,8 +56,13 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
     places = {stem(name): path for name, path in (found or {videos.stem: videos}).items()}
     files = [file for given in reviews for file in _files(Path(given))]
     told: dict[str, tuple[Path, pd.DataFrame, float]] = {}
+    opened: list[pd.DataFrame] = []
     for file in files:
-        for video, (table, fps) in _read(file, places).items():
+        decided, rows = _read(file, places)
+        if forgotten := left_open(rows):
+            opened.append(repair(file.name, forgotten, "kept"))
+            warnings.warn(f"{file.name}: {forgotten}", UserWarning, stacklevel=2)
+        for video, (table, fps) in decided.items():
             if video not in places:
                 have = ", ".join(sorted(places)[:5])
                 raise InputError(f"{file}: a review of {video!r}, but {videos} holds {have}")
@@ -59,7 +72,32 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
             told.setdefault(video, (file, table, fps))
     if not told:
         raise InputError("no review: name journals (*.review.jsonl), exports, or folders of them")
-    return _dataset(videos, places, told)
+    dataset = _dataset(videos, places, told)
+    return replace(dataset, repairs=join_repairs(*opened, dataset.repairs))
+
+
+def left_open(rows: pd.DataFrame) -> str:
+    """What looks forgotten in a review, in a sentence; "" if nothing does.
+
+    A detector also hands over what it hardly believes in, and nobody decides all of that. So an open
+    row counts only if it scores as high as some row that was accepted, corrected or rejected; if none
+    was, every open row counts.
+
+    Args:
+        rows: all rows of a review with their status and score.
+    """
+    score = pd.to_numeric(rows["score"], errors="coerce")
+    decided = score[rows["status"].isin((*DECIDED, "rejected"))].min()
+    open_rows = rows["status"].eq("open")
+    forgotten = score[open_rows & (score.ge(decided) | score.isna() if pd.notna(decided) else True)]
+    if forgotten.empty:
+        return ""
+    best = "" if forgotten.isna().all() else f", the highest scores {forgotten.max():.2f}"
+    others = "nothing that was predicted was" if pd.isna(decided) else f"others from {decided:.2f} on were"
+    return (
+        f"{len(forgotten)} of {len(rows)} intervals were never decided{best}, while {others}: they count as "
+        "no expression; finish the review, or leave this video out"
+    )
 
 
 def _files(given: Path) -> list[Path]:
@@ -71,23 +109,28 @@ def _files(given: Path) -> list[Path]:
     return [p for p in inside if p.name not in ("videos.csv", "missing_faces.csv", "detections.csv")]
 
 
-def _read(file: Path, places: dict[str, Path]) -> dict[str, tuple[pd.DataFrame, float]]:
-    """Video -> (what is decided there, frames per second)."""
+def _read(file: Path, places: dict[str, Path]) -> tuple[dict[str, tuple[pd.DataFrame, float]], pd.DataFrame]:
+    """Video -> (what is decided there, frames per second), and all rows with their status and score."""
     if file.name.endswith(".jsonl"):
         head = read_journal(file)[0]
         table = read_review(file, DECIDED)
-        return {stem(table["video"].iloc[0] if len(table) else head["video"]): (table, float(head["fps"]))}
+        video = stem(table["video"].iloc[0] if len(table) else head["video"])
+        return {video: (table, float(head["fps"]))}, read_review(file, "all")[["status", "score"]]
     bare = stem(file.name.split(".")[0])
     place = places.get(bare)
     fps = open_video(place).fps if place is not None and not place.is_dir() else None
     table, _ = read_intervals(file, fps=fps, video=bare, emotion_map=AS_WRITTEN)
     cells = table.astype("string").fillna("").to_dict("records")
+    reviewed = [row for row in cells if tier_of(row) == "review"]
+    status = [row["source"].rpartition(": ")[2] for row in reviewed]
+    rows = pd.DataFrame({"status": status, "score": [row["score"] for row in reviewed]}, dtype=object)
     if any(tier_of(row) == "review" for row in cells):
         table = table[[_decided(row) for row in cells]]
     names = table["video"].map(lambda v: stem(str(v)))
     if table.empty:
         raise InputError(f"{file}: nothing in it is reviewed; if that is the result, give the journal")
-    return {str(n): (part, float(part["fps"].iloc[0])) for n, part in table.groupby(names, sort=False)}
+    parts = table.groupby(names, sort=False)
+    return {str(n): (part, float(part["fps"].iloc[0])) for n, part in parts}, rows
 
 
 def _decided(row: dict[str, str]) -> bool:

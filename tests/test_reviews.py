@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -92,6 +93,33 @@ def test_a_video_in_which_all_was_rejected_is_a_silent_one(folder, tmp_path):
     explorer.close()
     dataset = reviewed_dataset(folder / "videos", [tmp_path])
     assert dataset.videos["video"].tolist() == ["other"] and dataset.annotations.empty
+
+
+def test_a_half_finished_review_is_told_with_the_count_of_its_open_rows(folder, tmp_path):
+    table = predicted(
+        [(3, 9, "others", 0.8), (20, 30, "others", 0.9), (40, 50, "others", 0.7), (60, 70, "others", 0.1)],
+        video="other",
+    )
+    explorer = Explorer(folder / "videos" / "other.mp4", table, reviewer="Ann",
+                        autosave=tmp_path / "other.review.jsonl")  # fmt: skip
+    explorer.review.note("p0", "unsure")  # no decision
+    with pytest.warns(UserWarning, match="4 of 4 intervals were never decided, the highest scores 0.90"):
+        reviewed_dataset(folder / "videos", [tmp_path])
+    explorer.review.accept("p2")
+    (tmp_path / "b").mkdir()
+    export = explorer.export(tmp_path / "b" / "other.csv", include="all")
+    for file in (tmp_path / "other.review.jsonl", export):
+        with pytest.warns(UserWarning, match="2 of 4 .*others from 0.70 on were"):
+            dataset = reviewed_dataset(folder / "videos", [file])
+        assert len(dataset.annotations) == 1
+        assert dataset.repairs["problem"].str.contains("2 of 4").sum() == 1
+    explorer.review.reject("p0")
+    explorer.review.reject("p1")
+    explorer.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what nobody would look at is no half-finished review
+        repairs = reviewed_dataset(folder / "videos", [tmp_path]).repairs
+    assert not repairs["problem"].str.contains("never decided").any()
 
 
 def test_videos_csv_says_who_is_in_a_video(folder, tmp_path):

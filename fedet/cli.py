@@ -78,7 +78,8 @@ def detect(
     cache: Annotated[
         Path | None,
         typer.Option(
-            "--cache", "--keep-vectors",
+            "--cache",
+            "--keep-vectors",
             help="Keep the frames' vectors here; detect reads them again when the frames are deleted.",
         ),
     ] = None,
@@ -149,10 +150,10 @@ def print_detections(video: Path, table) -> None:
         shown.insert(1, "end_s", ((table["offset"] + 1) / table["fps"]).round(2))
         print(shown.to_string(index=False))
     missing = notes["missing"]
-    if len(missing) and (missing["end_s"] - missing["start_s"]).sum() >= notes["seconds"] - 0.05:
+    if missing and sum(m["end_s"] - m["start_s"] for m in missing) >= notes["seconds"] - 0.05:
         print("  no face was found in this video")
-    elif len(missing):
-        spans = ", ".join(f"{m.start_s:.1f}-{m.end_s:.1f} s" for m in missing.head(8).itertuples())
+    elif missing:
+        spans = ", ".join(f"{m['start_s']:.1f}-{m['end_s']:.1f} s" for m in missing[:8])
         print(f"  no face: {spans}{' ...' if len(missing) > 8 else ''}")
     strange = sum(share > 0.5 for share in notes.get("unfamiliar") or ())
     if strange:
@@ -170,13 +171,10 @@ def save_detections(out: Path, tables: list) -> None:
         raise InputError(f"--out {out} is a file; name a folder")
     out.mkdir(parents=True, exist_ok=True)
     write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")
-    spans = [t.attrs["missing"].assign(video=v) for t, v in zip(tables, _names(tables), strict=True)]
-    pd.concat(spans, ignore_index=True).to_csv(out / "missing_faces.csv", index=False)
+    spans = [span | {"video": t.attrs["video"]} for t in tables for span in t.attrs["missing"]]
+    columns = ["start_frame", "end_frame", "start_s", "end_s", "video"]
+    pd.DataFrame(spans, columns=columns).to_csv(out / "missing_faces.csv", index=False)
     print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
-
-
-def _names(tables: list) -> list[str]:
-    return [t.attrs["video"] for t in tables]
 
 
 @app.command()

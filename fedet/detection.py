@@ -130,11 +130,13 @@ def detect(
 
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its
-        `attrs` hold `missing` (spans without a face: start_frame, end_frame, start_s, end_s),
+        `attrs` are plain values, so that tables can be joined and written as Parquet. They hold
+        `missing` (a dict for each span without a face: start_frame, end_frame, start_s, end_s),
         `problems` (what could not be read), `seconds` (length of what was read), `threshold`,
         `unfamiliar` (share of each detection's frames that are out of what the network knows; None
         if its weights come without that knowledge);
-        with `curves` also `curves`, one row per frame, a column per emotion, NaN without a face.
+        with `curves` also `curves`, for each emotion a list with one value per frame, None without
+        a face; `pd.DataFrame` makes a table of it.
 
     Raises:
         InputError: the file cannot be read, or the weights do not fit.
@@ -164,7 +166,7 @@ def detect(
     spans = missing_spans([STATES[s] for s in faces.state], FPS)
     table.attrs |= {
         "video": name,
-        "missing": spans,
+        "missing": spans.to_dict("records"),
         "problems": [*faces.problems, *side.problems, *left_out],
         "unfamiliar": shares,
         "seconds": len(faces.state) / FPS,
@@ -204,7 +206,8 @@ def detect_in(
     table["expression_type"] = expression_type_of(found["onset"], found["offset"], FPS)
     table = table.astype(empty_table().dtypes)
     if heard is not None:
-        table.attrs["curves"] = curve_table(heard, faces.mask, faces.fps)
+        curve = curve_table(heard, faces.mask, faces.fps).astype(object)
+        table.attrs["curves"] = curve.where(curve.notna(), None).to_dict("list")
     return table
 
 

@@ -152,7 +152,8 @@ def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -
     events, augmentation = told(train, config), training.augmentation
 
     def batches(epoch: int):
-        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch)
+        wanted = training.least_steps * training.batch_size
+        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch, wanted)
         return in_batches(draws, training.batch_size)
 
     def loss_of(network: nn.Module, draws) -> Tensor:

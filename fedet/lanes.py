@@ -6,6 +6,7 @@ half-open: `s` = onset, `e` = offset + 1.
 """
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def prepare(
         scores: Score curves, one row per frame at the predictions' rate: a DataFrame with a column
             per emotion (columns frame and time_s are not curves), a dict of arrays, or an array
             (T, C) in the order of EMOTIONS. 0 ... 1, NaN where there is none.
-        missing: Spans without a face: a DataFrame (start_s, end_s; start_frame, end_frame; or
-            onset, offset), or pairs (onset, offset) of inclusive frames.
+        missing: Spans without a face: a DataFrame or dicts (start_s, end_s; start_frame, end_frame;
+            or onset, offset), or pairs (onset, offset) of inclusive frames.
         video: A `fedet.video.Video`, for its name, rate and length.
         name: The video's name in the tables; default: the file's name without its suffix.
         fps, duration_s: Where nothing else says them.
@@ -265,7 +266,8 @@ def _curves(scores) -> tuple[list[str], np.ndarray]:
 def _spans(missing, fps: float) -> list[tuple[int, int]]:
     """Spans as inclusive frames."""
     if not isinstance(missing, pd.DataFrame):
-        missing = pd.DataFrame(list(missing), columns=["onset", "offset"])
+        named = len(missing) and isinstance(missing[0], Mapping)
+        missing = pd.DataFrame(list(missing), columns=None if named else ["onset", "offset"])
     for first, last in _SPANS:
         if first in missing and last in missing:
             start, end = missing[first].to_numpy(float), missing[last].to_numpy(float)

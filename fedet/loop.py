@@ -30,6 +30,7 @@ class TrainConfig:
     epochs: int = 15  # each shows every frame `coverage` times
     coverage: float = 1.0
     batch_size: int = 16  # windows, over all devices together
+    least_steps: int = 20  # of an epoch, about: a small set is shown more often in each
     learning_rate: float = 1e-3  # its highest: linear warm-up, then a cosine down to a hundredth
     warmup: float = 0.1  # share of all steps
     weight_decay: float = 0.05  # AdamW, on matrices only
@@ -43,7 +44,7 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "evaluate_every"):
+        for name in ("epochs", "batch_size", "least_steps", "evaluate_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("coverage", "learning_rate", "clip_norm"):
             self._require(name, getattr(self, name) > 0, "above 0")
@@ -123,9 +124,7 @@ class Run:
         self.scale = model.embedding.scale.numpy(force=True)
         self.events = told(records, model.config)
         self.positives = positives_per_window(records, self.events, model.config)
-        self.centres = torch.tensor(points(model.config).centre, dtype=torch.float32).to(
-            fabric.device
-        )
+        self.centres = torch.tensor(points(model.config).centre, dtype=torch.float32).to(fabric.device)
         draws = len(self.draws(0))
         self.batch_size = min(config.batch_size, draws - draws % fabric.world_size)
         if self.batch_size < 1 or self.batch_size % fabric.world_size:
@@ -135,7 +134,8 @@ class Run:
 
     def draws(self, epoch: int):
         window, config = self.raw.config.window, self.config
-        return draw_epoch(self.records, window, config.coverage, config.seed, epoch)
+        wanted = config.least_steps * config.batch_size
+        return draw_epoch(self.records, window, config.coverage, config.seed, epoch, wanted)
 
     def train_step(self, draws) -> dict[str, float]:
         config, fabric = self.config, self.fabric

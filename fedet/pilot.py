@@ -178,7 +178,7 @@ def _row(path: Path, table: pd.DataFrame, took_s: float) -> dict:
         "seconds": table.attrs["seconds"],
         "macro": int((kinds == "macro").sum()),
         "micro": int((kinds == "micro").sum()),
-        "missing_s": float((missing["end_s"] - missing["start_s"]).sum()),
+        "missing_s": float(sum(m["end_s"] - m["start_s"] for m in missing)),
         "took_s": took_s,
         "problems": len(table.attrs["problems"]),
         "path": str(path),

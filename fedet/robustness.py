@@ -88,7 +88,7 @@ def _detect_one(source, subject, name, strength, folder, root, detector, seed) -
         place = perturbed_file(folder, name, strength, source.name)
         write_perturbed(place, source, name, strength, seed + zlib.crc32(source.stem.encode()), root)
     table = detect(place, detector, subject=subject, cache=folder / "vectors")
-    lost = float((table.attrs["missing"]["end_s"] - table.attrs["missing"]["start_s"]).sum())
+    lost = sum(span["end_s"] - span["start_s"] for span in table.attrs["missing"])
     table = table.assign(video=source.stem)
     return table, min(1.0, lost / table.attrs["seconds"]) if table.attrs["seconds"] else 1.0
 

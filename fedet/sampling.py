@@ -88,14 +88,22 @@ def feature_scale(records: Sequence[VideoFeatures]) -> np.ndarray:
 
 
 def draw_epoch(
-    records: Sequence[VideoFeatures], window: int, coverage: float, seed: int, epoch: int
+    records: Sequence[VideoFeatures],
+    window: int,
+    coverage: float,
+    seed: int,
+    epoch: int,
+    least: int = 1,
 ) -> list[Draw]:
     """The windows of an epoch in random order; their number is the same in every epoch.
 
     Each video is cut into equal strata and one window starts anywhere in each; a window may hang
-    over the video's ends by half. Away from these each frame is seen `coverage` times on average.
+    over the video's ends by half. Away from these each frame is seen `coverage` times on average,
+    or as often as it takes for about `least` windows.
     """
     rng = np.random.default_rng((seed, epoch))
+    windows = sum(max(1, round(coverage * len(record.vectors) / window)) for record in records)
+    coverage *= max(1.0, least / windows)
     draws: list[tuple[int, int]] = []
     for i, record in enumerate(records):
         t = len(record.vectors)

@@ -26,6 +26,8 @@ from fedet.training import train
 from fedet.windows import VideoFeatures, detections
 
 Talking = Mapping[str, np.ndarray]  # video -> (T,) bool, at the video's frame rate
+# New channels start at zero: a few minutes must be shown often, or they stay there.
+LEARNING = TrainConfig(batch_size=8, least_steps=20, learning_rate=1e-3)
 FIGURES = ["f1", "alarms_talking", "alarms_else"]
 
 
@@ -95,7 +97,7 @@ def ablate(
     detector: Detector,
     signals: Sequence[str] = ("speech",),
     cache: str | Path | None = None,
-    config: TrainConfig | None = None,
+    epochs: int = 6,
     n_resamples: int = 1000,
     progress: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -104,13 +106,16 @@ def ablate(
     Each half of the subjects is tested by the detector that learned from the other half; both arms
     start from the same weights and differ in the signals only.
 
+    Args:
+        epochs: of the further training, each of about twenty steps or of as many as the set has.
+
     Returns:
         figures: index (arm, figure), arms "as it is", "without", "with"; value, low, high.
         differences: with - without, index figure; value, low, high, share_above.
     """
     if dataset.videos["subject"].nunique() < 2:
         raise InputError(f"{dataset.root}: one subject; an ablation needs two or more")
-    config = config or TrainConfig(epochs=6, learning_rate=3e-4)
+    config = replace(LEARNING, epochs=epochs)
     inputs = Inputs(**(asdict(detector.inputs) | {"signals": tuple(signals)}))
     heard = records_of(dataset, detector.net, inputs, cache, progress)
     extra = len(channels_of(signals))

@@ -146,16 +146,18 @@ def train_segments(train, validation, config: FEDNConfig, training: TrainConfig)
     taught, asked = labelled(train, config), labelled(validation, config)
 
     def batches(epoch: int):
-        order = np.random.default_rng((training.seed, epoch)).permutation(len(taught))
-        return [(epoch, part) for part in in_batches(order.tolist(), training.batch_size)]
+        rng = np.random.default_rng((training.seed, epoch))
+        turns = max(1, round(training.least_steps * training.batch_size / len(taught)))
+        order = np.concatenate([rng.permutation(len(taught)) for _ in range(turns)])
+        shown = [((epoch, turn), int(i)) for turn, i in enumerate(order)]
+        return in_batches(shown, training.batch_size)
 
     def loss_of(network: nn.Module, batch) -> Tensor:
-        epoch, chosen = batch
         cuts = [
-            varied(train, taught[i], scale, training.augmentation, (training.seed, epoch, i)) for i in chosen
+            varied(train, taught[i], scale, training.augmentation, (training.seed, *at)) for at, i in batch
         ]
         x, mask = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
-        target = torch.tensor([taught[i][3] for i in chosen])
+        target = torch.tensor([taught[i][3] for _, i in batch])
         return F.cross_entropy(network(x, mask), target)
 
     def judge(network: nn.Module) -> dict[str, float]:

@@ -18,7 +18,7 @@ from fedet.loop import TrainConfig
 from fedet.methods import LOW_SCORE, METHODS, canonical, method_named, name_intervals
 from fedet.windows import VideoFeatures
 
-QUICK = TrainConfig(epochs=2, batch_size=4)
+QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)
 FEW = people(0, 3, videos=1, n_frames=300)
 OTHERS = people(50, 2, videos=1, n_frames=300)
 

@@ -1,5 +1,6 @@
 """From video to intervals, with the shipped weights."""
 
+import json
 import os
 from pathlib import Path
 
@@ -88,6 +89,13 @@ def test_the_same_video_gives_the_same_table(made, detector):
     one, two = fedet.detect(video, detector), fedet.detect(video, detector)
     pd.testing.assert_frame_equal(one, two)
     assert one.attrs["seconds"] == pytest.approx(16, abs=0.1) and not one.attrs["problems"]
+
+
+def test_parts_of_a_table_can_be_joined_again(made, detector):
+    table = fedet.detect(made / "videos" / "s03_01.mp4", detector, 0.02, curves=True)
+    again = pd.concat([table.iloc[:2], table.iloc[2:]])
+    pd.testing.assert_frame_equal(again, table)
+    assert json.loads(json.dumps(table.attrs)) == table.attrs  # as Parquet keeps them
 
 
 def test_other_frame_rates_give_the_same_seconds(made, detector, tmp_path):

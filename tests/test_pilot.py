@@ -170,7 +170,7 @@ def test_a_broken_video_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
         table = detections([(30, 59, "positive", 0.9)])
         table.attrs = {
             "video": "a",
-            "missing": missing_spans(["face"] * 9, 30.0),
+            "missing": missing_spans(["face"] * 9, 30.0).to_dict("records"),
             "problems": [],
             "seconds": 20.0,
         }

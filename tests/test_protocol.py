@@ -16,7 +16,7 @@ from fedet.methods import FEDNMethod, Fitted, canonical
 from fedet.protocol import cross_validate, prove_no_leak
 
 RECORDS = people(0, 5, videos=1, n_frames=300)
-QUICK = TrainConfig(epochs=2, batch_size=4)
+QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)
 FEDN = FEDNMethod(config=CONFIG, training=QUICK, accelerator="cpu")
 FOLDS = {f.name: f for f in make_folds({f"p{i}": 3 for i in range(5)})}
 

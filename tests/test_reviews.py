@@ -164,7 +164,7 @@ def people(n: int, seed: int, strength: float = 1.0) -> list[VideoFeatures]:
 def start():
     from fedet.training import train
 
-    config = TrainConfig(epochs=20, learning_rate=5e-3, batch_size=4, coverage=2.0, ema=0.5)
+    config = TrainConfig(epochs=20, learning_rate=5e-3, batch_size=4, coverage=2.0, least_steps=1, ema=0.5)
     return train(people(4, 0), SMALL, config, progress=False).model
 
 
@@ -178,7 +178,7 @@ def same(a: dict, b: dict) -> bool:
 
 def test_learning_chooses_on_held_out_people_and_leaves_the_start_alone(start, tmp_path):
     before = weights(start)
-    config = TrainConfig(epochs=3, learning_rate=1e-3, batch_size=4)
+    config = TrainConfig(epochs=3, learning_rate=1e-3, batch_size=4, least_steps=1)
     lesson = learn(people(4, 1, strength=0.4), start, config, folds=2, progress=False)
     assert same(before, weights(start))
     history = lesson.history
@@ -193,13 +193,13 @@ def test_learning_chooses_on_held_out_people_and_leaves_the_start_alone(start, t
 
 
 def test_a_pass_that_does_not_help_is_not_kept(start):
-    ruin = TrainConfig(epochs=1, learning_rate=30.0, batch_size=4, ema=0.0)
+    ruin = TrainConfig(epochs=1, learning_rate=30.0, batch_size=4, least_steps=1, ema=0.0)
     lesson = learn(people(2, 2), start, ruin, folds=2, progress=False)
     assert lesson.epochs == 0 and same(weights(start), weights(lesson.model))
 
 
 def test_with_one_subject_nothing_is_judged(start):
-    lesson = learn(people(1, 3), start, TrainConfig(epochs=1, batch_size=2), progress=False)
+    lesson = learn(people(1, 3), start, TrainConfig(epochs=1, batch_size=2, least_steps=1), progress=False)
     assert isinstance(lesson, Lesson) and lesson.history.empty
     assert lesson.model.config.default_threshold == start.config.default_threshold
     with pytest.raises(InputError):

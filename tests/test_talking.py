@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fedet import talking
 from fedet.annotations import empty_table
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import load_detector
@@ -69,7 +70,7 @@ def test_new_channels_change_nothing_until_they_are_learned(motion):
     assert (wide.embedding.scale[6:] > 0).all()
 
 
-def test_the_whole_ablation_runs_and_its_arms_share_everything_else(tmp_path):
+def test_the_whole_ablation_runs_and_its_arms_share_everything_else(tmp_path, monkeypatch):
     config = SynthConfig(
         subjects=2, seconds=6, seed=12, sound=True, size=96, silent_share=0, events_per_minute=24,
         confounders=parse_confounders("talking=5"),
@@ -77,8 +78,8 @@ def test_the_whole_ablation_runs_and_its_arms_share_everything_else(tmp_path):
     made = read_dataset(synthesize(tmp_path / "set", config, jobs=1, progress=False))
     frames = talking_frames(made)
     assert all(len(f) == 180 for f in frames.values()) and sum(f.sum() for f in frames.values()) > 30
-    short = TrainConfig(epochs=1, learning_rate=1e-6)
-    figures, differences = ablate(made, load_detector(), cache=tmp_path / "v", config=short, n_resamples=20)
+    monkeypatch.setattr(talking, "LEARNING", TrainConfig(learning_rate=1e-6, least_steps=1))
+    figures, differences = ablate(made, load_detector(), cache=tmp_path / "v", epochs=1, n_resamples=20)
     assert list(dict.fromkeys(figures.index.get_level_values(0))) == ["as it is", "without", "with"]
     assert list(differences.index) == FIGURES
     # Hardly any learning: new channels that start at zero must not have changed a thing.

@@ -34,7 +34,7 @@ C = 16
 CONFIG = FEDNConfig(
     input_features=C, channels=32, attention_heads=2, window=128, window_stride=64, dropout=0.1
 )
-QUICK = TrainConfig(epochs=3, batch_size=4, seed=5)
+QUICK = TrainConfig(epochs=3, batch_size=4, least_steps=1, seed=5)
 CPU = {"accelerator": "cpu", "progress": False}
 
 
@@ -86,7 +86,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_it_learns_ramps_and_finds_them_in_people_it_never_saw():
-    config = TrainConfig(epochs=25, batch_size=8, learning_rate=3e-3, seed=1)
+    config = TrainConfig(epochs=25, batch_size=8, learning_rate=3e-3, least_steps=1, seed=1)
     result = train(people(0, 8), CONFIG, config, validation=people(20, 2), **CPU)
     unseen = people(30, 4)
     tables = [predict(result.model, result.model.config, record) for record in unseen]

@@ -94,8 +94,8 @@ class Lamp:
         key = ((facing + wrap) / (1 + wrap)).clamp(min=0)
         sky = 0.72 - 0.22 * normal[:, 1:2] + 0.1 * normal[:, 2:]
         return (
-            self.ambient[:, None] * sky * 0.85
-            + (1.5 * self.diffuse)[:, None] * key * (0.5 + 0.5 * open_[:, None])
+            self.ambient[:, None] * sky * 0.8
+            + (1.9 * self.diffuse)[:, None] * key * (0.5 + 0.5 * open_[:, None])
         ) * open_[:, None]
 
     def shine(self, normal: Tensor, power: float) -> Tensor:
@@ -109,7 +109,7 @@ def openness(near: Tensor, shown: Tensor, side: int) -> Tensor:
     near: nearness (B, side, side) where `shown`.
     """
     total = torch.ones_like(near)
-    for part, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.16, 0.5)):
+    for part, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.18, 0.4)):
         k = max(3, round(part * side)) | 1
         both = torch.stack([near * shown, shown.float()], 1)
         both = torch.nn.functional.avg_pool2d(both, (k, 1), 1, (k // 2, 0))
@@ -160,6 +160,7 @@ def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size:
     near, shown = torch.zeros(n * side**2), torch.zeros(n * side**2)
     near[found.place], shown[found.place] = seen[:, 6], 1.0
     open_ = openness(near.view(n, side, side), shown.view(n, side, side), side).flatten()[found.place]
+    open_ = 1 - (1 - open_) * (0.1 + 1.6 * seen[:, 2]).clamp(0, 1)  # no dark rims where the skin turns away
     rgb = torch.zeros(n * side**2, 4)
     rgb[found.place, :3] = shade(found, seen, mesh.part[found.face], open_, slopes, look, scene, side)
     rgb[:, 3] = shown
@@ -215,7 +216,7 @@ def _shade_part(
     if name == "tongue":
         return torch.tensor([0.4, 0.12, 0.12]) * lamp.lit(n, 0.75 * open_**2)
     if name == "cavity":
-        return torch.tensor([0.03, 0.006, 0.006]) * lamp.lit(n, open_)
+        return torch.tensor([0.07, 0.015, 0.015]) * lamp.lit(n, open_)
     if name == "hair":
         colour, strand = paint_hair(chart, w)
         band = (1 - (lamp.half[:, 1] + 0.35 + 0.12 * strand + 0.8 * (n[:, 1] - 0.1)) ** 2).clamp(min=0) ** 12

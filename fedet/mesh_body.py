@@ -150,7 +150,7 @@ def add_mouth(mesh: Mesh, at: SimpleNamespace, look: Look, aus: Tensor) -> None:
         y = (0.035 + (v - 1) * high) if not lower else (0.045 + v * high)
         y = y * every + look["teeth_low"][:, None, None] * (1 - lower)
         x = 0.33 * torch.sin(along) * every
-        z = -0.28 + 0.235 * torch.cos(along) * every - 0.02 * lower
+        z = -0.33 + 0.235 * torch.cos(along) * every - 0.02 * lower
         points = torch.stack([x.expand_as(y), y, z.expand_as(y)], -1).view(mesh.n, -1, 3)
         points = points * torch.cat([size, torch.ones_like(size), size], -1) + at.mouth[:, None]
         chart = torch.stack([along * every * 4, v * every, lower * every], -1).view(-1, 3)
@@ -158,10 +158,14 @@ def add_mouth(mesh: Mesh, at: SimpleNamespace, look: Look, aus: Tensor) -> None:
     a, b = torch.linspace(-1.4, 1.4, 9)[:, None], torch.linspace(-1.4, 1.4, 9)[None]
     tongue = torch.stack([
         0.2 * torch.sin(b) * torch.cos(a), 0.15 + 0.09 * torch.sin(a) * torch.ones_like(b),
-        -0.3 + 0.19 * torch.cos(a) * torch.cos(b),
+        -0.34 + 0.18 * torch.cos(a) * torch.cos(b),
     ], -1).view(-1, 3)  # fmt: skip
     points = drop_jaw(tongue * size + at.mouth[:, None], turn)
     mesh.add("tongue", points, tongue, grid_faces(9, 9))
-    corner = torch.tensor([[-0.45, -0.16, -0.3], [0.45, -0.16, -0.3], [-0.45, 0.3, -0.3], [0.45, 0.3, -0.3]])
-    wall = corner * size + at.mouth[:, None]
-    mesh.add("cavity", torch.cat([wall[:, :2], drop_jaw(wall[:, 2:], turn)], 1), corner, grid_faces(2, 2))
+    high = torch.tensor([-0.14, 0.22])[:, None].expand(2, 9)
+    about = torch.linspace(-1.4, 1.4, 9)
+    bag = torch.stack(
+        [(0.6 * torch.sin(about)).expand(2, 9), high, (0.35 * torch.cos(about) - 0.55).expand(2, 9)], -1
+    )
+    wall = bag.view(-1, 3) * size + at.mouth[:, None]
+    mesh.add("cavity", torch.cat([wall[:, :9], drop_jaw(wall[:, 9:], turn)], 1), wall, grid_faces(2, 9))

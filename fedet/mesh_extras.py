@@ -64,7 +64,13 @@ def add_hair(mesh: Mesh, skin: Tensor, look: Look) -> None:
     direction = torch.nn.functional.normalize(
         torch.stack([p[..., 0], (p[..., 1] + 0.3).clamp(max=0), p[..., 2] + 0.5], -1), dim=-1
     )
-    hang = ramp(high, 0.05, 0.6) * ramp(angle, 0.75, 1.3) * (1 - ramp(angle, 2.2, 2.8)) * inside
+    hang = (
+        ramp(high, 0.05, 0.6)
+        * ramp(angle, 0.75, 1.3)
+        * (1 - ramp(angle, 2.2, 2.8))
+        * inside
+        * (v["hair_end"] > 0.4)
+    )
     wide = torch.sign(p[..., 0]) * (0.97 + 0.1 * ramp(high, 0.5, 1.8))
     x = torch.lerp(p[..., 0], wide, hang * (wide.abs() > p[..., 0].abs()))
     p = torch.stack([x, p[..., 1], p[..., 2] + 0.1 * hang], -1)
@@ -97,15 +103,15 @@ def tube(path: Tensor, across: Tensor, outward: Tensor, radius: Tensor) -> tuple
 
 
 def add_glasses(mesh: Mesh, at: SimpleNamespace, look: Look) -> None:
-    """Frames in front of the eyes; people without have theirs out of sight."""
-    hidden = (1 - look["glasses"])[:, None, None] * torch.tensor([0.0, 0.0, -60.0])
+    """Frames in front of the eyes; people without have theirs shrunk to a point."""
+    worn = look["glasses"][:, None, None]
     radius, up, ahead = look["rim"], torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.0, 0.0, 1.0])
     a = torch.linspace(0, 2 * torch.pi, 33)
     power = 2 / look["lens_square"][:, None]
     cx = torch.sign(torch.cos(a)) * torch.cos(a).abs() ** power
     cy = torch.sign(torch.sin(a)) * torch.sin(a).abs() ** power
     level = at.eye[:, :, 1].mean(1)
-    front = at.eye[:, :, 2].mean(1) + 0.36
+    front = at.eye[:, :, 2].mean(1) + 0.41
     ends = []
     for i, (_, s) in enumerate(SIDES):
         middle = torch.stack([at.eye[:, i, 0] + 0.02 * s, level + 0.04, front], -1)
@@ -113,24 +119,23 @@ def add_glasses(mesh: Mesh, at: SimpleNamespace, look: Look) -> None:
             [cx * look["lens_w"][:, None], cy * look["lens_h"][:, None], torch.zeros_like(cx)], -1
         )
         path = middle[:, None] + flat
-        path = path - ahead * (0.25 * (path[..., :1] ** 2)) + hidden
+        path = path - ahead * (0.25 * (path[..., :1] ** 2))
         away = torch.nn.functional.normalize(flat, dim=-1)
         points, faces = tube(path, away, ahead, radius)
-        mesh.add("rim", points, torch.zeros(1, 1, 3), faces.flip(1))
+        mesh.add("rim", points * worn, torch.zeros(1, 1, 3), faces.flip(1))
         ends.append((path[:, 16 if s > 0 else 0], path[:, 0 if s > 0 else 16]))
-        temple = (
-            torch.stack([s * (1.02 + 0 * level), level - 0.02, torch.full_like(level, -0.4)], -1)[:, None]
-            + hidden
+        temple = torch.stack(
+            [torch.full_like(level, s * 1.02), level - 0.02, torch.full_like(level, -0.4)], -1
         )
-        arm = torch.lerp(ends[-1][1][:, None], temple, torch.linspace(0, 1, 4)[None, :, None])
+        arm = torch.lerp(ends[-1][1][:, None], temple[:, None], torch.linspace(0, 1, 4)[None, :, None])
         points, faces = tube(arm, up * s, torch.tensor([float(s), 0, 0.3]), radius * 0.9)
-        mesh.add("rim", points, torch.zeros(1, 1, 3), faces)
+        mesh.add("rim", points * worn, torch.zeros(1, 1, 3), faces)
     step = torch.linspace(0, 1, 6)[None, :, None]
     bridge = torch.lerp(ends[0][0][:, None], ends[1][0][:, None], step) - up * 0.06 * torch.sin(
         torch.pi * step
     )
     points, faces = tube(bridge, up, ahead, radius)
-    mesh.add("rim", points, torch.zeros(1, 1, 3), faces)
+    mesh.add("rim", points * worn, torch.zeros(1, 1, 3), faces)
 
 
 def build_hand(look: Look, scene: Scene) -> SimpleNamespace:

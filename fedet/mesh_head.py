@@ -18,8 +18,8 @@ OUTLINES = torch.tensor([
     [-1.35, 0.10, -1.33, 0.63, -0.50, -1.30, -1.20], [-1.10, 0.27, -1.05, 0.81, -0.48, -1.00, -1.42],
     [-0.80, 0.36, -0.75, 0.91, -0.45, -0.60, -1.50], [-0.45, 0.40, -0.42, 0.97, -0.40, -0.20, -1.45],
     [-0.20, 0.37, -0.20, 0.98, -0.36, 0.10, -1.35], [0.10, 0.40, 0.05, 0.97, -0.35, 0.35, -1.20],
-    [0.40, 0.45, 0.30, 0.94, -0.34, 0.50, -1.10], [0.70, 0.47, 0.54, 0.87, -0.32, 0.65, -1.05],
-    [1.00, 0.44, 0.74, 0.77, -0.28, 0.80, -1.00], [1.19, 0.39, 0.90, 0.65, -0.26, 0.95, -0.98],
+    [0.40, 0.45, 0.30, 0.94, -0.34, 0.50, -1.10], [0.70, 0.47, 0.64, 0.87, -0.32, 0.65, -1.05],
+    [1.00, 0.44, 0.82, 0.77, -0.28, 0.80, -1.00], [1.19, 0.39, 0.94, 0.65, -0.26, 0.95, -0.98],
     [1.29, 0.27, 1.02, 0.57, -0.29, 1.10, -0.97], [1.33, 0.05, 1.12, 0.52, -0.36, 1.25, -0.97],
     [1.42, -0.12, 1.26, 0.51, -0.43, 1.40, -0.98], [1.75, -0.14, 1.65, 0.54, -0.48, 1.65, -1.00],
     [2.30, -0.05, 2.30, 0.66, -0.50, 2.30, -1.10],
@@ -157,7 +157,7 @@ MODES = (
     "face_wide", "jaw_wide", "chin_wide", "chin_long", "chin_out", "forehead_out", "brow_ridge", "brow_high",
     "eyes_apart", "eyes_high", "eyes_large", "eyes_tilt", "nose_long", "nose_wide", "nose_out", "bridge",
     "tip_up", "mouth_wide", "mouth_high", "lips_full", "muzzle", "cheekbone", "cheeks_full", "sag", "neck",
-    "skew_nose", "skew_mouth", "skew_eyes", "skew_jaw",
+    "skew_nose", "skew_mouth", "mouth_curve", "skew_eyes", "skew_jaw",
 )  # fmt: skip
 
 
@@ -198,7 +198,9 @@ def modes() -> Tensor:
         "sag": move(0.02 * sign * pair(x, y, (0.6, 0.95), 0.25, 0.2),
                     0.035 * pair(x, y, (0.55, 0.8), 0.35, 0.35) * front),
         "neck": move(0.1 * x * ramp(y, 1.15, 1.5)), "skew_nose": move(0.018 * nose),
-        "skew_mouth": move(dy=0.03 * x * lips), "skew_eyes": move(dy=0.01 * torch.tanh(x / 0.2) * eyes),
+        "skew_mouth": move(dy=0.03 * x * lips), "mouth_curve": move(dy=0.025 * pair(x, y, (0.36, 0.7), 0.16,
+        0.2) * front),
+        "skew_eyes": move(dy=0.01 * torch.tanh(x / 0.2) * eyes),
         "skew_jaw": move(0.02 * ramp(y, 0.4, 1.1) * (1 - ramp(y, 1.3, 1.7))),
     }  # fmt: skip
     return torch.stack([fields[name] for name in MODES])

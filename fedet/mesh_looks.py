@@ -38,7 +38,7 @@ def sample_looks(n: int, generator: torch.Generator) -> Look:
         "stubble": man * p(0.5) * u(0.1, 0.8), "beard": man * p(0.22) * u(0.6, 1),
         "moustache": man * p(0.2) * u(0.6, 1), "hairline": u(-1.12, -0.8) + 0.3 * p(0.2) * u(0.3, 1),
         "recede": man * p(0.4) * u(0, 1), "hair_end": torch.lerp(u(-0.25, 0.15), u(0.9, 2.2), long_hair),
-        "hair_back": torch.lerp(u(0.7, 1.2), u(1.6, 2.2), long_hair), "hair_thick": u(0.06, 0.24),
+        "hair_back": torch.lerp(u(0.35, 0.8), u(1.6, 2.2), long_hair), "hair_thick": u(0.06, 0.24),
         "hair_side": u(0.03, 0.14) + 0.06 * long_hair, "parting": u(-1, 1), "curl": p(0.35) * u(0.3, 1),
         "hair_phase": u(0, 6.28), "bald": man * p(0.13), "ears": u(0.8, 1.15), "collar": u(-0.05, 0.35),
         "stripes": p(0.25), "glasses": p(0.22), "lens_w": u(0.24, 0.33), "lens_h": u(0.17, 0.27),
@@ -63,7 +63,7 @@ def sample_traits(spread: Tensor, woman: Tensor, age: Tensor) -> Tensor:
     mean = {"jaw_wide": 0.6 * man, "chin_wide": 0.4 * man, "chin_long": 0.4 * man, "brow_ridge": 0.9 * man,
             "brow_high": -0.4 * man, "lips_full": -0.4 * man, "nose_wide": 0.3 * man, "nose_out": 0.2 * man,
             "eyes_large": -0.3 * man, "neck": 0.8 * man, "nose_long": 0.6 * (age - 0.4),
-            "sag": 1.6 * (age - 0.45), "cheeks_full": 0.5 - age}  # fmt: skip
+            "mouth_curve": 0.3 + 0 * age, "sag": 1.6 * (age - 0.45), "cheeks_full": 0.5 - age}  # fmt: skip
     traits = 0.85 * spread
     for name, shift in mean.items():
         traits[:, MODES.index(name)] += shift
@@ -78,7 +78,7 @@ def sample_colours(n: int, look: Look, generator: torch.Generator) -> Look:
 
     tone, woman = look["tone"], look["woman"]
     middle = 1 - (2 * tone - 0.9) ** 2
-    skin = from_lab(torch.stack([84 - 56 * tone, u(7, 12) + 4 * middle, u(9, 15) + 8 * middle], 1))
+    skin = from_lab(torch.stack([84 - 56 * tone, u(9, 14) + 5 * middle, u(9, 15) + 8 * middle], 1))
     dark = (u(0, 1) ** 0.8 * 60 * (1 - tone).clamp(0.05, 1)).clamp(max=70) + 6
     hair = from_lab(torch.stack([dark, 3 + u(0, 14) * (dark / 45).clamp(max=1), 4 + dark * u(0.2, 0.5)], 1))
     grey = (((look["age"] - 0.6) * 3).clamp(0, 1) * u(0, 1))[:, None]

@@ -51,8 +51,9 @@ SHIFTS: dict[int, dict[str, tuple[float, float, float]]] = {
          "lip_low_side": (0.07, -0.035, -0.02), "lip_up": (0, 0.01, -0.015), "cheek": (0.03, -0.06, 0.06),
          "cheek_low": (0.06, -0.07, 0.05), "fold": (0.08, -0.05, 0.03), "wing": (0.03, -0.01, 0),
          "bag": (0, -0.02, 0.01), "under_side": (0.04, -0.03, -0.01), "jaw": (0.02, -0.03, 0)},
-    14: {"corner": (0.045, -0.035, -0.09), "corner_out": (-0.03, -0.01, -0.02), "cheek_low": (-0.01, 0, 0.05),
-         "lip_up_side": (0.025, 0.01, -0.02), "lip_low_side": (0.025, -0.02, -0.02)},
+    14: {"corner": (0.02, -0.01, -0.11), "corner_out": (-0.045, -0.005, -0.03), "cheek_low": (-0.01, 0.01,
+    0.07),
+         "lip_up_side": (0.01, 0.022, -0.03), "lip_low_side": (0.01, -0.028, -0.03)},
     15: {"corner": (0.03, 0.125, -0.02), "corner_out": (0.02, 0.1, 0.02), "lip_low_side": (0.02, 0.035, 0),
          "lip_up_side": (0.02, 0.02, 0), "under_side": (0.01, 0.05, 0.035), "fold": (0.0, 0.03, 0)},
     17: {"chin": (0, -0.1, 0.055), "chin_side": (-0.02, -0.07, 0.02), "under_lip": (0, -0.085, 0.01),
@@ -82,7 +83,7 @@ DRAWS = {
     1: {"forehead_in": 1.0}, 2: {"forehead_out": 1.0}, 4: {"glabella": 1.0, "root": 0.4},
     6: {"crow": 1.0, "bag": 0.8, "fold": 0.2}, 7: {"bag": 0.7, "crow": 0.25},
     9: {"bunny": 1.0, "root": 0.9, "glabella": 0.4, "fold": 0.6, "bag": 0.3}, 10: {"fold": 0.9},
-    12: {"fold": 0.9, "bracket": 0.7, "dimple": 0.15, "crow": 0.2}, 14: {"dimple": 1.0, "bracket": 0.25},
+    12: {"fold": 0.9, "bracket": 0.7, "dimple": 0.15, "crow": 0.2}, 14: {"dimple": 1.3, "bracket": 0.1},
     15: {"marionette": 1.0, "sulcus": 0.5}, 17: {"chin": 1.0, "sulcus": 0.9, "marionette": 0.25},
     18: {"pucker": 1.0}, 20: {"stretch": 1.0, "marionette": 0.3}, 24: {"press": 1.0, "dimple": 0.3},
 }  # fmt: skip
@@ -169,7 +170,7 @@ def _line(distance: Tensor, width: float) -> Tensor:
 
 def _creases(x: Tensor, y: Tensor) -> Tensor:
     noise = torch.nn.functional.interpolate(
-        torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(3)), size=x.shape, mode="bicubic"
+        torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(3)), size=x.shape, mode="bicubic"
     )[0, 0]
     high = (-0.6 - y + 0.05 * x**2) / 0.115
     rows = (
@@ -203,7 +204,7 @@ def _creases(x: Tensor, y: Tensor) -> Tensor:
         -0.045 * bell(x, y, (MOUTH_HALF + 0.08, 0.69), 0.04, 0.1) + 0.02 * bell(x, y, (MOUTH_HALF + 0.17,
         0.69), 0.05, 0.13),
         0.018 * _line(corner - 0.2 * (y - 0.76), 0.024) * bell(x, y, (0.4, 0.9), 9, 0.1),
-        0.012 * noise * bell(x, y, (0.0, 1.07), 0.2, 0.12), 0.018 * sulcus,
+        0.007 * noise * bell(x, y, (0.0, 1.07), 0.2, 0.12), 0.018 * sulcus,
         0.006 * torch.cos(x * 110) * lips, 0.02 * bulge,
         0.01 * _line(x - 0.68 + 0.3 * (y - 0.75) ** 2, 0.03) * bell(x, y, (0.66, 0.75), 9, 0.2),
     ])  # fmt: skip
@@ -225,7 +226,7 @@ def relief(aus: Tensor, gain: Tensor, rest: Tensor) -> Tensor:
     Args:
         aus: (B, 2, 18); gain, rest: (B, len(CREASES)) strength of the creases of each person.
     """
-    depth = (aus @ draws()).clamp(max=1.2) * gain[:, None] + rest[:, None]
+    depth = (aus @ draws()).clamp(max=1.4) * gain[:, None] + rest[:, None]
     height = (depth.flatten(1) @ creases().flatten(2).flatten(0, 1)).view(-1, TEXELS, TEXELS)
     down, along = torch.gradient(height, dim=(1, 2))
     left, right, top, bottom = CHART

@@ -80,7 +80,7 @@ def paint_skin(chart: Tensor, w: Who, height: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lips(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> tuple[Tensor, Tensor]:
-    d = y - 0.7 + 0.11 * x**2
+    d = y - 0.7 + 0.04 * x**2
     bow = (1 - (x / (MOUTH_HALF * 1.01)) ** 2).clamp(min=0)
     peaks = 0.9 + 0.14 * torch.exp(-(((x.abs() - 0.075) / 0.06) ** 2)) - 0.14 * torch.exp(-((x / 0.03) ** 2))
     top, bottom = -w.lip_up * bow**0.7 * peaks, w.lip_low * bow**0.8
@@ -137,7 +137,7 @@ def paint_eye(ball: Tensor, w: Who) -> Tensor:
     x, y, z = ball.unbind(1)
     r = (x**2 + y**2).sqrt() + (z < 0)
     spoke = noise_at(torch.atan2(y, x) * 0.8 + w.seed_x, r * 0.5, 0)
-    white = torch.stack([0.8 - 0.05 * r, 0.76 - 0.16 * r, 0.74 - 0.18 * r], 1)
+    white = torch.stack([0.6 - 0.04 * r, 0.57 - 0.12 * r, 0.55 - 0.14 * r], 1)
     iris = w.colour("iris") * (1.25 + 0.35 * spoke - 0.9 * (r / w.iris_size) ** 6)[:, None].clamp(min=0.1)
     eye = over(white, iris, torch.sigmoid((w.iris_size - r) / 0.025))
     return over(eye, torch.full_like(eye, 0.004), torch.sigmoid((w.iris_size * w.pupil - r) / 0.018))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 FAR = torch.iinfo(torch.int64).max
-CLASSES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # sides of the squares of pixels tested for a triangle
+TOGETHER = 2**15  # triangles entered at a time, to bound the memory
 
 PARTS = ("skin", "eye", "teeth", "tongue", "cavity", "hair", "ear", "cloth", "rim", "lens", "hand")
 
@@ -49,13 +49,8 @@ def rasterise(points: Tensor, faces: Tensor, side: int) -> Fragments:
     low, high = low[keep].long(), high[keep].long()
     picture, number = keep // len(faces), keep % len(faces)
     buffer = torch.full((n * side**2,), FAR)
-    span = (high - low + 1).amax(-1)
-    smaller = 0
-    for k in CLASSES:
-        rows = torch.nonzero((span > smaller) & (span <= k))[:, 0]
-        smaller = k
-        for part in rows.split(max(1, 2**22 // k**2)):
-            _fill(buffer, tri[part], low[part], high[part], picture[part], number[part], k, side)
+    for part in torch.arange(len(keep)).split(TOGETHER):
+        _fill(buffer, tri[part], low[part], high[part], picture[part], number[part], side)
     place = torch.nonzero(buffer != FAR)[:, 0]
     face = buffer[place] & 0xFFFFFF
     at = torch.stack([place % side, place % side**2 // side], 1) + 0.5
@@ -84,18 +79,33 @@ def _barycentric(tri: Tensor, at: Tensor) -> Tensor:
 
 
 def _fill(
-    buffer: Tensor, tri: Tensor, low: Tensor, high: Tensor, picture: Tensor, number: Tensor, k: int, side: int
+    buffer: Tensor, tri: Tensor, low: Tensor, high: Tensor, picture: Tensor, number: Tensor, side: int
 ) -> None:
-    """Enters triangles whose boxes are at most k pixels wide and high."""
-    step = torch.arange(k * k)
-    px = low[:, :1] + (step % k)[None]
-    py = low[:, 1:] + (step // k)[None]
-    weight = _barycentric(tri, torch.stack([px, py], -1) + 0.5)
-    hit = (weight.amin(-1) >= -1e-5) & (px <= high[:, :1]) & (py <= high[:, 1:])
-    depth = 8 - (weight * tri[:, None, :, 2]).sum(-1)
-    key = (depth.clamp(0, 16) * 2**32).long().bitwise_and(~0xFFFFFF) + number[:, None]
-    place = picture[:, None] * side**2 + py * side + px
-    buffer.scatter_reduce_(0, place[hit], key[hit], "amin")
+    """Enters triangles (K, 3, 3) into the buffer, testing the pixels `low` to `high` (K, 2) of each."""
+    a, ab, ac = tri[:, 0], tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]
+    whole = _cross(ab, ac)[:, None]
+    from_a = low + 0.5 - a[:, :2]
+    # weights and depth are linear in the pixel: value at the first one, change to the right, change down
+    b = torch.stack([_cross(from_a, ac), ac[:, 1], -ac[:, 0]], 1) / whole
+    c = torch.stack([_cross(ab, from_a), -ab[:, 1], ab[:, 0]], 1) / whole
+    depth = -(b * ab[:, 2:] + c * ac[:, 2:])
+    depth[:, 0] += 8 - a[:, 2]
+    wide = high[:, 0] - low[:, 0] + 1
+    count = wide * (high[:, 1] - low[:, 1] + 1)
+    row = torch.repeat_interleave(torch.arange(len(tri)), count)
+    step = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+    down = torch.div(step, wide[row], rounding_mode="floor")
+    along = step - down * wide[row]
+    plane = torch.cat([b, c], 1)[row]
+    wb = plane[:, 0] + plane[:, 1] * along + plane[:, 2] * down
+    wc = plane[:, 3] + plane[:, 4] * along + plane[:, 5] * down
+    hit = torch.nonzero(torch.minimum(torch.minimum(wb, wc), 1 - wb - wc) >= -1e-5)[:, 0]
+    row, along, down = row[hit], along[hit], down[hit]
+    plane = depth[row]
+    z = (plane[:, 0] + plane[:, 1] * along + plane[:, 2] * down).clamp(0, 16)
+    key = (z * 2**32).long().bitwise_and(~0xFFFFFF) + number[row]
+    place = (picture * side**2 + low[:, 1] * side + low[:, 0])[row] + down * side + along
+    buffer.scatter_reduce_(0, place, key, "amin")
 
 
 def normals(points: Tensor, faces: Tensor) -> Tensor:

@@ -62,8 +62,8 @@ class Brief:
         order = (table["macro"] + table["micro"]).sort_values(ascending=False, kind="stable").index[:most]
         columns = ["video", "seconds", "macro", "micro", "missing_s", "took_s"]
         rows = [
-            [_plain(r[0]), f"{r[1]:.1f}", str(r[2]), str(r[3]), f"{r[4]:.1f}", f"{r[5]:.1f}"]
-            for r in table.loc[order, columns].itertuples(index=False)
+            [f"{i}. {_plain(r[0])}", f"{r[1]:.1f}", str(r[2]), str(r[3]), f"{r[4]:.1f}", f"{r[5]:.1f}"]
+            for i, r in enumerate(table.loc[order, columns].itertuples(index=False), 1)
         ]
         more = len(table) - len(rows)
         rows += [[f"+ {more}", *[""] * 5]] if more else []
@@ -173,7 +173,9 @@ def plot_found(survey: Survey, most: int = 8, ax: Axes | None = None) -> Axes:
             left, right = event.onset / event.fps, (event.offset + 1) / event.fps
             name = "unknown" if pd.isna(event.emotion) else str(event.emotion)
             ax.barh(row, right - left, 0.62, left, color=colours[name], edgecolor=EDGE, linewidth=0.4)
-    ax.set_yticks(range(len(shown)), [str(v)[:28] for v in shown["video"]])
+    names = [f"{i}. {str(v)[:28]}" for i, v in enumerate(shown["video"], 1)]  # numbered as in the table
+    names = [name if writable(name) else f"video {i}" for i, name in enumerate(names, 1)]
+    ax.set_yticks(range(len(shown)), names)
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlabel("seconds")
@@ -197,7 +199,7 @@ def plot_hours(hours: pd.DataFrame, names: dict[str, str] | None = None, ax: Axe
     ax.invert_yaxis()
     ax.set_xlim(0, max(values.max() * 1.15, 1e-6))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel("hours of a person (assumptions beside it)")
+    ax.set_xlabel("hours of a person, with the assumed times")
     return ax
 
 

@@ -20,6 +20,7 @@ from fedet.report_plan import DONE
 
 SOURCES = ("data", "video", "videos")  # parameters that name a user's own data
 GENERATED = "generated faces"
+LONG = 15  # rows of a table that the first page folds
 DARK = ":root[data-theme=dark]"
 AUTO = ":root:not([data-theme=light])"
 
@@ -165,17 +166,20 @@ def _headlines(parts: list[Part]) -> str:
 
 def _recorded(part: Part) -> str:
     tiles = "".join(_tile(e) for e in part.entries if e["kind"] == "figure")
-    tables = "".join(
-        f'<figure class="rows"><figcaption>{html.escape(e["label"])}</figcaption>'
-        f'<div class="scroll html">{e["html"]}</div></figure>'
-        for e in part.entries
-        if e["kind"] == "table"
-    )
+    tables = "".join(map(_table, (e for e in part.entries if e["kind"] == "table")))
     title = (
         f'<a href="#{_anchor(part)}">{html.escape(part.title)}</a> <small>{html.escape(part.source)}</small>'
     )
     state = "" if part.note.get("complete") else '<p class="error">This notebook did not finish.</p>'
     return f'<h2>{title}</h2>\n{state}<div class="tiles">{tiles}</div>{tables}\n'
+
+
+def _table(entry: dict) -> str:
+    """A recorded table; a long one is folded, for it would bury what follows."""
+    label, rows = html.escape(entry["label"]), f'<div class="scroll html">{entry["html"]}</div>'
+    if len(entry["index"]) > LONG:
+        return f"<details class=rows><summary>{label} ({len(entry['index'])} rows)</summary>{rows}</details>"
+    return f'<figure class="rows"><figcaption>{label}</figcaption>{rows}</figure>'
 
 
 def _tile(entry: dict) -> str:
@@ -247,7 +251,9 @@ def _chapter(part: Part) -> str:
     banner = f'<p class="error">Did not finish: {html.escape(error)}</p>' if error else ""
     cells = chapter(part.notebook, f"{_anchor(part)}-", part.values, defaults)
     print_style = part.notebook.metadata.get("fedet", {}).get("print", "")
+    language = html.escape(str(part.values.get("language") or "en"))
     return (
-        f'<section class="view chapter {html.escape(print_style)}" id="{_anchor(part)}">\n{banner}{cells}\n'
+        f'<section class="view chapter {html.escape(print_style)}" id="{_anchor(part)}" lang="{language}">'
+        f"\n{banner}{cells}\n"
         '<p class="back"><a href="#overview">Back to the overview</a></p></section>\n'
     )

@@ -54,9 +54,17 @@ def report(tmp_path_factory):
     assert PAGE_MIME == EXPLORER
     figure = {"kind": "figure", "name": "f1", "label": "Spotting F1", "value": 0.5, "interval": [0.4, 0.6],
               "unit": None}  # fmt: skip
+    rows = [[str(i)] for i in range(40)]
+    long = {"kind": "table", "name": "t", "label": "Many rows", "columns": ["a"], "rows": rows,
+            "index": [str(i) for i in range(40)],
+            "html": "<table>" + "<tr><td>1</td></tr>" * 40 + "</table>"}  # fmt: skip
+    prose = {"text/markdown": "|" + "a_long_heading|" * 12 + "\n|" + "---|" * 12 + "\n|" + "x|" * 12}
     wide = {"text/html": "<table class=dataframe><tr>" + "<td>a long cell of it</td>" * 30 + "</tr></table>"}
     timeline = cell("explorer", {EXPLORER: page_data(explorer, 0), "image/png": picture()})
-    others = cell("f1", {MIME: figure, "text/plain": "F1"}), cell("x", wide)
+    others = (
+        cell("f1", {MIME: figure, "text/plain": "F1"}),
+        cell("x", wide, prose, {MIME: long, "text/html": "t"}),
+    )
     chapters = {
         "00_first": executed("First", timeline),
         "01_second": executed("Second", *others, print="brief"),
@@ -67,6 +75,7 @@ def report(tmp_path_factory):
             "processors": 2, "device": "cpu", "libraries": {}, "notebooks_s": 2.0}  # fmt: skip
     (out / "results.json").write_text(json.dumps({"made": made, "notebooks": dict.fromkeys(chapters, {})}))
     values = dict.fromkeys(chapters, {"seed": 1, "video": ""})
+    values["01_second"] = {"seed": 1, "video": "a_long_name_of_a_file", "language": "ja"}
     (out / "parameters.yaml").write_text(yaml.safe_dump({"notebooks": values}))
     return build_page(out)
 
@@ -125,6 +134,23 @@ def test_the_page_is_as_wide_as_the_screen(browser, report, width):
     page = opened(browser, report, "all", viewport={"width": width, "height": 800})
     page.locator(".fx-figures tbody tr").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_long_table_is_folded_on_the_first_page(browser, report):
+    page = opened(browser, report)
+    table = page.locator("#overview details.rows table")
+    assert table.count() == 1 and not table.is_visible()
+    page.get_by_text("Many rows (40 rows)").click()
+    assert table.is_visible()
+
+
+def test_a_chapter_in_japanese_says_so_and_names_fonts_for_it(browser, report):
+    page = opened(browser, report, "c-01_second")
+    assert page.get_attribute("#c-01_second", "lang") == "ja"
+    assert page.get_attribute("#c-00_first", "lang") == "en"
+    fonts = page.evaluate("getComputedStyle(document.querySelector('#c-01_second')).fontFamily")
+    for font in ("system-ui", "Hiragino Sans", "Yu Gothic", "Meiryo", "Noto Sans CJK JP"):
+        assert font in fonts
 
 
 def test_light_and_dark_follow_the_system_and_the_button(browser, report):

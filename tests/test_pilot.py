@@ -132,6 +132,13 @@ def test_a_brief_has_no_gaps_whatever_was_found(language, rows, known):
     assert bool(kana) == (language == "ja")
 
 
+def test_a_name_that_no_font_can_write_becomes_its_number_in_the_table():
+    found = surveyed()
+    found.videos["video"] = "\U0001f3ac.mp4"  # no font of matplotlib's has it
+    (label,) = [text.get_text() for text in plot_found(found).get_yticklabels()]
+    assert label == "video 1" and "1. \U0001f3ac.mp4" in Brief(found, pilot.TimeModel()).videos()
+
+
 def test_figures_follow_the_survey():
     found = surveyed()
     brief = Brief(found, pilot.TimeModel(), project_h=10)

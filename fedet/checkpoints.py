@@ -59,9 +59,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> Non
     for key, value in tensors.items():
         number, name = key.split(".", 1)
         state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def write_checkpoint(folder: Path, values: dict[str, Any], **tensors: Tensors) -> None:
@@ -75,7 +73,7 @@ def write_checkpoint(folder: Path, values: dict[str, Any], **tensors: Tensors) -
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     for name, part in tensors.items():
-        save_file(part, new / f"{name}.safetensors")
+        save_file({k: v.contiguous() for k, v in part.items()}, new / f"{name}.safetensors")
     (new / "state.json").write_text(json.dumps(values, indent=1) + "\n")
     # A folder cannot replace a full one in one step; `read_checkpoint` knows the moment between.
     if folder.exists():

@@ -191,6 +191,10 @@ def train(
     signals: Annotated[str, typer.Option(help="Read beside the face, like loudness,speech.")] = "",
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Then tune the face network too, from OUT/frozen; slow.")
+    ] = False,
+    tuning_epochs: Annotated[int | None, typer.Option(help="Passes of --end-to-end at most.")] = None,
 ) -> None:
     """Trains a detector on annotated videos; goes on where it was stopped."""
     from dataclasses import replace
@@ -218,11 +222,42 @@ def train(
     if not several:
         print("one subject only: no validation; all epochs are run, the threshold stays as it was")
     config = fresh_config(records) if start is None else None
-    result = fit(records, config, settings, validation=validation if several else None, out=out, init=start)
-    save_inputs(out, inputs)
+    place, share = out / "frozen" if end_to_end else out, validation if several else None
+    result = fit(records, config, settings, validation=share, out=place, init=start)
+    save_inputs(place, inputs)
+    print_training(place, result, result.model)
+    if end_to_end:
+        tune(dataset, place, out, share, seed, tuning_epochs, sources, cache)
+
+
+def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epochs, sources, cache) -> None:
+    """Goes on from a detector with the face network unfrozen, and says what came of it."""
+    import shutil
+    from dataclasses import replace
+
+    from fedet.crops import face_videos_of
+    from fedet.detection import load_detector
+    from fedet.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
+    from fedet.selection import hold_out
+
+    start = load_detector(frozen)
+    crops = cache or out / "crops"
+    videos = face_videos_of(dataset, start.net, start.inputs, crops, sources=sources)
+    settings = replace(TUNING, seed=seed, epochs=TUNING.epochs if epochs is None else epochs)
+    parts = hold_out(videos, validation, seed) if validation else (videos, [])
+    minutes = estimated_minutes(*parts, start, settings, Tuning())
+    print(f"tuning the face network: about {minutes:.0f} minutes on this processor; if stopped, the same")
+    print("command goes on; --tuning-epochs makes it shorter")
+    result = train_end_to_end(videos, start, settings, validation=validation, out=out)
+    if cache is None:
+        shutil.rmtree(crops)  # pictures of faces
+    print_training(out, result, result.detector.model)
+    print(f"the detector as it was before tuning is in {frozen}; the better validation figure chooses")
+
+
+def print_training(out: Path, result, model) -> None:
     print(result.history.tail(3).to_string(index=False))
-    threshold = result.model.config.default_threshold
-    print(f"detector in {out}: epoch {result.best_epoch}, threshold {threshold:.2f}")
+    print(f"detector in {out}: epoch {result.best_epoch}, threshold {model.config.default_threshold:.2f}")
 
 
 @app.command()

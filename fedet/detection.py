@@ -1,9 +1,10 @@
 """From a video to a table of expressions: face, vectors, change from rest, windows, merged intervals."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from fedet.video import open_video
 from fedet.windows import VideoFeatures, detections, window_starts
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
+TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
 BLINK = 43  # the one AU that tells nothing about an expression's apex
 
 
@@ -77,7 +79,10 @@ def read_inputs(folder: Path) -> Inputs:
     if not place.exists():
         return Inputs()
     try:
-        return Inputs(**json.loads(place.read_text()))
+        inputs = Inputs(**json.loads(place.read_text()))
+        # Face weights that were tuned with the detector lie in its folder, wherever that is now.
+        own = inputs.weights == TUNED and (folder / TUNED).is_dir()
+        return replace(inputs, weights=str(folder / TUNED)) if own else inputs
     except (TypeError, ValueError) as error:
         raise InputError(f"{place} does not describe a detector's inputs: {error}") from error
 
@@ -99,6 +104,8 @@ def fresh_config(records: Sequence[VideoFeatures]) -> FEDNConfig:
 
 
 def save_inputs(folder: str | Path, inputs: Inputs) -> None:
+    if Path(inputs.weights) == Path(folder) / TUNED:
+        inputs = replace(inputs, weights=TUNED)
     (Path(folder) / "inputs.json").write_text(json.dumps(asdict(inputs), indent=2) + "\n")
 
 
@@ -270,9 +277,24 @@ def records_of(
     `sources` are as for `detect`. Videos whose frames are not there are an InputError: nothing is
     left out in silence.
     """
+    records = []
+    for row, events in videos_of(dataset, videos, progress):
+        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
+        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
+        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
+    return records
+
+
+def videos_of(
+    dataset: Dataset,
+    videos: Sequence[str] | None = None,
+    progress: bool = False,
+    what: str = "reading videos",
+) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Row and events of each video, or of those named. Raises InputError where frames are missing."""
     from tqdm.auto import tqdm
 
-    rows = dataset.videos
+    rows, table = dataset.videos, dataset.annotations
     if videos is not None:
         rows = rows[rows["video"].isin(videos)]
     absent = rows[rows["path"].isna()]
@@ -280,14 +302,8 @@ def records_of(
         raise InputError(
             f"{dataset.root}: no frames of {len(absent)} videos, e.g. {absent['video'].iloc[0]!r}"
         )
-    records = []
-    for row in tqdm(list(rows.itertuples()), desc="reading videos", unit="video", disable=not progress):
-        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
-        table = dataset.annotations
-        events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
-        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
-        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
-    return records
+    for row in tqdm(list(rows.itertuples()), desc=what, unit="video", disable=not progress):
+        yield row, table[(table["video"] == row.video) & (table["subject"] == row.subject)]
 
 
 def record_of(

@@ -64,6 +64,10 @@ class FaceNet(nn.Module):
         """(..., 512) -> (...) log-probability that nothing is expressed; compare within a person."""
         return self._heads()["emotion"](vectors).log_softmax(-1)[..., 0]
 
+    def change_read_outs(self) -> Tensor:
+        """(23, 512): what 18 AUs and the emotion from change read off a change of the vector."""
+        return torch.cat([self._heads()[name].weight for name in ("aus", "change")])
+
     def _heads(self) -> nn.ModuleDict:
         if self.heads is None:
             raise InputError(f"the weights {self.name!r} have no read-out for AUs; use FaceWeights.FACES")
@@ -160,19 +164,23 @@ def fit_resnet(net: FaceNet, state: dict[str, Tensor], source: str) -> None:
     net.body.load_state_dict(found, strict=False)
 
 
-def save_facenet(folder: str | Path, net: FaceNet, card: dict) -> None:
-    """Writes half-precision `model.safetensors` and the `card` as config.json into `folder`."""
+def save_facenet(folder: str | Path, net: FaceNet, card: dict, dtype: torch.dtype = torch.float16) -> None:
+    """Writes `model.safetensors`, by default in half precision, and the `card` as config.json."""
     from safetensors.torch import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v for k, v in net.body.state_dict().items() if "num_batches" not in k}
-    tensors |= {f"heads.{k}": v for k, v in net.heads.state_dict().items()} if net.heads else {}
-    half = {k: (v if "running" in k else v.half()).contiguous() for k, v in tensors.items()}
+    tensors = {k: v if "running" in k else v.to(dtype) for k, v in tensors_of(net).items()}
     part = folder / "model.safetensors.part"
-    save_file(half, part)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, part)
     os.replace(part, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def tensors_of(net: FaceNet) -> dict[str, Tensor]:
+    """The tensors of a network under the names that they have in a file."""
+    tensors = {k: v for k, v in net.body.state_dict().items() if "num_batches" not in k}
+    return tensors | ({f"heads.{k}": v for k, v in net.heads.state_dict().items()} if net.heads else {})
 
 
 def fingerprint(state: dict[str, Tensor]) -> str:
@@ -298,9 +306,14 @@ def _append(file, net: FaceNet, batch: list[np.ndarray | None]) -> np.ndarray:
 @torch.inference_mode()
 def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 RGB crops -> (B, 512) float32."""
-    faces = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div(255)
-    faces = (faces - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    return net(faces.contiguous(memory_format=torch.channels_last)).float()
+    faces = torch.from_numpy(crops).to(next(net.parameters()).device).permute(0, 3, 1, 2).float().div(255)
+    return net(normalised(faces).contiguous(memory_format=torch.channels_last)).float()
+
+
+def normalised(faces: Tensor) -> Tensor:
+    """(B, 3, S, S) of 0..1 -> as the network reads it."""
+    mean, std = (torch.tensor(values, device=faces.device).view(3, 1, 1) for values in (MEAN, STD))
+    return (faces - mean) / std
 
 
 def in_background(items: Iterable, ahead: int = 128) -> Iterator:
@@ -420,20 +433,25 @@ def change_from_rest(
     return out
 
 
-def _rest_level(
-    faces: FaceTrack, own: np.ndarray, knot: float, reference: str, context_s: float, share: float
-):
+def rest_frames(
+    faces: FaceTrack, own: np.ndarray, knot: float, reference: str, context_s: float, share: float = 0.25
+) -> np.ndarray:
+    """The frames around `knot`, out of `own` of one face, that its resting vector is made of."""
     reach = context_s * FPS
     first, last = np.searchsorted(own, [knot - reach, knot + reach])
     near = own[first:last]
     if not len(near):  # a gap wider than the context: the nearest frames of the same face
         near = own[max(0, first - 30) : first + 30]
     near = near[:: max(1, len(near) // 400)]
-    if reference == "rest":
-        count = max(1, round(share * len(near)))
-        near = near[np.argpartition(-faces.rest[near], count - 1)[:count]]
-        return faces.vectors[near].astype(np.float32).mean(0)
-    return np.median(faces.vectors[near].astype(np.float32), axis=0)
+    if reference == "median":
+        return near
+    count = max(1, round(share * len(near)))
+    return near[np.argpartition(-faces.rest[near], count - 1)[:count]]
+
+
+def _rest_level(faces: FaceTrack, own: np.ndarray, knot: float, reference: str, *where) -> np.ndarray:
+    near = faces.vectors[rest_frames(faces, own, knot, reference, *where)].astype(np.float32)
+    return near.mean(0) if reference == "rest" else np.median(near, axis=0)
 
 
 @torch.inference_mode()
@@ -452,7 +470,7 @@ def read_change(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> np.
         raise InputError(f"reads is {reads!r}; one of {', '.join(READS)}")
     if reads == "vectors":
         return change
-    weights = torch.cat([net._heads()[name].weight for name in ("aus", "change")]).numpy().T
+    weights = net.change_read_outs().numpy(force=True).T
     out = np.empty((len(change), weights.shape[1]), change.dtype)
     for start in range(0, len(change), 4096):
         part = slice(start, start + 4096)

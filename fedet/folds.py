@@ -150,6 +150,17 @@ class SealedVideo:
         self._check("labels")
         return self.record.events
 
+    @property
+    def faces(self):
+        """Of a `fedet.crops.FaceVideo`; as `crops`."""
+        self._check("frames")
+        return self.record.faces
+
+    @property
+    def crops(self) -> np.ndarray:
+        self._check("frames")
+        return self.record.crops
+
     def _check(self, what: str) -> None:
         known = _KNOWN.get()
         if known is not None and self.subject not in getattr(known, what):

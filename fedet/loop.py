@@ -110,7 +110,7 @@ class Run:
         self.fabric, self.config = fabric, config
         self.records, self.validation = records, validation
         self.raw = model  # as it is saved; `network` is what Fabric makes of it
-        self.optimizer = make_optimizer(model, config)
+        self.optimizer = self.make_optimizer(model)
         self.network, self.optimizer = fabric.setup(model, self.optimizer)
         self.average = copy.deepcopy(self.raw).eval()  # EMA of the weights, and what is kept
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
@@ -137,17 +137,28 @@ class Run:
         wanted = config.least_steps * config.batch_size
         return draw_epoch(self.records, window, config.coverage, config.seed, epoch, wanted)
 
+    def make_optimizer(self, model) -> torch.optim.Optimizer:
+        return make_optimizer(model, self.config)
+
+    def batch(self, draws) -> tuple:
+        """What the network is given, and the targets behind it."""
+        where = self.records, self.events, draws
+        return tuple(batch_of(*where, self.scale, self.raw.config, self.config.augmentation))
+
+    def figures(self) -> dict[str, float]:
+        """Of the averaged weights, on the validation subjects."""
+        options = {"device": self.fabric.device}
+        return figures_of(self.average, self.raw.config, self.validation, **options)
+
     def train_step(self, draws) -> dict[str, float]:
         config, fabric = self.config, self.fabric
         rate = learning_rate(self.step, self.batches * config.epochs, config)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("rate", 1.0)
         mine = draws[fabric.global_rank :: fabric.world_size]
-        where = self.records, self.events, mine
-        batch = batch_of(*where, self.scale, self.raw.config, config.augmentation)
-        x, mask, targets = fabric.to_device(tuple(batch))
+        *seen, targets = fabric.to_device(self.batch(mine))
         with seeded(config.seed, 1, self.step, fabric.global_rank):
-            output = self.network(x, mask)
+            output = self.network(*seen)
             losses = detection_loss(output, targets, self.centres, self.raw.config, self.positives)
             self.optimizer.zero_grad()
             fabric.backward(losses.total)
@@ -187,9 +198,7 @@ class Run:
         """Keeps this epoch's weights if validation finds them the best; without it, always."""
         last = self.epoch == self.config.epochs
         if self.validation and (last or self.epoch % self.config.evaluate_every == 0):
-            options = {"device": self.fabric.device}
-            figures = figures_of(self.average, self.raw.config, self.validation, **options)
-            figures = self.fabric.broadcast(figures)  # all processes must decide alike
+            figures = self.fabric.broadcast(self.figures())  # all processes must decide alike
             value = monitored(figures, self.config.monitor)
             row |= figures | {"monitored": value}
             if value <= self.best_value:

@@ -89,9 +89,9 @@ class FEDNMethod:
             accelerator=self.accelerator,
             on_epoch=keep if self.snapshots else None,
         )
-        epochs = {epoch: _answer(_with_state(result.model, state)) for epoch, state in kept.items()}
+        epochs = {epoch: answer(_with_state(result.model, state)) for epoch, state in kept.items()}
         threshold, choices = result.model.config.default_threshold, {"epoch": result.best_epoch}
-        return Fitted(_answer(result.model), threshold, choices, result.history, epochs)
+        return Fitted(answer(result.model), threshold, choices, result.history, epochs)
 
 
 def _with_state(model: FEDN, state: dict) -> FEDN:
@@ -100,7 +100,8 @@ def _with_state(model: FEDN, state: dict) -> FEDN:
     return other.eval()
 
 
-def _answer(model: FEDN) -> Predict:
+def answer(model: FEDN) -> Predict:
+    """What the model finds in a record, down to LOW_SCORE."""
     config = replace(model.config, min_score=min(LOW_SCORE, model.config.min_score))
     return lambda record: predict(model, config, record)
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from fedet.errors import InputError
-from fedet.features import CROP, WIDTH, FaceNet, FaceTrack, load_facenet, shipped, vectors_of
+from fedet.features import CROP, WIDTH, FaceNet, FaceTrack, load_facenet, normalised, shipped, vectors_of
 
 FILE = "novelty.safetensors"
 DIRECTIONS = 64  # main directions kept
@@ -98,7 +98,7 @@ def describe(
 
 def face_vectors(net: FaceNet, people: int, seed: int, families: tuple[str, ...] = ("shapes",)) -> np.ndarray:
     """(4 x people, 512): of each person two pictures degraded as in pretraining, and the same two clean."""
-    from fedet.pretraining import augment, draw_people, normalised
+    from fedet.pretraining import augment, draw_people
 
     generator, parts = torch.Generator().manual_seed(seed), []
     for number, start in enumerate(range(0, people, 16)):

@@ -19,7 +19,14 @@ from tqdm.auto import tqdm
 from fedet.errors import InputError
 from fedet.expressions import sample_rest, sample_states
 from fedet.families import family
-from fedet.features import MEAN, STD, FaceNet, in_background, load_facenet, read_out_heads, save_facenet
+from fedet.features import (
+    FaceNet,
+    in_background,
+    load_facenet,
+    normalised,
+    read_out_heads,
+    save_facenet,
+)
 from fedet.labels import EMOTIONS
 from fedet.render import (
     AUS,
@@ -332,10 +339,6 @@ def draw_batches(
 def forward(net: FaceNet, faces: Tensor, bf16: bool) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         return net(faces.contiguous(memory_format=torch.channels_last)).float()
-
-
-def normalised(faces: Tensor) -> Tensor:
-    return (faces - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 @torch.inference_mode()

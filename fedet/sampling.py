@@ -113,38 +113,106 @@ def draw_epoch(
     return [Draw(*draws[i], (seed, epoch, int(i))) for i in rng.permutation(len(draws))]
 
 
+def reading(mask: np.ndarray, start: int, speed: float, window: int) -> tuple[np.ndarray, ...]:
+    """Which frames a window is made of if time runs `speed` times as fast in it.
+
+    Args:
+        mask: (T,) of the video.
+    Returns:
+        frames (2, window) of the video, weights (2, window) of their vectors, 0 where there is
+        nothing to read, and the window's mask (window,): both frames it is made of are visible.
+    """
+    place = start + (np.arange(window) + 0.5) * speed - 0.5  # frame i is centred at i + 0.5
+    before = np.floor(place).astype(int)
+    share = (place - before).astype(np.float32)
+    frames, weights = np.stack([before, before + 1]), np.stack([1 - share, share])
+    there = (frames >= 0) & (frames < len(mask))
+    there[there] = mask[frames[there]]
+    return frames, weights * there, (there | (weights == 0)).all(0)
+
+
 def warp(record: VideoFeatures, start: int, speed: float, window: int) -> tuple[np.ndarray, np.ndarray]:
     """A window in which time runs `speed` times as fast, interpolated between frames.
 
     Returns x (window, C) and mask (window,); a frame is visible if both it is made of are.
     """
-    place = start + (np.arange(window) + 0.5) * speed - 0.5  # frame i is centred at i + 0.5
-    before = np.floor(place).astype(int)
-    share = (place - before).astype(np.float32)
-    t = len(record.vectors)
-    x = np.zeros((window, record.vectors.shape[1]), dtype=np.float32)
-    mask = np.ones(window, dtype=bool)
-    for frame, weight in ((before, 1 - share), (before + 1, share)):
-        there = (frame >= 0) & (frame < t)
-        there[there] = record.mask[frame[there]]
-        mask &= there | (weight == 0)
-        x[there] += weight[there, None] * record.vectors[frame[there]]
-    return x * mask[:, None], mask
+    frames, weights, mask = reading(record.mask, start, speed, window)
+    return read(record.vectors, frames, weights) * mask[:, None], mask
+
+
+def read(vectors: np.ndarray, frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums of two weighted frames: vectors (T, C), frames and weights (2, W) -> (W, C) float32."""
+    x = np.zeros((frames.shape[1], vectors.shape[1]), dtype=np.float32)
+    for frame, weight in zip(frames, weights, strict=True):
+        there = weight > 0  # what lies under the mask may be anything
+        x[there] += weight[there, None] * vectors[frame[there]]
+    return x
+
+
+class Variation(NamedTuple):
+    """How a window is varied in feature space: (x * gain + shift + noise) * kept."""
+
+    gain: np.float32
+    shift: np.ndarray | None  # (C,) another baseline
+    noise: np.ndarray | None  # (W, C)
+    kept: np.ndarray | None  # (C,) bool; False: a missing feature
+
+
+def draw_variation(
+    window: int, scale: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
+) -> Variation:
+    """Another intensity, another baseline, noise, missing features; scale (C,)."""
+    spread = np.log(augmentation.intensity)
+    gain = np.float32(np.exp(rng.uniform(-spread, spread)))
+    shift = noise = kept = None
+    if augmentation.baseline:
+        shift = augmentation.baseline * scale * rng.standard_normal(len(scale), dtype=np.float32)
+    if augmentation.noise:
+        noise = augmentation.noise * scale * rng.standard_normal((window, len(scale)), dtype=np.float32)
+    if augmentation.feature_dropout:
+        kept = rng.random(len(scale)) >= augmentation.feature_dropout
+    return Variation(gain, shift, noise, kept)
 
 
 def vary(
     x: np.ndarray, scale: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
 ) -> np.ndarray:
-    """The window in feature space: another intensity, another baseline, noise, missing features."""
-    spread = np.log(augmentation.intensity)
-    x = x * np.float32(np.exp(rng.uniform(-spread, spread)))
-    if augmentation.baseline:
-        x = x + augmentation.baseline * scale * rng.standard_normal(x.shape[1], dtype=np.float32)
-    if augmentation.noise:
-        x = x + augmentation.noise * scale * rng.standard_normal(x.shape, dtype=np.float32)
-    if augmentation.feature_dropout:
-        x = x * (rng.random(x.shape[1]) >= augmentation.feature_dropout)
-    return x.astype(np.float32)
+    """The window (W, C) varied in feature space, see `draw_variation`."""
+    gain, shift, noise, kept = draw_variation(len(x), scale, augmentation, rng)
+    x = x * gain
+    x = x if shift is None else x + shift
+    x = x if noise is None else x + noise
+    return (x if kept is None else x * kept).astype(np.float32)
+
+
+class Plan(NamedTuple):
+    """All that is random about one window, before any vector is read."""
+
+    frames: np.ndarray  # (2, W), see `reading`
+    weights: np.ndarray  # (2, W)
+    mask: np.ndarray  # (W,)
+    intervals: np.ndarray  # (E, 2) of the events near it, in its frames
+    classes: np.ndarray  # (E,)
+
+
+def plan(
+    mask: np.ndarray,
+    events: Told,
+    draw: Draw,
+    window: int,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> Plan:
+    """Speed and direction of a window of the video with this mask (T,)."""
+    spread = np.log(augmentation.speed)
+    speed = float(np.exp(rng.uniform(-spread, spread)))
+    frames, weights, seen = reading(mask, draw.start, speed, window)
+    intervals = (events.intervals - draw.start) / speed  # (E, 2)
+    if rng.random() < augmentation.reverse:
+        frames, weights, seen = frames[:, ::-1], weights[:, ::-1], seen[::-1].copy()
+        intervals = window - intervals[:, ::-1]
+    near = (intervals[:, 1] > 0) & (intervals[:, 0] < window)
+    return Plan(frames, weights, seen, intervals[near], events.classes[near])
 
 
 def view(
@@ -157,16 +225,10 @@ def view(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One varied window: x (T, C), mask (T,), and the events near it, (E, 2) in its frames, (E,)."""
     rng = np.random.default_rng(draw.seed)
-    spread = np.log(augmentation.speed)
-    speed = float(np.exp(rng.uniform(-spread, spread)))
-    x, mask = warp(record, draw.start, speed, window)
-    intervals = (events.intervals - draw.start) / speed  # (E, 2)
-    if rng.random() < augmentation.reverse:
-        x, mask = x[::-1], mask[::-1].copy()
-        intervals = window - intervals[:, ::-1]
-    x = vary(x, scale, augmentation, rng) * mask[:, None]
-    near = (intervals[:, 1] > 0) & (intervals[:, 0] < window)
-    return x, mask, intervals[near], events.classes[near]
+    made = plan(record.mask, events, draw, window, augmentation, rng)
+    x = read(record.vectors, made.frames, made.weights) * made.mask[:, None]
+    x = vary(x, scale, augmentation, rng) * made.mask[:, None]
+    return x, made.mask, made.intervals, made.classes
 
 
 def sample(

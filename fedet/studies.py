@@ -8,7 +8,7 @@ from pathlib import Path
 from fedet.benchmark import benchmark_config, benchmark_name, name_of
 from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
-from fedet.detection import fresh_config, fresh_inputs, records_of
+from fedet.detection import Inputs, fresh_config, fresh_inputs, records_of
 from fedet.flow import flow_records_of
 from fedet.loop import TrainConfig
 from fedet.methods import Method, method_named
@@ -30,6 +30,7 @@ class Study:
     records: list[VideoFeatures]
     config: FEDNConfig  # of the detector: that of the shipped one, for these vectors
     cache: Path
+    inputs: Inputs  # what the records were read with
     _flow: list[VideoFeatures] = field(default_factory=list)
 
     @property
@@ -99,7 +100,7 @@ def open_study(
     records = records_of(dataset, net, inputs, place, progress)
     config = fresh_config(records)
     name, synthetic = name_of(dataset.root)
-    return Study(dataset, name, synthetic, records, config, place)
+    return Study(dataset, name, synthetic, records, config, place, inputs)
 
 
 def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Path:

@@ -43,11 +43,13 @@ class TrainResult:
     finished: bool  # False: stopped by max_steps; the same call with the same `out` goes on
 
 
-def _work(fabric, model, records, validation, config, out, settings, progress, max_steps, answer, on_epoch):
+def _work(
+    fabric, make_run, model, records, validation, config, out, settings, progress, max_steps, answer, on_epoch
+):
     """What each process does; it writes its result below the folder `answer`."""
     # A copy, because spawned processes get their arguments in memory that they share: each would
     # step on the weights of all.
-    run = Run(fabric, copy.deepcopy(model), records, validation, config)
+    run = make_run(fabric, copy.deepcopy(model), records, validation, config)
     folder = None if out is None else out / "checkpoint"
     saved = None if folder is None else read_checkpoint(folder)
     if saved is not None:
@@ -92,18 +94,18 @@ def _initial(config: FEDNConfig | None, train_config: TrainConfig, init, records
     if init is None:
         with seeded(train_config.seed, 0):
             model = FEDN(config or FEDNConfig(input_features=records[0].vectors.shape[1]))
-        _check_records(records, model.config)
+        check_records(records, model.config)
         model.embedding.scale.copy_(torch.from_numpy(feature_scale(records)))
         return model
     start = init if isinstance(init, FEDN) else FEDN.from_pretrained(init)
     model = FEDN(config or start.config)
     source = "init" if isinstance(init, FEDN) else str(init)
     load_weights(model, start.state_dict(), source)
-    _check_records(records, model.config)
+    check_records(records, model.config)
     return model
 
 
-def _check_records(records: Sequence[VideoFeatures], config: FEDNConfig) -> None:
+def check_records(records: Sequence[VideoFeatures], config: FEDNConfig) -> None:
     for record in records:
         if record.vectors.shape[1] != config.input_features:
             text = f"{record.subject}/{record.video}: vectors of {record.vectors.shape[1]} features"
@@ -113,8 +115,8 @@ def _check_records(records: Sequence[VideoFeatures], config: FEDNConfig) -> None
             raise InputError(f"{text}, the detector reads {config.fps}; resample")
 
 
-def _check_validation(records, validation, config: FEDNConfig) -> None:
-    _check_records(validation, config)
+def check_validation(records, validation, config: FEDNConfig) -> None:
+    check_records(validation, config)
     if not validation:
         raise InputError("validation is an empty list; give records, or None for no validation")
     if both := {r.subject for r in records} & {r.subject for r in validation}:
@@ -166,33 +168,54 @@ def train(
         records, validation = hold_out(records, validation, train_config.seed)
     model = _initial(config, train_config, init, records)
     if validation is not None:
-        _check_validation(records, validation, model.config)
+        check_validation(records, validation, model.config)
     out = None if out is None else Path(out)
-    settings = _settings(model, train_config, records, validation, init)
+    settings = settings_of(model, train_config, records, validation, init)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        if (finished := _finished(out, settings)) is not None:
-            return finished
+        if (finished := finished_run(out, settings)) is not None:
+            return TrainResult(FEDN.from_pretrained(out), *finished, True)
+    values, main = launch(
+        Run, model, records, validation, train_config, out, settings,
+        progress=progress, max_steps=max_steps, on_epoch=on_epoch,
+        accelerator=accelerator, devices=devices, strategy=strategy,
+    )  # fmt: skip
+    model.config = replace(model.config, default_threshold=values["threshold"])
+    history = pd.DataFrame(values["history"])
+    if out is not None and values["finished"] and main:
+        model.save_pretrained(out)
+        write_finished(out, settings, history, values["best_epoch"])
+    return TrainResult(model.eval(), history, values["best_epoch"], values["finished"])
+
+
+def launch(
+    make_run, model, records, validation, config, out, settings, *, accelerator, devices, strategy, **options
+) -> tuple[dict[str, Any], bool]:
+    """Runs `make_run(fabric, model, records, validation, config)` on all devices to its end.
+
+    The model is given the weights that were kept.
+
+    Returns: `loop.SCALARS` and `finished`, and whether this is the main process.
+    """
     from lightning.fabric import Fabric  # takes seconds to import
 
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
         strategy=strategy,
-        precision=train_config.precision,
+        precision=config.precision,
     )
     # A partial, because Fabric looks into arguments and does not take frozen dataclasses there.
-    work = partial(_work, model=model, records=records, validation=validation, out=out)
-    work = partial(work, config=train_config, settings=settings, progress=progress, on_epoch=on_epoch)
+    work = partial(_work, make_run=make_run, model=model, records=records, validation=validation, out=out)
+    work = partial(work, config=config, settings=settings, **options)
     with TemporaryDirectory() as answer:
-        fabric.launch(partial(work, max_steps=max_steps, answer=Path(answer)))
+        fabric.launch(partial(work, answer=Path(answer)))
         values, tensors = read_checkpoint(Path(answer) / str(fabric.global_rank))
-    model = model.cpu()
-    load_weights(model, tensors["best"], "the trained weights")
-    return _result(model, values, out, settings, fabric.is_global_zero)
+    load_weights(model.cpu(), tensors["best"], "the trained weights")
+    return values, fabric.is_global_zero
 
 
-def _settings(model, train_config, records, validation, init) -> dict[str, Any]:
+def settings_of(model, train_config, records, validation, init) -> dict[str, Any]:
     """All that makes a run what it is, as JSON gives it back."""
     settings = {
         "config": asdict(model.config),
@@ -204,26 +227,19 @@ def _settings(model, train_config, records, validation, init) -> dict[str, Any]:
     return json.loads(json.dumps(settings))
 
 
-def _result(model: FEDN, result, out: Path | None, settings, main: bool) -> TrainResult:
-    """The result of a run, written to the folder if the run is over; the model has the weights."""
-    model.config = replace(model.config, default_threshold=result["threshold"])
-    history = pd.DataFrame(result["history"])
-    best_epoch, finished = result["best_epoch"], result["finished"]
-    if out is not None and finished and main:
-        model.save_pretrained(out)
-        history.to_csv(out / "history.csv", index=False)
-        values = {"settings": settings, "best_epoch": best_epoch}
-        (out / "training.json").write_text(json.dumps(values, indent=1) + "\n")
-        remove_checkpoint(out / "checkpoint")
-    return TrainResult(model.eval(), history, best_epoch, finished)
+def write_finished(out: Path, settings: dict[str, Any], history: pd.DataFrame, best_epoch: int) -> None:
+    """Notes that the run in a folder, whose model is there, is over."""
+    history.to_csv(out / "history.csv", index=False)
+    values = {"settings": settings, "best_epoch": best_epoch}
+    (out / "training.json").write_text(json.dumps(values, indent=1) + "\n")
+    remove_checkpoint(out / "checkpoint")
 
 
-def _finished(out: Path, settings: dict[str, Any]) -> TrainResult | None:
-    """The result of a folder in which this very run was finished; None if none was."""
+def finished_run(out: Path, settings: dict[str, Any]) -> tuple[pd.DataFrame, int] | None:
+    """History and best epoch of a folder in which this very run was finished; None if none was."""
     path = out / "training.json"
     if not path.is_file():
         return None
     values = json.loads(path.read_text())
     _same_run(values["settings"], settings, out)
-    history = pd.read_csv(out / "history.csv", float_precision="round_trip")
-    return TrainResult(FEDN.from_pretrained(out), history, values["best_epoch"], True)
+    return pd.read_csv(out / "history.csv", float_precision="round_trip"), values["best_epoch"]

@@ -1,0 +1,98 @@
+"""Is a tuned face network worth it? Frozen against tuned, on the same folds, seeds and starting weights.
+
+Both arms first train a detector on kept vectors, then go on from it: one on the vectors, the other
+end to end. What differs is whether the face network moves, and that its pictures are varied.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from fedet.ablations import evaluate_runs
+from fedet.crops import face_videos_of, seen_with
+from fedet.detection import Detector, Inputs
+from fedet.end_to_end import TUNING, Tuning, train_end_to_end
+from fedet.evaluation import Evaluation
+from fedet.features import FaceNet, load_facenet
+from fedet.loop import TrainConfig
+from fedet.methods import Fitted, answer, detector_config
+from fedet.model import FEDNConfig
+from fedet.protocol import cross_validate
+from fedet.studies import Study
+from fedet.training import train as train_detector
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A detector trained on vectors, then tuned; reads `fedet.crops.FaceVideo` records, sealed or not."""
+
+    name: str
+    net: FaceNet = field(repr=False)  # settings name it by its digest
+    inputs: Inputs
+    config: FEDNConfig | None = None
+    first: TrainConfig = field(default_factory=TrainConfig)  # on kept vectors
+    second: TrainConfig = TUNING
+    tuning: Tuning | None = Tuning()  # None: the second part too is on kept vectors
+    accelerator: str = "auto"
+    digest: str = ""
+
+    def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
+        places = [None if folder is None else folder / part for part in ("first", "second")]
+        options = {"validation": validation, "progress": False, "accelerator": self.accelerator}
+        config = detector_config(self.config, train)
+        begun = train_detector(train, config, replace(self.first, seed=seed), out=places[0], **options)
+        second = replace(self.second, seed=seed)
+        if self.tuning is None:
+            ended = train_detector(train, None, second, init=begun.model, out=places[1], **options)
+            told, model = answer(ended.model), ended.model
+        else:
+            start = Detector(begun.model, self.net, self.inputs)
+            ended = train_end_to_end(train, start, second, self.tuning, out=places[1], **options)
+            told, model = self._answer(ended.detector), ended.detector.model
+        history = pd.concat([begun.history.assign(part="first"), ended.history.assign(part="second")])
+        choices = {"first epoch": begun.best_epoch, "epoch": ended.best_epoch}
+        return Fitted(told, model.config.default_threshold, choices, history.reset_index(drop=True))
+
+    def _answer(self, detector: Detector):
+        told = answer(detector.model)
+        return lambda video: told(seen_with(video, detector.net, self.inputs, labels=False))
+
+
+def backbone_arms(
+    net: FaceNet,
+    inputs: Inputs,
+    config: FEDNConfig | None = None,
+    first: TrainConfig | None = None,
+    second: TrainConfig = TUNING,
+    tuning: Tuning = Tuning(),
+    accelerator: str = "auto",
+) -> dict[str, Tuned]:
+    """The two arms by name, "tuned" and "frozen", for `cross_validate` and `ablations.effects`."""
+    parts = {"first": first or TrainConfig(), "second": second, "accelerator": accelerator}
+    arms = {"tuned": tuning, "frozen": None}
+    return {
+        name: Tuned(name, net, inputs, config, tuning=arm, digest=net.digest, **parts)
+        for name, arm in arms.items()
+    }
+
+
+def backbone_evaluations(
+    study: Study, out: Path, training: TrainConfig, epochs: int, n_resamples: int = 1000, **options
+) -> dict[str, list[Evaluation]]:
+    """Both arms cross-validated on a study, evaluated by name and seed; nothing where `epochs` is 0.
+
+    Args:
+        out: of the sweep, and for the crops. training: of the first part. epochs: of the second.
+        options: as for `cross_validate`.
+    """
+    if not epochs:
+        return {}
+    inputs, net = study.inputs, load_facenet(study.inputs.weights)
+    videos = face_videos_of(study.dataset, net, inputs, study.cache, progress=False)
+    arms = backbone_arms(net, inputs, study.config, training, replace(TUNING, epochs=epochs))
+    runs = {
+        name: cross_validate(videos, arm, Path(out) / f"tuned{epochs}", **options)
+        for name, arm in arms.items()
+    }
+    return evaluate_runs(runs, n_resamples=n_resamples)

@@ -1,0 +1,151 @@
+"""The face crops of whole videos, cut once and kept: what a network is tuned on end to end.
+
+They are personal data as the videos are: `cache` is a folder of pictures of faces.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedet.annotations import empty_table
+from fedet.datasets import Dataset
+from fedet.detection import Inputs, beside, record_of, videos_of
+from fedet.errors import InputError
+from fedet.faces import FaceDetector, HaarDetector
+from fedet.features import (
+    CROP,
+    FPS,
+    STATES,
+    WIDTH,
+    FaceNet,
+    FaceTrack,
+    change_from_rest,
+    crops_of,
+    in_background,
+    read_change,
+    vectors_of,
+)
+from fedet.signals import side_signals
+from fedet.video import Video, open_video
+from fedet.windows import VideoFeatures
+
+
+@dataclass(frozen=True, eq=False)
+class FaceVideo(VideoFeatures):
+    """A video as the detector reads it, and the pictures behind it."""
+
+    crops: np.ndarray  # (T, 112, 112, 3) uint8, mapped from a file; black where there is no face
+    faces: FaceTrack  # vectors of the network that `vectors` were made with
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """The face of one video at 30 frames a second, before any network has seen it."""
+
+    images: np.ndarray  # (T, 112, 112, 3) uint8
+    state: np.ndarray  # (T,) uint8, index into STATES
+    track: np.ndarray  # (T,) int32, which face; -1 where none
+    fps: float  # nominal rate of the video itself
+    problems: tuple[str, ...]
+
+
+def cut_crops(
+    path: str | Path,
+    cache: str | Path,
+    detector: FaceDetector | None = None,
+    opened: Video | None = None,
+) -> Crops:
+    """The crops that `fedet.features.extract` shows to its network, 38 kB a frame in a file of `cache`.
+
+    Raises InputError where the video cannot be read at all.
+    """
+    video, detector = opened or open_video(path), detector or HaarDetector()
+    place = _place(Path(cache), Path(path), detector, video.fps)
+    if not place.with_suffix(".json").exists():
+        state, track = [], []
+        handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                for face, status, number in in_background(crops_of(video, detector)):
+                    picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
+                    file.write(np.ascontiguousarray(picture).tobytes())
+                    state.append(STATES.index(status))
+                    track.append(number)
+            os.replace(name, place)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        np.savez(place.with_suffix(".npz"), state=np.array(state, np.uint8), track=np.array(track, np.int32))
+        notes = {"fps": float(video.fps or FPS), "problems": list(video.problems)}
+        place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+    notes = json.loads(place.with_suffix(".json").read_text())
+    with np.load(place.with_suffix(".npz")) as parts:
+        state, track = parts["state"], parts["track"]
+    shape = (len(state), CROP, CROP, 3)
+    images = np.memmap(place, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
+    return Crops(images, state, track, notes["fps"], tuple(notes["problems"]))
+
+
+def _place(folder: Path, path: Path, detector: FaceDetector, fps: float) -> Path:
+    if not path.exists():
+        raise InputError(f"no such file or folder: {path}")
+    stat = path.stat()
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {type(detector).__name__} {fps} {CROP}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"
+
+
+def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_size: int = 32) -> FaceTrack:
+    """What a network makes of the crops; equal to `extract` of the video.
+
+    Args:
+        crops: tells states, tracks and rate. images: (T, 112, 112, 3) uint8.
+    """
+    n = len(images)
+    vectors, rest = np.zeros((n, WIDTH), np.float16), np.zeros(n, np.float32)
+    shown = crops.state != STATES.index("missing")
+    for start in range(0, n, batch_size):
+        seen = start + np.flatnonzero(shown[start : start + batch_size])
+        if len(seen):
+            out = vectors_of(net, np.asarray(images[seen]))
+            vectors[seen] = out.half().numpy(force=True)
+            if net.heads is not None:
+                rest[seen] = net.rest(out).numpy(force=True)
+    return FaceTrack(vectors, rest, crops.state, crops.track, crops.fps, crops.problems, net.name)
+
+
+def seen_with(video: FaceVideo, net: FaceNet, inputs: Inputs, labels: bool = True) -> VideoFeatures:
+    """The video as a detector behind another network reads it; without its events if not `labels`."""
+    faces = track_of(video.faces, video.crops, net)
+    read = read_change(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
+    side = np.asarray(video.vectors[:, read.shape[1] :]) if inputs.signals else None
+    events = video.events if labels else empty_table()
+    return VideoFeatures(
+        video.subject, video.video, video.fps, beside(read, inputs, side), video.mask, events
+    )
+
+
+def face_videos_of(
+    dataset: Dataset,
+    net: FaceNet,
+    inputs: Inputs,
+    cache: str | Path,
+    progress: bool = True,
+    videos: Sequence[str] | None = None,
+    sources: Mapping[str, str | Path] | None = None,
+    detector: FaceDetector | None = None,
+) -> list[FaceVideo]:
+    """As `fedet.detection.records_of`, with the crops; `cache` is the folder that keeps these."""
+    records = []
+    for row, events in videos_of(dataset, videos, progress, "cutting faces"):
+        cut = cut_crops(row.path, cache, detector, dataset.open(row.video))
+        faces = track_of(cut, cut.images, net)
+        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
+        made = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
+        records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces))
+    return records

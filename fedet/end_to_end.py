@@ -1,0 +1,355 @@
+"""Training end to end: the ResNet18 that reads the faces is tuned together with the detector.
+
+A training window is its face crops and a few of the same person's at rest, varied by one camera.
+What the tuned network moves them by is added to the frozen network's change from rest, so that
+tuning begins exactly where training on kept vectors ends. BatchNorm keeps its statistics, and the
+read-outs of AUs and emotions stay as they are: what they read is what is tuned.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from fedet.appearance import Appearance, Camera, draw_camera, seen_by
+from fedet.crops import FaceVideo, seen_with
+from fedet.detection import TUNED, Detector, Inputs, load_detector, save_inputs
+from fedet.errors import InputError
+from fedet.features import (
+    CROP,
+    WIDTH,
+    FaceNet,
+    change_from_rest,
+    fingerprint,
+    rest_frames,
+    save_facenet,
+    tensors_of,
+)
+from fedet.loop import Run, TrainConfig, make_optimizer
+from fedet.model import FEDN, FEDNOutput
+from fedet.sampling import Draw, Plan, draw_epoch, draw_variation, plan, read
+from fedet.selection import figures_of, hold_out
+from fedet.signals import channels_of
+from fedet.training import check_records, check_validation, finished_run, launch, settings_of, write_finished
+from fedet.windows import assign, stack_targets
+
+# Each step costs as much as detecting in minutes of video: few, small ones, from a detector that works.
+TUNING = TrainConfig(epochs=4, learning_rate=2e-4, batch_size=4, least_steps=1, ema=0.9)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the face network is tuned; all defaults are our choice."""
+
+    backbone: float = 0.1  # its learning rate, as a share of the detector's; 0: it stays frozen
+    size: int = 96  # side of the pictures in training, pixels; detection and validation use 112
+    rest: int = 8  # pictures at rest in a window
+    through: float = 0.5  # share of a window's pictures that teach the network; the others are only read
+    chunk: int = 32  # pictures at once: memory against speed
+    appearance: Appearance = Appearance()
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("backbone", 0, 1), ("through", 0, 1), ("size", 32, CROP),
+                                  ("rest", 1, 400), ("chunk", 1, 4096)):  # fmt: skip
+            if not least <= getattr(self, name) <= most:
+                raise InputError(f"{name} is {getattr(self, name)!r}; it must be between {least} and {most}")
+
+
+@dataclass(frozen=True, eq=False)
+class TuneResult:
+    """A tuned detector and how it came about."""
+
+    detector: Detector  # on the CPU; its model's config holds the chosen threshold
+    history: pd.DataFrame  # as of `TrainResult`
+    best_epoch: int
+    finished: bool  # False: stopped by max_steps
+
+
+# ---------------------------------------------------------------- one window
+
+
+class FaceWindow(NamedTuple):
+    """A training window before the network has seen it; W frames made of F pictures, C features."""
+
+    crops: Tensor  # (F, 112, 112, 3) uint8: those of the window, then those at rest
+    camera: Camera
+    teach: Tensor  # (F,) bool: the gradient flows through these
+    mix: Tensor  # (W, F): from vectors of pictures to changes from rest of frames
+    base: Tensor  # (W, 512): the frozen network's change, less `mix` of the frozen network's vectors
+    side: Tensor  # (W, S): further channels
+    gain: Tensor  # ()
+    added: Tensor  # (W, C)
+    kept: Tensor  # (C,)
+
+
+class Windows:
+    """A batch; Fabric moves it to a device, but does not round it to half precision as it does tensors."""
+
+    def __init__(self, windows: Sequence[FaceWindow]) -> None:
+        self.windows = list(windows)
+
+    def to(self, device) -> "Windows":
+        from lightning.fabric.utilities import move_data_to_device
+
+        return Windows(move_data_to_device(self.windows, device))
+
+
+def face_window(
+    video: FaceVideo, change: np.ndarray, made: Plan, scale: np.ndarray, config: TrainConfig,
+    tuning: Tuning, inputs: Inputs, rng: np.random.Generator,
+) -> FaceWindow:  # fmt: skip
+    """A planned window with all that is random about its looks; change (T, 512) is the frozen one.
+
+    The variation in feature space comes first out of `rng`: the same as of `sampling.view`.
+    """
+    gain, shift, noise, kept = draw_variation(len(made.mask), scale, config.augmentation, rng)
+    added = np.zeros((len(made.mask), len(scale)), np.float32)
+    for part in (shift, noise):
+        added = added if part is None else added + part
+    weights = made.weights * made.mask
+    shown = np.unique(made.frames[weights > 0])
+    resting, mix = _mixing(video, shown, made.frames, weights, tuning.rest, inputs, rng)
+    used = np.concatenate([shown, resting])
+    frozen = np.asarray(video.faces.vectors[used], np.float32)
+    base = read(change, made.frames, weights) - mix @ frozen
+    side = read(video.vectors[:, len(scale) - len(channels_of(inputs.signals)) :], made.frames, weights)
+    teach = rng.random(len(used)) < tuning.through
+    camera = draw_camera(tuning.appearance, rng)
+    crops = torch.from_numpy(np.asarray(video.crops[used]))
+    kept = np.ones(len(scale), bool) if kept is None else kept
+    arrays = (teach, mix, base, side, np.float32(gain), added.astype(np.float32), kept)
+    return FaceWindow(crops, camera, *(torch.as_tensor(a) for a in arrays))
+
+
+def _mixing(video, shown, frames, weights, n: int, inputs: Inputs, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Frames at rest (R,), and (W, F + R): each of the W frames less its person's mean at rest."""
+    mix = np.zeros((frames.shape[1], len(shown)), np.float32)
+    for frame, weight in zip(frames, weights, strict=True):
+        there = np.flatnonzero(weight > 0)
+        mix[there, np.searchsorted(shown, frame[there])] += weight[there]
+    resting, columns = [np.zeros(0, int)], [mix]
+    for number in np.unique(video.faces.track[shown]) if inputs.reference != "none" else ():
+        of_face = video.faces.track[shown] == number
+        own = np.flatnonzero(video.faces.mask & (video.faces.track == number))
+        near = rest_frames(video.faces, own, shown[of_face].mean(), inputs.reference, inputs.context_s)
+        chosen = np.sort(rng.choice(near, min(n, len(near)), replace=False))
+        share = mix[:, of_face].sum(1, keepdims=True) / len(chosen)
+        columns.append(np.repeat(-share, len(chosen), axis=1))
+        resting.append(chosen)
+    return np.concatenate(resting), np.concatenate(columns, axis=1).astype(np.float32)
+
+
+# ---------------------------------------------------------------- the network
+
+
+class EndToEnd(nn.Module):
+    """Face network and detector as one: `forward(windows, mask (B, W)) -> FEDNOutput`."""
+
+    def __init__(self, face: FaceNet, detector: FEDN, reads: str, tuning: Tuning) -> None:
+        super().__init__()
+        self.face, self.detector = face, detector
+        self.reads, self.tuning = reads, tuning
+        self.face.requires_grad_(False).body.requires_grad_(tuning.backbone > 0)
+
+    @property
+    def config(self):
+        return self.detector.config
+
+    @property
+    def embedding(self):
+        return self.detector.embedding
+
+    def train(self, mode: bool = True) -> "EndToEnd":
+        super().train(mode)
+        self.face.eval()  # BatchNorm: few people in a batch, all of them alike
+        return self
+
+    def forward(self, batch: Windows, mask: Tensor) -> FEDNOutput:
+        x = torch.stack([self.features(window) for window in batch.windows])  # (B, W, C)
+        return self.detector(x * mask[..., None], mask)
+
+    def features(self, window: FaceWindow) -> Tensor:
+        """What the detector reads of a window, (W, C)."""
+        vectors = self.vectors(window)
+        # In full precision: a change is a small difference of large numbers.
+        with torch.autocast(window.mix.device.type, enabled=False):
+            change = window.base + window.mix @ vectors
+            parts = [change] if self.reads in ("vectors", "both") else []
+            if self.reads != "vectors":
+                parts.append(change @ self.face.change_read_outs().T)
+            x = torch.cat([*parts, window.side], dim=1)
+            return (x * window.gain + window.added) * window.kept
+
+    def vectors(self, window: FaceWindow) -> Tensor:
+        """(F, 512) float32, a chunk at a time: what a chunk needs is computed again for its gradient."""
+        teach = window.teach & (self.tuning.backbone > 0)
+        order, taught = torch.argsort(~teach, stable=True), int(teach.sum())
+        found = [torch.zeros(0, WIDTH, device=teach.device)]
+        for part, with_gradient in ((order[:taught], True), (order[taught:], False)):
+            for some in part.split(self.tuning.chunk) if len(part) else ():
+                faces = seen_by(window.camera, window.crops[some], self.tuning.size)
+                if with_gradient and torch.is_grad_enabled():
+                    seen = checkpoint(self.face, faces, use_reentrant=False, preserve_rng_state=False)
+                else:
+                    with torch.no_grad():
+                        seen = self.face(faces)
+                found.append(seen.float())
+        return torch.cat(found)[torch.argsort(order)]
+
+
+class TuneRun(Run):
+    """A `Run` whose windows are pictures."""
+
+    def __init__(self, *args, inputs: Inputs, **options) -> None:
+        self.inputs = inputs
+        super().__init__(*args, **options)
+        where = inputs.reference, inputs.context_s
+        self.changes = [change_from_rest(record.faces, *where) for record in self.records]
+
+    def make_optimizer(self, model: EndToEnd) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(model.detector, self.config)
+        if model.tuning.backbone > 0:
+            body = {"params": list(model.face.body.parameters()), "weight_decay": 0.0}
+            optimizer.add_param_group(body | {"rate": model.tuning.backbone})
+        return optimizer
+
+    def batch(self, draws: Sequence[Draw]) -> tuple:
+        parts = [self.window(draw) for draw in draws]
+        windows, masks, targets = zip(*parts, strict=True)
+        return Windows(windows), torch.from_numpy(np.stack(masks)), stack_targets(list(targets))
+
+    def window(self, draw: Draw) -> tuple[FaceWindow, np.ndarray, tuple]:
+        config, record = self.raw.config, self.records[draw.record]
+        rng = np.random.default_rng(draw.seed)
+        made = plan(record.mask, self.events[draw.record], draw, config.window, self.config.augmentation, rng)
+        where = self.scale, self.config, self.raw.tuning, self.inputs, rng
+        window = face_window(record, self.changes[draw.record], made, *where)
+        return window, made.mask, assign(made.intervals, made.classes, made.mask, config)
+
+    def figures(self) -> dict[str, float]:
+        seen = [seen_with(record, self.average.face, self.inputs) for record in self.validation]
+        options = {"device": self.fabric.device}
+        return figures_of(self.average.detector, self.raw.config, seen, **options)
+
+
+# ---------------------------------------------------------------- a run
+
+
+def train_end_to_end(
+    records: Sequence[FaceVideo],
+    start: Detector,
+    config: TrainConfig = TUNING,
+    tuning: Tuning = Tuning(),
+    *,
+    validation: Sequence[FaceVideo] | float | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+    accelerator: str = "auto",
+    devices: int | str = 1,
+    strategy: str = "auto",
+    max_steps: int | None = None,
+    on_epoch: Callable[[int, EndToEnd], None] | None = None,
+) -> TuneResult:
+    """Tunes a detector and the face network that it reads; epoch and threshold as in `training.train`.
+
+    Args:
+        records: of `fedet.crops.face_videos_of` with the network and the inputs of `start`.
+        start: what to begin with; it is left as it is.
+        out: folder of the detector, as `load_detector` reads it, the face weights inside; it may be
+            moved. A killed run goes on there, see `training.train`; a checkpoint takes about 250 MB.
+        validation, progress, accelerator, devices, strategy, max_steps: as for `training.train`.
+        on_epoch: called with (epochs done, the averaged network).
+    Raises:
+        InputError: settings, records or the folder do not fit; a subject is in both parts.
+    """
+    records = list(records)
+    if not records:
+        raise InputError("no training videos")
+    if isinstance(validation, (int, float)):
+        records, validation = hold_out(records, validation, config.seed)
+    _check(records, start)
+    if validation is not None:
+        _check(validation, start)
+        check_validation(records, validation, start.model.config)
+    model = EndToEnd(copy.deepcopy(start.net), copy.deepcopy(start.model), start.inputs.reads, tuning)
+    settings = settings_of(model, config, records, validation, init=start)
+    settings |= {"tuning": asdict(tuning), "inputs": asdict(replace(start.inputs, weights=""))}
+    settings = json.loads(json.dumps(settings))
+    out = None if out is None else Path(out)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        if (finished := finished_run(out, settings)) is not None:
+            return TuneResult(load_detector(out, start.faces), *finished, True)
+    values, main = launch(
+        partial(TuneRun, inputs=start.inputs), model, records, validation, config, out, settings,
+        progress=progress, max_steps=max_steps, on_epoch=on_epoch,
+        accelerator=accelerator, devices=devices, strategy=strategy,
+    )  # fmt: skip
+    detector, history = _tuned(model, values["threshold"], start, out), pd.DataFrame(values["history"])
+    if out is not None and values["finished"] and main:
+        save_detector(out, detector, {"tuned from": start.net.name, "tuning": settings["tuning"]})
+        write_finished(out, settings, history, values["best_epoch"])
+    return TuneResult(detector, history, values["best_epoch"], values["finished"])
+
+
+def _check(records: Sequence[FaceVideo], start: Detector) -> None:
+    for record in records:
+        where = f"{record.subject}/{record.video}"
+        if not hasattr(record, "crops"):
+            raise InputError(f"{where}: vectors without pictures; read it with fedet.crops.face_videos_of")
+        if record.faces.weights != start.net.name:
+            made = f"vectors of the face weights {record.faces.weights!r}"
+            raise InputError(f"{where}: {made}, but tuning starts from {start.net.name!r}; read it again")
+    check_records(records, start.model.config)
+
+
+def _tuned(model: EndToEnd, threshold: float, start: Detector, out: Path | None) -> Detector:
+    """The detector in a trained network, named after its own weights: kept vectors go by that name."""
+    detector, net = model.detector, model.face.requires_grad_(False).eval()
+    detector.config = replace(detector.config, default_threshold=threshold)
+    net.name = net.digest = fingerprint(tensors_of(net))
+    inputs = replace(start.inputs, weights=TUNED if out is None else str(out / TUNED))
+    return Detector(detector.eval(), net, inputs, start.faces)
+
+
+def save_detector(folder: str | Path, detector: Detector, card: dict) -> None:
+    """Writes a detector and its face weights, in full precision: tuning may move them by less than half."""
+    folder = Path(folder)
+    detector.model.save_pretrained(folder)
+    save_facenet(folder / TUNED, detector.net, card, torch.float32)
+    save_inputs(folder, replace(detector.inputs, weights=str(folder / TUNED)))
+
+
+def estimated_minutes(
+    records: Sequence[FaceVideo], validation: Sequence[FaceVideo], start: Detector, config: TrainConfig,
+    tuning: Tuning,
+) -> float:  # fmt: skip
+    """What a run would take on this machine's CPU, from the time of one chunk; no early stop."""
+    net = copy.deepcopy(start.net)
+    net.body.requires_grad_(True)
+    seconds = {}
+    for side in (tuning.size, CROP):
+        faces = torch.zeros(8, 3, side, side).contiguous(memory_format=torch.channels_last)
+        for _ in (False, True):  # the first time is slower
+            began = time.perf_counter()
+            with torch.set_grad_enabled(side == tuning.size):
+                net(faces)
+            seconds[side] = (time.perf_counter() - began) / 8
+    window = start.model.config.window
+    draws = draw_epoch(
+        records, window, config.coverage, config.seed, 0, config.least_steps * config.batch_size
+    )
+    # A step forward, and three more for what is taught: again, and backward, which costs two.
+    pictures = len(draws) * (window + tuning.rest) * (1 + 3 * tuning.through * (tuning.backbone > 0))
+    judged = sum(len(record.mask) for record in validation) / config.evaluate_every
+    return config.epochs * (pictures * seconds[tuning.size] + judged * seconds[CROP]) / 60

@@ -1,0 +1,296 @@
+"""Tuning the face network with the detector, on pictures of nobody: coloured noise with a moving patch."""
+
+import copy
+import shutil
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import fedet
+from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
+from fedet.appearance import Appearance, draw_camera, seen_by
+from fedet.backbone import Tuned, backbone_arms
+from fedet.crops import Crops, FaceVideo, face_videos_of, seen_with, track_of
+from fedet.datasets import read_dataset
+from fedet.detection import Detector, Inputs, detect_in, load_detector, record_of, records_of
+from fedet.end_to_end import EndToEnd, TuneRun, Tuning, estimated_minutes, train_end_to_end
+from fedet.errors import InputError
+from fedet.features import load_facenet, normalised, vectors_of
+from fedet.folds import Fold, LeakError, sealed
+from fedet.jobs import Job, run_job
+from fedet.loop import TrainConfig
+from fedet.methods import settings_of
+from fedet.model import FEDN, FEDNConfig
+from fedet.protocol import cross_validate, prove_no_leak
+from fedet.sampling import Augmentation
+from fedet.synthetic import SynthConfig, synthesize
+from fedet.training import train
+
+INPUTS = Inputs(reads="both", context_s=1.0)
+CONFIG = FEDNConfig(
+    input_features=512 + 23, channels=16, attention_heads=2, window=64, window_stride=32, pyramid_levels=4
+)
+QUICK = TrainConfig(epochs=2, batch_size=2, least_steps=1, learning_rate=1e-3, seed=3)
+SMALL = Tuning(size=32, rest=3, chunk=16, appearance=Appearance.none())
+CPU = {"accelerator": "cpu", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def net():
+    return load_facenet()
+
+
+def person(number: int, net, n: int = 100) -> FaceVideo:
+    """A face of noise on which a patch grows and fades in every event; two tracks, and a gap."""
+    rng = np.random.default_rng(number)
+    face = rng.integers(60, 190, (32, 32, 3))
+    images, rows = np.repeat(face[None], n, axis=0), []
+    for start, emotion in ((12, 0), (55, 2)):
+        length = int(rng.integers(16, 28))
+        rise = 1 - np.abs(2 * (np.arange(length) + 0.5) / length - 1)
+        part = (slice(4, 14), slice(8, 24)) if emotion else (slice(20, 30), slice(8, 24))
+        images[start : start + length][:, *part] += (60 * rise[:, None, None, None]).astype(int)
+        rows.append((f"p{number}", "v", 30.0, start, start + length - 1, EMOTIONS[emotion]))
+    images = np.clip(images, 0, 255).astype(np.uint8)
+    state, track = np.zeros(n, np.uint8), np.repeat([0, 1], [45, n - 45]).astype(np.int32)
+    state[44:47], track[44:47] = 2, -1
+    images[44:47] = 0
+    table = pd.DataFrame(rows, columns=["subject", "video", "fps", "onset", "offset", "emotion"])
+    table = table.reindex(columns=COLUMNS)
+    table["expression_type"] = expression_type_of(table["onset"], table["offset"], 30.0)
+    faces = track_of(Crops(images, state, track, 30.0, ()), images, net)
+    made = record_of(f"p{number}", f"p{number}_v", faces, table, 30.0, net, INPUTS)
+    return FaceVideo(**vars(made), crops=images, faces=faces)
+
+
+@pytest.fixture(scope="module")
+def people(net):
+    return [person(i, net) for i in range(3)]
+
+
+@pytest.fixture(scope="module")
+def start(net):
+    torch.manual_seed(0)
+    model = FEDN(CONFIG)
+    model.embedding.scale.fill_(0.3)
+    return Detector(model.eval(), net, INPUTS)
+
+
+def state_of(result) -> dict[str, torch.Tensor]:
+    detector = result.detector
+    return {f"{k}.{n}": v for k, m in (("model", detector.model), ("net", detector.net))
+            for n, v in m.state_dict().items()}  # fmt: skip
+
+
+def same(one, other) -> bool:
+    one, other = state_of(one), state_of(other)
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+# --- where it begins
+
+
+def test_a_frozen_network_without_cameras_is_training_on_kept_vectors(people, start):
+    config = replace(QUICK, augmentation=replace(Augmentation(), reverse=0.5, feature_dropout=0.1))
+    kept = train(people, None, config, init=start.model, **CPU)
+    seen = train_end_to_end(people, start, config, replace(SMALL, backbone=0.0), **CPU)
+    columns = [c for c in kept.history if c.startswith("loss")]
+    # vectors are kept in half precision
+    assert seen.history[columns].to_numpy() == pytest.approx(kept.history[columns].to_numpy(), rel=1e-3)
+    # Adam takes a step of full size where a gradient is nearly nothing, hence on average
+    first, one, other = ([v.flatten() for v in m.state_dict().values()]
+                         for m in (start.model, kept.model, seen.detector.model))  # fmt: skip
+    first, one, other = torch.cat(first), torch.cat(one), torch.cat(other)
+    assert (one - first).abs().mean() > 5e-4
+    assert (one - other).abs().mean() < 0.03 * (one - first).abs().mean()
+    for name, value in start.net.state_dict().items():
+        assert torch.equal(seen.detector.net.state_dict()[name], value)
+
+
+def run_of(people, start, tuning) -> TuneRun:
+    from lightning.fabric import Fabric
+
+    model = EndToEnd(copy.deepcopy(start.net), copy.deepcopy(start.model), INPUTS.reads, tuning)
+    return TuneRun(Fabric(accelerator="cpu"), model, people, None, QUICK, inputs=INPUTS)
+
+
+def test_gradients_reach_the_first_convolution_but_no_statistics_and_no_read_out(people, start):
+    run = run_of(people, start, replace(SMALL, appearance=Appearance()))
+    before = {k: v.clone() for k, v in run.raw.face.state_dict().items()}
+    run.raw.train()
+    run.train_step(run.draws(0)[: run.batch_size])
+    assert run.raw.face.body.conv1.weight.grad.abs().sum() > 0
+    after = run.raw.face.state_dict()
+    changed = {k for k, v in before.items() if not torch.equal(v, after[k])}
+    assert "body.conv1.weight" in changed
+    assert not any("running" in k or "num_batches" in k or k.startswith("heads") for k in changed)
+
+
+def test_chunks_and_who_teaches_change_no_vector(people, start):
+    run = run_of(people, start, SMALL)
+    window = run.window(run.draws(0)[0])[0]
+    whole = run.raw.vectors(window)
+    for chunk, through in ((5, 0.0), (100, 1.0), (7, 0.5)):
+        run.raw.tuning = replace(SMALL, chunk=chunk)
+        teach = torch.rand(len(window.crops), generator=torch.Generator().manual_seed(1)) < through
+        torch.testing.assert_close(run.raw.vectors(window._replace(teach=teach)), whole, rtol=1e-4, atol=1e-4)
+
+
+# --- it learns, and does so again
+
+
+def test_tuning_lowers_the_loss_and_moves_the_face_network(people, start):
+    config = replace(QUICK, epochs=8, augmentation=Augmentation.none())
+    tuned = train_end_to_end(people, start, config, replace(SMALL, through=1.0), **CPU)
+    losses = tuned.history["loss_total"]
+    assert losses.iloc[-1] < 0.8 * losses.iloc[0]
+    moved = tuned.detector.net.body.conv1.weight - start.net.body.conv1.weight
+    assert 0 < moved.abs().max() < 0.05
+    assert tuned.detector.net.digest != start.net.digest
+
+
+def test_a_killed_run_ends_as_if_nothing_had_happened_and_a_seed_is_a_run(people, start, tmp_path):
+    tuning = replace(SMALL, appearance=Appearance())
+    call = dict(tuning=tuning, validation=people[2:], **CPU)
+    whole = train_end_to_end(people[:2], start, QUICK, **call)
+    steps = train_end_to_end(people[:2], start, QUICK, out=tmp_path, max_steps=2, **call)
+    assert not steps.finished
+    resumed = train_end_to_end(people[:2], start, QUICK, out=tmp_path, **call)
+    assert resumed.finished and same(resumed, whole)
+    pd.testing.assert_frame_equal(resumed.history, whole.history, check_exact=True)
+    read = train_end_to_end(people[:2], start, QUICK, out=tmp_path, max_steps=0, **call)
+    assert read.finished and same(read, whole) and read.detector.net.digest == whole.detector.net.digest
+    with pytest.raises(InputError, match="backbone 0.1, now 0.2"):
+        train_end_to_end(
+            people[:2], start, QUICK, out=tmp_path, **call | dict(tuning=replace(tuning, backbone=0.2))
+        )
+
+
+def test_mixed_precision_tunes_too(people, start):
+    exact = train_end_to_end(people, start, QUICK, SMALL, **CPU).history["loss_total"]
+    mixed = train_end_to_end(people, start, replace(QUICK, precision="bf16-mixed"), SMALL, **CPU)
+    assert mixed.history["loss_total"].to_numpy() == pytest.approx(exact.to_numpy(), rel=0.1)
+    assert all(v.dtype != torch.bfloat16 for v in state_of(mixed).values())
+
+
+def test_the_validation_figures_are_those_of_the_detector_that_was_kept(people, start):
+    from fedet.selection import figures_of
+
+    tuned = train_end_to_end(people[:2], start, QUICK, SMALL, validation=people[2:], **CPU)
+    seen = [seen_with(person, tuned.detector.net, INPUTS) for person in people[2:]]
+    row = tuned.history.set_index("epoch").loc[tuned.best_epoch]
+    again = figures_of(tuned.detector.model, CONFIG, seen)
+    assert again == pytest.approx(row[list(again)].to_dict(), nan_ok=True)
+
+
+# --- cameras
+
+
+def test_a_camera_is_the_same_for_all_frames_and_none_changes_nothing():
+    crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8))
+    rng = np.random.default_rng(1)
+    plain = normalised(crops.permute(0, 3, 1, 2).float() / 255)
+    assert torch.equal(seen_by(draw_camera(Appearance.none(), rng), crops, 40), plain)
+    camera = draw_camera(Appearance(), rng)
+    together = seen_by(camera, crops, 32)
+    torch.testing.assert_close(together[1:2], seen_by(camera, crops[1:2], 32))
+    mirror = draw_camera(replace(Appearance.none(), flip=1.0), rng)
+    torch.testing.assert_close(seen_by(mirror, crops, 40), plain.flip(3), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("change", [dict(backbone=-1), dict(size=8), dict(through=2), dict(rest=0)])
+def test_a_setting_out_of_range_is_told(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        Tuning(**change)
+
+
+def test_vectors_without_pictures_or_of_other_weights_are_refused(people, start):
+    with pytest.raises(InputError, match="vectors without pictures"):
+        train_end_to_end([seen_with(people[0], start.net, INPUTS)], start, QUICK, SMALL, **CPU)
+    other = copy.deepcopy(start.net)
+    other.name = "others"
+    with pytest.raises(InputError, match="'faces', but tuning starts from 'others'"):
+        train_end_to_end(people, replace(start, net=other), QUICK, SMALL, **CPU)
+
+
+def test_an_estimate_grows_with_the_work(people, start):
+    calls = [(QUICK, SMALL), (replace(QUICK, epochs=40), SMALL)]
+    few, many = (estimated_minutes(people, [], start, *call) for call in calls)
+    assert 0 < few < many
+
+
+# --- a folder that detects
+
+
+def test_from_videos_to_a_folder_that_detects_wherever_it_is(tmp_path):
+    made = SynthConfig(subjects=2, seconds=5, seed=31, events_per_minute=30, silent_share=0.0)
+    dataset = read_dataset(synthesize(tmp_path / "set", made, progress=False))
+    shipped = load_detector()
+    records = face_videos_of(dataset, shipped.net, shipped.inputs, tmp_path / "crops", progress=False)
+    for one, other in zip(
+        records, records_of(dataset, shipped.net, shipped.inputs, progress=False), strict=True
+    ):
+        assert np.array_equal(one.vectors, other.vectors) and np.array_equal(one.mask, other.mask)
+    config = replace(QUICK, epochs=1)
+    tuned = train_end_to_end(
+        records, shipped, config, replace(SMALL, through=0.2), out=tmp_path / "out", **CPU
+    )
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    loaded = load_detector(tmp_path / "moved")
+    assert loaded.net.digest == tuned.detector.net.digest != shipped.net.digest
+    video = dataset.videos["path"].iloc[0]
+    tables = [fedet.detect(video, weights, 0.05) for weights in (tuned.detector, tmp_path / "moved")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    faces = track_of(records[0].faces, records[0].crops, loaded.net)
+    assert len(detect_in(faces, loaded, 0.05)) == len(tables[0])
+    crop = np.asarray(records[0].crops[:1])
+    assert not torch.equal(vectors_of(loaded.net, crop), vectors_of(shipped.net, crop))
+
+
+# --- frozen against tuned, and nobody left out is seen
+
+
+ONE = replace(QUICK, epochs=1)
+ARMS = dict(
+    config=CONFIG,
+    first=replace(QUICK, epochs=1),
+    second=replace(QUICK, epochs=1),
+    tuning=SMALL,
+    accelerator="cpu",
+)
+
+
+def test_both_arms_start_from_the_same_and_choose_without_the_left_out_person(people, net):
+    arms = backbone_arms(net, INPUTS, **ARMS)
+    assert settings_of(arms["tuned"])["digest"] == net.digest
+    fold = Fold("p0", ("p1",), ("p2",), ("p0",))
+    found = {name: run_job(Job(fold, 0), arm, people) for name, arm in arms.items()}
+    assert not any(result.error for result in found.values()), found
+    first = [result.history.query("part == 'first'")["loss_total"].tolist() for result in found.values()]
+    assert first[0] == first[1]
+    tables = [result.predictions for result in found.values()]
+    assert set(tables[0]["subject"]) == {"p0"} and not tables[0]["score"].equals(tables[1]["score"])
+
+
+@pytest.mark.parametrize("what", ["crops", "faces"])
+def test_a_planted_leak_of_pictures_is_found(people, net, what):
+    @dataclass(frozen=True)
+    class Peeking(Tuned):
+        everybody: tuple = field(default=(), repr=False)
+
+        def fit(self, train, validation, seed, folder=None):
+            brightness = [getattr(video, what) for video in self.everybody]
+            return super().fit(train, validation, seed, folder) if brightness else None
+
+    closed = sealed(people)
+    method = Peeking(**vars(backbone_arms(net, INPUTS, **ARMS)["tuned"]), everybody=tuple(closed))
+    with pytest.raises(LeakError, match=r"the frames of p\d/p\d_v were read .* is left out"):
+        cross_validate(closed, method, seeds=1, progress=False)
+
+
+def test_left_out_labels_change_nothing(people, net):
+    arm = backbone_arms(net, INPUTS, **ARMS)["tuned"]
+    assert prove_no_leak(people, arm, Fold("p0", ("p1",), ("p2",), ("p0",)))["equal"].all()

@@ -227,17 +227,20 @@ def train(
     save_inputs(place, inputs)
     print_training(place, result, result.model)
     if end_to_end:
-        tune(dataset, place, out, share, seed, tuning_epochs, sources, cache)
+        tuned = tune(dataset, place, out, share, seed, tuning_epochs, sources, cache)
+        if share is not None:
+            print_better(place, result.history["monitored"].max(), tuned.history["monitored"].max())
 
 
-def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epochs, sources, cache) -> None:
-    """Goes on from a detector with the face network unfrozen, and says what came of it."""
+def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epochs, sources, cache):
+    """Goes on from a detector with the face network unfrozen."""
     import shutil
     from dataclasses import replace
 
     from fedet.crops import face_videos_of
-    from fedet.detection import load_detector
+    from fedet.detection import TUNED, load_detector
     from fedet.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
+    from fedet.novelty import FILE, recompute
     from fedet.selection import hold_out
 
     start = load_detector(frozen)
@@ -251,8 +254,19 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
     result = train_end_to_end(videos, start, settings, validation=validation, out=out)
     if cache is None:
         shutil.rmtree(crops)  # pictures of faces
+    if not (out / TUNED / FILE).exists():
+        print("describing its vectors, so that unfamiliar faces can be told")
+        recompute(out / TUNED)
     print_training(out, result, result.detector.model)
-    print(f"the detector as it was before tuning is in {frozen}; the better validation figure chooses")
+    return result
+
+
+def print_better(frozen: Path, before: float, after: float) -> None:
+    text = f"on the validation subjects {before:.3f} before tuning, {after:.3f} after"
+    print(
+        text
+        + ("" if after > before else f": tuning did not help, the detector in {frozen} is to be preferred")
+    )
 
 
 def print_training(out: Path, result, model) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,48 +20,30 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fedet.appearance import Appearance, Camera, draw_camera, seen_by
+from fedet.appearance import seen_by
 from fedet.crops import FaceVideo, seen_with
 from fedet.detection import TUNED, Detector, Inputs, load_detector, save_inputs
 from fedet.errors import InputError
+from fedet.face_windows import FaceWindow, Tuning, Windows, face_window
 from fedet.features import (
     CROP,
     WIDTH,
     FaceNet,
     change_from_rest,
     fingerprint,
-    rest_frames,
     save_facenet,
+    shipped,
     tensors_of,
 )
 from fedet.loop import Run, TrainConfig, make_optimizer
 from fedet.model import FEDN, FEDNOutput
-from fedet.sampling import Draw, Plan, draw_epoch, draw_variation, plan, read
+from fedet.sampling import Draw, draw_epoch, plan
 from fedet.selection import figures_of, hold_out
-from fedet.signals import channels_of
 from fedet.training import check_records, check_validation, finished_run, launch, settings_of, write_finished
 from fedet.windows import assign, stack_targets
 
 # Each step costs as much as detecting in minutes of video: few, small ones, from a detector that works.
 TUNING = TrainConfig(epochs=4, learning_rate=2e-4, batch_size=4, least_steps=1, ema=0.9)
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How the face network is tuned; all defaults are our choice."""
-
-    backbone: float = 0.1  # its learning rate, as a share of the detector's; 0: it stays frozen
-    size: int = 96  # side of the pictures in training, pixels; detection and validation use 112
-    rest: int = 8  # pictures at rest in a window
-    through: float = 0.5  # share of a window's pictures that teach the network; the others are only read
-    chunk: int = 32  # pictures at once: memory against speed
-    appearance: Appearance = Appearance()
-
-    def __post_init__(self) -> None:
-        for name, least, most in (("backbone", 0, 1), ("through", 0, 1), ("size", 32, CROP),
-                                  ("rest", 1, 400), ("chunk", 1, 4096)):  # fmt: skip
-            if not least <= getattr(self, name) <= most:
-                raise InputError(f"{name} is {getattr(self, name)!r}; it must be between {least} and {most}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,85 +56,11 @@ class TuneResult:
     finished: bool  # False: stopped by max_steps
 
 
-# ---------------------------------------------------------------- one window
-
-
-class FaceWindow(NamedTuple):
-    """A training window before the network has seen it; W frames made of F pictures, C features."""
-
-    crops: Tensor  # (F, 112, 112, 3) uint8: those of the window, then those at rest
-    camera: Camera
-    teach: Tensor  # (F,) bool: the gradient flows through these
-    mix: Tensor  # (W, F): from vectors of pictures to changes from rest of frames
-    base: Tensor  # (W, 512): the frozen network's change, less `mix` of the frozen network's vectors
-    side: Tensor  # (W, S): further channels
-    gain: Tensor  # ()
-    added: Tensor  # (W, C)
-    kept: Tensor  # (C,)
-
-
-class Windows:
-    """A batch; Fabric moves it to a device, but does not round it to half precision as it does tensors."""
-
-    def __init__(self, windows: Sequence[FaceWindow]) -> None:
-        self.windows = list(windows)
-
-    def to(self, device) -> "Windows":
-        from lightning.fabric.utilities import move_data_to_device
-
-        return Windows(move_data_to_device(self.windows, device))
-
-
-def face_window(
-    video: FaceVideo, change: np.ndarray, made: Plan, scale: np.ndarray, config: TrainConfig,
-    tuning: Tuning, inputs: Inputs, rng: np.random.Generator,
-) -> FaceWindow:  # fmt: skip
-    """A planned window with all that is random about its looks; change (T, 512) is the frozen one.
-
-    The variation in feature space comes first out of `rng`: the same as of `sampling.view`.
-    """
-    gain, shift, noise, kept = draw_variation(len(made.mask), scale, config.augmentation, rng)
-    added = np.zeros((len(made.mask), len(scale)), np.float32)
-    for part in (shift, noise):
-        added = added if part is None else added + part
-    weights = made.weights * made.mask
-    shown = np.unique(made.frames[weights > 0])
-    resting, mix = _mixing(video, shown, made.frames, weights, tuning.rest, inputs, rng)
-    used = np.concatenate([shown, resting])
-    frozen = np.asarray(video.faces.vectors[used], np.float32)
-    base = read(change, made.frames, weights) - mix @ frozen
-    side = read(video.vectors[:, len(scale) - len(channels_of(inputs.signals)) :], made.frames, weights)
-    teach = rng.random(len(used)) < tuning.through
-    camera = draw_camera(tuning.appearance, rng)
-    crops = torch.from_numpy(np.asarray(video.crops[used]))
-    kept = np.ones(len(scale), bool) if kept is None else kept
-    arrays = (teach, mix, base, side, np.float32(gain), added.astype(np.float32), kept)
-    return FaceWindow(crops, camera, *(torch.as_tensor(a) for a in arrays))
-
-
-def _mixing(video, shown, frames, weights, n: int, inputs: Inputs, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Frames at rest (R,), and (W, F + R): each of the W frames less its person's mean at rest."""
-    mix = np.zeros((frames.shape[1], len(shown)), np.float32)
-    for frame, weight in zip(frames, weights, strict=True):
-        there = np.flatnonzero(weight > 0)
-        mix[there, np.searchsorted(shown, frame[there])] += weight[there]
-    resting, columns = [np.zeros(0, int)], [mix]
-    for number in np.unique(video.faces.track[shown]) if inputs.reference != "none" else ():
-        of_face = video.faces.track[shown] == number
-        own = np.flatnonzero(video.faces.mask & (video.faces.track == number))
-        near = rest_frames(video.faces, own, shown[of_face].mean(), inputs.reference, inputs.context_s)
-        chosen = np.sort(rng.choice(near, min(n, len(near)), replace=False))
-        share = mix[:, of_face].sum(1, keepdims=True) / len(chosen)
-        columns.append(np.repeat(-share, len(chosen), axis=1))
-        resting.append(chosen)
-    return np.concatenate(resting), np.concatenate(columns, axis=1).astype(np.float32)
-
-
 # ---------------------------------------------------------------- the network
 
 
 class EndToEnd(nn.Module):
-    """Face network and detector as one: `forward(windows, mask (B, W)) -> FEDNOutput`."""
+    """Face network and detector as one: `forward(batch, mask (B, W)) -> FEDNOutput`."""
 
     def __init__(self, face: FaceNet, detector: FEDN, reads: str, tuning: Tuning) -> None:
         super().__init__()
@@ -297,7 +204,8 @@ def train_end_to_end(
     )  # fmt: skip
     detector, history = _tuned(model, values["threshold"], start, out), pd.DataFrame(values["history"])
     if out is not None and values["finished"] and main:
-        save_detector(out, detector, {"tuned from": start.net.name, "tuning": settings["tuning"]})
+        card = {"tuned_from": start.net.name, "tuning": settings["tuning"]}
+        save_detector(out, detector, card | {"pretraining": _pretraining(start.inputs.weights)})
         write_finished(out, settings, history, values["best_epoch"])
     return TuneResult(detector, history, values["best_epoch"], values["finished"])
 
@@ -320,6 +228,12 @@ def _tuned(model: EndToEnd, threshold: float, start: Detector, out: Path | None)
     net.name = net.digest = fingerprint(tensors_of(net))
     inputs = replace(start.inputs, weights=TUNED if out is None else str(out / TUNED))
     return Detector(detector.eval(), net, inputs, start.faces)
+
+
+def _pretraining(weights: str) -> dict:
+    """How face weights came about, if they say; what is told of unfamiliar faces depends on it."""
+    path = (shipped("faces") if weights == "faces" else Path(weights)) / "config.json"
+    return json.loads(path.read_text()).get("pretraining", {}) if path.is_file() else {}
 
 
 def save_detector(folder: str | Path, detector: Detector, card: dict) -> None:

@@ -460,13 +460,13 @@ def convert(
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for the weights.")],
     people: Annotated[int, typer.Option(help="Generated people, each drawn four times.")] = 24_000,
-    families: Annotated[str, typer.Option(help="Renderers, in equal parts.")] = "shapes,relief",
+    families: Annotated[str, typer.Option(help="Renderers, in equal parts.")] = "shapes,relief,mesh",
     passes: Annotated[str, typer.Option(help="Side of the crops in each pass, pixels.")] = "80,80,96,96",
     lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
     init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
     seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
 ) -> None:
-    """Trains the ResNet18 that reads faces, on generated faces alone (about an hour on two cores)."""
+    """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
     from fedet.errors import InputError
     from fedet.novelty import recompute
     from fedet.pretraining import PretrainConfig

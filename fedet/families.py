@@ -1,8 +1,7 @@
 """The families of generated faces: renderers that share no drawing code and no appearance parameters.
 
 Training on some and testing on another measures transfer without a photograph of anybody: `shapes`
-(soft shapes in the plane) and `relief` (heads seen along rays) are for training, `mesh` (polygons, as
-games draw people) is held out for tests.
+(soft shapes in the plane), `relief` (heads seen along rays) and `mesh` (polygons, as games draw people).
 """
 
 from collections.abc import Callable

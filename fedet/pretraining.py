@@ -42,7 +42,7 @@ from fedet.render import (
 class PretrainConfig:
     people: int = 24_000  # generated people; each is drawn `frames` times
     frames: int = 4  # pictures of a person; the first shows no expression
-    families: tuple[str, ...] = ("shapes", "relief")  # of faces, in turn; see `fedet.families`
+    families: tuple[str, ...] = ("shapes", "relief", "mesh")  # of faces, in turn; see `fedet.families`
     bank: int = 128  # side of the stored pictures, pixels; crops are cut from them at random
     sizes: tuple[int, ...] = (96, 96, 96, 96)  # side of the crops in each pass over the people
     batch: int = 32  # people in a step

@@ -284,6 +284,16 @@ def test_every_epoch_has_as_many_windows_and_other_ones():
     assert all(-128 < draw.start < 100 for draw in short)
 
 
+@pytest.mark.parametrize("least", [1, 20, 100])
+def test_a_small_set_is_shown_more_often_and_evenly(least):
+    records = people(0, 3, n_frames=700)  # 6 videos of 5 windows
+    draws = draw_epoch(records, 128, 1.0, 4, 0, least)
+    assert max(30, 0.9 * least) <= len(draws) <= max(30, 1.1 * least)
+    each = np.bincount([draw.record for draw in draws], minlength=6)
+    assert each.min() == each.max()
+    assert len({draw.seed for draw in draws}) == len(draws)  # varied anew each time
+
+
 def counted(n: int, *rows) -> VideoFeatures:
     """Feature 0 is the time of each frame's middle, so that a window tells where it is from."""
     vectors = np.zeros((n, C), dtype=np.float32)

@@ -11,7 +11,7 @@ from fedet.families import FAMILIES, family
 from fedet.features import load_facenet
 from fedet.pretraining import PretrainConfig, augment, draw_banks, draw_batches, draw_people, pretrain
 
-TINY = PretrainConfig(people=16, frames=3, bank=48, sizes=(32,), batch=4, seed=3)
+TINY = PretrainConfig(people=24, frames=3, bank=48, sizes=(32,), batch=4, seed=3)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -41,10 +41,19 @@ def run(chapter: Chapter, path: Path, limit_s: int | None = None) -> str | None:
     if error is None and not any(token in str(o.get("text", "")) for c in marks for o in c.outputs):
         error = "it stopped before its last cell"
     notebook.cells = [c for c in notebook.cells if c not in marks]
+    _forget_places(notebook)
     note = {"complete": error is None, "fingerprint": chapter.fingerprint, "error": error}
     _keep(notebook, path, note | {"seconds": round(time.time() - begun, 1)})
     part.unlink()
     return error
+
+
+def _forget_places(notebook) -> None:
+    """Takes the environment's folder out of warnings: a report goes to people whom it tells nothing."""
+    for cell in notebook.cells:
+        for item in cell.get("outputs", []):
+            if item["output_type"] == "stream":
+                item["text"] = item["text"].replace(sys.prefix, "...")
 
 
 def _execute(part: Path, chapter: Chapter, limit_s: int | None) -> str | None:

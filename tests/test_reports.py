@@ -24,6 +24,7 @@ from fedet.parameters import assign, checked, parameters_of, split
 from fedet.pictures import shrink, thumbnail
 from fedet.prose import markdown, mathml, plain, references, without_foreign
 from fedet.report_plan import cell_limit, plan, select
+from fedet.report_run import _forget_places
 from fedet.reports import build_page, make_report
 
 PARAMETERS = 'seed: int = 1  # of all\nfolder: str = ""  # where\nrate: float = 2.0  # a rate'
@@ -382,6 +383,14 @@ def test_what_loads_from_elsewhere_is_found_and_left_out(foreign):
 def test_links_and_embedded_pictures_stay():
     text = '<a href="https://arxiv.org">x</a><img src="data:image/png;base64,AA==">'
     assert references(text) == [] and without_foreign(text) == text
+
+
+def test_warnings_do_not_tell_where_the_environment_lies():
+    made = notebook("1")
+    warning = f"{sys.prefix}/lib/python/module.py:3: UserWarning: mind"
+    made.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stderr", text=warning)]
+    _forget_places(made)
+    assert made.cells[-1].outputs[0].text == ".../lib/python/module.py:3: UserWarning: mind"
 
 
 def test_a_progress_bar_leaves_its_last_state():

@@ -44,6 +44,7 @@ def synth(
     size: Annotated[int, typer.Option(help="Side of the square pictures, pixels.")] = 144,
     events_per_minute: Annotated[float, typer.Option(help="Mean number of expressions.")] = 6.0,
     intensity: Annotated[float, typer.Option(help="Scales the strength of every expression.")] = 1.0,
+    held_share: Annotated[float, typer.Option(help="Share of macro-expressions held for 1.5-6 s.")] = 0.0,
     confounders: Annotated[
         str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
     ] = "",
@@ -56,7 +57,7 @@ def synth(
 
     config = SynthConfig(
         subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
-        renderer=renderer, events_per_minute=events_per_minute,
+        renderer=renderer, events_per_minute=events_per_minute, held_share=held_share,
         confounders=parse_confounders(confounders), sound=sound,
     )  # fmt: skip
     if benchmark:

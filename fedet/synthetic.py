@@ -35,6 +35,7 @@ from fedet.render import (
 )
 
 GENERATOR_VERSION = "2"  # the same seed and version give the same people, events and pixels
+HELD_S = (1.5, 6.0)  # durations of expressions that are held
 EMOTION_SHARES = {"positive": 0.33, "negative": 0.33, "surprise": 0.17, "others": 0.17}
 
 
@@ -71,6 +72,7 @@ class SynthConfig:
     renderer: str = "shapes"  # family of faces, see `fedet.families`
     events_per_minute: float = 6.0  # mean; drawn anew for each video
     micro_share: float = 0.3  # of the events
+    held_share: float = 0.0  # of the macro-expressions are held, as posed ones are: 1.5-6 s with a plateau
     silent_share: float = 0.1  # of the videos have no event
     overlap_share: float = 0.05  # of the events start before the one before has ended
     intensity: float = 1.0  # scales the strength of every event
@@ -81,8 +83,8 @@ class SynthConfig:
     def __post_init__(self) -> None:
         limits = {
             "subjects": (1, 10_000), "videos": (1, 1000), "seconds": (1, 36_000), "fps": (5, 240),
-            "size": (32, 1080), "events_per_minute": (0, 30), "micro_share": (0, 1), "silent_share": (0, 1),
-            "overlap_share": (0, 1), "intensity": (0.05, 1.5), "disagreement": (0, 1), "seed": (0, 2**31),
+            "size": (32, 1080), "events_per_minute": (0, 30), "micro_share": (0, 1), "held_share": (0, 1),
+            "silent_share": (0, 1), "overlap_share": (0, 1), "intensity": (0.05, 1.5), "disagreement": (0, 1), "seed": (0, 2**31),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -150,12 +152,13 @@ def perform_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Genera
     frame = 0 if silent or not config.events_per_minute else waiting(mean_gap, fps, g)
     while not silent and config.events_per_minute and frame < n:
         event = sample_event(config, g)
-        onset, duration = frame, event.pop("duration")
+        onset, duration = frame, event["duration"]
         if onset + duration > n - 2:
             break
         emotion, micro, strength = event["emotion"], event["micro"], event["strength"]
-        apex = onset + round(duration * float(uniform(1, 0.3, 0.5, g)))
-        course = course_of(duration, apex - onset, g)[:, None, None] * strength * config.intensity
+        course, rise = held_course(duration, fps, g) if event["held"] else brief_course(duration, g)
+        apex = onset + rise
+        course = course[:, None, None] * strength * config.intensity
         part = aus[onset : onset + duration]
         shape = pick(emotion, g)
         torch.maximum(part, (course * shape).clamp(max=1), out=part)
@@ -189,15 +192,33 @@ def sample_event(config: SynthConfig, g: torch.Generator) -> dict:
     differs = float(torch.rand(1, generator=g)) < config.disagreement
     other = others[int(torch.randint(len(others), (1,), generator=g))]
     strength = float(uniform(1, *((0.2, 0.45) if micro else (0.4, 1.0)), g))
+    # No draw without the option: sets made without it stay what they are.
+    held = config.held_share > 0 and not micro and float(torch.rand(1, generator=g)) < config.held_share
+    if held:
+        duration = round(float(uniform(1, *HELD_S, g)) * config.fps)
     return {
         "emotion": emotion, "micro": micro, "duration": max(duration, 3), "strength": strength,
-        "self_report": other if differs else emotion,
+        "held": held, "self_report": other if differs else emotion,
     }  # fmt: skip
 
 
-def course_of(duration: int, rise: int, g: torch.Generator) -> Tensor:
-    """Intensity (duration,) over an event: up to the apex, a short hold, and down."""
+def brief_course(duration: int, g: torch.Generator) -> tuple[Tensor, int]:
+    """Intensity (duration,) over an event with a short hold, and how many frames it rises."""
+    rise = round(duration * float(uniform(1, 0.3, 0.5, g)))
     hold = float(uniform(1, 0.05, 0.3, g)) * duration
+    return course_of(duration, rise, hold, g), rise
+
+
+def held_course(duration: int, fps: float, g: torch.Generator) -> tuple[Tensor, int]:
+    """As `brief_course`, but quick to come and go, with a plateau that wavers between."""
+    rise = min(round(float(uniform(1, 0.15, 0.8, g)) * fps), duration // 3)
+    fall = min(round(float(uniform(1, 0.25, 1.2, g)) * fps), duration // 3)
+    waver = (1 + 0.12 * wander(duration, 1.5 * fps, g)).clamp(0.6, 1.15)
+    return course_of(duration, rise, duration - rise - fall, g) * waver, rise
+
+
+def course_of(duration: int, rise: int, hold: float, g: torch.Generator) -> Tensor:
+    """Intensity (duration,): up to the apex, the hold, and down."""
     t = torch.arange(duration) + 0.6
     up = (t / max(rise, 1)).clamp(max=1)
     down = ((duration + 0.2 - t) / max(duration - rise - hold, 1)).clamp(0, 1)

@@ -56,6 +56,18 @@ def test_without_confounders_the_face_moves_exactly_during_events():
         assert torch.equal(moving, inside)
 
 
+def test_held_expressions_stay_near_their_height():
+    scripts_held = scripts(10, held_share=1.0, micro_share=0, overlap_share=0, confounders=CALM)
+    assert sum(len(s.events) for s in scripts_held) > 30
+    for script in scripts_held:
+        strength = (script.aus - script.aus[0]).abs().amax((1, 2))
+        for event in script.events.itertuples():
+            course = strength[event.onset : event.offset + 1]
+            assert 1.5 <= len(course) / 30 <= 6
+            assert (course > 0.6 * course.max()).float().mean() > 0.5 and course[-1] < 0.3 * course.max()
+            assert strength[event.onset - 1] < 1e-4 or event.onset == 0
+
+
 def test_confounders_move_faces_without_any_event():
     quiet, lively = scripts(1, events_per_minute=0, confounders=CALM)[0], scripts(1, events_per_minute=0)[0]
     assert not len(quiet.events) and not len(lively.events)

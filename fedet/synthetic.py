@@ -84,7 +84,8 @@ class SynthConfig:
         limits = {
             "subjects": (1, 10_000), "videos": (1, 1000), "seconds": (1, 36_000), "fps": (5, 240),
             "size": (32, 1080), "events_per_minute": (0, 30), "micro_share": (0, 1), "held_share": (0, 1),
-            "silent_share": (0, 1), "overlap_share": (0, 1), "intensity": (0.05, 1.5), "disagreement": (0, 1), "seed": (0, 2**31),
+            "silent_share": (0, 1), "overlap_share": (0, 1),
+            "intensity": (0.05, 1.5), "disagreement": (0, 1), "seed": (0, 2**31),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)

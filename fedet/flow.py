@@ -130,9 +130,10 @@ def _track(moved: np.ndarray, state: np.ndarray, track: np.ndarray, opened: Vide
 
 
 def flow_records_of(
-    dataset: Dataset, cache: str | Path | None = None, progress: bool = True
+    dataset: Dataset, cache: str | Path | None = None, progress: bool = True, jobs: int = 1
 ) -> list[VideoFeatures]:
-    """As `fedet.detection.records_of`, with the movements of regions as vectors."""
+    """As `fedet.detection.records_of`, with the movements of regions as vectors; `jobs` are processes."""
+    from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 
     absent = dataset.videos[dataset.videos["path"].isna()]
@@ -141,8 +142,10 @@ def flow_records_of(
         raise InputError(f"{dataset.root}: no frames of {len(absent)} videos, e.g. {name!r}")
     records, table = [], dataset.annotations
     rows = list(dataset.videos.itertuples())
-    for row in tqdm(rows, desc="optical flow", unit="video", disable=not progress):
-        track = flow_track(row.path, dataset.open(row.video), cache)
+    work = (delayed(flow_track)(row.path, dataset.open(row.video), cache) for row in rows)
+    tracks = Parallel(jobs, return_as="generator")(work)
+    bar = tqdm(rows, desc="optical flow", unit="video", disable=not progress)
+    for row, track in zip(bar, tracks, strict=True):
         events = table[(table["video"] == row.video) & (table["subject"] == row.subject)]
         events = events_at(events, float(row.fps), len(track.state), row.video)
         records.append(VideoFeatures(row.subject, row.video, FPS, track.vectors, track.mask, events))

@@ -43,10 +43,10 @@ class Study:
         """For a results table."""
         return {"name": self.name, "synthetic": self.synthetic, "summary": self.dataset.summary()}
 
-    def flow_records(self, progress: bool = True) -> list[VideoFeatures]:
+    def flow_records(self, progress: bool = True, jobs: int = 1) -> list[VideoFeatures]:
         """The movements of regions instead of vectors; computed when first asked for."""
         if not self._flow:
-            self._flow.extend(flow_records_of(self.dataset, self.cache, progress))
+            self._flow.extend(flow_records_of(self.dataset, self.cache, progress, jobs))
         return self._flow
 
     def run_folder(self, folder: str | Path, *settings: object) -> Path:
@@ -56,7 +56,9 @@ class Study:
 
     def cross_validate(self, method: Method, out: str | Path | None = None, **options) -> CrossValidation:
         """As `fedet.protocol.cross_validate`, on what the method reads."""
-        records = self.flow_records(options.get("progress", True)) if method.name == "flow" else self.records
+        options = {"progress": True, "jobs": 1} | options
+        flow = method.name == "flow"
+        records = self.flow_records(options["progress"], options["jobs"]) if flow else self.records
         return cross_validate(records, method, out, **options)
 
     def compare(
@@ -111,4 +113,4 @@ def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Pa
     config = SynthConfig(**(SMALL | changes))
     facts = f"{GENERATOR_VERSION} {config!r}".encode()
     name = f"generated_{config.subjects}x{config.videos}x{config.seconds:g}s_"
-    return synthesize(folder / (name + blake2b(facts, digest_size=4).hexdigest()), config, 1, progress)
+    return synthesize(folder / (name + blake2b(facts, digest_size=4).hexdigest()), config, progress=progress)

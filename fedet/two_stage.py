@@ -26,6 +26,7 @@ from fedet.windows import VideoFeatures, classes_of, intervals_of
 LENGTH = 32  # frames to which every interval is stretched
 MARGIN = 0.25  # of its duration, seen on both sides: our choice
 JITTER = 0.15  # of its duration, by which each end is moved in training: our choice
+TURNS = 3  # at least, of each event in an epoch: more than FEDN sees it, since it helps the recogniser
 
 
 class SegmentNet(nn.Module):
@@ -147,7 +148,7 @@ def train_segments(train, validation, config: FEDNConfig, training: TrainConfig)
 
     def batches(epoch: int):
         rng = np.random.default_rng((training.seed, epoch))
-        turns = max(1, round(training.least_steps * training.batch_size / len(taught)))
+        turns = max(TURNS, round(training.least_steps * training.batch_size / len(taught)))
         order = np.concatenate([rng.permutation(len(taught)) for _ in range(turns)])
         shown = [((epoch, turn), int(i)) for turn, i in enumerate(order)]
         return in_batches(shown, training.batch_size)

@@ -1,6 +1,7 @@
 """How much a detector bears: its F1 along the strength of each perturbation, and where it halves."""
 
 import math
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -50,7 +51,9 @@ def robustness(
         delayed(_detect_one)(Path(row.path), row.subject, name, s, Path(folder), dataset.root, detector, seed)
         for name, s, row in todo
     )
-    found = list(tqdm(work, total=len(todo), desc="perturbed videos", unit="video", disable=not progress))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped")  # joblib renews a process that has grown
+        found = list(tqdm(work, total=len(todo), desc="perturbed videos", unit="video", disable=not progress))
     rows = []
     for k, (name, strength) in enumerate(settings):
         part = found[k * len(videos) : (k + 1) * len(videos)]

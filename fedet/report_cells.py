@@ -1,16 +1,22 @@
 """An executed notebook as a piece of HTML: prose, folded code, outputs, no network."""
 
+import base64
 import html
+import io
 import json
 from uuid import uuid4
+
+from PIL import Image
 
 from fedet.headlines import MIME
 from fedet.pictures import KINDS
 from fedet.prose import ANSI, highlighted, markdown, mathml, plain, without_foreign
+from fedet.report_tables import tidy
 
 EXPLORER = "application/vnd.fedet.explorer+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ASIDE = "aside"  # tag of what helps on the screen and is not printed
+WIDE = 640  # pixels of a picture whose words get too small where it is made to fit a phone
 SKIPPED = {"parameters", "injected-parameters"}  # the page shows one table for both
 
 
@@ -46,7 +52,7 @@ def _parameter_table(parameters: dict, defaults: dict) -> str:
         cells = (f"<code>{html.escape(name)}</code>", f"<code>{html.escape(repr(value))}</code>{changed}")
         rows.append("<tr>" + "".join(f"<td>{c}</td>" for c in (*cells, html.escape(comment))) + "</tr>")
     head = "<tr><th>parameter</th><th>value</th><th>meaning</th></tr>"
-    return f'<div class="scroll"><table class="parameters">{head}{"".join(rows)}</table></div>'
+    return f'<table class="parameters">{head}{"".join(rows)}</table>'
 
 
 def code_cell(cell, place: str) -> str:
@@ -100,7 +106,7 @@ def _data(data: dict) -> str:
         bar = "0%|" in data.get("text/plain", "")  # a progress bar says nothing afterwards
         return "" if bar else '<p class="note">Interactive in JupyterLab; see the picture beside it.</p>'
     if "text/html" in data:
-        return f'<div class="scroll html">{without_foreign(data["text/html"])}</div>'
+        return f'<div class="scroll html">{tidy(without_foreign(data["text/html"]))}</div>'
     if "text/markdown" in data:
         return f'<div class="prose">{markdown(data["text/markdown"])}</div>'
     if "text/latex" in data:
@@ -116,8 +122,17 @@ def picture(data: dict) -> str:
     for kind in KINDS:
         if kind in data:
             content = "".join(data[kind].split())
-            return f'<img alt="{alternative(data)}" src="data:{kind};base64,{content}">'
+            wide = " class=wide" if _width(content) > WIDE else ""
+            return f'<img{wide} alt="{alternative(data)}" src="data:{kind};base64,{content}">'
     return ""
+
+
+def _width(content: str) -> int:
+    """Pixels from left to right of a picture in base64; 0 where it cannot be told."""
+    try:
+        return Image.open(io.BytesIO(base64.b64decode(content))).width
+    except (OSError, ValueError):
+        return 0
 
 
 def alternative(data: dict) -> str:

@@ -17,6 +17,7 @@ from fedet.pictures import pictures_of, thumbnail
 from fedet.prose import code_styles, markdown
 from fedet.report_cells import chapter, explorer_script
 from fedet.report_plan import DONE
+from fedet.report_tables import tidy
 
 SOURCES = ("data", "video", "videos")  # parameters that name a user's own data
 GENERATED = "generated faces"
@@ -176,7 +177,7 @@ def _recorded(part: Part) -> str:
 
 def _table(entry: dict) -> str:
     """A recorded table; a long one is folded, for it would bury what follows."""
-    label, rows = html.escape(entry["label"]), f'<div class="scroll html">{entry["html"]}</div>'
+    label, rows = html.escape(entry["label"]), f'<div class="scroll html">{tidy(entry["html"])}</div>'
     if len(entry["index"]) > LONG:
         return f"<details class=rows><summary>{label} ({len(entry['index'])} rows)</summary>{rows}</details>"
     return f'<figure class="rows"><figcaption>{label}</figcaption>{rows}</figure>'

@@ -1,0 +1,67 @@
+"""Tables of a notebook as the page shows them: one row of headings, words left, figures right."""
+
+import html
+import re
+
+TABLE = re.compile(r"<table\b.*?</table>", re.S)
+ROW = re.compile(r"<tr\b[^>]*>.*?</tr>", re.S)
+CELL = re.compile(r"<(t[hd])\b([^>]*)>(.*?)</\1>", re.S)
+FIGURE = re.compile(r"[-+\u2212]?[\d.,\s]+(e[-+]?\d+)?( ?%)?|[-\u2212]?inf|nan|-|\u2013|", re.I)
+BRACKETS = re.compile(r"\[[^\]]*\]")
+
+
+def tidy(text: str) -> str:
+    """The tables that pandas wrote, made easier to read; all other HTML as it is.
+
+    pandas puts the index's name into a second row of headings; it goes into the first one, where there is
+    room. Columns that hold words get the class `words`, heading and index included.
+    """
+    return TABLE.sub(lambda match: _tidied(match.group()), text)
+
+
+def _tidied(table: str) -> str:
+    if "dataframe" not in table.split(">", 1)[0] or "span=" in table:  # not of pandas, or of several levels
+        return table
+    rows = [match.group() for match in ROW.finditer(table)]
+    merged = _merged(rows)
+    words = _word_columns(merged)
+    for row in merged:
+        table = table.replace(rows[row], _marked(merged[row], words), 1)
+    for row in set(range(len(rows))) - set(merged):
+        table = table.replace(rows[row], "", 1)
+    return table
+
+
+def _merged(rows: list[str]) -> dict[int, str]:
+    """Rows by their place; a row that held the index's name alone is left out, its name in the first."""
+    kept = dict(enumerate(rows))
+    if len(rows) < 2:
+        return kept
+    first, second = CELL.findall(rows[0]), CELL.findall(rows[1])
+    heads = all(kind == "th" for kind, _, _ in first + second) and len(first) == len(second)
+    if heads and first and not first[0][2].strip() and not any(c[2].strip() for c in second[1:]):
+        kept[0] = rows[0].replace("<th></th>", f"<th>{second[0][2]}</th>", 1)
+        del kept[1]
+    return kept
+
+
+def _word_columns(rows: dict[int, str]) -> set[int]:
+    """Places of the columns with a cell below the heading that is no figure."""
+    places = set()
+    for row in list(rows.values())[1:]:
+        for place, (_, _, content) in enumerate(CELL.findall(row)):
+            plain = BRACKETS.sub("", html.unescape(re.sub(r"<[^>]*>", "", content))).strip()
+            if not FIGURE.fullmatch(plain):
+                places.add(place)
+    return places
+
+
+def _marked(row: str, words: set[int]) -> str:
+    places = iter(range(len(CELL.findall(row))))
+
+    def mark(match: re.Match) -> str:
+        kind, rest, content = match.groups()
+        own = next(places) in words and "class=" not in rest
+        return f"<{kind}{' class=words' if own else ''}{rest}>{content}</{kind}>"
+
+    return CELL.sub(mark, row)

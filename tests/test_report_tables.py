@@ -1,0 +1,72 @@
+"""The report's tables hold what the notebook's did, with one row of headings."""
+
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedet.report_tables import tidy
+
+WORDS = st.text("abc <&>|.5-", max_size=6)
+FIGURES = st.floats(-9, 9).map(lambda v: round(v, 3))
+
+
+class Cells(HTMLParser):
+    """The text of each cell, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.inside = [], False
+
+    def handle_starttag(self, tag, attrs):
+        self.inside = tag in ("th", "td")
+        if self.inside:
+            self.found.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag not in ("th", "td")
+
+    def handle_data(self, data):
+        if self.inside:
+            self.found[-1] += data
+
+
+def cells(text):
+    reader = Cells()
+    reader.feed(text)
+    return reader.found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(FIGURES, WORDS), min_size=1, max_size=5), st.booleans())
+def test_no_cell_is_lost_or_moved(rows, named):
+    table = pd.DataFrame(rows, columns=["value", "note"])
+    table.index = pd.Index([f"row {i % 2}" for i in range(len(rows))], name="kind" if named else None)
+    text = tidy(table.to_html())
+    read, before = cells(text), cells(table.to_html())
+    assert read[-3 * len(rows) :] == before[-3 * len(rows) :]
+    assert text.count("<tr") == len(rows) + 1
+    assert (">kind<" in text) == named
+
+
+def test_only_columns_with_words_are_marked():
+    table = pd.DataFrame(
+        {"f1": ["0.52", "-"], "share": ["0.5 [0.1, 1.0]", "12 %"], "told": ["7", "not shown"]}
+    )
+    text = tidy(table.to_html())
+    assert "<th class=words>told</th>" in text and "<td class=words>7</td>" in text
+    assert text.count("words") == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<p>a</p>",
+        "<table><tr><td>a</td></tr></table>",
+        pd.DataFrame({"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("x", "y"), ("x", "z")])).to_html(),
+    ],
+)
+def test_other_html_stays_as_it_is(text):
+    assert tidy(text) == text

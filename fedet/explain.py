@@ -161,12 +161,12 @@ def _risen(curves: pd.DataFrame, part: pd.DataFrame, first: int) -> tuple[list[s
     smooth = part.rolling(3, center=True, min_periods=1).mean()
     if smooth.isna().all(axis=None):
         return [], float("nan")
-    at = smooth.clip(lower=0).sum(axis=1).to_numpy().argmax()
-    peak = smooth.iloc[at].sort_values(ascending=False)
+    peak = smooth.max().sort_values(ascending=False)  # each AU's own: they need not peak together
     aus = list(peak[peak >= ACTIVE_AU].index[:MOST])
     begin = max(0, first - round(0.5 * FPS))  # an interval often begins a little late
     starts = []
     for au in aus:
+        at = smooth[au].fillna(-np.inf).to_numpy().argmax()
         course = curves[au].iloc[begin : first + at + 1].to_numpy()
         below = np.flatnonzero(~(course > RISEN * peak[au]))
         starts.append(begin + (below[-1] + 1 if len(below) else 0))

@@ -72,7 +72,7 @@ def plot_reliability(table: pd.DataFrame | None, ax: Axes | None = None) -> Axes
     gap = ((shown["mean_score"] - shown["fraction_right"]) * shown["n"]).sum() / total
     error = ((shown["mean_score"] - shown["fraction_right"]).abs() * shown["n"]).sum() / total
     ax.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.12))
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, loc="best")  # sure scores lie below the line, doubtful ones above
     side = "high" if gap > 0 else "low"
     title = f"Scores are {abs(gap):.2f} too {side} on average;\ncalibration error {error:.2f}"
     if abs(gap) < 0.02:
@@ -267,7 +267,8 @@ def plot_pr_curves(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
         name = "any emotion (spotting)" if kind == "spotting" else kind
         ax.step(recall, best, where="pre", label=f"{name}, AP {ap:.2f}", linewidth=width, **style)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.05))
-    ax.legend(frameon=False, fontsize=9)
+    # The curves fill the whole square: their names stand below it.
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=2)
     own = aps.drop("spotting", errors="ignore")
     title = f"AP of spotting {aps.get('spotting', np.nan):.2f}"
     if len(own):

@@ -88,7 +88,7 @@ def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None
             y = -(row.Index + 0.6 * k)
             colour, mark = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             ax.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
-            ax.plot(row.f1, y, marker=mark, color=colour, markersize=6)
+            ax.plot(row.f1, y, marker=mark, color=colour, markersize=6, clip_on=False)
             who = "1 person" if row.subjects == 1 else f"{row.subjects} people"
             name = f"{attribute}: {row.group}  ({who}, {count(row.events, 'event')})"
             ax.text(-0.02, y, name, ha="right", va="center", fontsize=8, transform=ax.get_yaxis_transform())

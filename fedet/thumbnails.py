@@ -52,6 +52,7 @@ def plot_strip(
     titles: list[str] | None = None,
     colours=None,
     blur: bool = False,
+    label: str = "",
 ):
     """Frames side by side with their second above; returns the figure's axes, (N,) array.
 
@@ -59,6 +60,7 @@ def plot_strip(
         times_s: at most 24 seconds of the video.
         titles: instead of the seconds. colours: of the pictures' frames.
         blur: makes the faces unrecognisable.
+        label: above all, on the right: where the pictures are from.
     """
     import matplotlib.pyplot as plt
 
@@ -66,7 +68,9 @@ def plot_strip(
     pictures = [blur_faces(p) if blur else p for p in frames_near(video, times_s)]
     across = min(len(pictures), 8) or 1
     down = -(-len(pictures) // across) or 1
-    fig, axes = plt.subplots(down, across, figsize=(1.35 * across, 1.6 * down), squeeze=False)
+    above = 0.22 if label else 0.0  # inches
+    height = 1.6 * down + above
+    fig, axes = plt.subplots(down, across, figsize=(1.35 * across, height), squeeze=False)
     for i, ax in enumerate(axes.flat):
         ax.set(xticks=[], yticks=[], visible=i < len(pictures))
         if i < len(pictures):
@@ -74,11 +78,13 @@ def plot_strip(
             ax.set_title(titles[i] if titles else f"{times_s[i]:.1f} s", fontsize=8)
             for side in ax.spines.values():
                 side.set(color=colours[i] if colours else "0.6", linewidth=3 if colours else 0.8)
-    fig.tight_layout(pad=0.4)
+    if label:
+        fig.suptitle(label, x=0.99, y=0.99, va="top", ha="right", fontsize="small")
+    fig.tight_layout(pad=0.4, rect=(0, 0, 1, 1 - above / height))
     return axes.ravel()
 
 
-def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False):
+def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False, label: str = ""):
     """The apex of each detected or annotated event, framed in its emotion's colour."""
     table = table.sort_values("onset").head(MOST)
     frame = table["apex"].fillna((table["onset"] + table["offset"]) // 2).astype(float)
@@ -88,4 +94,4 @@ def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False):
     if "score" in table and table["score"].notna().any():
         titles = [f"{t}\n{s:.2f}" for t, s in zip(titles, table["score"].astype(float), strict=True)]
     colours = [EMOTION_COLOURS.get(e, EMOTION_COLOURS["unknown"]) for e in known]
-    return plot_strip(video, times, titles, colours, blur)
+    return plot_strip(video, times, titles, colours, blur, label)

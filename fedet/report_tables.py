@@ -3,6 +3,8 @@
 import html
 import re
 
+from fedet.scorecard import HEADLINE
+
 TABLE = re.compile(r"<table\b.*?</table>", re.S)
 ROW = re.compile(r"<tr\b[^>]*>.*?</tr>", re.S)
 CELL = re.compile(r"<(t[hd])\b([^>]*)>(.*?)</\1>", re.S)
@@ -14,7 +16,8 @@ def tidy(text: str) -> str:
     """The tables that pandas wrote, made easier to read; all other HTML as it is.
 
     pandas puts the index's name into a second row of headings; it goes into the first one, where there is
-    room. Columns that hold words get the class `words`, heading and index included.
+    room. Columns that hold words get the class `words`, heading and index included. Figures have the names
+    that the drawings give them.
     """
     return TABLE.sub(lambda match: _tidied(match.group()), text)
 
@@ -25,6 +28,7 @@ def _tidied(table: str) -> str:
     rows = [match.group() for match in ROW.finditer(table)]
     merged = _merged(rows)
     words = _word_columns(merged)
+    merged = {place: _named(row) for place, row in merged.items()}
     for row in merged:
         table = table.replace(rows[row], _marked(merged[row], words), 1)
     for row in set(range(len(rows))) - set(merged):
@@ -54,6 +58,11 @@ def _word_columns(rows: dict[int, str]) -> set[int]:
             if not FIGURE.fullmatch(plain):
                 places.add(place)
     return places
+
+
+def _named(row: str) -> str:
+    """Figures in headings by their names for people: "spotting F1" for spotting_f1."""
+    return re.sub(r"(<th[^>]*>)(\w[\w.]*)(?=( change)?</th>)", lambda m: m[1] + HEADLINE.get(m[2], m[2]), row)
 
 
 def _marked(row: str, words: set[int]) -> str:

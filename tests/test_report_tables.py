@@ -70,3 +70,10 @@ def test_only_columns_with_words_are_marked():
 )
 def test_other_html_stays_as_it_is(text):
     assert tidy(text) == text
+
+
+def test_figures_have_the_names_of_the_drawings():
+    text = tidy(
+        pd.DataFrame({"spotting_f1": [0.5], "uar change": [0.1], "own_f1": [1]}, index=["map_0.5"]).to_html()
+    )
+    assert cells(text)[1:5] == ["spotting F1", "recognition UAR change", "own_f1", "mAP at tIoU 0.5"]

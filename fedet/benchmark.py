@@ -43,7 +43,8 @@ def name_of(root: str | Path) -> tuple[str, bool]:
     place = (root if root.is_dir() else root.parent) / "synthetic.json"
     if not place.is_file():
         return root.resolve().name, False
-    note = json.loads(place.read_text())
+    # What a set made before a field existed was made with are that field's usual values.
+    note = json.loads(json.dumps(asdict(SynthConfig()))) | json.loads(place.read_text())
     for difficulty in DIFFICULTIES:
         settings = json.loads(json.dumps(asdict(benchmark_config(difficulty))))
         if note == {"generator": GENERATOR_VERSION, **settings}:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import asdict, replace
 
 import pytest
@@ -27,6 +28,10 @@ def test_names_have_versions_and_are_known_again(tmp_path):
     names = {benchmark_name(d) for d in DIFFICULTIES}
     assert len(names) == 3 and all("-v" in name for name in names)
     claim(tmp_path / "b", benchmark_config("hard"))
+    assert name_of(tmp_path / "b") == (benchmark_name("hard"), True)
+    place = tmp_path / "b" / "synthetic.json"
+    old = {k: v for k, v in json.loads(place.read_text()).items() if k != "held_share"}
+    place.write_text(json.dumps(old))  # made before there was such a field
     assert name_of(tmp_path / "b") == (benchmark_name("hard"), True)
     claim(tmp_path / "c", replace(benchmark_config("hard"), seed=1))
     name, synthetic = name_of(tmp_path / "c")

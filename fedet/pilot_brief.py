@@ -12,6 +12,10 @@ from fedet.errors import InputError
 from fedet.pilot import Survey, TimeModel, sureness
 from fedet.pilot_texts import texts
 
+# Fonts with Japanese letters that systems bring along; the first that is there is used.
+JAPANESE = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic",
+            "IPAexGothic", "IPAGothic", "TakaoGothic", "VL Gothic")  # fmt: skip
+
 
 class Brief:
     """Everything that the brief says, section by section.
@@ -75,8 +79,15 @@ class Brief:
 
     def way_names(self) -> dict[str, str]:
         """The ways of working for a figure; in English where no font can write the language."""
-        own, english = self.words["ways"], texts("en")["ways"]
-        return own if all(map(writable, own.values())) else english
+        return self._drawn("ways")
+
+    def figure_words(self) -> dict[str, str]:
+        """Axes and emotions for the figures; in English where no font can write the language."""
+        return self._drawn("drawn")
+
+    def _drawn(self, name: str) -> dict[str, str]:
+        own = self.words[name]
+        return own if all(map(writable, own.values())) else texts("en")[name]
 
     def how_sure(self) -> str:
         """Precision and recall with intervals, or what it takes to know them."""
@@ -150,16 +161,37 @@ def _items(items: list[str]) -> str:
 # ---------------------------------------------------------------- figures
 
 
+def families() -> list[str]:
+    """matplotlib's own font and, where one is installed, a Japanese one for the letters that it lacks."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["sans-serif", *[name for name in JAPANESE if name in installed][:1]]
+
+
 def writable(text: str) -> bool:
-    """Whether matplotlib's first font has all letters of a text: else it would draw empty boxes."""
+    """Whether the fonts at hand have all letters of a text: else empty boxes would be drawn."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    letters = get_font(findfont(FontProperties(family=["sans-serif"]))).get_charmap()
+    letters: set[int] = set()
+    for name in families():
+        letters |= set(get_font(findfont(FontProperties(family=[name]))).get_charmap())
     return all(ord(letter) in letters for letter in text)
 
 
-def plot_found(survey: Survey, most: int = 8, ax: Axes | None = None) -> Axes:
-    """Detections of the busiest videos along their time, by emotion."""
+def _write(ax: Axes, *others) -> None:
+    """Gives the texts of a figure, and others in it, the fonts that have their letters."""
+    legend = ax.get_legend()
+    for text in [ax.xaxis.label, *ax.get_yticklabels(), *(legend.get_texts() if legend else []), *others]:
+        if not text.get_text().isascii():
+            text.set_fontfamily(families())
+
+
+def plot_found(
+    survey: Survey, most: int = 8, ax: Axes | None = None, words: dict[str, str] | None = None
+) -> Axes:
+    """Detections of the busiest videos along their time, by emotion; `words` of `Brief.figure_words`."""
+    words = words or texts("en")["drawn"]
     videos = survey.videos
     order = (videos["macro"] + videos["micro"]).sort_values(ascending=False, kind="stable").index[:most]
     shown = videos.loc[order]
@@ -178,19 +210,25 @@ def plot_found(survey: Survey, most: int = 8, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(shown)), names)
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel("seconds")
-    handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    ax.set_xlabel(words["seconds"])
+    title = ax.set_title(words["generated"] if survey.synthetic else "", loc="left", fontsize=8)
+    handles = [Patch(color=colour, label=words.get(name, name)) for name, colour in colours.items()]
     if handles:
         place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
         ax.legend(handles=handles, frameon=False, ncols=4, fontsize=8, **place)
+    _write(ax, title)
     return ax
 
 
-def plot_hours(hours: pd.DataFrame, names: dict[str, str] | None = None, ax: Axes | None = None) -> Axes:
-    """A person's hours by way of working, of `TimeModel.hours`."""
+def plot_hours(
+    hours: pd.DataFrame,
+    names: dict[str, str] | None = None,
+    ax: Axes | None = None,
+    words: dict[str, str] | None = None,
+) -> Axes:
+    """A person's hours by way of working, of `TimeModel.hours`; names and words of a `Brief`."""
     ax = axes(ax, (8.0, 1.9))
-    names = names or {"by_hand": "all by hand", "detections": "detections only",
-                      "with_scan": "detections, rest skimmed"}  # fmt: skip
+    names, words = names or texts("en")["ways"], words or texts("en")["drawn"]
     values = hours["hours"].to_numpy(float)
     ax.barh(np.arange(len(values)), values, 0.6, color=["#777777", "#0072B2", "#56B4E9"])
     for row, value in enumerate(values):
@@ -199,7 +237,8 @@ def plot_hours(hours: pd.DataFrame, names: dict[str, str] | None = None, ax: Axe
     ax.invert_yaxis()
     ax.set_xlim(0, max(values.max() * 1.15, 1e-6))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel("hours of a person, with the assumed times")
+    ax.set_xlabel(words["hours"])
+    _write(ax)
     return ax
 
 

@@ -2,6 +2,7 @@
 
 import re
 import string
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet import pilot
+from fedet import pilot, pilot_brief
 from fedet.annotations import validate
 from fedet.errors import InputError
 from fedet.pilot_brief import Brief, calculator, plot_found, plot_hours, writable
@@ -192,3 +193,20 @@ def test_a_broken_video_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
     assert found.videos["macro"].tolist() == [1] and found.seconds == 20
     with pytest.raises(InputError, match="none of 1 videos"):
         pilot.survey(paths[1:], progress=False)
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_figures_never_show_boxes(monkeypatch, installed):
+    """Japanese where a font has it, English where none does: the letters that are missing warn."""
+    if not installed:
+        monkeypatch.setattr(pilot_brief, "JAPANESE", ())
+    found = surveyed(synthetic=True)
+    brief = Brief(found, pilot.TimeModel(), "ja")
+    words = brief.figure_words()
+    drawn = plot_found(found, words=words), plot_hours(brief.hours, brief.way_names(), words=words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ax in drawn:
+            ax.figure.canvas.draw()
+    assert drawn[0].get_xlabel() == texts("ja" if writable("秒") else "en")["drawn"]["seconds"]
+    assert installed or words == texts("en")["drawn"]

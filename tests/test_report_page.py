@@ -111,8 +111,10 @@ def test_one_view_at_a_time_by_link_and_all_on_demand(browser, report):
     page = opened(browser, report)
     assert shown(page) == ["overview"]
     page.locator("a.card", has_text="Second").click()
+    page.locator("#c-01_second.shown").wait_for()  # the page hears of its new address a little later
     assert shown(page) == ["c-01_second"]
     page.go_back()
+    page.locator("#overview.shown").wait_for()
     assert shown(page) == ["overview"]
     page.get_by_role("link", name="All on one page").click()
     assert shown(page) == ["overview", "c-00_first", "c-01_second"]

@@ -180,7 +180,7 @@ def save_detections(out: Path, tables: list) -> None:
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="A dataset's folder: annotations and videos.")],
+    data: Annotated[list[Path], typer.Argument(help="Folders of datasets: annotations and videos.")],
     out: Annotated[Path, typer.Option(help="Folder for the detector.")],
     init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "",
     layout: Annotated[str | None, typer.Option(help="casme2, casme3, samm, tidy or own.")] = None,
@@ -201,7 +201,7 @@ def train(
     from dataclasses import replace
 
     from fedet.datasets import read_dataset
-    from fedet.detection import fresh_config, fresh_inputs, read_inputs, records_of, save_inputs
+    from fedet.detection import fresh_config, fresh_inputs, joined, read_inputs, records_of, save_inputs
     from fedet.features import load_facenet, shipped
     from fedet.learning import FINE_TUNING
     from fedet.training import TrainConfig
@@ -210,11 +210,14 @@ def train(
     start = shipped("detector") if init == "shipped" else Path(init) if init else None
     inputs = read_inputs(start) if start else None
     inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
-    dataset = read_dataset(data, layout)
-    report_repairs(dataset.repairs)
+    if end_to_end and len(data) > 1:
+        raise InputError(f"--end-to-end takes one dataset, not {len(data)}; put them into one folder")
+    datasets = {str(folder): read_dataset(folder, layout) for folder in data}
+    for dataset in datasets.values():
+        report_repairs(dataset.repairs)
     inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
-    sources = named(openface=openface, pyfeat=pyfeat)
-    records = records_of(dataset, net, inputs, cache or out / "vectors", sources=sources)
+    kept, sources = cache or out / "vectors", named(openface=openface, pyfeat=pyfeat)
+    records = joined({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})
     if start is not None and not isinstance(start, Path):
         start = start(records)
     default = TrainConfig() if start is None else FINE_TUNING
@@ -228,7 +231,7 @@ def train(
     save_inputs(place, inputs)
     print_training(place, result, result.model)
     if end_to_end:
-        tuned = tune(dataset, place, out, share, seed, tuning_epochs, sources, cache)
+        tuned = tune(datasets[str(data[0])], place, out, share, seed, tuning_epochs, sources, cache)
         if share is not None:
             print_better(place, result.history["monitored"].max(), tuned.history["monitored"].max())
 

@@ -285,6 +285,24 @@ def records_of(
     return records
 
 
+def joined(sets: Mapping[str, Sequence[VideoFeatures]]) -> list[VideoFeatures]:
+    """The records of several sets as one list.
+
+    Where there are more than one, subjects and videos get the name of their set before their own:
+    people and videos of the same name in two sets are not the same.
+    """
+    if len(sets) == 1:
+        return list(next(iter(sets.values())))
+    return [_of_set(name, record) for name, records in sets.items() for record in records]
+
+
+def _of_set(name: str, record: VideoFeatures) -> VideoFeatures:
+    subject, video = f"{name}/{record.subject}", f"{name}/{record.video}"
+    return replace(
+        record, subject=subject, video=video, events=record.events.assign(subject=subject, video=video)
+    )
+
+
 def videos_of(
     dataset: Dataset,
     videos: Sequence[str] | None = None,

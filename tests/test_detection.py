@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fedet
 from fedet.datasets import read_dataset
-from fedet.detection import Inputs, detect_in, frames_at, load_detector, records_of
+from fedet.detection import Inputs, detect_in, frames_at, joined, load_detector, records_of
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import WIDTH, FaceTrack, extract
@@ -146,6 +146,17 @@ def test_records_carry_every_event_over(made, detector):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}; set FEDET_REAL_CLIPS")
+def test_people_of_the_same_name_in_two_sets_stay_two(made, detector):
+    one = records_of(read_dataset(made), detector.net, detector.inputs, progress=False, videos=["s01_01"])
+    both = joined({"a": one, "b": one})
+    assert [r.subject for r in both] == ["a/s01", "b/s01"]
+    for record, name in zip(both, ("a/s01_01", "b/s01_01"), strict=True):
+        assert record.video == name and set(record.events["video"]) <= {name}
+        assert np.array_equal(record.vectors, one[0].vectors)
+        assert record.events["onset"].tolist() == one[0].events["onset"].tolist()
+    assert joined({"a": one}) == one
+
+
 def test_the_smile_of_a_real_person_is_found_and_nothing_else(detector):
     coded = pd.read_csv(REAL / "annotations.csv").iloc[0]
     table = fedet.detect(REAL / coded["video"], detector)

@@ -130,7 +130,8 @@ def test_movements_are_kept_and_read_back(tmp_path):
         jobs=1, progress=False,
     )  # fmt: skip
     dataset = read_dataset(made)
-    one, two = (flow.flow_records_of(dataset, tmp_path / "kept", progress=False, jobs=jobs) for jobs in (2, 1))
+    kept = tmp_path / "kept"
+    one, two = (flow.flow_records_of(dataset, kept, progress=False, jobs=jobs) for jobs in (2, 1))
     assert len(list((tmp_path / "kept").glob("*.flow.npz"))) == 1
     assert np.array_equal(one[0].vectors, two[0].vectors) and one[0].vectors.any()
     assert one[0].vectors.shape == (60, 2 * len(flow.REGIONS)) and one[0].mask.mean() > 0.5

@@ -242,4 +242,14 @@ def finished_run(out: Path, settings: dict[str, Any]) -> tuple[pd.DataFrame, int
         return None
     values = json.loads(path.read_text())
     _same_run(values["settings"], settings, out)
-    return pd.read_csv(out / "history.csv", float_precision="round_trip"), values["best_epoch"]
+    return read_history(out / "history.csv"), values["best_epoch"]
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """A table of numbers as it was written, to the last bit.
+
+    By way of text: pandas 2 rounds by default, and pandas 3 warns of the argument that prevents it.
+    """
+    table, text = pd.read_csv(path), pd.read_csv(path, dtype=str)
+    floats = table.columns[table.dtypes == float]
+    return table.assign(**text[floats].astype(float))

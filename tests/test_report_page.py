@@ -117,6 +117,7 @@ def test_one_view_at_a_time_by_link_and_all_on_demand(browser, report):
     page.locator("#overview.shown").wait_for()
     assert shown(page) == ["overview"]
     page.get_by_role("link", name="All on one page").click()
+    page.locator("#c-01_second").wait_for()
     assert shown(page) == ["overview", "c-00_first", "c-01_second"]
 
 

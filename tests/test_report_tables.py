@@ -77,3 +77,23 @@ def test_figures_have_the_names_of_the_drawings():
         pd.DataFrame({"spotting_f1": [0.5], "uar change": [0.1], "own_f1": [1]}, index=["map_0.5"]).to_html()
     )
     assert cells(text)[1:5] == ["spotting F1", "recognition UAR change", "own_f1", "mAP at tIoU 0.5"]
+
+
+def test_columns_of_the_api_have_words_in_headings_and_index_but_cells_stay():
+    table = pd.DataFrame({"per_minute": ["row_id"], "row_id": ["12"]}, index=["kappa_events"])
+    assert cells(tidy(table.to_html()).replace("<wbr>", ""))[1:] == [
+        "per minute",
+        "row",
+        "kappa of all events, unmatched ones included",
+        "row_id",
+        "12",
+    ]
+
+
+def test_long_words_may_break_at_a_joint_and_read_the_same():
+    table = pd.DataFrame(
+        {"name": ["shapes+relief_1", "<b>+c"], "share": ["1/2", "0.5"]}, index=["s01_01", "7"]
+    )
+    text = tidy(table.to_html())
+    assert "shapes+<wbr>relief_<wbr>1" in text and "s01_<wbr>01" in text
+    assert cells(text.replace("<wbr>", "")) == cells(table.to_html())

@@ -156,6 +156,16 @@ def half_point(strengths: Sequence[float], f1: Sequence[float]) -> float | None:
     return None
 
 
+def phrased(name: str, strength: float, unit: str) -> str:
+    """A strength as a sentence names it.
+
+    >>> phrased("compression", 37.5, "H.264 crf"), phrased("my own", 3, "mm")
+    ('a compression of crf 37.5', '3 mm')
+    """
+    phrase = PERTURBATIONS[name].phrase if name in PERTURBATIONS else f"{{}} {unit}"
+    return phrase.format(f"{strength:.3g}")
+
+
 def half_points(table: pd.DataFrame) -> pd.DataFrame:
     """For each perturbation: where F1 halves (missing: not reached), and the same in words."""
     rows = []
@@ -163,11 +173,11 @@ def half_points(table: pd.DataFrame) -> pd.DataFrame:
         half = half_point(part["strength"].tolist(), part["f1"].tolist())
         unit, last = part["unit"].iloc[0], part["strength"].iloc[-1]
         if half is not None:
-            words = f"F1 halves at {half:.3g} {unit}"
+            words = f"F1 halves at {phrased(name, half, unit)}"
         elif not part["f1"].iloc[0] > 0:
             words = "F1 is 0 or undefined from the start"
         else:
-            words = f"not reached up to {last:g} {unit}"
+            words = f"not reached up to {phrased(name, last, unit)}"
         rows.append((name, part["f1"].iloc[0], part["f1"].iloc[-1], half, unit, words))
     columns = ["perturbation", "first_f1", "last_f1", "half_at", "unit", "finding"]
     return pd.DataFrame(rows, columns=columns).set_index("perturbation").astype({"half_at": float})

@@ -25,12 +25,14 @@ CRF = 12  # of perturbed files: so fine that only the perturbation shows
 class Perturbation:
     """One way to make a video worse.
 
-    `strengths` go from harmless to severe; `first` is the strength that changes nothing.
+    `strengths` go from harmless to severe; `first` is the strength that changes nothing; `phrase` names
+    a strength in a sentence.
     """
 
     unit: str
     first: float
     strengths: tuple[float, ...]
+    phrase: str
     images: Callable[[Images, float, np.random.Generator], Images] | None = None
     scene: Callable[[dict, float], dict] | None = None  # of `fedet.render.Scene` tensors
     rate: Callable[[float, float], float] | None = None  # the file's fps and strength -> fps to read at
@@ -126,18 +128,22 @@ def shrunk(scene: dict, strength: float) -> dict:
 
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
-    "noise": Perturbation("grey levels", 0, (10, 20, 40, 80), noisy),
-    "blur": Perturbation("% of height", 0, (0.7, 1.5, 3, 6), blurred),
-    "motion blur": Perturbation("% of width", 0, (3, 6, 12, 24), smeared),
-    "darkness": Perturbation("stops", 0, (1.5, 3, 4.5, 6), darkened),
-    "gamma": Perturbation("gamma", 1, (1.5, 2, 3, 5), flattened),
-    "head turned": Perturbation("degrees", 0, (10, 20, 30, 45), scene=turned),
-    "head bent": Perturbation("degrees", 0, (8, 15, 22, 30), scene=nodded),
-    "face size": Perturbation("% of usual", 100, (70, 50, 35, 25), scene=shrunk),
-    "occlusion": Perturbation("% of face", 0, (15, 30, 45, 60), covered),
-    "compression": Perturbation("H.264 crf", 14, (26, 34, 40, 48), crf=round),
-    "frame rate": Perturbation("frames/s", 30, (15, 10, 6, 3), rate=lambda fps, to: min(fps, to)),
-    "dropped frames": Perturbation("% of frames", 0, (20, 40, 70, 90), frozen),
+    "noise": Perturbation("grey levels", 0, (10, 20, 40, 80), "noise of {} grey levels", noisy),
+    "blur": Perturbation("% of height", 0, (0.7, 1.5, 3, 6), "a blur of {} % of the height", blurred),
+    "motion blur": Perturbation("% of width", 0, (3, 6, 12, 24), "a smear of {} % of the width", smeared),
+    "darkness": Perturbation("stops", 0, (1.5, 3, 4.5, 6), "{} stops less light", darkened),
+    "gamma": Perturbation("gamma", 1, (1.5, 2, 3, 5), "a gamma of {}", flattened),
+    "head turned": Perturbation("degrees", 0, (10, 20, 30, 45), "a turn of {} degrees", scene=turned),
+    "head bent": Perturbation("degrees", 0, (8, 15, 22, 30), "a bend of {} degrees", scene=nodded),
+    "face size": Perturbation(
+        "% of usual", 100, (70, 50, 35, 25), "a face at {} % of its size", scene=shrunk
+    ),
+    "occlusion": Perturbation("% of face", 0, (15, 30, 45, 60), "{} % of the face covered", covered),
+    "compression": Perturbation("H.264 crf", 14, (26, 34, 40, 48), "a compression of crf {}", crf=round),
+    "frame rate": Perturbation(
+        "frames/s", 30, (15, 10, 6, 3), "{} frames a second", rate=lambda fps, to: min(fps, to)
+    ),
+    "dropped frames": Perturbation("% of frames", 0, (20, 40, 70, 90), "{} % of the frames frozen", frozen),
 }
 
 

@@ -1,6 +1,7 @@
 """Figures of what a detector bears and why it answers; each title says the finding."""
 
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
 from fedet.features import FaceNet
 from fedet.palette import EMOTION_COLOURS
-from fedet.robustness import half_points, perturbed_file
+from fedet.robustness import half_points, perturbed_file, phrased
 from fedet.thumbnails import frames_near
 
 LINE, WARN = EMOTION_COLOURS["negative"], "#D55E00"
@@ -41,7 +42,7 @@ def plot_robustness(table: pd.DataFrame, across: int = 4) -> np.ndarray:
             at = half_place(part["strength"].to_numpy(), row["half_at"])
             ax.plot(at, row["first_f1"] / 2, marker="X", color=WARN, markersize=8)
         ax.set(xticks=place, xticklabels=[f"{s:g}" for s in part["strength"]], ylim=(-0.03, 1.03))
-        finish(ax, f"{name}\n{row['finding']}", row["unit"], "")
+        finish(ax, f"{name}\n{fill(row['finding'], 32)}", row["unit"], "")  # no wider than its panel
         ax.title.set_fontsize(9)
     reached = found["half_at"].notna().sum()
     fig.suptitle(
@@ -65,7 +66,7 @@ def plot_gallery(
         ax.set_axis_off()
     for ax, (name, row) in zip(grid.flat, worst.iterrows(), strict=False):
         ax.imshow(frames_near(perturbed_file(folder, name, row["strength"], video), [at_s])[0])
-        ax.set_title(f"{name}\n{row['strength']:g} {row['unit']}", fontsize=8)
+        ax.set_title(f"{name}\n{phrased(name, row['strength'], row['unit'])}", fontsize=8)
     fig.suptitle("The severest strengths (a generated face)", fontsize=10, x=0.01, ha="left")
     return grid.ravel()[: len(worst)]
 

@@ -122,7 +122,7 @@ def test_a_falling_axis_and_what_is_not_reached():
     assert half_point([0, 1], [0.0, 0.0]) is None and half_point([0, 1], [float("nan"), 0.2]) is None
     rows = [("noise", 0, "grey levels", 0.6), ("noise", 9, "grey levels", 0.5)]
     table = half_points(pd.DataFrame(rows, columns=["perturbation", "strength", "unit", "f1"]))
-    assert table.loc["noise", "finding"] == "not reached up to 9 grey levels"
+    assert table.loc["noise", "finding"] == "not reached up to noise of 9 grey levels"
     assert np.isnan(table.loc["noise", "half_at"])
 
 

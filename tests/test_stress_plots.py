@@ -29,8 +29,8 @@ def test_each_panel_tells_where_f1_halves_or_that_it_does_not():
         curve("frame rate", "frames/s", [30.0, 15.0, 5.0], [0.8, 0.7, 0.6]),
     ])  # fmt: skip
     one, two = plot_robustness(table)
-    assert "halves at 30 grey levels" in one.get_title("left")
-    assert "not reached up to 5 frames/s" in two.get_title("left")
+    assert "halves at noise of 30 grey levels" in one.get_title("left").replace("\n", " ")
+    assert "not reached up to 5 frames a second" in two.get_title("left").replace("\n", " ")
     assert "1 of 2" in one.figure.get_suptitle()
     assert [t.get_text() for t in two.get_xticklabels()] == ["30", "15", "5"]
 

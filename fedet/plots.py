@@ -216,7 +216,7 @@ def plot_forest(
     column = "difference" if "difference" in effects else "value"
     reference = 0.0 if reference is None and column == "difference" else reference
     shown = effects[effects[column].notna()]
-    ax = axes(ax, (7.0, 1.4 + 0.34 * max(len(shown), 2)))
+    ax = axes(ax, (5.8, 1.4 + 0.34 * max(len(shown), 2)))  # read in full on a phone, too
     if shown.empty:
         return nothing(ax, "No defined values")
     place = np.arange(len(shown))[::-1]

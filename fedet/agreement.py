@@ -44,7 +44,7 @@ class Agreement:
         names = ["matched", "f1", "kappa_emotions", "kappa_events", "kappa_frames",
                  "onset_frames", "offset_frames"]  # fmt: skip
         values = {name: getattr(self, name) for name in names}
-        shown = {k: "-" if v is None else round(float(v), 3) for k, v in values.items()}
+        shown = {k: "-" if v is None else round(v, 3) for k, v in values.items()}  # counts stay whole
         return pd.Series(shown, name="agreement", dtype=object)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from fedet.errors import InputError
 
@@ -27,7 +28,7 @@ def record(
     Raises:
         InputError: no name, a value that is neither number nor text, or an interval of another shape.
     """
-    entry = {"kind": "figure", "name": _named(name), "label": label or name.replace("_", " ")}
+    entry: dict[str, Any] = {"kind": "figure", "name": _named(name), "label": label or name.replace("_", " ")}
     entry |= {"value": _plain(name, value), "unit": unit}
     if interval is not None:
         ends = [_plain(name, end) for end in interval]
@@ -51,7 +52,7 @@ def record_table(name: str, table, label: str | None = None, digits: int = 3) ->
         if kind.kind == "f" or str(kind).startswith("Float"):
             column = shown.iloc[:, place].astype(float)
             shown.isetitem(place, ["-" if math.isnan(v) else f"{v:.{digits}f}" for v in column])
-    entry = {"kind": "table", "name": _named(name), "label": label or name.replace("_", " ")}
+    entry: dict[str, Any] = {"kind": "table", "name": _named(name), "label": label or name.replace("_", " ")}
     entry |= {"columns": [str(c) for c in table.columns], "index": [str(i) for i in table.index]}
     entry["rows"] = [[_plain(name, v) for v in row] for row in table.itertuples(index=False)]
     html = shown.to_html(border=0)

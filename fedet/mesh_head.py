@@ -61,7 +61,7 @@ def pair(x: Tensor, y: Tensor, at: tuple[float, float], wide: float, high: float
     return bell(x.abs(), y, at, wide, high)
 
 
-def ramp(x: Tensor, low: float, high: float) -> Tensor:
+def ramp(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     t = ((x - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 

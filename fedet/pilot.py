@@ -39,7 +39,7 @@ class TimeModel:
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name}={getattr(self, name)!r}: must be 0 or more")
 
-    def hours(self, seconds: float, lengths_s: Sequence[float]) -> pd.DataFrame:
+    def hours(self, seconds: float, lengths_s: Sequence[float] | np.ndarray) -> pd.DataFrame:
         """A person's hours by way of working; the computer's hours need nobody.
 
         Args:

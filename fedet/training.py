@@ -251,5 +251,5 @@ def read_history(path: Path) -> pd.DataFrame:
     By way of text: pandas 2 rounds by default, and pandas 3 warns of the argument that prevents it.
     """
     table, text = pd.read_csv(path), pd.read_csv(path, dtype=str)
-    floats = table.columns[table.dtypes == float]
+    floats = table.select_dtypes("float64").columns
     return table.assign(**text[floats].astype(float))

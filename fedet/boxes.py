@@ -7,6 +7,7 @@ a little below its lower edge. `fedet.faces.crop` is defined on that square.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,6 +20,11 @@ from fedet.errors import InputError
 REDUCED_SIDE_PX = 180  # Haar search: the image's shorter side is reduced to this
 MIN_FACE = 0.15  # the smallest face that is looked for, as part of the image's shorter side
 NEAR_REACH = 0.6  # a search near a known face covers this many face sizes on every side
+# The frontal cascade knows faces tilted by up to about 15 degrees; for others the image is turned.
+TILTS = (15, -15, 30, -30, 45, -45)  # degrees, near a face that was upright
+TILT_STEP = 15  # ... and to both sides of the tilt of one that was not
+WIDE_TILTS = (20, -20, 40, -40)  # ... anywhere
+UPRIGHT = 5  # a smaller tilt counts as none
 
 
 class Box(NamedTuple):
@@ -29,6 +35,8 @@ class Box(NamedTuple):
     w: float
     h: float
     score: float = 0.0  # the detector's own scale; higher is surer
+    roll: float = 0.0  # tilt of the head in the picture's plane, degrees, counter-clockwise; about
+    # the box's centre, the sides of the box stay level
 
     @property
     def cx(self) -> float:
@@ -58,8 +66,9 @@ class FaceDetector(Protocol):
 class HaarDetector:
     """OpenCV's shipped Haar cascades on a reduced, equalised grey image.
 
-    The frontal cascade answers; near a known face, where it finds nothing, the profile cascade
-    and its mirror image are asked as well. Boxes jitter by 1-2 % of their size from call to call.
+    The frontal cascade answers; where it finds nothing, it is asked again with the image turned, for
+    tilted heads, and near a known face the profile cascade and its mirror image after that. Boxes
+    jitter by 1-2 % of their size from call to call; a tilt is right within some 10 degrees.
     OpenCV's number of threads is left alone; in worker processes call `cv2.setNumThreads(1)`.
     """
 
@@ -76,28 +85,60 @@ class HaarDetector:
         return _cascade("haarcascade_profileface.xml")
 
     def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
-        scale = min(1.0, REDUCED_SIDE_PX / min(image.shape[:2]))
         if near is None:
-            smallest = round(MIN_FACE * min(image.shape[:2]) * scale)
-            return self._search(self._frontal, _reduced(image, scale), scale, (0, 0), smallest, 0)
+            scale = min(1.0, REDUCED_SIDE_PX / min(image.shape[:2]))
+            grey, smallest = _reduced(image, scale), round(MIN_FACE * min(image.shape[:2]) * scale)
+            limits = (smallest, 0)
+            found = self._search(self._frontal, grey, scale, (0, 0), *limits)
+            return found or self._tilted(grey, scale, (0, 0), limits, WIDE_TILTS)
         # A face of unusual size is searched at the scale at which it has half the reduced side.
         scale = min(1.0, REDUCED_SIDE_PX / 2 / near.size)
         reach = near.size * NEAR_REACH
-        left, top = max(0, int(near.x - reach)), max(0, int(near.y - reach))
+        corner = max(0, int(near.x - reach)), max(0, int(near.y - reach))
         right, bottom = int(near.x + near.w + reach), int(near.y + near.h + reach)
-        patch = image[top:bottom, left:right]
+        patch = image[corner[1] : bottom, corner[0] : right]
         if min(patch.shape[:2]) < 2:
             return []
-        patch = _reduced(patch, scale)
+        grey = _reduced(patch, scale)
         limits = round(near.size * scale / 1.4), round(near.size * scale * 1.4)
-        found = self._search(self._frontal, patch, scale, (left, top), *limits)
-        if found:
-            return found
-        found = self._search(self._profile, patch, scale, (left, top), *limits)
-        width = patch.shape[1] / scale
-        for box in self._search(self._profile, patch[:, ::-1], scale, (0, top), *limits):
+        if near.roll:
+            tilts = (near.roll - TILT_STEP, near.roll, near.roll + TILT_STEP)
+            if found := self._tilted(grey, scale, corner, limits, tilts):
+                return found
+        return (
+            self._search(self._frontal, grey, scale, corner, *limits)
+            or self._tilted(grey, scale, corner, limits, TILTS)
+            or self._turned(grey, scale, corner, limits)
+        )
+
+    def _turned(self, grey: np.ndarray, scale: float, corner, limits) -> list[Box]:
+        """Profiles to both sides."""
+        found = self._search(self._profile, grey, scale, corner, *limits)
+        left, width = corner[0], grey.shape[1] / scale
+        for box in self._search(self._profile, grey[:, ::-1], scale, (0, corner[1]), *limits):
             found.append(box._replace(x=left + width - box.x - box.w))
         return found
+
+    def _tilted(self, grey: np.ndarray, scale: float, corner, limits, tilts) -> list[Box]:
+        """Faces tilted by about one of `tilts`, degrees; none or one: the mean of its sights."""
+        height, width = grey.shape
+        sights = []
+        for tilt in tilts:
+            turn = cv2.getRotationMatrix2D((width / 2, height / 2), -tilt, 1)
+            turned = cv2.warpAffine(grey, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+            back = cv2.invertAffineTransform(turn)
+            for box in self._search(self._frontal, turned, 1.0, (0, 0), *limits):
+                cx, cy = back @ (box.cx, box.cy, 1)
+                sights.append((cx, cy, box.size, tilt, box.score))
+        if not sights:
+            return []
+        best = max(sights, key=lambda sight: sight[4])
+        off = [math.hypot(s[0] - best[0], s[1] - best[1]) / best[2] for s in sights]
+        same = [s for s, o in zip(sights, off, strict=True) if o < 0.25 and abs(s[3] - best[3]) <= TILT_STEP]
+        cx, cy, size, tilt, score = np.mean(same, axis=0).tolist()
+        size, cx, cy = size / scale, cx / scale + corner[0], cy / scale + corner[1]
+        tilt = 0.0 if abs(tilt) < UPRIGHT else tilt
+        return [Box(cx - size / 2, cy - size / 2, size, size, score, tilt)]
 
     def _search(self, cascade, grey, scale, corner, smallest, largest) -> list[Box]:
         """Boxes in the coordinates of the full image; `largest` 0 means any size."""
@@ -121,7 +162,7 @@ class YuNetDetector:
     """OpenCV's YuNet network; needs its model file, which is not part of this package.
 
     YuNet's boxes span hairline to chin, those of the cascade brow to lip with sides to spare; the
-    answer is converted by fixed proportions.
+    answer is converted by fixed proportions. The tilt is that of the line between the eyes.
     """
 
     def __init__(self, model_path: str | Path, min_score: float = 0.7) -> None:
@@ -140,13 +181,16 @@ class YuNetDetector:
         self._network.setInputSize((image.shape[1], image.shape[0]))
         _, faces = self._network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         # A row: x, y, w, h, five landmarks, score.
-        return [] if faces is None else [_from_tight(*row[:4], row[14]) for row in faces]
+        return [] if faces is None else [_from_tight(row) for row in faces.tolist()]
 
 
-def _from_tight(x: float, y: float, w: float, h: float, score: float) -> Box:
-    """A box from hairline to chin in the cascade's geometry."""
-    size, cx, cy = 0.9 * float(h), float(x + w / 2), float(y + 0.42 * h)
-    return Box(cx - size / 2, cy - size / 2, size, size, float(score))
+def _from_tight(row: list[float]) -> Box:
+    """A row of YuNet, its box from hairline to chin, in the cascade's geometry."""
+    x, y, w, h, left_x, left_y, right_x, right_y = row[:8]  # the eyes, left and right in the picture
+    roll = math.atan2(left_y - right_y, right_x - left_x)
+    up = 0.08 * h
+    cx, cy, size = x + w / 2 - up * math.sin(roll), y + h / 2 - up * math.cos(roll), 0.9 * h
+    return Box(cx - size / 2, cy - size / 2, size, size, row[14], math.degrees(roll))
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:

@@ -224,12 +224,12 @@ def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
     if track < 0:
         return FaceFrame(frame.index, frame.time_s, frame.image, None, state, track)
     near = [look for look in looks if look.track == track]
-    path = np.array([[b.cx, b.cy, math.log(b.size), b.score] for b in (look.box for look in near)])
+    path = np.array([[b.cx, b.cy, math.log(b.size), b.roll, b.score] for b in (k.box for k in near)])
     times = np.array([look.time_s for look in near]) - frame.time_s
-    cx, cy, log_size = smooth_path(times, path[:, :3], config.smoothing)
+    cx, cy, log_size, roll = smooth_path(times, path[:, :4], config.smoothing).tolist()
     size = math.exp(log_size)
-    score = float(np.interp(0.0, times, path[:, 3]))
-    box = Box(float(cx) - size / 2, float(cy) - size / 2, size, size, score)
+    score = float(np.interp(0.0, times, path[:, 4]))
+    box = Box(cx - size / 2, cy - size / 2, size, size, score, roll)
     return FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
 
 
@@ -249,8 +249,8 @@ def crop(
 ) -> np.ndarray:
     """Cut the face out: a square of `scale` box sizes, `down` box sizes below the box's centre.
 
-    Exact to fractions of a pixel, averaged over areas where it shrinks; beyond the image's edge
-    the outermost pixels are repeated.
+    A tilted head comes out upright: the square turns with it. Exact to fractions of a pixel,
+    averaged over areas where it shrinks; beyond the image's edge the outermost pixels are repeated.
 
     Args:
         image: (H, W, 3) or (H, W) uint8.
@@ -260,11 +260,14 @@ def crop(
         (size, size, 3) or (size, size) uint8.
     """
     side = box.size * scale
-    left, top = box.cx - side / 2, box.cy + down * box.size - side / 2
     # Sampled `fine` times as densely as needed, then averaged: an area filter at any position.
     fine = max(1, math.ceil(side / size))
     step = side / (size * fine)  # source pixels from sample to sample; pixel centres are at .5
-    matrix = np.array([[step, 0, left + step / 2 - 0.5], [0, step, top + step / 2 - 0.5]])
+    cos, sin = math.cos(math.radians(box.roll)), math.sin(math.radians(box.roll))
+    turn = np.array([[cos, sin], [-sin, cos]])  # of the face; y points down
+    first = turn @ (step / 2 - side / 2, step / 2 - side / 2 + down * box.size)
+    corner = np.array([[box.cx], [box.cy]]) + first[:, None] - 0.5
+    matrix = np.hstack([step * turn, corner])
     samples = cv2.warpAffine(
         image,
         matrix,

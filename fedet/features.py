@@ -30,6 +30,7 @@ CROP = 112  # side of the face crops, pixels
 WIDTH = 512  # length of a vector
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, as torchvision's weights
 STATES = ("found", "bridged", "missing")
+FACE_SEARCH = 2  # raised where faces are found or cut out differently: vectors kept before are not used
 
 
 class FaceWeights(Enum):
@@ -363,7 +364,7 @@ def cache_file(
         raise InputError(f"no such file or folder: {path}")
     stat = path.stat()
     facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest}"
-    facts += f" {type(detector).__name__} {fps}"
+    facts += f" {type(detector).__name__} {fps} {FACE_SEARCH}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 

@@ -32,18 +32,18 @@ def smooth_path(times: np.ndarray, path: np.ndarray, config: Smoothing) -> np.nd
 
     Args:
         times: (N,) seconds relative to the time asked for, ascending.
-        path: (N, 3) centre x, centre y, log of the size.
+        path: (N, 4) centre x, centre y, log of the size, tilt.
 
     Returns:
-        (3,) centre x, centre y, log of the size.
+        (4,) the same at time 0.
     """
     path = _without_outliers(path)
     few_s = np.sort(np.abs(times))[: FEW + 1][-1]
     window_s = min(max(config.place_s, few_s), max(config.place_s, config.size_s))
     off = _off_course(times, path, config.still_speed)
     place = _local_fit(times, path[:, :2], window_s, np.exp(-0.5 * (off / config.same_place) ** 2))
-    size = _local_fit(times, path[:, 2:], config.size_s, np.ones(len(path)))
-    return np.concatenate([place, size])
+    size, tilt = (_local_fit(times, path[:, i : i + 1], config.size_s, np.ones(len(path))) for i in (2, 3))
+    return np.concatenate([place, size, tilt])
 
 
 def _off_course(times: np.ndarray, path: np.ndarray, still_speed: float) -> np.ndarray:

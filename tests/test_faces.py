@@ -321,6 +321,19 @@ def test_a_crop_is_the_same_at_every_image_size():
     assert np.abs(small.astype(int) - large).mean() < 1
 
 
+@pytest.mark.parametrize("roll", [-50.0, -20.0, 7.0, 35.0])
+def test_the_crop_of_a_tilted_head_is_upright(roll):
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (300, 300, 3)).astype(np.uint8), (0, 0), 5
+    )
+    turn = cv2.getRotationMatrix2D((149.5, 149.5), roll, 1)  # counter-clockwise
+    tilted = cv2.warpAffine(image, turn, (300, 300), flags=cv2.INTER_CUBIC)
+    upright = crop(image, square(150, 150, 120)).astype(float)
+    off = np.abs(crop(tilted, square(150, 150, 120)._replace(roll=roll)) - upright).mean()
+    assert off < 1
+    assert np.abs(crop(tilted, square(150, 150, 120)) - upright).mean() > 2 * off
+
+
 # Spans without a face
 
 
@@ -383,6 +396,43 @@ def test_a_search_near_the_face_agrees_with_the_whole_search(near):
     assert (close.cx, close.cy, close.size) == pytest.approx((box.cx, box.cy, box.size), abs=9)
 
 
+def tilted_drawing(tilt: float) -> np.ndarray:
+    """The drawn face tilted about (160, 120), degrees counter-clockwise."""
+    turn = cv2.getRotationMatrix2D((160, 120), tilt, 1)
+    return cv2.warpAffine(drawing(), turn, (320, 240), borderMode=cv2.BORDER_REPLICATE)
+
+
+@pytest.mark.parametrize("tilt", [-40, -25, 25, 40])
+def test_a_tilted_head_is_found_and_its_tilt_told(tilt):
+    detector = HaarDetector()
+    (upright,) = detector.detect(drawing())
+    assert upright.roll == 0
+    place = cv2.getRotationMatrix2D((160, 120), tilt, 1) @ (upright.cx, upright.cy, 1)
+    for near in (None, upright, upright._replace(roll=tilt / 2), upright._replace(roll=tilt)):
+        (box,) = detector.detect(tilted_drawing(tilt), near=near)
+        assert box.roll == pytest.approx(tilt, abs=15)
+        assert (box.cx, box.cy) == pytest.approx(tuple(place), abs=12)
+        assert box.size == pytest.approx(upright.size, rel=0.2)
+    (again,) = detector.detect(drawing(), near=upright._replace(roll=10 * np.sign(tilt)))
+    assert abs(again.roll) <= 10
+
+
+def test_a_head_that_tilts_and_comes_back_is_followed_upright():
+    def frames():
+        for k in range(150):
+            yield Frame(k, k / FPS, tilted_drawing(35 * math.sin(math.pi * k / 149) ** 2))
+
+    tracked = list(track_faces(frames(), HaarDetector()))
+    assert set(states(tracked)) == {"found"}
+    assert {f.track for f in tracked} == {0}
+    assert tracked[75].box.roll == pytest.approx(35, abs=12)
+    assert tracked[5].box.roll == pytest.approx(0, abs=8)
+    crops = np.array([crop(f.image, f.box)[20:100, 20:92] for f in tracked], float)
+    assert np.abs(crops[75] - crops[5]).mean() < 0.6 * np.abs(
+        crop(tracked[75].image, tracked[75].box._replace(roll=0))[20:100, 20:92] - crops[5]
+    ).mean()
+
+
 def test_a_search_near_another_place_finds_nothing():
     detector = HaarDetector()
     assert detector.detect(drawing(960, 240), near=square(800, 110, 100)) == []
@@ -412,8 +462,10 @@ def test_yunet_rows_become_boxes(tmp_path, monkeypatch):
             seen.append(tuple(int(v) for v in image[0, 0]))
             row = np.zeros(15, np.float32)
             row[:4], row[14] = (100, 50, 80, 100), 0.9
+            row[4:8] = eyes
             return 1, None if image[0, 0, 0] else row[None]
 
+    eyes = [120, 90, 160, 90]
     created = SimpleNamespace(create=lambda path, *_: Network())
     monkeypatch.setattr(cv2, "FaceDetectorYN", created)
     detector = YuNetDetector(model)
@@ -423,6 +475,9 @@ def test_yunet_rows_become_boxes(tmp_path, monkeypatch):
     assert seen == [(320, 240), (0, 0, 7)]
     assert (box.cx, box.cy, box.size) == pytest.approx((140, 92, 90))
     assert box.score == pytest.approx(0.9)
+    assert box.roll == 0
+    eyes[:] = [120, 100, 160, 60]  # up to the right by 45 degrees, counter-clockwise
+    assert detector.detect(image)[0].roll == pytest.approx(45)
     assert detector.detect(image[:, :, ::-1]) == []
 
 

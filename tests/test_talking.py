@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from fedet import talking
 from fedet.annotations import empty_table
@@ -84,6 +85,31 @@ def test_the_whole_ablation_runs_and_its_arms_share_everything_else(tmp_path, mo
     assert list(differences.index) == FIGURES
     # Hardly any learning: new channels that start at zero must not have changed a thing.
     assert figures.loc[("with", "f1"), "value"] == pytest.approx(figures.loc[("without", "f1"), "value"])
+    assert figures.loc[("with", "f1"), "value"] == figures.loc[("as it is", "f1"), "value"]
     alone = Dataset(**(made.__dict__ | {"videos": made.videos.iloc[:1]}))
     with pytest.raises(InputError, match="one subject"):
         ablate(alone, load_detector())
+
+
+def test_only_what_reads_the_new_channels_is_learned():
+    config = FEDNConfig(
+        input_features=8, channels=16, window=64, window_stride=32, pyramid_levels=3, motion=3
+    )
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((200, 8)).astype(np.float32)
+    names = ["speech", "speech_present"]
+    quiet = talking._silenced(vectors, names)
+    assert (quiet[:, 6] == 0).all() and (quiet[:, 7] == vectors[:, 7]).all()
+    assert (quiet[:, :6] == vectors[:, :6]).all() and (vectors[:, 6] != 0).all()
+    event = table([("a", "a1", 50, 90, "positive", 30.0)], score=False)
+    event = pd.concat([empty_table(), event])[empty_table().columns].astype(empty_table().dtypes)
+    for given in (vectors, quiet):
+        record = VideoFeatures("a", "a1", 30.0, given, np.ones(200, bool), event)
+        model = FEDN(config)
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        learning = TrainConfig(epochs=2, batch_size=2, least_steps=2, ema=0)
+        after = talking._taught(model, [record], 2, learning).state_dict()
+        changed = [k for k in before if not torch.equal(before[k], after[k])]
+        assert changed == ["embedding.project.weight"]
+        columns = (before[changed[0]] != after[changed[0]]).any(0).nonzero().flatten().tolist()
+        assert columns == [6, 7, 14, 15]

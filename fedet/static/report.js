@@ -17,8 +17,24 @@ function show() {
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  hint();
   if (target && target !== view) target.scrollIntoView();
   else window.scrollTo(0, 0);
+}
+
+/** Says below every table and picture that is cut off at the side that it scrolls. */
+function hint() {
+  for (const box of document.querySelectorAll(".shown .scroll, .shown .cell figure, .shown .prose table")) {
+    const next = box.nextElementSibling;
+    const hinted = next !== null && next.classList.contains("sideways");
+    const wide = box.scrollWidth > box.clientWidth + 4;
+    if (hinted && !wide) next.remove();
+    if (hinted || !wide) continue;
+    const note = document.createElement("p");
+    note.className = "note sideways";
+    note.textContent = root.lang === "ja" ? "横にスクロールできます →" : "scrolls sideways →";
+    box.after(note);
+  }
 }
 
 document.getElementById("theme").addEventListener("click", () => {
@@ -37,4 +53,5 @@ document.getElementById("code").addEventListener("click", (event) => {
 
 if (matchMedia("(max-width: 820px)").matches) document.querySelector("nav details").open = false;
 window.addEventListener("hashchange", show);
+window.addEventListener("resize", hint);
 show();

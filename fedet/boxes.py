@@ -19,12 +19,16 @@ from fedet.errors import InputError
 
 REDUCED_SIDE_PX = 180  # Haar search: the image's shorter side is reduced to this
 MIN_FACE = 0.15  # the smallest face that is looked for, as part of the image's shorter side
+SMALL_FACE = 0.06  # ... where there is no larger one in the whole video
 NEAR_REACH = 0.6  # a search near a known face covers this many face sizes on every side
 # The frontal cascade knows faces tilted by up to about 15 degrees; for others the image is turned.
 TILTS = (15, -15, 30, -30, 45, -45)  # degrees, near a face that was upright
 TILT_STEP = 15  # ... and to both sides of the tilt of one that was not
 WIDE_TILTS = (20, -20, 40, -40)  # ... anywhere
 UPRIGHT = 5  # a smaller tilt counts as none
+# Overlapping sights that make a face, in a turned image or where small ones are looked for: the more
+# is searched, the more looks like a face.
+SURE_NEIGHBORS = 8
 
 
 class Box(NamedTuple):
@@ -70,11 +74,19 @@ class HaarDetector:
     tilted heads, and near a known face the profile cascade and its mirror image after that. Boxes
     jitter by 1-2 % of their size from call to call; a tilt is right within some 10 degrees.
     OpenCV's number of threads is left alone; in worker processes call `cv2.setNumThreads(1)`.
+
+    Args:
+        min_face: the smallest box that is looked for, as part of the image's shorter side; below
+            `MIN_FACE` a larger image is searched, several times as long, and upright faces only.
     """
 
-    def __init__(self, min_neighbors: int = 4, scale_factor: float = 1.1) -> None:
+    def __init__(
+        self, min_neighbors: int = 4, scale_factor: float = 1.1, min_face: float = MIN_FACE
+    ) -> None:
         self.min_neighbors = min_neighbors
         self.scale_factor = scale_factor
+        self.min_face = min_face
+        self.reduced_px = round(REDUCED_SIDE_PX * max(1.0, MIN_FACE / min_face))
 
     @cached_property
     def _frontal(self) -> cv2.CascadeClassifier:
@@ -86,11 +98,13 @@ class HaarDetector:
 
     def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
         if near is None:
-            scale = min(1.0, REDUCED_SIDE_PX / min(image.shape[:2]))
-            grey, smallest = _reduced(image, scale), round(MIN_FACE * min(image.shape[:2]) * scale)
+            scale = min(1.0, self.reduced_px / min(image.shape[:2]))
+            grey, smallest = _reduced(image, scale), round(self.min_face * min(image.shape[:2]) * scale)
             limits = (smallest, 0)
             found = self._search(self._frontal, grey, scale, (0, 0), *limits)
-            return found or self._tilted(grey, scale, (0, 0), limits, WIDE_TILTS)
+            if found or self.min_face < MIN_FACE:  # turning large images would take too long
+                return found
+            return self._tilted(grey, scale, (0, 0), limits, WIDE_TILTS)
         # A face of unusual size is searched at the scale at which it has half the reduced side.
         scale = min(1.0, REDUCED_SIDE_PX / 2 / near.size)
         reach = near.size * NEAR_REACH
@@ -123,11 +137,12 @@ class HaarDetector:
         """Faces tilted by about one of `tilts`, degrees; none or one: the mean of its sights."""
         height, width = grey.shape
         sights = []
+        neighbors = max(self.min_neighbors, SURE_NEIGHBORS)
         for tilt in tilts:
             turn = cv2.getRotationMatrix2D((width / 2, height / 2), -tilt, 1)
             turned = cv2.warpAffine(grey, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
             back = cv2.invertAffineTransform(turn)
-            for box in self._search(self._frontal, turned, 1.0, (0, 0), *limits):
+            for box in self._search(self._frontal, turned, 1.0, (0, 0), *limits, neighbors):
                 cx, cy = back @ (box.cx, box.cy, 1)
                 sights.append((cx, cy, box.size, tilt, box.score))
         if not sights:
@@ -140,12 +155,12 @@ class HaarDetector:
         tilt = 0.0 if abs(tilt) < UPRIGHT else tilt
         return [Box(cx - size / 2, cy - size / 2, size, size, score, tilt)]
 
-    def _search(self, cascade, grey, scale, corner, smallest, largest) -> list[Box]:
+    def _search(self, cascade, grey, scale, corner, smallest, largest, neighbors=0) -> list[Box]:
         """Boxes in the coordinates of the full image; `largest` 0 means any size."""
         boxes, _, scores = cascade.detectMultiScale3(
             np.ascontiguousarray(grey),
             self.scale_factor,
-            self.min_neighbors,
+            neighbors or self.min_neighbors,
             0,
             (smallest, smallest),
             (largest, largest),

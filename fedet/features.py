@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedet.boxes import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.errors import InputError
-from fedet.faces import FaceDetector, HaarDetector, crop, track_faces
+from fedet.faces import crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
 from fedet.video import Video, open_video
@@ -226,7 +227,8 @@ def extract(
 
     Args:
         path: a video file or a folder of numbered images.
-        detector: finds faces; OpenCV's Haar cascade if None.
+        detector: finds faces; None: OpenCV's Haar cascades, once more for small faces in a video in
+            which they see none.
         batch_size: crops at once; changes results by rounding only.
         cache: folder in which the vectors are kept for the next time.
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
@@ -243,9 +245,14 @@ def extract(
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            rest, state, track, fps, problems = _extract_into(
-                file, video, net, detector, batch_size, progress
-            )
+            options = (file, video, net, batch_size, progress)
+            rest, state, track, fps, problems = _extract_into(detector or HaarDetector(), *options)
+            if detector is None and len(state) and (state == STATES.index("missing")).all():
+                file.seek(0)
+                searched = f"no face of {MIN_FACE:.0%} of the picture's shorter side or more"
+                small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
+                rest, state, track, fps, problems = _extract_into(small, *options)
+                problems.append(f"{searched}: looked for ones from {SMALL_FACE:.0%} on")
         notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
         if place:
             os.replace(part, place)
@@ -257,10 +264,9 @@ def extract(
         part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
 
 
-def _extract_into(file, video, net, detector, batch_size, progress) -> tuple:
+def _extract_into(detector: FaceDetector, file, video, net, batch_size, progress) -> tuple:
     from tqdm.auto import tqdm
 
-    detector = detector or HaarDetector()
     total = round(video.duration_s * FPS) if video.duration_s else None
     rest, state, track = [], [], []
     frames = tqdm(

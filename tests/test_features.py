@@ -1,10 +1,12 @@
 """Vectors: any ResNet18 checkpoint loads or says why not; change is change and not the person."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_faces import drawing
 
 from fedet.encoding import write_video
 from fedet.errors import InputError
@@ -140,6 +142,20 @@ def test_frames_without_a_face_are_marked_and_their_vectors_empty(clip, net):
     assert len(faces.vectors) == len(faces.state) == 190 and faces.fps == pytest.approx(30)
     assert 60 <= missing.sum() <= 75 and missing[65:125].all() and not missing[:55].any()
     assert not faces.vectors[missing].any() and faces.vectors[~missing].any(1).all()
+
+
+def test_a_small_face_is_looked_for_where_there_is_no_larger_one(net, tmp_path):
+    picture, scene = drawing(), np.full((720, 960, 3), (90, 110, 130), np.uint8)
+    for name, scale in (("near", 2.0), ("far", 0.6), ("none", 0)):
+        frame = scene.copy()
+        if scale:
+            small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            frame[100 : 100 + small.shape[0], 200 : 200 + small.shape[1]] = small
+        write_video(tmp_path / f"{name}.mp4", (frame for _ in range(12)), 30)
+        faces = extract(tmp_path / f"{name}.mp4", net)
+        assert faces.mask.all() == bool(scale) and faces.mask.any() == bool(scale)
+        assert len(faces.vectors) == 12 and faces.vectors.any(1).all() == bool(scale)
+        assert any("no face of 15%" in problem for problem in faces.problems) == (scale < 1)
 
 
 def test_the_cache_gives_the_same_and_is_used(clip, net, tmp_path):

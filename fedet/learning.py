@@ -4,6 +4,11 @@ A few reviewed minutes can make a detector better or worse. So the reviewed subj
 folds; each fold's subjects are predicted by detectors that were tuned on the others, after every
 pass, and by the detector as it was. On these predictions alone it is decided how many passes help,
 whether any do, and from which score on to report. Then all reviewed subjects teach that many passes.
+
+A handful of people cannot tell the best of nine passes from a lucky one. So the choice leans on what
+is right without looking: the schedule is run to its end, and the threshold stays, unless the folds
+speak against it by more than their own uncertainty (the rule of one standard error of Breiman et
+al., Classification and Regression Trees, 1984; the errors by leaving out one subject at a time).
 """
 
 import json
@@ -19,13 +24,15 @@ from tqdm.auto import tqdm
 from fedet.errors import InputError
 from fedet.loop import TrainConfig
 from fedet.model import FEDN
-from fedet.selection import figures_of_tables, monitored
+from fedet.selection import figures_of_tables, monitored, spotting_of_tables
 from fedet.training import train
 from fedet.windows import VideoFeatures, predict
 
 # Chosen on held-out reviewed people of a generated set: from 2e-4 on a few minutes are learnt by
 # heart within two passes, below 5e-5 eight passes do not get far.
 FINE_TUNING = TrainConfig(epochs=8, learning_rate=1e-4, batch_size=8, least_steps=1, ema=0.9)
+BEHIND = 1.0  # standard errors: passes at most this far behind the best are as good
+AHEAD = 2.0  # standard errors: a new threshold must do better by this
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +42,19 @@ class Lesson:
     Attributes:
         model: evaluation mode; its `default_threshold` was chosen by the folds.
         epochs: passes that were kept; 0: none helped, the weights are those of the start.
-        history: for each number of passes the figures over all folds: threshold, spotting_f1,
-            spotting_ap, detection_map, monitored. They chose, so they are too good to report.
-            Empty with one subject.
+        history: for each number of passes the figures over all folds: threshold, spotting_f1 at it,
+            spotting_ap, detection_map, monitored (at the best threshold), behind (the best number of
+            passes, in `monitored`), behind_se. They chose, so they are too good to report. Empty
+            with one subject.
         config: of the fine-tuning.
+        threshold_before: that of the detector as it was.
     """
 
     model: FEDN
     epochs: int
     history: pd.DataFrame
     config: TrainConfig
+    threshold_before: float
 
 
 def learn(
@@ -74,7 +84,7 @@ def learn(
     parts = _parts(records, folds)
     if len(parts) < 2:
         result = train(records, None, config, init=model, progress=progress)
-        return Lesson(result.model, config.epochs, pd.DataFrame(), config)
+        return Lesson(result.model, config.epochs, pd.DataFrame(), config, model.config.default_threshold)
     tables: list[dict[str, pd.DataFrame]] = [{} for _ in range(config.epochs + 1)]
     for part in tqdm(parts, desc="folds", unit="fold", disable=not progress):
         rest = [r for r in records if r not in part]
@@ -82,11 +92,11 @@ def learn(
         train(rest, None, config, init=model, progress=False,
               on_epoch=lambda epoch, tuned, part=part: _predict(tuned, part, tables[epoch]))  # fmt: skip
     history = _history(tables, records, model, config)
-    best = int(history["monitored"].fillna(-1).to_numpy().argmax())  # of equal ones the fewest passes
-    tuned = model if best == 0 else _after(records, config, model, best, progress)
-    threshold = float(history["threshold"].iloc[best])
+    passes = int(history.index[history["behind"] <= BEHIND * history["behind_se"]].max())
+    tuned = model if passes == 0 else _after(records, config, model, passes, progress)
+    before, threshold = model.config.default_threshold, float(history["threshold"].iloc[passes])
     tuned.config = replace(tuned.config, default_threshold=threshold)
-    return Lesson(tuned.eval(), best, history, config)
+    return Lesson(tuned.eval(), passes, history, config, before)
 
 
 def _parts(records: list[VideoFeatures], folds: int) -> list[list[VideoFeatures]]:
@@ -111,14 +121,41 @@ def _predict(model: FEDN, records: list[VideoFeatures], tables: dict[str, pd.Dat
     model.train(training)
 
 
-def _history(tables, records, model: FEDN, config: TrainConfig) -> pd.DataFrame:
-    rows = []
-    for epoch, found in enumerate(tables):
-        inorder = [found[_key(record)] for record in records]
-        named = len(model.config.emotions) > 1
-        figures = figures_of_tables(inorder, records, model.config.default_threshold, named)
-        rows.append({"epochs": epoch} | figures | {"monitored": monitored(figures, config.monitor)})
-    return pd.DataFrame(rows)
+def _history(
+    tables: list[dict[str, pd.DataFrame]], records: list[VideoFeatures], model: FEDN, config: TrainConfig
+) -> pd.DataFrame:
+    """The columns of `Lesson.history`; everything is reckoned again without each of the subjects."""
+    given, named = model.config.default_threshold, len(model.config.emotions) > 1
+    subjects = sorted({r.subject for r in records})
+    parts = [records] + [[r for r in records if r.subject != s] for s in subjects]
+    rows, chosen = [], []  # chosen: (passes, 1 + subjects) of the figure that decides
+    for found in tables:
+        figures = []
+        for part in parts:
+            figures.append(figures_of_tables([found[_key(r)] for r in part], part, given, named))
+        best = figures[0]["threshold"]
+        ahead = [_f1_at(found, part, best) - _f1_at(found, part, given) for part in parts]
+        threshold = best if ahead[0] > AHEAD * _jackknife_se(ahead[1:]) else given
+        rows.append(figures[0] | {"threshold": threshold, "spotting_f1": _f1_at(found, records, threshold)})
+        chosen.append([monitored(f, config.monitor) for f in figures])
+    values = np.nan_to_num(np.array(chosen), nan=-1.0)
+    behind = values[values[:, 0].argmax()] - values
+    history = pd.DataFrame(rows).assign(monitored=values[:, 0], behind=behind[:, 0])
+    history["behind_se"] = [_jackknife_se(row) for row in behind[:, 1:]]
+    return history.rename_axis("epochs").reset_index()
+
+
+def _f1_at(found: dict[str, pd.DataFrame], records: list[VideoFeatures], threshold: float) -> float:
+    """Spotting F1 of what reaches a threshold; 0 where there is neither event nor prediction."""
+    spotted = spotting_of_tables([found[_key(r)] for r in records], records)
+    shown = spotted.score >= threshold
+    return float(2 * spotted.hits[shown].sum() / max(shown.sum() + spotted.events.sum(), 1))
+
+
+def _jackknife_se(values: Sequence[float]) -> float:
+    """Standard error of a statistic from its values without each of n subjects (Tukey, 1958)."""
+    off = np.asarray(values) - np.mean(values)
+    return float(np.sqrt((len(off) - 1) / len(off) * (off**2).sum()))
 
 
 def _after(records, config: TrainConfig, model: FEDN, epochs: int, progress: bool) -> FEDN:
@@ -139,6 +176,7 @@ def save_lesson(lesson: Lesson, out: str | Path) -> None:
     lesson.model.save_pretrained(out)
     rows = lesson.history.astype(object).where(lesson.history.notna(), None).to_dict("records")
     told = {"epochs": lesson.epochs, "folds": rows, "training": asdict(lesson.config)}
+    told["threshold_before"] = lesson.threshold_before
     (Path(out) / "learning.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
@@ -153,13 +191,15 @@ def verdict(lesson: Lesson) -> str:
         return f"one subject only: nothing to judge by; all {lesson.epochs} passes kept, threshold as it was"
     table = lesson.history.set_index("epochs")
     before, after = table.loc[0], table.loc[lesson.epochs]
+    was, now = lesson.threshold_before, lesson.model.config.default_threshold
+    threshold = f"threshold {was:.2f} kept" if was == now else f"threshold {was:.2f} -> {now:.2f}"
     if lesson.epochs == 0:
         return (
             f"no pass helped on held-out reviewed subjects (spotting F1 {before['spotting_f1']:.3f}): "
-            "the weights are those of the start, the threshold is new"
+            f"the weights are those of the start, {threshold}"
         )
     return (
-        f"{lesson.epochs} passes kept; on held-out reviewed subjects spotting F1 "
+        f"{lesson.epochs} passes, {threshold}; on held-out reviewed subjects spotting F1 "
         f"{before['spotting_f1']:.3f} -> {after['spotting_f1']:.3f}, detection mAP "
         f"{before['detection_map']:.3f} -> {after['detection_map']:.3f} (these chose, others must judge)"
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import align
+from fedet.alignment import Aligned, align
 from fedet.errors import InputError
 from fedet.matching import match, match_emotions, overlap_pairs
 from fedet.metrics import Ranked, average_precision, mean_defined, ranked
@@ -85,10 +85,7 @@ def figures_of_tables(
     tiou: float = 0.5,
 ) -> dict[str, float]:
     """As `figures_of`, from predictions that are there; named: they name emotions."""
-    videos = pd.DataFrame([(r.subject, r.video, r.fps) for r in records])
-    videos.columns = ["subject", "video", "fps"]
-    truth = pd.concat([r.events.assign(subject=r.subject, video=r.video) for r in records])
-    aligned = align(pd.concat(tables, ignore_index=True), truth.reset_index(drop=True), videos)
+    aligned = _aligned(tables, records)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, tiou)
     spotted = ranked(aligned, match(pairs, tiou))
     threshold, f1 = choose_threshold(spotted, otherwise)
@@ -100,6 +97,21 @@ def figures_of_tables(
         detection_map = float(mean_defined(ap))
     figures = {"threshold": threshold, "spotting_f1": f1, "spotting_ap": average_precision(spotted)}
     return figures | {"detection_map": detection_map}
+
+
+def spotting_of_tables(
+    tables: Sequence[pd.DataFrame], records: Sequence[VideoFeatures], tiou: float = 0.5
+) -> Ranked:
+    """All predictions in the order of their scores, and whether each finds an event."""
+    aligned = _aligned(tables, records)
+    return ranked(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, tiou), tiou))
+
+
+def _aligned(tables: Sequence[pd.DataFrame], records: Sequence[VideoFeatures]) -> Aligned:
+    videos = pd.DataFrame([(r.subject, r.video, r.fps) for r in records])
+    videos.columns = ["subject", "video", "fps"]
+    truth = pd.concat([r.events.assign(subject=r.subject, video=r.video) for r in records])
+    return align(pd.concat(tables, ignore_index=True), truth.reset_index(drop=True), videos)
 
 
 def monitored(figures: dict[str, float], monitor: str) -> float:

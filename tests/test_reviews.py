@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from explorer_data import FPS, predicted, truth, write_clip
 
+from fedet import learning
 from fedet.annotations import read_csv, write_csv
 from fedet.errors import InputError
 from fedet.explorer import Explorer
@@ -183,13 +186,44 @@ def test_learning_chooses_on_held_out_people_and_leaves_the_start_alone(start, t
     assert same(before, weights(start))
     history = lesson.history
     assert history["epochs"].tolist() == [0, 1, 2, 3]
-    best = history.loc[history["monitored"].idxmax()]
-    assert lesson.epochs == best["epochs"]
-    assert lesson.model.config.default_threshold == pytest.approx(best["threshold"])
+    good = history["behind"] <= history["behind_se"]
+    assert good[history["monitored"].idxmax()] and history["behind"].min() == 0
+    assert lesson.epochs == history["epochs"][good].max()
+    assert lesson.model.config.default_threshold == history["threshold"][lesson.epochs]
+    assert lesson.threshold_before == start.config.default_threshold
     assert same(before, weights(lesson.model)) == (lesson.epochs == 0)
     save_lesson(lesson, tmp_path)
     assert same(weights(FEDN.from_pretrained(tmp_path)), weights(lesson.model))
     assert "held-out reviewed subjects" in verdict(lesson)
+
+
+def test_the_error_of_a_mean_by_leaving_out_is_that_of_the_textbook():
+    values = np.random.default_rng(0).normal(size=9)
+    without = [np.delete(values, i).mean() for i in range(9)]
+    assert learning._jackknife_se(without) == pytest.approx(values.std(ddof=1) / 3)
+
+
+def test_a_threshold_stays_unless_another_is_better_beyond_doubt(start):
+    """Scores of 0.3 and truth below the threshold of 0.5: for all people it must come down, for one not."""
+    records = people(6, 4)
+    config = TrainConfig(epochs=1)
+
+    def found(low: int) -> dict[str, pd.DataFrame]:
+        tables = {}
+        for i, r in enumerate(records):
+            score = 0.3 if i < low else 0.9
+            rows = [(e.onset, e.offset, e.emotion, score) for e in r.events.itertuples()]
+            junk = [(e.onset + 25, e.offset + 25, e.emotion, 0.2) for e in r.events.itertuples()]
+            table = predicted(rows + junk, video=r.video, subject=r.subject)
+            tables[f"{r.subject}/{r.video}"] = table.assign(score=[row[3] for row in rows + junk])
+        return tables
+
+    model = FEDN(replace(start.config, default_threshold=0.5))
+    history = learning._history([found(6), found(1), found(0)], records, model, config)
+    assert history["threshold"][0] == pytest.approx(0.25)
+    assert history["spotting_f1"][0] == 1
+    assert history["threshold"][1] == history["threshold"][2] == 0.5
+    assert history["spotting_f1"][1] < 1 == history["spotting_f1"][2]
 
 
 def test_a_pass_that_does_not_help_is_not_kept(start):

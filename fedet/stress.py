@@ -80,6 +80,16 @@ def flattened(images: Images, strength: float, rng: np.random.Generator) -> Imag
     return (table[image] for image in images)
 
 
+def tilted(images: Images, strength: float, rng: np.random.Generator) -> Images:
+    """The camera, or the head, tilted by this many degrees; the outermost pixels fill the corners."""
+    import cv2
+
+    for image in images:
+        height, width = image.shape[:2]
+        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), strength, 1)
+        yield cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+
 def covered(images: Images, strength: float, rng: np.random.Generator) -> Images:
     """A grey board before this percentage of the face, from the chin upwards.
 
@@ -135,6 +145,7 @@ PERTURBATIONS: Mapping[str, Perturbation] = {
     "gamma": Perturbation("gamma", 1, (1.5, 2, 3, 5), "a gamma of {}", flattened),
     "head turned": Perturbation("degrees", 0, (10, 20, 30, 45), "a turn of {} degrees", scene=turned),
     "head bent": Perturbation("degrees", 0, (8, 15, 22, 30), "a bend of {} degrees", scene=nodded),
+    "tilt": Perturbation("degrees", 0, (10, 20, 30, 45), "a tilt of {} degrees", tilted),
     "face size": Perturbation(
         "% of usual", 100, (70, 50, 35, 25), "a face at {} % of its size", scene=shrunk
     ),

@@ -11,6 +11,7 @@ speak against it by more than their own uncertainty (the rule of one standard er
 al., Classification and Regression Trees, 1984; the errors by leaving out one subject at a time).
 """
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -93,7 +94,7 @@ def learn(
               on_epoch=lambda epoch, tuned, part=part: _predict(tuned, part, tables[epoch]))  # fmt: skip
     history = _history(tables, records, model, config)
     passes = int(history.index[history["behind"] <= BEHIND * history["behind_se"]].max())
-    tuned = model if passes == 0 else _after(records, config, model, passes, progress)
+    tuned = copy.deepcopy(model) if passes == 0 else _after(records, config, model, passes, progress)
     before, threshold = model.config.default_threshold, float(history["threshold"].iloc[passes])
     tuned.config = replace(tuned.config, default_threshold=threshold)
     return Lesson(tuned.eval(), passes, history, config, before)

@@ -228,8 +228,10 @@ def test_a_threshold_stays_unless_another_is_better_beyond_doubt(start):
 
 def test_a_pass_that_does_not_help_is_not_kept(start):
     ruin = TrainConfig(epochs=1, learning_rate=30.0, batch_size=4, least_steps=1, ema=0.0)
+    before = start.config
     lesson = learn(people(2, 2), start, ruin, folds=2, progress=False)
     assert lesson.epochs == 0 and same(weights(start), weights(lesson.model))
+    assert start.config == before and lesson.model is not start
 
 
 def test_with_one_subject_nothing_is_judged(start):

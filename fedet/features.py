@@ -477,9 +477,11 @@ def read_change(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> np.
         raise InputError(f"reads is {reads!r}; one of {', '.join(READS)}")
     if reads == "vectors":
         return change
-    weights = net.change_read_outs().numpy(force=True).T
+    # In double precision: the last bits of a product in single precision depend on the number of
+    # threads, and training would carry them on.
+    weights = net.change_read_outs().numpy(force=True).T.astype(np.float64)
     out = np.empty((len(change), weights.shape[1]), change.dtype)
     for start in range(0, len(change), 4096):
         part = slice(start, start + 4096)
-        out[part] = change[part].astype(np.float32) @ weights
+        out[part] = change[part].astype(np.float64) @ weights
     return out if reads == "readouts" else np.concatenate([change, out], axis=1)

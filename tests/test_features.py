@@ -276,3 +276,14 @@ def test_read_outs_tell_the_change_of_the_heads_answers(net):
         read_change(change, net, "pixels")
     with pytest.raises(InputError, match="read-out"):
         read_change(change, FaceNet(), "both")
+
+
+def test_what_is_read_of_a_change_is_the_same_with_any_number_of_threads(net):
+    from threadpoolctl import threadpool_limits
+
+    change = np.random.default_rng(0).normal(size=(5000, WIDTH)).astype(np.float16)
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads):
+            found.append(read_change(change, net, "readouts"))
+    assert all((f == found[0]).all() for f in found)

@@ -469,6 +469,8 @@ def pretrain(
     lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
     init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
     seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
+    batch: Annotated[int, typer.Option(help="People in a step.")] = 32,
+    device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
     from fedet.errors import InputError
@@ -479,7 +481,8 @@ def pretrain(
     if not all(part.strip().isdigit() for part in passes.split(",")):
         raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")
     sizes, kinds = tuple(map(int, passes.split(","))), tuple(k.strip() for k in families.split(","))
-    fit(out, PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed), init or None)
+    config = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
+    fit(out, config, init or None, device=device)
     print("describing its vectors, so that unfamiliar faces can be told")
     recompute(out)
     print(f"weights in {out}; use them with --face-weights {out}")

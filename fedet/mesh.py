@@ -30,7 +30,8 @@ from fedet.render import Look, Scene, expose, take
 
 __all__ = ["render", "sample_looks"]
 PIVOT = -0.4  # depth of the point that the head turns about
-TOGETHER = 4  # pictures at a time: more do not fit the processor's cache
+TOGETHER = {"cpu": 4}  # pictures at a time: more do not fit the processor's cache
+MANY = 128  # on other devices
 FINE = 2  # pixels drawn for each of the picture, along each axis
 
 
@@ -134,9 +135,13 @@ def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
 
     Returns: (B, 3, size, size) float, 0..1.
     """
-    if len(aus) > TOGETHER:
-        rows = torch.arange(len(aus)).split(TOGETHER)
+    together = TOGETHER.get(aus.device.type, MANY)
+    if len(aus) > together:
+        rows = torch.arange(len(aus), device=aus.device).split(together)
         return torch.cat([render(take(look, i), aus[i], take(scene, i), size) for i in rows])
+    if aus.device != torch.empty(0).device:
+        with aus.device:  # what is made on the way lies where the arguments are
+            return render(look, aus, scene, size)
     zero = torch.zeros(len(aus))
     scene = {"gaze_x": zero, "gaze_y": zero, "hand": zero, "hand_x": zero, "hand_y": zero, **scene}
     slopes = relief(aus, look["crease_gain"], look["crease_rest"])

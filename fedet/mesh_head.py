@@ -4,13 +4,13 @@ Units and axes are the scene's: x right, y down, z to the viewer, 1 half the wid
 heads share one grid of vertices, so that shapes add up; the grid is slit along the eyes and the mouth.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fedet.mesh_raster import grid_faces
+from fedet.tables import table
 
 # outlines from the crown to the base of the neck: front y, z; side y, x, z; back y, z
 OUTLINES = torch.tensor([
@@ -87,13 +87,14 @@ def curve(table: Tensor, at: Tensor) -> Tensor:
     """Catmull-Rom curves through the rows of a table."""
     i = at.long().clamp(max=len(table) - 2)
     t = (at - i)[:, None]
-    p = [table[(i + k).clamp(0, len(table) - 1)] for k in (-1, 0, 1, 2)]
+    values = table.to(at.device)
+    p = [values[(i + k).clamp(0, len(table) - 1)] for k in (-1, 0, 1, 2)]
     m0, m1 = (p[2] - p[0]) / 2, (p[3] - p[1]) / 2
     a, b = 2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t
     return a * p[1] + b * m0 + (1 - a) * p[2] + (t**3 - t**2) * m1
 
 
-@lru_cache(maxsize=1)
+@table
 def template() -> Template:
     place, eye, mouth = _rows()
     u = torch.linspace(-1, 1, COLUMNS)
@@ -161,7 +162,7 @@ MODES = (
 )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
+@table
 def modes() -> Tensor:
     """Displacements (len(MODES), V, 3) of the template, one standard deviation of each mode."""
     x, y, z = template().points.unbind(1)
@@ -206,7 +207,7 @@ def modes() -> Tensor:
     return torch.stack([fields[name] for name in MODES])
 
 
-@lru_cache(maxsize=1)
+@table
 def marks() -> dict[str, Tensor]:
     """Numbers of vertices that others hang on: corners of eyes and mouth, brows, chin, nose."""
     t = template()

@@ -4,13 +4,12 @@ Directions follow the descriptions of the Facial Action Coding System (Ekman, Fr
 distances are our choice. Each side has its own fields; what lies in the middle moves half with each.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 from fedet.mesh_head import EYE, EYE_HALF, HINGE, MOUTH_HALF, arch, bell, pair, ramp, template
 from fedet.render import AUS, INDEX
+from fedet.tables import table
 
 # landmarks of the right side and the middle on the chart of the template (x, y)
 LANDMARKS = {
@@ -97,7 +96,7 @@ def _reach(distance: Tensor) -> Tensor:
     return (1 - r) ** 4 * (4 * r + 1)
 
 
-@lru_cache(maxsize=1)
+@table
 def fields() -> Tensor:
     """Displacements (2, len(AUS), V, 3) of the template by landmarks, left and right side."""
     t = template()
@@ -119,7 +118,7 @@ def fields() -> Tensor:
     return torch.stack(sides)
 
 
-@lru_cache(maxsize=1)
+@table
 def openings() -> dict[str, Tensor]:
     """Weights (2, V) of the left and right lids, and (V,) of the lips and the jaw."""
     t = template()
@@ -151,7 +150,7 @@ def drop_jaw(points: Tensor, angle: Tensor, weight: Tensor | float = 1.0) -> Ten
 # ---------------------------------------------------------------- creases
 
 
-@lru_cache(maxsize=1)
+@table
 def creases() -> Tensor:
     """Heights (2, len(CREASES), TEXELS, TEXELS) on the chart, left and right; about 0.01 units deep."""
     left, right, top, bottom = CHART
@@ -210,7 +209,7 @@ def _creases(x: Tensor, y: Tensor) -> Tensor:
     ])  # fmt: skip
 
 
-@lru_cache(maxsize=1)
+@table
 def draws() -> Tensor:
     """Weights (len(AUS), len(CREASES))."""
     table = torch.zeros(len(AUS), len(CREASES))

@@ -1,14 +1,13 @@
 """Colours of the mesh's pixels in linear light: skin, lips, brows, eyes, teeth, hair, cloth."""
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 from fedet.mesh_head import EYE, EYE_HALF, MOUTH_HALF, bell, pair, ramp
+from fedet.tables import table
 
 
-@lru_cache(maxsize=1)
+@table
 def grain() -> Tensor:
     """Smoothed noise (2, 256, 256) that tiles, standard deviation 1: fine and coarse."""
     generator = torch.Generator().manual_seed(11)

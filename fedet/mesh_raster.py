@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 FAR = torch.iinfo(torch.int64).max
-TOGETHER = 2**15  # triangles entered at a time, to bound the memory
+TOGETHER = {"cpu": 2**15}  # triangles entered at a time, to bound the memory
+MANY = 2**20  # on other devices
 
 PARTS = ("skin", "eye", "teeth", "tongue", "cavity", "hair", "ear", "cloth", "rim", "lens", "hand")
 
@@ -49,7 +50,7 @@ def rasterise(points: Tensor, faces: Tensor, side: int) -> Fragments:
     low, high = low[keep].long(), high[keep].long()
     picture, number = keep // len(faces), keep % len(faces)
     buffer = torch.full((n * side**2,), FAR)
-    for part in torch.arange(len(keep)).split(TOGETHER):
+    for part in torch.arange(len(keep)).split(TOGETHER.get(points.device.type, MANY)):
         _fill(buffer, tri[part], low[part], high[part], picture[part], number[part], side)
     place = torch.nonzero(buffer != FAR)[:, 0]
     face = buffer[place] & 0xFFFFFF

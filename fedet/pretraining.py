@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from fedet.render import (
     take,
     uniform,
 )
+from fedet.tables import moved
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,17 @@ class PretrainConfig:
 Bank = dict[str, np.ndarray]  # one family: images (N, k, 3, bank, bank), aus (N, k, 18), labels (N, k)
 
 
-def draw_banks(config: PretrainConfig, folder: Path, seed: int, people: int) -> dict[str, Bank]:
+def draw_banks(
+    config: PretrainConfig, folder: Path, seed: int, people: int, device: str = "cpu"
+) -> dict[str, Bank]:
     """Draws `people` people, as many of each family, into files below `folder`; a finished one is kept."""
     share = people // len(config.families)
-    return {kind: draw_bank(config, folder / kind, seed, share, kind) for kind in config.families}
+    return {kind: draw_bank(config, folder / kind, seed, share, kind, device) for kind in config.families}
 
 
-def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int, kind: str) -> Bank:
+def draw_bank(
+    config: PretrainConfig, folder: Path, seed: int, people: int, kind: str, device: str = "cpu"
+) -> Bank:
     """Draws `people` x `frames` pictures of one family into memory-mapped files, once.
 
     Returns: `images` (people, frames, 3, bank, bank) uint8, `aus` (people, frames, 18) the change
@@ -82,11 +88,11 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int, kind
     if done.exists():
         return bank
     generator = torch.Generator().manual_seed(seed)
-    step = 16
+    step = 16 if device == "cpu" else 256
     for start in tqdm(range(0, people, step), desc=f"drawing people ({kind})", unit=f"x{step}"):
         n = min(step, people - start)
         part = slice(start, start + n)
-        images, aus, labels = draw_people(n, k, side, generator, kind)
+        images, aus, labels = draw_people(n, k, side, generator, kind, device)
         bank["images"][part] = images.view(n, k, 3, side, side).numpy()
         bank["aus"][part] = aus.view(n, k, -1).numpy()
         bank["labels"][part] = labels.view(n, k).numpy()
@@ -96,9 +102,12 @@ def draw_bank(config: PretrainConfig, folder: Path, seed: int, people: int, kind
 
 @torch.inference_mode()
 def draw_people(
-    n: int, k: int, side: int, generator: torch.Generator, kind: str = "shapes"
+    n: int, k: int, side: int, generator: torch.Generator, kind: str = "shapes", device: str = "cpu"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """k pictures of each of n new people: images (n k, 3, side, side) uint8, AUs (n k, 18), labels."""
+    """k pictures of each of n new people: images (n k, 3, side, side) uint8, AUs (n k, 18), labels.
+
+    They are drawn on `device` and given back on the processor.
+    """
     who = torch.arange(n).repeat_interleave(k)
     faces_of = family(kind)
     look = take(faces_of.sample_looks(n, generator), who)
@@ -121,8 +130,9 @@ def draw_people(
         "hand": chance(n * k, 0.03, generator) * (torch.rand(n * k, generator=generator) < 0.9),
         "hand_x": uniform(n * k, -0.7, 0.7, generator), "hand_y": uniform(n * k, 0.6, 1.3, generator),
     }  # fmt: skip
-    faces = faces_of.render(look, (rest + shown * (1 - 0.5 * rest)).clamp(0, 1), scene, side)
-    return (faces * 255 + 0.5).to(torch.uint8), shown.mean(1), labels
+    aus = (rest + shown * (1 - 0.5 * rest)).clamp(0, 1)
+    faces = faces_of.render(*moved((look, aus, scene), device), side)
+    return (faces * 255 + 0.5).to(torch.uint8).cpu(), shown.mean(1), labels
 
 
 # ---------------------------------------------------------------- cameras and crops
@@ -133,21 +143,22 @@ def augment(images: Tensor, k: int, size: int, generator: torch.Generator) -> Te
 
     Args:
         images: (n k, 3, bank, bank) uint8; each k in a row show one person and share a camera.
-    Returns: (n k, 3, size, size) float, 0..1.
+        generator: of the processor, wherever the images are.
+    Returns: (n k, 3, size, size) float, 0..1, where the images are.
     """
-    m = len(images)
+    m, device = len(images), images.device
     n = m // k
 
     def person(low: float, high: float) -> Tensor:
-        return uniform(n, low, high, generator).repeat_interleave(k)
+        return uniform(n, low, high, generator).repeat_interleave(k).to(device)
 
     def frame(spread: float) -> Tensor:
-        return spread * torch.randn(m, generator=generator)
+        return spread * torch.randn(m, generator=generator).to(device)
 
     zoom = (person(0.8, 1.02) * (1 + frame(0.025))).clamp(0.7, 1.05)
     angle = person(-0.12, 0.12) + frame(0.03)
-    flip = (1 - 2 * chance(n, 0.5, generator)).repeat_interleave(k)
-    theta = torch.zeros(m, 2, 3)
+    flip = (1 - 2 * chance(n, 0.5, generator)).repeat_interleave(k).to(device)
+    theta = torch.zeros(m, 2, 3, device=device)
     theta[:, 0, 0], theta[:, 0, 1] = zoom * torch.cos(angle) * flip, -zoom * torch.sin(angle)
     theta[:, 1, 0], theta[:, 1, 1] = zoom * torch.sin(angle) * flip, zoom * torch.cos(angle)
     theta[:, 0, 2] = person(-0.12, 0.12) + frame(0.02)
@@ -158,13 +169,22 @@ def augment(images: Tensor, k: int, size: int, generator: torch.Generator) -> Te
     faces = restyle(degrade(faces, k, generator), k, generator)
     contrast, light = person(0.65, 1.35) * (1 + frame(0.03)), person(-0.08, 0.12) + frame(0.015)
     faces = (faces - 0.5) * contrast[:, None, None, None] + 0.5 + light[:, None, None, None]
-    tint = 1 + 0.2 * (torch.rand(n, 3, generator=generator) - 0.5)
+    tint = 1 + 0.2 * (torch.rand(n, 3, generator=generator) - 0.5).to(device)
     faces = faces * tint.repeat_interleave(k, 0)[:, :, None, None]
-    grey = chance(n, 0.15, generator).repeat_interleave(k)[:, None, None, None]
+    grey = chance(n, 0.15, generator).repeat_interleave(k).to(device)[:, None, None, None]
     faces = torch.lerp(faces, faces.mean(1, keepdim=True).expand_as(faces), grey)
     noise = person(-0.06, 0.05).clamp(min=0)[:, None, None, None]
-    faces = faces + noise * torch.randn(faces.shape, generator=generator)
+    faces = faces + noise * noise_like(faces, generator)
     return erase(faces, generator).clamp_(0, 1)
+
+
+def noise_like(faces: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal noise where the faces are; off the processor from a generator of that device."""
+    if faces.device.type == "cpu":
+        return torch.randn(faces.shape, generator=generator)
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    own = torch.Generator(faces.device).manual_seed(seed)
+    return torch.randn(faces.shape, generator=own, device=faces.device)
 
 
 def degrade(faces: Tensor, k: int, generator: torch.Generator) -> Tensor:
@@ -175,6 +195,7 @@ def degrade(faces: Tensor, k: int, generator: torch.Generator) -> Tensor:
     for low, high, change in ((0, 0.2, blurred), (0.2, 0.4, shrunk), (0.4, 0.6, compressed)):
         some = (fate >= low) & (fate < high)
         if some.any():
+            some = some.to(faces.device)
             part = groups[some].flatten(0, 1)
             strength = float(torch.rand(1, generator=generator))
             groups[some] = change(part, strength).view(-1, k, 3, side, side)
@@ -187,17 +208,18 @@ def restyle(faces: Tensor, k: int, generator: torch.Generator, share: float = 0.
     After "Robust and Generalizable Visual Representation Learning via Random Convolutions" (Xu et
     al., ICLR 2021): what survives any filter is shape, and shape is what real faces share with ours.
     """
-    some = chance(len(faces) // k, share, generator).bool().repeat_interleave(k)
+    some = chance(len(faces) // k, share, generator).bool().repeat_interleave(k).to(faces.device)
     if not some.any():
         return faces
     part = faces[some]
     side = (1, 3, 5)[int(torch.randint(3, (1,), generator=generator))]
-    kernel = torch.randn(3, 3, side, side, generator=generator) / math.sqrt(3 * side * side)
+    kernel = torch.randn(3, 3, side, side, generator=generator).to(faces.device) / math.sqrt(3 * side * side)
     centred = part - part.mean((1, 2, 3), keepdim=True)
     filtered = F.conv2d(centred, kernel, padding=side // 2)
     filtered = filtered / filtered.std((1, 2, 3), keepdim=True).clamp(min=1e-3)
     filtered = filtered * centred.std((1, 2, 3), keepdim=True) + part.mean((1, 2, 3), keepdim=True)
-    mix = uniform(int(some.sum()) // k, 0.1, 0.8, generator).repeat_interleave(k)[:, None, None, None]
+    mix = uniform(int(some.sum()) // k, 0.1, 0.8, generator).repeat_interleave(k).to(faces.device)
+    mix = mix[:, None, None, None]
     out = faces.clone()
     out[some] = torch.lerp(part, filtered, mix).clamp(0, 1)
     return out
@@ -221,9 +243,12 @@ def compressed(faces: Tensor, strength: float) -> Tensor:
     import cv2
 
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(12 + 60 * strength)]
-    pictures = (faces.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    again = [cv2.imdecode(cv2.imencode(".jpg", p, quality)[1], cv2.IMREAD_COLOR) for p in pictures]
-    return torch.from_numpy(np.stack(again)).permute(0, 3, 1, 2).float() / 255
+    pictures = (faces.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy(force=True)
+    with ThreadPool() as pool:
+        again = pool.map(
+            lambda p: cv2.imdecode(cv2.imencode(".jpg", p, quality)[1], cv2.IMREAD_COLOR), pictures
+        )
+    return torch.from_numpy(np.stack(again)).to(faces.device).permute(0, 3, 1, 2).float() / 255
 
 
 def erase(faces: Tensor, generator: torch.Generator) -> Tensor:
@@ -232,7 +257,9 @@ def erase(faces: Tensor, generator: torch.Generator) -> Tensor:
     for i in torch.nonzero(torch.rand(m, generator=generator) < 0.08)[:, 0].tolist():
         h, w = torch.randint(side // 8, side // 3, (2,), generator=generator).tolist()
         top, left = torch.randint(side - max(h, w), (2,), generator=generator).tolist()
-        faces[i, :, top : top + h, left : left + w] = torch.rand(3, 1, 1, generator=generator)
+        faces[i, :, top : top + h, left : left + w] = torch.rand(3, 1, 1, generator=generator).to(
+            faces.device
+        )
     return faces
 
 
@@ -265,12 +292,14 @@ def pretrain(
     config: PretrainConfig = PretrainConfig(),
     init: str | Path | None = None,
     bf16: bool = True,
+    device: str = "cpu",
 ) -> Path:
     """Draws the people, trains, and writes `out`/model.safetensors with the figures in config.json.
 
     Args:
         init: weights to start from, see `load_facenet`; None starts from noise.
-        bf16: quicker where the CPU knows that format; computed in float32 where it does not.
+        bf16: quicker where the device knows that format; computed in float32 where it does not.
+        device: where faces are drawn and read, like "cuda"; the same seed gives other people there.
 
     An interrupted drawing starts again; a finished one is kept in `out`/bank. The weights are
     written after every pass.
@@ -278,10 +307,10 @@ def pretrain(
     out = Path(out)
     if config.people // len(config.families) < config.batch:
         raise InputError(f"people is {config.people}: too few for batches of {config.batch} in each family")
-    banks = draw_banks(config, out / "bank", config.seed, config.people)
-    check = draw_banks(config, out / "bank", config.seed + 1000, max(128, config.people // 50))
+    banks = draw_banks(config, out / "bank", config.seed, config.people, device)
+    check = draw_banks(config, out / "bank", config.seed + 1000, max(128, config.people // 50), device)
     generator = torch.Generator().manual_seed(config.seed + (2 if init else 0))
-    net = start_net(config.seed, init)
+    net = start_net(config.seed, init).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     people = sum(len(bank["labels"]) for bank in banks.values())
     steps = len(config.sizes) * (people // config.batch)
@@ -292,9 +321,10 @@ def pretrain(
     card = {"pretraining": asdict(config), "init": str(init) if init else None, "history": []}
     for number, size in enumerate(config.sizes):
         net.train()
-        batches = in_background(draw_batches(list(banks.values()), config, size, generator), ahead=2)
+        batches = in_background(draw_batches(list(banks.values()), config, size, generator, device), ahead=2)
         bar = tqdm(batches, total=people // config.batch, desc=f"pass {number + 1} of {len(config.sizes)}")
         for faces, aus, labels in bar:
+            aus, labels = aus.to(device), labels.to(device)
             losses = losses_of(net, forward(net, faces, bf16), aus, labels, config.frames)
             optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
@@ -318,7 +348,7 @@ def start_net(seed: int, init: str | Path | None) -> FaceNet:
 
 
 def draw_batches(
-    banks: list[Bank], config: PretrainConfig, size: int, generator: torch.Generator
+    banks: list[Bank], config: PretrainConfig, size: int, generator: torch.Generator, device: str = "cpu"
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """One pass in random order: crops (n k, 3, size, size), AUs (n k, 18), labels (n k,)."""
     ends = np.cumsum([len(bank["labels"]) for bank in banks])
@@ -332,12 +362,12 @@ def draw_batches(
             torch.from_numpy(np.concatenate([bank[name][part] for bank, part in zip(banks, of, strict=True)]))
             for name in ("images", "aus", "labels")
         )
-        crops = augment(images.flatten(0, 1), config.frames, size, generator)
+        crops = augment(images.flatten(0, 1).to(device), config.frames, size, generator)
         yield normalised(crops), aus.flatten(0, 1), labels.flatten()
 
 
 def forward(net: FaceNet, faces: Tensor, bf16: bool) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.autocast(faces.device.type, torch.bfloat16, enabled=bf16):
         return net(faces.contiguous(memory_format=torch.channels_last)).float()
 
 
@@ -349,19 +379,19 @@ def judge(net: FaceNet, bank: Bank, config: PretrainConfig, bf16: bool) -> dict[
     the mean absolute error of the change of an AU.
     """
     net.eval()
-    generator = torch.Generator().manual_seed(0)
+    generator, device = torch.Generator().manual_seed(0), net.body.conv1.weight.device
     k, classes = config.frames, ("nothing", *EMOTIONS)
     named, truth, error = [], [], 0.0
     for start in range(0, len(bank["images"]), 64):
         part = slice(start, start + 64)
-        images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1)
+        images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1).to(device)
         faces = normalised(augment(images, k, config.sizes[-1], generator))
         vectors = forward(net, faces, bf16)
-        seen = net.read_aus(vectors).view(-1, k, len(AUS))
+        seen = net.read_aus(vectors).view(-1, k, len(AUS)).cpu()
         aus = torch.from_numpy(np.array(bank["aus"][part]))
         error += float(((seen - seen[:, :1]) - (aus - aus[:, :1])).abs().mean(-1)[:, 1:].sum())
         people = vectors.view(-1, k, vectors.shape[1])
-        named.append(net.heads["change"](people - people[:, :1])[:, 1:].argmax(-1).flatten())
+        named.append(net.heads["change"](people - people[:, :1])[:, 1:].argmax(-1).flatten().cpu())
         truth.append(torch.from_numpy(np.array(bank["labels"][part]))[:, 1:].flatten())
     named, truth = torch.cat(named), torch.cat(truth)
     right = (named == truth).float()

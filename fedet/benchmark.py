@@ -5,12 +5,10 @@ F1 about 0.9, 0.7 and 0.5). A change of the generator or of a row of the table b
 and gets another name.
 """
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 from fedet.errors import InputError
-from fedet.synthetic import GENERATOR_VERSION, Confounders, SynthConfig
+from fedet.synthetic import GENERATOR_VERSION, Confounders, SynthConfig, noted, plain
 
 # Easy, version 2: with intensity 1.3 and talking, head and hand at 0.5 alone, F1 was 0.78 on ten people.
 _CALM = {"talking": 0.25, "head": 0.25, "hand": 0.25, "noise": 0.5, "compression": 0.5}
@@ -48,11 +46,9 @@ def name_of(root: str | Path) -> tuple[str, bool]:
     place = (root if root.is_dir() else root.parent) / "synthetic.json"
     if not place.is_file():
         return root.resolve().name, False
-    # What a set made before a field existed was made with are that field's usual values.
-    note = json.loads(json.dumps(asdict(SynthConfig()))) | json.loads(place.read_text())
+    note = noted(place)
     for difficulty in DIFFICULTIES:
-        settings = json.loads(json.dumps(asdict(benchmark_config(difficulty))))
-        if note == {"generator": GENERATOR_VERSION, **settings}:
+        if note == plain(benchmark_config(difficulty)):
             return benchmark_name(difficulty), True
     people, videos, length = note["subjects"], note["videos"], note["seconds"]
     return f"generated, {people} x {videos} x {length:g} s, seed {note['seed']}", True

@@ -4,6 +4,7 @@ A vector tells an expression and, far more loudly, whose face it is. What the de
 therefore the difference from the same person's vectors at rest nearby: see `change_from_rest`.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedet.boxes import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.errors import InputError
@@ -245,7 +247,7 @@ def extract(
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            options = (file, video, net, batch_size, progress)
+            options = (file, video, folded(net), batch_size, progress)
             rest, state, track, fps, problems = _extract_into(detector or HaarDetector(), *options)
             if detector is None and len(state) and (state == STATES.index("missing")).all():
                 file.seek(0)
@@ -308,6 +310,21 @@ def _append(file, net: FaceNet, batch: list[np.ndarray | None]) -> np.ndarray:
             rest[seen] = net.rest(out).numpy()
     file.write(vectors.tobytes())
     return rest
+
+
+def folded(net: FaceNet) -> FaceNet:
+    """A copy for reading only, each batch normalisation folded into its convolution: same up to rounding.
+
+    A quarter to a third quicker on a processor. The network itself stays as it is, for training and
+    for looking inside.
+    """
+    quick = copy.deepcopy(net).eval()
+    for block in list(quick.body.modules()):
+        for one, two in (("conv1", "bn1"), ("conv2", "bn2"), ("0", "1")):  # the last pair: downsampling
+            if isinstance(getattr(block, two, None), nn.BatchNorm2d):
+                setattr(block, one, fuse_conv_bn_eval(getattr(block, one), getattr(block, two)))
+                setattr(block, two, nn.Identity())
+    return quick.to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ any other. Perturbations of pictures work on every video; those of the scene (an
 generated video anew, with the same person, events and light.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.synthetic import Confounders, SynthConfig, draw_frames, write_script
+from fedet.synthetic import Confounders, SynthConfig, draw_frames, noted, write_script
 from fedet.video import open_video, write_video
 
 Images = Iterator[np.ndarray]  # (H, W, 3) uint8 RGB
@@ -181,8 +180,8 @@ def generated_config(folder: str | Path) -> SynthConfig:
     place = Path(folder) / "synthetic.json"
     if not place.is_file():
         raise InputError(f"{place}: no such file; only generated videos can be drawn anew")
-    values = json.loads(place.read_text())
-    values.pop("generator", None)
+    values = noted(place)
+    values.pop("generator")
     return SynthConfig(**(values | {"confounders": Confounders(**values["confounders"])}))
 
 

@@ -36,6 +36,7 @@ from fedet.render import (
 
 GENERATOR_VERSION = "2"  # the same seed and version give the same people, events and pixels
 HELD_S = (1.5, 6.0)  # durations of expressions that are held
+RESTLESS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 20, 24)  # AUs that fidget
 EMOTION_SHARES = {"positive": 0.33, "negative": 0.33, "surprise": 0.17, "others": 0.17}
 
 
@@ -51,6 +52,7 @@ class Confounders:
     noise: float = 1.0  # of the camera's sensor
     compression: float = 1.0  # H.264 crf 20 at 1, 6 more for each unit
     hand: float = 1.0  # rate of a hand before the mouth
+    fidgets: float = 0.0  # small movements of a resting face, and of brows and lips beside speech
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -135,6 +137,8 @@ def write_script(config: SynthConfig, subject: int, video: int) -> Script:
     events = perform_events(aus, config, video_name(subject, video), g)
     events["subject"] = f"s{subject + 1:02d}"
     speech = talk(aus, config, g)
+    # From a generator of their own: sets made without them stay what they are.
+    fidget(aus, speech, config, generator_for(config.seed, subject, video, 11))
     blink(aus, config, g)
     scene = move_camera_and_head(config, g)
     scene = auto_exposure(take(look, torch.zeros(n, dtype=torch.long)), scene)
@@ -262,6 +266,30 @@ def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
         speech[frame:end] = 0.05 + 0.95 * spoken[:, INDEX[25]].clamp(0, 1)
         frame = end
     return speech
+
+
+def fidget(aus: Tensor, speech: Tensor, config: SynthConfig, g: torch.Generator) -> None:
+    """Adds to `aus` (T, 2, 18) what living faces do without expressing anything.
+
+    At rest all muscles drift a little and one or two twitch now and then; while `speech` (T,) goes
+    on, brows stress words and the person's own habit moves the lips beyond the visemes.
+    """
+    n, fps, strength = config.n_frames, config.fps, config.confounders.fidgets
+    if not strength:
+        return
+    idle = torch.zeros_like(aus)
+    spoken = smoothed((speech > 0).float(), 0.3 * fps)
+    for au in RESTLESS:
+        drift = 0.05 * strength * wander(n, 3 * fps, g).clamp(min=0)
+        twitch = 0.12 * moves(n, fps, 45 / strength, (0.3, 1.5), g).abs()
+        both = (drift + twitch)[:, None] * (1 - 0.6 * torch.rand(2, generator=g))
+        if au in (1, 2, 4):
+            both += 0.2 * (spoken * moves(n, fps, 6 / strength, (0.3, 1.0), g).abs())[:, None]
+        else:
+            habit = 0.25 * strength * float(torch.rand(1, generator=g)) ** 2
+            both += habit * (spoken * wander(n, 0.3 * fps, g).clamp(min=0))[:, None]
+        idle[:, :, INDEX[au]] = both
+    torch.maximum(aus, idle.clamp_(max=0.45), out=aus)
 
 
 def blink(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
@@ -416,20 +444,29 @@ def synthesize(
 
 def claim(out: Path, config: SynthConfig) -> None:
     """Notes the configuration in `out`, or checks that the one noted there is the same."""
-    note = {"generator": GENERATOR_VERSION, **asdict(config)}
+    note = plain(config)
     place = out / "synthetic.json"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder for the generated videos")
     if place.exists():
-        before = json.loads(place.read_text())
-        usual = asdict(SynthConfig())  # what a set made before a field existed was made with
-        before = {k: before.get(k, usual.get(k)) for k in note}
-        changed = [k for k in note if before[k] != json.loads(json.dumps(note[k]))]
+        before = noted(place)
+        changed = [k for k in note if before.get(k) != note[k]]
         if changed:
             was = ", ".join(f"{k}={before.get(k)!r}, now {note[k]!r}" for k in changed)
             raise InputError(f"{out} holds a set with {was}; choose another folder or delete this one")
     (out / "videos").mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(note, indent=2) + "\n")
+
+
+def plain(config: SynthConfig) -> dict:
+    """A configuration with the generator's version, as JSON gives it back."""
+    return json.loads(json.dumps({"generator": GENERATOR_VERSION, **asdict(config)}))
+
+
+def noted(place: Path) -> dict:
+    """What `claim` noted; a field that did not exist then has the usual value it was made with."""
+    usual, told = plain(SynthConfig()), json.loads(place.read_text())
+    return usual | told | {"confounders": usual["confounders"] | told.get("confounders", {})}
 
 
 def parse_confounders(text: str) -> Confounders:

@@ -18,6 +18,7 @@ from fedet.features import (
     FaceWeights,
     change_from_rest,
     extract,
+    folded,
     in_background,
     load_facenet,
     read_change,
@@ -115,6 +116,14 @@ def test_batch_size_does_not_matter(net, crops):
     together = vectors_of(net, crops)
     alone = torch.cat([vectors_of(net, crops[i : i + 1]) for i in range(len(crops))])
     assert torch.allclose(together, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_folding_changes_neither_the_vectors_nor_the_network_itself(net, crops):
+    before = vectors_of(net, crops)
+    quick = folded(net)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in quick.modules())
+    assert torch.allclose(vectors_of(quick, crops), before, rtol=1e-3, atol=1e-4)
+    assert torch.equal(vectors_of(net, crops), before)
 
 
 class EverywhereDetector:

@@ -40,6 +40,26 @@ def test_events_lie_in_the_video_and_have_their_types_durations():
     assert 0.15 < micro.mean() < 0.45
 
 
+def test_fidgets_are_small_unannotated_and_leave_everything_else_as_it_is():
+    still, lively = scripts(6), scripts(6, confounders=Confounders(fidgets=1))
+    for one, other in zip(still, lively, strict=True):
+        pd.testing.assert_frame_equal(one.events, other.events)
+        added = other.aus - one.aus
+        assert added.min() >= 0 and added.max() < 0.5 and added.amax((1, 2)).gt(0).float().mean() > 0.5
+        assert torch.equal(one.speech, other.speech) and torch.equal(one.scene["yaw"], other.scene["yaw"])
+
+
+def test_a_set_made_before_a_confounder_existed_goes_on(tmp_path):
+    synthesize(tmp_path, SynthConfig(subjects=1, seconds=1), jobs=1, progress=False)
+    note = json.loads((tmp_path / "synthetic.json").read_text())
+    del note["confounders"]["fidgets"], note["held_share"]
+    (tmp_path / "synthetic.json").write_text(json.dumps(note))
+    synthesize(tmp_path, SynthConfig(subjects=1, seconds=1), jobs=1, progress=False)
+    with pytest.raises(InputError, match="fidgets"):
+        other = SynthConfig(subjects=1, seconds=1, confounders=Confounders(fidgets=1))
+        synthesize(tmp_path, other, jobs=1, progress=False)
+
+
 @pytest.mark.parametrize("fps", [25, 30, 60, 200])
 def test_micro_and_macro_hold_at_any_rate(fps):
     events = pd.concat([s.events for s in scripts(6, fps=fps, seconds=20)])

@@ -18,6 +18,7 @@ from fedet.mesh_looks import sample_looks
 from fedet.mesh_muscles import CHART, relief
 from fedet.mesh_paint import (
     Who,
+    column,
     paint_cloth,
     paint_eye,
     paint_hair,
@@ -25,7 +26,7 @@ from fedet.mesh_paint import (
     paint_teeth,
     read_map,
 )
-from fedet.mesh_raster import PARTS, Fragments, normals, rasterise
+from fedet.mesh_raster import PARTS, normals, rasterise, unit
 from fedet.render import Look, Scene, expose, take
 
 __all__ = ["render", "sample_looks"]
@@ -76,48 +77,57 @@ def project(points: Tensor, turns: Tensor, look: Look, scene: Scene, side: int) 
 
 
 class Lamp:
-    """Light of the scene at N pixels of the pictures (N,)."""
+    """Light of the scene at the N pixels of `w`; vectors are (3, N)."""
 
-    def __init__(self, scene: Scene, picture: Tensor):
+    def __init__(self, scene: Scene, w: Who):
         toward = torch.stack(
             [scene["light_x"], scene["light_y"] - 0.1, torch.full_like(scene["light_x"], 0.85)], 1
         )
-        self.toward = torch.nn.functional.normalize(toward, dim=1)[picture]
-        self.half = torch.nn.functional.normalize(self.toward + torch.tensor([0.0, 0.0, 1.0]), dim=1)
-        self.ambient, self.diffuse, self.hard = (
-            scene[k][picture] for k in ("ambient", "diffuse", "hardness")
-        )
+        self.toward = w.of(torch.nn.functional.normalize(toward, dim=1))
+        self.half = unit(self.toward + column(0.0, 0.0, 1.0))
+        self.ambient, self.diffuse, self.hard = (w.of(scene[k]) for k in ("ambient", "diffuse", "hardness"))
 
     def lit(self, normal: Tensor, open_: Tensor, soft: Tensor | float = 0.0) -> Tensor:
-        """Light (N, 3 or 1) on surfaces; open_ (N,) is 1 where nothing hides the sky."""
-        facing = (normal * self.toward).sum(1, keepdim=True)
-        wrap = (0.5 - 0.4 * self.hard)[:, None] + soft
-        key = ((facing + wrap) / (1 + wrap)).clamp(min=0)
-        sky = 0.72 - 0.22 * normal[:, 1:2] + 0.1 * normal[:, 2:]
-        return (
-            self.ambient[:, None] * sky * 0.8
-            + (1.9 * self.diffuse)[:, None] * key * (0.5 + 0.5 * open_[:, None])
-        ) * open_[:, None]
+        """Light (3 or 1, N) on surfaces; open_ (N,) is 1 where nothing hides the sky."""
+        facing = (normal * self.toward).sum(0)
+        wrap = 0.5 - 0.4 * self.hard + soft
+        key = ((facing + wrap) / (1 + wrap)).clamp_(min=0)
+        sky = self.ambient * (0.72 - 0.22 * normal[1] + 0.1 * normal[2]) * 0.8
+        return (sky + 1.9 * self.diffuse * (0.5 + 0.5 * open_) * key) * open_
 
     def shine(self, normal: Tensor, power: float) -> Tensor:
         """Highlight (N,)."""
-        return (normal * self.half).sum(1).clamp(min=0) ** power * (0.25 + self.diffuse)
+        return (normal * self.half).sum(0).clamp_(min=0) ** power * (0.25 + self.diffuse)
 
 
 def openness(near: Tensor, shown: Tensor, side: int) -> Tensor:
     """How open to the light pixels are, (B, side, side) 0..1, by how far those around stand out.
 
-    near: nearness (B, side, side) where `shown`.
+    near: nearness (B, side, side) where `shown`, else 0.
     """
     total = torch.ones_like(near)
+    both = torch.stack([near, shown])
     for part, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.18, 0.4)):
         k = max(3, round(part * side)) | 1
-        both = torch.stack([near * shown, shown.float()], 1)
-        both = torch.nn.functional.avg_pool2d(both, (k, 1), 1, (k // 2, 0))
-        both = torch.nn.functional.avg_pool2d(both, (1, k), 1, (0, k // 2))
-        above = both[:, 0] / both[:, 1].clamp(min=1e-6) - near
-        total = total * (1 - amount * (above / depth).clamp(0, 1))
+        mean, many = sums(sums(both, k).mT, k).mT
+        above = mean / many.clamp_(min=1) - near
+        total *= 1 - amount * (above / depth).clamp_(0, 1)
     return total
+
+
+def sums(values: Tensor, width: int) -> Tensor:
+    """Sums of `width` neighbours along rows (..., side), width odd: of 1, 2, 4, 8 ... of them."""
+    part = torch.nn.functional.pad(values, (width // 2, width // 2))
+    total, reach, first = None, 1, 0
+    while True:
+        if width & reach:
+            here = part[..., first : first + values.shape[-1]]
+            total = here if total is None else total + here
+            first += reach
+        if first == width:
+            return total
+        part = part[..., :-reach] + part[..., reach:]
+        reach *= 2
 
 
 # ---------------------------------------------------------------- the picture
@@ -160,75 +170,78 @@ def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size:
     side, n = size * FINE, len(mesh.points)
     turned, pixels = project(mesh.points, mesh.turns, look, scene, side)
     found = rasterise(pixels, mesh.faces, side)
-    values = torch.cat([normals(turned, mesh.faces), mesh.chart, turned[..., 2:]], -1)
-    seen = found.read(values, mesh.faces, side)
-    near, shown = torch.zeros(n * side**2), torch.zeros(n * side**2)
-    near[found.place], shown[found.place] = seen[:, 6], 1.0
-    open_ = openness(near.view(n, side, side), shown.view(n, side, side), side).flatten()[found.place]
-    open_ = 1 - (1 - open_) * (0.1 + 1.6 * seen[:, 2]).clamp(0, 1)  # no dark rims where the skin turns away
-    rgb = torch.zeros(n * side**2, 4)
-    rgb[found.place, :3] = shade(found, seen, mesh.part[found.face], open_, slopes, look, scene, side)
-    rgb[:, 3] = shown
-    return torch.nn.functional.avg_pool2d(rgb.view(n, side, side, 4).permute(0, 3, 1, 2), FINE)
+    seen = found.read(torch.cat([normals(turned, mesh.faces), mesh.chart, turned[..., 2:]], -1))
+    near, rgb = torch.zeros(n, side, side), torch.zeros(4, n * side**2)
+    near.view(-1)[found.place], rgb[3, found.place] = seen[6], 1.0
+    open_ = openness(near, rgb[3].view_as(near), side).view(-1).index_select(0, found.place)
+    open_ = 1 - (1 - open_) * (0.1 + 1.6 * seen[2]).clamp(0, 1)  # no dark rims where the skin turns away
+    part, picture = mesh.part.index_select(0, found.face), found.place // side**2
+    # one by one, values of a picture need no copy for each pixel; other devices rather have few, long steps
+    alone = picture.device.type in TOGETHER
+    counts = torch.bincount(picture, minlength=n).tolist() if alone else [len(picture)]
+    pixels = zip(*(value.split(counts, -1) for value in (seen, part, open_, picture)), strict=True)
+    colours = [
+        shade(*values, Who(take(look, i), which - i[0]), take(scene, i), slopes[i])
+        for (*values, which), i in zip(pixels, torch.arange(n).split(1 if alone else n), strict=True)
+    ]
+    rgb[:3].scatter_(1, found.place.expand(3, -1), torch.cat(colours, 1))
+    return torch.nn.functional.avg_pool2d(rgb.view(4, n, side, side), FINE).transpose(0, 1)
 
 
-def shade(
-    found: Fragments,
-    seen: Tensor,
-    part: Tensor,
-    open_: Tensor,
-    slopes: Tensor,
-    look: Look,
-    scene: Scene,
-    side: int,
-) -> Tensor:
-    """Colours (N, 3) of the pixels as shown on a screen, before the camera's gain."""
-    picture = found.place // side**2
-    normal, chart = seen[:, :3], seen[:, 3:6]
-    axes = rotation(scene)
-    out = torch.zeros(len(seen), 3)
+def shade(seen: Tensor, part: Tensor, open_: Tensor, w: Who, scene: Scene, slopes: Tensor) -> Tensor:
+    """Colours (3, N) of the pixels as shown on a screen, before the camera's gain.
+
+    Args:
+        seen: (7, N) normal, chart and nearness.
+        part: (N,) number of the part in `PARTS`.
+        open_: (N,) as `openness` gives it.
+        w: of the pixels' pictures; scene and slopes: of these B pictures, slopes as `relief` gives them.
+    """
+    out = torch.zeros(3, seen.shape[1])
     for number, name in enumerate(PARTS):
         at = torch.nonzero(part == number)[:, 0]
         if not len(at):
             continue
-        w, lamp = Who(look, picture[at]), Lamp(scene, picture[at])
-        n = torch.nn.functional.normalize(normal[at], dim=1)
-        out[at] = _shade_part(name, n, chart[at], open_[at], w, lamp, slopes, axes)
-    return out.clamp(min=1e-5) ** (1 / 2.2)
+        every = at.expand(6, -1)
+        here, those = seen[:6].gather(1, every), w.at(at)
+        n = unit(here[:3])
+        lamp = Lamp(scene, those)
+        colour = _shade_part(name, n, here[3:], open_.index_select(0, at), those, lamp, slopes, scene)
+        out.scatter_(1, every[:3], colour)
+    return out.clamp_(min=1e-5) ** (1 / 2.2)
 
 
 def _shade_part(
-    name: str, n: Tensor, chart: Tensor, open_: Tensor, w: Who, lamp: Lamp, slopes: Tensor, axes: Tensor
+    name: str, n: Tensor, chart: Tensor, open_: Tensor, w: Who, lamp: Lamp, slopes: Tensor, scene: Scene
 ) -> Tensor:
     if name in ("skin", "ear", "hand"):
-        blood = torch.tensor([0.22, 0.06, 0.02])  # light that goes through skin comes out red
+        blood = column(0.22, 0.06, 0.02)  # light that goes through skin comes out red
         if name != "skin":
-            red = torch.tensor([1.05, 0.85, 0.82])
-            return w.colour("skin") * red * lamp.lit(n, open_, blood) + 0.03 * lamp.shine(n, 12)[:, None]
+            red = column(1.05, 0.85, 0.82)
+            return w.colour("skin") * red * lamp.lit(n, open_, blood) + 0.03 * lamp.shine(n, 12)
         left, right, top, bottom = CHART
-        u, v = (chart[:, 0] - left) / (right - left), (chart[:, 1] - top) / (bottom - top)
-        front = ramp(torch.cos(chart[:, 2]), 0.05, 0.35)[:, None]
-        sx, sy, height = (read_map(slopes, w.picture, u, v) * front).unbind(1)
-        tilt = axes[w.picture] @ torch.stack([sx, sy, torch.zeros_like(sx)], 1)[..., None]
-        n = torch.nn.functional.normalize(n - tilt[..., 0], dim=1)
+        u, v = (chart[0] - left) / (right - left), (chart[1] - top) / (bottom - top)
+        sx, sy, height = read_map(slopes, w, u, v) * ramp(torch.cos(chart[2]), 0.05, 0.35)
+        across, down, _ = w.of(rotation(scene).mT)
+        n = unit(n - across * sx - down * sy)
         colour, gloss = paint_skin(chart, w, height)
         shine = (0.05 * lamp.shine(n, 14) + 0.07 * lamp.shine(n, 50)) * w.shine * gloss
-        return colour * lamp.lit(n, open_, blood) + shine[:, None]
+        return colour * lamp.lit(n, open_, blood) + shine
     if name == "eye":
-        return paint_eye(chart, w) * lamp.lit(n, open_**1.5, 0.3) + 0.9 * lamp.shine(n, 160)[:, None]
+        return paint_eye(chart, w) * lamp.lit(n, open_**1.5, 0.3) + 0.9 * lamp.shine(n, 160)
     if name == "teeth":
-        return paint_teeth(chart, w) * lamp.lit(n, open_**1.6, 0.2) + 0.15 * lamp.shine(n, 40)[:, None]
+        return paint_teeth(chart, w) * lamp.lit(n, open_**1.6, 0.2) + 0.15 * lamp.shine(n, 40)
     if name == "tongue":
-        return torch.tensor([0.4, 0.12, 0.12]) * lamp.lit(n, 0.75 * open_**2)
+        return column(0.4, 0.12, 0.12) * lamp.lit(n, 0.75 * open_**2)
     if name == "cavity":
-        return torch.tensor([0.07, 0.015, 0.015]) * lamp.lit(n, open_)
+        return column(0.07, 0.015, 0.015) * lamp.lit(n, open_)
     if name == "hair":
         colour, strand = paint_hair(chart, w)
-        band = (1 - (lamp.half[:, 1] + 0.35 + 0.12 * strand + 0.8 * (n[:, 1] - 0.1)) ** 2).clamp(min=0) ** 12
-        return colour * (lamp.lit(n, open_, 0.1) + 0.5 * (band * lamp.diffuse)[:, None])
+        band = (1 - (lamp.half[1] + 0.35 + 0.12 * strand + 0.8 * (n[1] - 0.1)) ** 2).clamp(min=0) ** 12
+        return colour * (lamp.lit(n, open_, 0.1) + 0.5 * band * lamp.diffuse)
     if name == "cloth":
         return paint_cloth(chart, w) * lamp.lit(n, open_)
-    return w.colour("frame") * lamp.lit(n, open_) + 0.3 * lamp.shine(n, 30)[:, None]
+    return w.colour("frame") * lamp.lit(n, open_) + 0.3 * lamp.shine(n, 30)
 
 
 def paint_room(look: Look, scene: Scene, size: int) -> Tensor:

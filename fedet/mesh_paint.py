@@ -1,5 +1,7 @@
 """Colours of the mesh's pixels in linear light: skin, lips, brows, eyes, teeth, hair, cloth."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -92,17 +94,34 @@ def paint_skin(chart: Tensor, w: Who, height: Tensor) -> tuple[Tensor, Tensor]:
     red = 0.7 * pair(x, y, (0.55, 0.22), 0.25, 0.2) + 0.6 * bell(x, y, (0.0, 0.28), 0.16, 0.12)
     red = (red + 0.25 * coarse * 0.4) * w.flush * front
     skin = skin * (1 + red * column(0.12, -0.16, -0.12))
-    spots = (noise_at(sx * 2.3, sy * 2.3, 0) - 1.3).clamp(0, 1) * w.freckles
-    skin = skin * (1 - spots * 0.5 * pair(x, y, (0.3, 0.15), 0.5, 0.3))
+    if w.freckles.any():
+        spots = (noise_at(sx * 2.3, sy * 2.3, 0) - 1.3).clamp(0, 1) * w.freckles
+        skin = skin * (1 - spots * 0.5 * pair(x, y, (0.3, 0.15), 0.5, 0.3))
     tired = w.tired * pair(x, y, (0.41, -0.08), 0.2, 0.06)
     skin = skin * (1 - tired * column(0.3, 0.38, 0.3))
     skin = skin * (1 + 14 * height.clamp(-0.03, 0.012))
-    skin, gloss = _lips(skin, x, y, w, front)
-    skin = _face_hair(skin, x, y, angle, w, fine, front)
-    return _eye_edges(skin, x, y, w, front), gloss
+    skin, places = torch.cat([skin, torch.full_like(skin[:1], 0.6)]), torch.stack([x, y, front])
+    side = x.abs()
+    _paint_near(skin, _lips, places, w, (side < 0.8) & (y > 0.2) & (y < 1.2))
+    skin[:3] = _face_hair(skin[:3], x, y, angle, w, fine, front)
+    _paint_near(skin, _eye_edges, places, w, (side < 1.3) & ((y - EYE[1]).abs() < 0.3))
+    return skin[:3], skin[3]
 
 
-def _lips(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> tuple[Tensor, Tensor]:
+def _paint_near(skin: Tensor, paint: Callable[..., Tensor], places: Tensor, w: Who, near: Tensor) -> None:
+    """Paints only the pixels `near` (N,) of the skin (4, N), elsewhere nothing of it would show.
+
+    Args:
+        paint: makes colour and gloss (4, M) of those before, of the places (3, M) and of their people.
+    """
+    at = torch.nonzero(near)[:, 0]
+    rows = at.expand(4, -1)
+    skin.scatter_(1, rows, paint(skin.gather(1, rows), *places.gather(1, rows[:3]), w.at(at)))
+
+
+def _lips(skin: Tensor, x: Tensor, y: Tensor, front: Tensor, w: Who) -> Tensor:
+    """Lips, nostrils and the seam of the mouth: colour and gloss (4, N) of those before."""
+    skin, gloss = skin[:3], skin[3:]
     d = y - 0.7 + 0.04 * x**2
     bow = (1 - (x / (MOUTH_HALF * 1.01)) ** 2).clamp(min=0)
     peaks = 0.9 + 0.14 * torch.exp(-(((x.abs() - 0.075) / 0.06) ** 2)) - 0.14 * torch.exp(-((x / 0.03) ** 2))
@@ -113,7 +132,7 @@ def _lips(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> tuple[Te
     seam = torch.exp(-((d / 0.011) ** 2)) * ramp(MOUTH_HALF * 1.06 - x.abs(), 0, 0.05) * front
     nostril = pair(x, y, (0.075, 0.372), 0.042, 0.021) * front
     dark = 0.62 * seam + 0.85 * nostril + 0.12 * bell(x, y, (0.0, 0.43), 0.2, 0.03) * front
-    return over(skin, skin * column(0.25, 0.14, 0.13), dark), 0.6 + w.lip_gloss * mask
+    return torch.cat([over(skin, skin * column(0.25, 0.14, 0.13), dark), gloss + w.lip_gloss * mask])
 
 
 def _face_hair(
@@ -133,14 +152,17 @@ def _face_hair(
     jaw = jaw * (1 - 1.3 * lip).clamp(min=0)
     moustache = torch.exp(-fourth((y - 0.54 - 0.25 * x**2) / 0.075)) * (1 - ramp(x.abs(), 0.26, 0.44)) * front
     shadow = torch.maximum(jaw, moustache) * w.stubble
-    skin = over(skin, torch.lerp(skin, w.colour("brow"), 0.5), shadow * (0.6 + 0.25 * fine))
     beard = torch.maximum(jaw * w.beard, moustache * w.moustache)
+    if not (shadow.any() or beard.any()):
+        return skin
+    skin = over(skin, torch.lerp(skin, w.colour("brow"), 0.5), shadow * (0.6 + 0.25 * fine))
     hair = w.colour("hair") * (0.75 + 0.18 * noise_at(x * 3 + w.seed_x, y * 0.8, 0))
     return over(skin, hair, beard * (0.9 + 0.15 * fine))
 
 
-def _eye_edges(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> Tensor:
-    """Lashes along the slit, and the fold and colour of the upper lid."""
+def _eye_edges(skin: Tensor, x: Tensor, y: Tensor, front: Tensor, w: Who) -> Tensor:
+    """Lashes along the slit, and the fold and colour of the upper lid; colour and gloss (4, N)."""
+    skin, gloss = skin[:3], skin[3:]
     d, e = y - EYE[1], (x.abs() - EYE[0]) / EYE_HALF
     near = (1 - ramp(e.abs(), 0.93, 1.12)) * front
     lid = bell(x.abs() - EYE[0], d, (0.0, -0.06), 0.2, 0.05)
@@ -150,7 +172,8 @@ def _eye_edges(skin: Tensor, x: Tensor, y: Tensor, w: Who, front: Tensor) -> Ten
     lower = torch.exp(-(((d - 0.004) / 0.012) ** 2)) * (d > 0) * (0.15 + 0.35 * w.lashes * w.woman)
     fold = 0.4 * torch.exp(-(((d + 0.105) / 0.014) ** 2)) * w.lid_fold * (1 - ramp(e.abs(), 0.8, 1.1))
     skin = skin * (1 - fold * front)
-    return over(skin, w.colour("lash"), torch.maximum(upper * (0.6 + 0.4 * w.lashes), lower) * near)
+    lashes = torch.maximum(upper * (0.6 + 0.4 * w.lashes), lower) * near
+    return torch.cat([over(skin, w.colour("lash"), lashes), gloss])
 
 
 def paint_eye(ball: Tensor, w: Who) -> Tensor:

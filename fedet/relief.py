@@ -14,11 +14,12 @@ from torch import Tensor
 from fedet import relief_head as head
 from fedet.relief_features import paint_head
 from fedet.relief_props import paint_body, paint_glasses, paint_hand, paint_locks, paint_room
-from fedet.relief_skin import Face, hair_relief, lamps, mix
-from fedet.render import Look, Scene, chance, expose, uniform
+from fedet.relief_skin import Face, hair_relief, lamps, mix, numbers, paint_near, pick, put
+from fedet.render import Look, Scene, chance, expose, take, uniform
 
 STEPS = 9  # of a ray's march to the skin
 PIVOT = -0.45  # depth of the point the head turns about
+TOGETHER = {"cpu": 4}  # pictures at a time: more do not fit the processor's cache
 
 
 def sample_looks(n: int, generator: torch.Generator) -> Look:
@@ -161,11 +162,12 @@ class Rays:
         return self.o[0] + t * self.d[0], self.o[1] + t * self.d[1]
 
 
-def march(rays: Rays, height: Tensor, long: Tensor) -> tuple[Tensor, Tensor]:
+def march(rays: Rays, height: Tensor, long: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Follows the rays to the skin.
 
-    Returns: where they end, as the surface's grid coordinates (B, H, W, 2), and how far from the
-    skin they stay at the nearest (B, H, W), units of the face, about 0 where they meet it.
+    Returns: numbers (P,) of the pixels whose rays come near it in any picture; of these, where they
+        end, as the surface's grid coordinates (B, 1, P, 2), and how far from the skin they stay at the
+        nearest (B, 1, P), units of the face, about 0 where they meet it.
     """
     axes = (head.AXES[0], head.AXES[1] * long[:, None, None], head.AXES[2])
     o = [(rays.o[i] - head.CENTRE[i]) / axes[i] for i in range(3)]
@@ -173,6 +175,9 @@ def march(rays: Rays, height: Tensor, long: Tensor) -> tuple[Tensor, Tensor]:
     dd = d[0] ** 2 + d[1] ** 2 + d[2] ** 2
     od = o[0] * d[0] + o[1] * d[1] + o[2] * d[2]
     oo = o[0] ** 2 + o[1] ** 2 + o[2] ** 2
+    highest = 1 + height.amax((1, 2, 3))[:, None, None]
+    at = numbers(oo - od**2 / dd < (highest + 1.2 * rays.width) ** 2)
+    d, dd, od = [pick(v, at) for v in d], pick(dd, at), pick(od, at)
     nearest = -od / dd
     t = nearest - ((od**2 - dd * (oo - 1.45**2)).clamp(min=0)).sqrt() / dd
     pace = dd.rsqrt()
@@ -185,7 +190,7 @@ def march(rays: Rays, height: Tensor, long: Tensor) -> tuple[Tensor, Tensor]:
         gap = torch.minimum(gap, above)
         if step < STEPS:
             t = torch.minimum(t + (0.8 if step < 5 else 0.65) * pace * above, nearest + 0.3 * pace)
-    return grid, gap
+    return at, grid, gap
 
 
 def key_shadow(surface: head.Surface, toward: Tensor, long: Tensor, soft: Tensor) -> Tensor:
@@ -223,23 +228,33 @@ def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
 
     Returns: (B, 3, size, size) float, 0..1.
     """
+    together = TOGETHER.get(aus.device.type, len(aus))
+    if len(aus) > together:
+        rows = torch.arange(len(aus), device=aus.device).split(together)
+        return torch.cat([render(take(look, i), aus[i], take(scene, i), size) for i in rows])
     zero = torch.zeros(len(aus), device=aus.device)
     scene = {"gaze_x": zero, "gaze_y": zero, "hand": zero, "hand_x": zero, "hand_y": zero, **scene}
     f, rays, lamp = Face(look, aus), Rays(look, scene, size), lamps(scene)
     x, y = head.nodes(head.FINE, aus.device)
     surface = head.shape_head(look, aus, hair_relief(x, y, f))
-    grid, gap = march(rays, surface.height, look["long"])
+    at, grid, gap = march(rays, surface.height, look["long"])
+    alpha = (1.15 - gap / (0.9 * rays.width)).clamp(0, 1)
+    shown = numbers(alpha > 0)
+    at, grid, alpha = at[shown], grid[:, :, shown], pick(alpha, shown)
     toward = torch.stack(turned(lamp.key.unbind(1), scene, back=True), 1)
     shade = key_shadow(surface, toward, look["long"], 1 - lamp.hard[:, None])
     shade = torch.nn.functional.interpolate(shade, size=(head.SURFACE, head.SURFACE), mode="bilinear")
     pixels = read_surface(surface, shade, grid, scene, lamp, rays.width)
-    alpha = (1.15 - gap / (0.9 * rays.width)).clamp(0, 1)
 
     rgb = paint_room(rays.px, rays.py, scene, f)
     bx = rays.x + 0.5 * torch.sin(scene["yaw"])[:, None, None]
     by = rays.y + 0.35 * torch.sin(scene["pitch"])[:, None, None]
-    rgb = paint_body(rgb, bx, by, f, lamp, rays.width)
-    rgb = mix(rgb, paint_head(pixels, f, scene, lamp), alpha)
+
+    def body(rgb: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return paint_body(rgb, x, y, f, lamp, rays.width)
+
+    rgb = paint_near(rgb, put(torch.zeros_like(bx), at, alpha) < 1, body, bx, by)
+    rgb = put(rgb, at, mix(pick(rgb, at), paint_head(pixels, f, scene, lamp), alpha))
     if look["long_hair"].any():
         rgb = paint_locks(rgb, bx, by, f, lamp, rays.width)
     if look["glasses"].any():

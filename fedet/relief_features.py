@@ -16,9 +16,13 @@ from fedet.relief_skin import (
     lit,
     mix,
     noise,
+    paint_near,
     paint_skin,
+    power,
     soft,
 )
+
+SEEN = 1e-6  # opacities below leave a colour as it is
 
 
 def colour_of(red: float, green: float, blue: float, like: Tensor) -> Tensor:
@@ -65,7 +69,13 @@ def paint_eyes(
     rim = torch.exp(-(((y - lower - 0.014) / 0.014) ** 2)) * bow**0.3 * within
     rgb = rgb * (1 - f.fold_deep * crease)[:, None] * (1 + rim[:, None] * colour_of(0.1, -0.02, 0.0, x))
     between = soft(torch.minimum(y - upper, lower - y), edge) * within
-    rgb = mix(rgb, eyeball(x, y, upper, lower, side, gaze, f, lamp, edge), between)
+
+    def ball(
+        rgb: Tensor, x: Tensor, y: Tensor, upper: Tensor, lower: Tensor, side: Tensor, alpha: Tensor
+    ) -> Tensor:
+        return mix(rgb, eyeball(x, y, upper, lower, side, gaze, f, lamp, edge), alpha)
+
+    rgb = paint_near(rgb, between > SEEN, ball, x, y, upper, lower, side, between)
 
     # lashes: a dark rim that grows outwards, ragged at its edge
     long = (0.008 + f.lash * (0.019 + 0.011 * e.clamp(-1, 1))) * (1 + 0.25 * strand)
@@ -118,7 +128,7 @@ def paint_mouth(
     tongue = soft(y - 0.07 - 0.24 * jaw - 0.6 * x**2, 0.02) * soft(0.26 - x.abs(), 0.03)
     inner = mix(inner, colour_of(0.62, 0.28, 0.27, x) * light, 0.85 * tongue)
     edge = 0.006 + 0.4 * px
-    fade = torch.exp(-((x / 0.32) ** 4))
+    fade = torch.exp(-power(x / 0.32, 4))
     ivory = f.colour("ivory")
     cracks = torch.exp(-((torch.sin(x * 46) / 0.22) ** 2)) * 0.22 * (px < 0.04)
     row = soft(0.035 + 0.015 * f.teeth_long - 0.12 * x**2 - 0.01 * cracks - y, edge)
@@ -148,36 +158,53 @@ def paint_head(s: SimpleNamespace, f: Face, scene: dict[str, Tensor], lamp: Simp
     lip = f.colour("lip") * (1 + 0.06 * strand)[:, None]
     albedo = mix(skin, lip, lips * 0.9)
     line = torch.exp(-(((s.y - SLIT) / (0.012 + 0.4 * s.px)) ** 2)) * soft(MOUTH + 0.015 - s.x.abs(), 0.02)
-    albedo = albedo * (1 - 0.55 * line)[:, None]
     nostril = gauss(s.x.abs(), s.y, 0.085, 0.41, 0.045, 0.02)
-    albedo = albedo * (1 - 0.6 * nostril)[:, None]
-    light = lit(s.normal, lamp, s.hollow, s.shade, red=0.18)
-    shine = (
-        f.shine
-        * (0.5 * gleam(s.normal, lamp, 12) + 0.9 * gleam(s.normal, lamp, 40))
-        * (1 + 0.12 * grain[:, 0])
-    )
+    albedo = albedo * ((1 - 0.55 * line) * (1 - 0.6 * nostril))[:, None]
+    light, mirrored = lit(s.normal, lamp, s.hollow, s.shade, red=0.18), gleam(s.normal, lamp)
+    shine = f.shine * (0.5 * power(mirrored, 12) + 0.9 * power(mirrored, 40)) * (1 + 0.12 * grain[:, 0])
     shine = shine * (1.6 * s.normal[:, 2] - 0.4).clamp(0, 1) * (1 - nostril)
-    wet = lips * f.gloss * gleam(s.normal, lamp, 30)
+    wet = lips * f.gloss * power(mirrored, 30)
     rgb = albedo * light + ((shine + wet) * lamp.power * s.shade * (1 - s.hollow).clamp(0, 1))[:, None]
+    return paint_features(rgb, s, f, scene, lamp, grain, lips, mirrored)
 
+
+def paint_features(
+    rgb: Tensor,
+    s: SimpleNamespace,
+    f: Face,
+    scene: dict[str, Tensor],
+    lamp: SimpleNamespace,
+    grain: Tensor,
+    lips: Tensor,
+    mirrored: Tensor,
+) -> Tensor:
+    """Brows, beard, eyes, mouth and hair on the skin; `lips` and `mirrored` are maps (B, H, W)."""
+    strand = grain[:, 3]
     hair_light = lit(s.normal, lamp, 0.5 * s.hollow, s.shade)
     hairs = noise(s.x * 1.0, s.y * 0.4, f.look["seed"], 1.3, slice(3, 4))[:, 0]
     fine = noise(s.x + 0.6 * s.y * s.x.sign(), s.y * 0.5, f.look["seed"], 0.9, slice(3, 4))[:, 0]
     brow = brow_area(s.x, s.y, f, fine, s.px)
     rgb = mix(rgb, f.colour("brow_colour") * hair_light, brow)
-    beard, moustache = beard_area(s.x, s.y)
-    bearded = torch.maximum(f.beard * beard, f.moustache * moustache) * (1 - lips) * (0.92 + 0.12 * hairs)
-    rgb = mix(rgb, f.colour("hair") * (1 + 0.3 * grain[:, 0])[:, None] * hair_light, bearded.clamp(0, 1))
-    rgb = paint_eyes(rgb, s.qx, s.qy, s.eye, f, scene, lamp, s.px, strand)
+    if f.beard.any() or f.moustache.any():
+        beard, moustache = beard_area(s.x, s.y)
+        bearded = torch.maximum(f.beard * beard, f.moustache * moustache) * (1 - lips) * (0.92 + 0.12 * hairs)
+        rgb = mix(rgb, f.colour("hair") * (1 + 0.3 * grain[:, 0])[:, None] * hair_light, bearded.clamp(0, 1))
+
+    def eyes(rgb: Tensor, qx: Tensor, qy: Tensor, strand: Tensor) -> Tensor:
+        return paint_eyes(rgb, qx, qy, s.eye, f, scene, lamp, s.px, strand)
+
+    def mouth(rgb: Tensor, qx: Tensor, qy: Tensor, gap: Tensor) -> Tensor:
+        x, y = qx - s.mouth[:, 0, None, None], qy - s.mouth[:, 1, None, None]
+        return paint_mouth(rgb, x, y, gap, f, lamp, s.px)
+
+    tilt = f.eye_tilt / f.eye_w * (s.qx.abs() - s.eye[:, 0, None, None])
+    off_eye = (s.qy - s.eye[:, 1, None, None] - tilt).abs()
+    rgb = paint_near(rgb, off_eye < 0.35 + 3.5 * s.px, eyes, s.qx, s.qy, strand)
     gap = soft(torch.minimum(s.above - SLIT, SLIT - s.below) - 0.004, 0.3 * s.px + 0.003)
     gap = gap * soft(MOUTH - s.x.abs(), 0.01)
-    rgb = paint_mouth(
-        rgb, s.qx - s.mouth[:, 0, None, None], s.qy - s.mouth[:, 1, None, None], gap, f, lamp, s.px
-    )
+    rgb = paint_near(rgb, gap > SEEN, mouth, s.qx, s.qy, gap)
     grown = soft(hairline(s.x, f) - s.y + 0.03 * hairs + 0.012 * strand, 0.02 + 0.4 * s.px)
-    sheen = (0.5 + 0.5 * torch.tanh(hairs)) * gleam(s.normal, lamp, 8) * f.hair_shine
-    hair = f.colour("hair") * (1 + 0.2 * hairs)[:, None] * hair_light + (sheen * lamp.power * s.shade)[
-        :, None
-    ] * (0.15 + f.colour("hair"))
-    return mix(rgb, hair, (grown * (1 - f.bald * 0.93)).clamp(0, 1))
+    grown = (grown * (1 - f.bald * 0.93)).clamp(0, 1)
+    sheen = (0.5 + 0.5 * torch.tanh(hairs)) * power(mirrored, 8) * f.hair_shine * lamp.power * s.shade
+    hair = f.colour("hair") * (1 + 0.2 * hairs)[:, None] * hair_light
+    return mix(rgb, hair + sheen[:, None] * (0.15 + f.colour("hair")), grown)

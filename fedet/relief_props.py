@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fedet.relief_head import unit
-from fedet.relief_skin import Face, lit, mix, noise, soft
+from fedet.relief_skin import Face, lit, mix, noise, paint_near, soft
 
 
 def paint_room(px: Tensor, py: Tensor, scene: dict[str, Tensor], f: Face) -> Tensor:
@@ -15,11 +15,10 @@ def paint_room(px: Tensor, py: Tensor, scene: dict[str, Tensor], f: Face) -> Ten
     t = soft((px - 0.5) * torch.cos(angle) + (py - 0.5) * torch.sin(angle), 1 / edge)
     rgb = torch.lerp(scene["back"][:, :, None, None], scene["back_2"][:, :, None, None], t[:, None])
     things = f.look["things"]  # (B, 6, 8): place, size, roundness, softness, colour
-    for i in range(things.shape[1]):
+    for i in range(things.shape[1] if f.clutter.any() else 0):
         x, y, w, h, blur, *_ = (things[:, i, j, None, None] for j in range(8))
-        box = soft(0.05 + 0.25 * w - (px - x).abs(), 0.004 + 0.03 * blur) * soft(
-            0.05 + 0.35 * h - (py - y).abs(), 0.004 + 0.03 * blur
-        )
+        across = soft(0.05 + 0.25 * w - (px[:, :1] - x).abs(), 0.004 + 0.03 * blur)
+        box = across * soft(0.05 + 0.35 * h - (py[:, :, :1] - y).abs(), 0.004 + 0.03 * blur)
         rgb = mix(rgb, things[:, i, 5:, None, None].expand_as(rgb), box * f.clutter)
     grain = noise(px, py, f.look["seed"], 0.8, slice(1, 2))[:, 0]
     return rgb * (1 + scene["back_texture"][:, None, None] * 0.5 * grain)[:, None]
@@ -27,6 +26,17 @@ def paint_room(px: Tensor, py: Tensor, scene: dict[str, Tensor], f: Face) -> Ten
 
 def paint_body(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace, px: Tensor) -> Tensor:
     """Long hair behind, neck, shoulders in clothes. x, y: on the plane through the neck."""
+    if f.long_hair.any():
+        rgb = paint_mane(rgb, x, y, f, lamp, px)
+
+    def paint(rgb: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return paint_trunk(rgb, x, y, f, lamp, px)
+
+    return paint_near(rgb, y > -0.4, paint, x, y)
+
+
+def paint_mane(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace, px: Tensor) -> Tensor:
+    """Long hair that hangs behind the neck."""
     edge = 0.02 + 0.5 * px
     strands = noise(x, y * 0.25, f.look["seed"], 1.1, slice(3, 4))[:, 0]
     flat = torch.stack([(x / 1.6).clamp(-0.9, 0.9), torch.zeros_like(x), torch.ones_like(x)], 1)
@@ -39,7 +49,12 @@ def paint_body(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace
         * f.long_hair
         * soft(y + 1.2, 0.04)
     )
-    rgb = mix(rgb, f.colour("hair") * (0.7 + 0.25 * strands)[:, None] * light, mane)
+    return mix(rgb, f.colour("hair") * (0.7 + 0.25 * strands)[:, None] * light, mane)
+
+
+def paint_trunk(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace, px: Tensor) -> Tensor:
+    """Neck and shoulders in clothes; above y = -0.4 there is nothing of them."""
+    edge = 0.02 + 0.5 * px
     half = f.neck * (1 + 0.25 * (y - 1.3).clamp(min=0) ** 2)
     n = (x / half).clamp(-1, 1)
     normal = unit(torch.stack([n, torch.zeros_like(x) + 0.1, (1.05 - n**2).sqrt()], 1))
@@ -59,8 +74,7 @@ def paint_body(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace
     wave = torch.stack([(x / 2.4).clamp(-0.9, 0.9) + 0.2 * folds, -0.3 + 0.2 * folds, torch.ones_like(x)], 1)
     light = lit(unit(wave), lamp, torch.full_like(x, 0.15), torch.ones_like(x))
     stripes = 1 + f.stripes * 0.3 * torch.sign(torch.sin(y * 24))
-    rgb = mix(rgb, f.colour("cloth") * stripes[:, None] * light, soft(y - line, edge))
-    return rgb
+    return mix(rgb, f.colour("cloth") * stripes[:, None] * light, soft(y - line, edge))
 
 
 def paint_locks(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace, px: Tensor) -> Tensor:

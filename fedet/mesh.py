@@ -76,21 +76,24 @@ def project(points: Tensor, turns: Tensor, look: Look, scene: Scene, side: int) 
 # ---------------------------------------------------------------- light
 
 
-class Lamp:
-    """Light of the scene at the N pixels of `w`; vectors are (3, N)."""
+def lights(scene: Scene) -> dict[str, Tensor]:
+    """Directions (B, 3) to the lamp and halfway from there to the viewer, and strengths (B,)."""
+    toward = torch.stack(
+        [scene["light_x"], scene["light_y"] - 0.1, torch.full_like(scene["light_x"], 0.85)], 1
+    )
+    toward = torch.nn.functional.normalize(toward, dim=1)
+    half = torch.nn.functional.normalize(toward + torch.tensor([0.0, 0.0, 1.0]), dim=1)
+    strengths = {name: scene[name] for name in ("ambient", "diffuse", "hardness")}
+    return {"toward": toward, "half": half, **strengths}
 
-    def __init__(self, scene: Scene, w: Who):
-        toward = torch.stack(
-            [scene["light_x"], scene["light_y"] - 0.1, torch.full_like(scene["light_x"], 0.85)], 1
-        )
-        self.toward = w.of(torch.nn.functional.normalize(toward, dim=1))
-        self.half = unit(self.toward + column(0.0, 0.0, 1.0))
-        self.ambient, self.diffuse, self.hard = (w.of(scene[k]) for k in ("ambient", "diffuse", "hardness"))
+
+class Lamp(Who):
+    """Light of the scene at N pixels, from what `lights` gives; vectors are (3, N)."""
 
     def lit(self, normal: Tensor, open_: Tensor, soft: Tensor | float = 0.0) -> Tensor:
         """Light (3 or 1, N) on surfaces; open_ (N,) is 1 where nothing hides the sky."""
         facing = (normal * self.toward).sum(0)
-        wrap = 0.5 - 0.4 * self.hard + soft
+        wrap = 0.5 - 0.4 * self.hardness + soft
         key = ((facing + wrap) / (1 + wrap)).clamp_(min=0)
         sky = self.ambient * (0.72 - 0.22 * normal[1] + 0.1 * normal[2]) * 0.8
         return (sky + 1.9 * self.diffuse * (0.5 + 0.5 * open_) * key) * open_
@@ -109,24 +112,26 @@ def openness(near: Tensor, shown: Tensor, side: int) -> Tensor:
     both = torch.stack([near, shown])
     for part, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.18, 0.4)):
         k = max(3, round(part * side)) | 1
-        mean, many = sums(sums(both, k).mT, k).mT
+        mean, many = sums(sums(both, k, 3), k, 2)
         above = mean / many.clamp_(min=1) - near
         total *= 1 - amount * (above / depth).clamp_(0, 1)
     return total
 
 
-def sums(values: Tensor, width: int) -> Tensor:
-    """Sums of `width` neighbours along rows (..., side), width odd: of 1, 2, 4, 8 ... of them."""
-    part = torch.nn.functional.pad(values, (width // 2, width // 2))
-    total, reach, first = None, 1, 0
+def sums(values: Tensor, width: int, dim: int) -> Tensor:
+    """Sums of `width` neighbours along a dimension, width odd: of 1, 2, 4, 8 ... of them."""
+    size, total, reach, first = values.shape[dim], None, 1, 0
+    rim = values.new_zeros([width // 2 if i == dim else n for i, n in enumerate(values.shape)])
+    part = torch.cat([rim, values, rim], dim)
     while True:
         if width & reach:
-            here = part[..., first : first + values.shape[-1]]
+            here = part.narrow(dim, first, size)
             total = here if total is None else total + here
             first += reach
         if first == width:
             return total
-        part = part[..., :-reach] + part[..., reach:]
+        left = part.shape[dim] - reach
+        part = part.narrow(dim, 0, left) + part.narrow(dim, reach, left)
         reach *= 2
 
 
@@ -176,26 +181,36 @@ def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size:
     open_ = openness(near, rgb[3].view_as(near), side).view(-1).index_select(0, found.place)
     open_ = 1 - (1 - open_) * (0.1 + 1.6 * seen[2]).clamp(0, 1)  # no dark rims where the skin turns away
     part, picture = mesh.part.index_select(0, found.face), found.place // side**2
+    light, axes = lights(scene), rotation(scene)
     # one by one, values of a picture need no copy for each pixel; other devices rather have few, long steps
     alone = picture.device.type in TOGETHER
     counts = torch.bincount(picture, minlength=n).tolist() if alone else [len(picture)]
     pixels = zip(*(value.split(counts, -1) for value in (seen, part, open_, picture)), strict=True)
     colours = [
-        shade(*values, Who(take(look, i), which - i[0]), take(scene, i), slopes[i])
+        shade(
+            *values,
+            Who(take(look, i), which - i[0]),
+            Lamp(take(light, i), which - i[0]),
+            axes[i],
+            slopes[i],
+        )
         for (*values, which), i in zip(pixels, torch.arange(n).split(1 if alone else n), strict=True)
     ]
     rgb[:3].scatter_(1, found.place.expand(3, -1), torch.cat(colours, 1))
     return torch.nn.functional.avg_pool2d(rgb.view(4, n, side, side), FINE).transpose(0, 1)
 
 
-def shade(seen: Tensor, part: Tensor, open_: Tensor, w: Who, scene: Scene, slopes: Tensor) -> Tensor:
+def shade(
+    seen: Tensor, part: Tensor, open_: Tensor, w: Who, lamp: Lamp, axes: Tensor, slopes: Tensor
+) -> Tensor:
     """Colours (3, N) of the pixels as shown on a screen, before the camera's gain.
 
     Args:
         seen: (7, N) normal, chart and nearness.
         part: (N,) number of the part in `PARTS`.
         open_: (N,) as `openness` gives it.
-        w: of the pixels' pictures; scene and slopes: of these B pictures, slopes as `relief` gives them.
+        w, lamp: of the pixels' pictures.
+        axes: (B, 3, 3) as `rotation` gives them for these pictures; slopes: as `relief` does.
     """
     out = torch.zeros(3, seen.shape[1])
     for number, name in enumerate(PARTS):
@@ -203,16 +218,16 @@ def shade(seen: Tensor, part: Tensor, open_: Tensor, w: Who, scene: Scene, slope
         if not len(at):
             continue
         every = at.expand(6, -1)
-        here, those = seen[:6].gather(1, every), w.at(at)
+        here = seen[:6].gather(1, every)
         n = unit(here[:3])
-        lamp = Lamp(scene, those)
-        colour = _shade_part(name, n, here[3:], open_.index_select(0, at), those, lamp, slopes, scene)
+        there = open_.index_select(0, at), w.at(at), lamp.at(at)
+        colour = _shade_part(name, n, here[3:], *there, axes, slopes)
         out.scatter_(1, every[:3], colour)
     return out.clamp_(min=1e-5) ** (1 / 2.2)
 
 
 def _shade_part(
-    name: str, n: Tensor, chart: Tensor, open_: Tensor, w: Who, lamp: Lamp, slopes: Tensor, scene: Scene
+    name: str, n: Tensor, chart: Tensor, open_: Tensor, w: Who, lamp: Lamp, axes: Tensor, slopes: Tensor
 ) -> Tensor:
     if name in ("skin", "ear", "hand"):
         blood = column(0.22, 0.06, 0.02)  # light that goes through skin comes out red
@@ -222,7 +237,7 @@ def _shade_part(
         left, right, top, bottom = CHART
         u, v = (chart[0] - left) / (right - left), (chart[1] - top) / (bottom - top)
         sx, sy, height = read_map(slopes, w, u, v) * ramp(torch.cos(chart[2]), 0.05, 0.35)
-        across, down, _ = w.of(rotation(scene).mT)
+        across, down, _ = w.of(axes.mT)
         n = unit(n - across * sx - down * sy)
         colour, gloss = paint_skin(chart, w, height)
         shine = (0.05 * lamp.shine(n, 14) + 0.07 * lamp.shine(n, 50)) * w.shine * gloss

@@ -1,6 +1,7 @@
 """Colours of the mesh's pixels in linear light: skin, lips, brows, eyes, teeth, hair, cloth."""
 
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -43,9 +44,9 @@ class Who:
     def __init__(self, look: dict[str, Tensor], picture: Tensor):
         self._look, self.picture = look, picture
 
-    def at(self, pixels: Tensor) -> "Who":
+    def at(self, pixels: Tensor) -> Self:
         """Those of some of the pixels, by number."""
-        return Who(self._look, self.picture.index_select(0, pixels))
+        return type(self)(self._look, self.picture.index_select(0, pixels))
 
     def of(self, value: Tensor) -> Tensor:
         """Values (B, ...) of the pictures as values (..., N) of the pixels."""
@@ -103,6 +104,7 @@ def paint_skin(chart: Tensor, w: Who, height: Tensor) -> tuple[Tensor, Tensor]:
     skin, places = torch.cat([skin, torch.full_like(skin[:1], 0.6)]), torch.stack([x, y, front])
     side = x.abs()
     _paint_near(skin, _lips, places, w, (side < 0.8) & (y > 0.2) & (y < 1.2))
+    _paint_near(skin, _brows, places, w, (side < 0.85) & ((y + 0.47).abs() < 0.35))
     skin[:3] = _face_hair(skin[:3], x, y, angle, w, fine, front)
     _paint_near(skin, _eye_edges, places, w, (side < 1.3) & ((y - EYE[1]).abs() < 0.3))
     return skin[:3], skin[3]
@@ -135,17 +137,23 @@ def _lips(skin: Tensor, x: Tensor, y: Tensor, front: Tensor, w: Who) -> Tensor:
     return torch.cat([over(skin, skin * column(0.25, 0.14, 0.13), dark), gloss + w.lip_gloss * mask])
 
 
-def _face_hair(
-    skin: Tensor, x: Tensor, y: Tensor, angle: Tensor, w: Who, fine: Tensor, front: Tensor
-) -> Tensor:
-    """Brows, beard and stubble, as hair grows on the chart."""
+def _brows(skin: Tensor, x: Tensor, y: Tensor, front: Tensor, w: Who) -> Tensor:
+    """Brows, as hair grows on the chart: colour and gloss (4, N) of those before."""
+    skin, gloss = skin[:3], skin[3:]
     t = (x.abs() - w.brow_in) / (w.brow_out - w.brow_in)
     middle = -0.45 + w.brow_slope * (t - 0.5) - w.brow_arch * 4 * (t * (1 - t)).clamp(min=-0.1)
     half = w.brow_thick * (0.75 + 0.5 * ramp(t, -0.05, 0.3)) * (1.05 - 0.75 * ramp(t, 0.45, 1.05))
     strands = noise_at(x * 2.2 - 1.5 * y + w.seed_x, y * 0.9 + w.seed_y, 0)
     edge = half - (y - middle).abs() + 0.004 * strands
     brow = torch.sigmoid(edge / 0.009) * ramp(t, -0.06, 0.06) * (1 - ramp(t, 0.94, 1.06)) * front
-    skin = over(skin, w.colour("brow"), brow * w.brow_dense * (0.85 + 0.15 * strands))
+    brow = brow * w.brow_dense * (0.85 + 0.15 * strands)
+    return torch.cat([over(skin, w.colour("brow"), brow), gloss])
+
+
+def _face_hair(
+    skin: Tensor, x: Tensor, y: Tensor, angle: Tensor, w: Who, fine: Tensor, front: Tensor
+) -> Tensor:
+    """Beard and stubble, as hair grows on the chart."""
     line = 0.74 - 0.75 * ramp(x.abs(), 0.42, 0.92)
     jaw = ramp(y, line - 0.07, line + 0.1) * (1 - ramp(y, 1.25, 1.42)) * ramp(torch.cos(angle), -0.05, 0.2)
     lip = bell(x, y, (0.0, 0.72), 0.36, 0.12)

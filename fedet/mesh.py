@@ -120,19 +120,18 @@ def openness(near: Tensor, shown: Tensor, side: int) -> Tensor:
 
 def sums(values: Tensor, width: int, dim: int) -> Tensor:
     """Sums of `width` neighbours along a dimension, width odd: of 1, 2, 4, 8 ... of them."""
-    size, total, reach, first = values.shape[dim], None, 1, 0
+    size, reach, first = values.shape[dim], 1, 1
     rim = values.new_zeros([width // 2 if i == dim else n for i, n in enumerate(values.shape)])
     part = torch.cat([rim, values, rim], dim)
-    while True:
-        if width & reach:
-            here = part.narrow(dim, first, size)
-            total = here if total is None else total + here
-            first += reach
-        if first == width:
-            return total
+    total = part.narrow(dim, 0, size)
+    while first < width:
         left = part.shape[dim] - reach
         part = part.narrow(dim, 0, left) + part.narrow(dim, reach, left)
         reach *= 2
+        if width & reach:
+            total = total + part.narrow(dim, first, size)
+            first += reach
+    return total
 
 
 # ---------------------------------------------------------------- the picture
@@ -185,16 +184,20 @@ def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size:
     # one by one, values of a picture need no copy for each pixel; other devices rather have few, long steps
     alone = picture.device.type in TOGETHER
     counts = torch.bincount(picture, minlength=n).tolist() if alone else [len(picture)]
-    pixels = zip(*(value.split(counts, -1) for value in (seen, part, open_, picture)), strict=True)
+    shares = zip(*(value.split(counts, -1) for value in (seen, part, open_, picture)), strict=True)
     colours = [
         shade(
-            *values,
+            values,
+            number,
+            sky,
             Who(take(look, i), which - i[0]),
             Lamp(take(light, i), which - i[0]),
             axes[i],
             slopes[i],
         )
-        for (*values, which), i in zip(pixels, torch.arange(n).split(1 if alone else n), strict=True)
+        for (values, number, sky, which), i in zip(
+            shares, torch.arange(n).split(1 if alone else n), strict=True
+        )
     ]
     rgb[:3].scatter_(1, found.place.expand(3, -1), torch.cat(colours, 1))
     return torch.nn.functional.avg_pool2d(rgb.view(4, n, side, side), FINE).transpose(0, 1)

@@ -95,6 +95,7 @@ class EndToEnd(nn.Module):
             if self.reads != "vectors":
                 parts.append(change @ self.face.change_read_outs().T)
             x = torch.cat([*parts, window.side], dim=1)
+            x = x if window.blend is None else x @ window.blend
             return (x * window.gain + window.added) * window.kept
 
     def vectors(self, window: FaceWindow) -> Tensor:

@@ -54,6 +54,7 @@ class FaceWindow(NamedTuple):
     gain: Tensor  # ()
     added: Tensor  # (W, C)
     kept: Tensor  # (C,)
+    blend: Tensor | None  # (C, C)
 
 
 class Windows:
@@ -76,7 +77,7 @@ def face_window(
 
     The variation in feature space comes first out of `rng`: the same as of `sampling.view`.
     """
-    gain, shift, noise, kept = draw_variation(len(made.mask), scale, config.augmentation, rng)
+    blend, gain, shift, noise, kept = draw_variation(len(made.mask), scale, config.augmentation, rng)
     added = np.zeros((len(made.mask), len(scale)), np.float32)
     for part in (shift, noise):
         added = added if part is None else added + part
@@ -92,7 +93,8 @@ def face_window(
     crops = torch.from_numpy(np.asarray(video.crops[used]))
     kept = np.ones(len(scale), bool) if kept is None else kept
     arrays = (teach, mix, base, side, np.float32(gain), added.astype(np.float32), kept)
-    return FaceWindow(crops, camera, *(torch.as_tensor(a) for a in arrays))
+    tensors = (torch.as_tensor(a) for a in arrays)
+    return FaceWindow(crops, camera, *tensors, None if blend is None else torch.from_numpy(blend))
 
 
 def _mixing(video, shown, frames, weights, n: int, inputs: Inputs, rng) -> tuple[np.ndarray, np.ndarray]:

@@ -28,22 +28,24 @@ class Augmentation:
     speed: float = 1.25  # time runs slower or faster by up to this factor; 1: never
     reverse: float = 0.0  # share of windows that run backwards; faces rise faster than they fall
     intensity: float = 2.0  # the change vectors are scaled by up to this factor, up or down; 1: never
+    features: float = 1.0  # the same for each feature by itself: other faces are not read alike; 1: never
+    mixing: float = 0.0  # how much of the other features leaks into each, by chance
     noise: float = 0.2  # white noise on every frame
     baseline: float = 0.2  # a constant shift of a whole window: the baseline is an estimate
     feature_dropout: float = 0.0  # share of features set to 0 in a window
 
     def __post_init__(self) -> None:
-        for name in ("speed", "intensity"):
+        for name in ("speed", "intensity", "features"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be at least 1")
-        for name in ("reverse", "noise", "baseline", "feature_dropout"):
+        for name in ("mixing", "reverse", "noise", "baseline", "feature_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}; it must be between 0 and 1")
 
     @classmethod
     def none(cls) -> "Augmentation":
         """Every window as it is in the video."""
-        return cls(1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+        return cls(speed=1.0, intensity=1.0, noise=0.0, baseline=0.0)
 
 
 class Draw(NamedTuple):
@@ -150,8 +152,9 @@ def read(vectors: np.ndarray, frames: np.ndarray, weights: np.ndarray) -> np.nda
 
 
 class Variation(NamedTuple):
-    """How a window is varied in feature space: (x * gain + shift + noise) * kept."""
+    """How a window is varied in feature space: (x @ blend * gain + shift + noise) * kept."""
 
+    blend: np.ndarray | None  # (C, C) what each feature gives to each
     gain: np.float32
     shift: np.ndarray | None  # (C,) another baseline
     noise: np.ndarray | None  # (W, C)
@@ -162,6 +165,7 @@ def draw_variation(
     window: int, scale: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
 ) -> Variation:
     """Another intensity, another baseline, noise, missing features; scale (C,)."""
+    blend = draw_blend(scale, augmentation, rng)
     spread = np.log(augmentation.intensity)
     gain = np.float32(np.exp(rng.uniform(-spread, spread)))
     shift = noise = kept = None
@@ -171,15 +175,25 @@ def draw_variation(
         noise = augmentation.noise * scale * rng.standard_normal((window, len(scale)), dtype=np.float32)
     if augmentation.feature_dropout:
         kept = rng.random(len(scale)) >= augmentation.feature_dropout
-    return Variation(gain, shift, noise, kept)
+    return Variation(blend, gain, shift, noise, kept)
+
+
+def draw_blend(scale: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray | None:
+    """(C, C) another face's read-outs from those of this one, scale (C,); None: as they are."""
+    if augmentation.features == 1 and not augmentation.mixing:
+        return None
+    n, spread = len(scale), np.log(augmentation.features)
+    own = np.exp(rng.uniform(-spread, spread, n))
+    leak = augmentation.mixing * rng.standard_normal((n, n)) / np.sqrt(n)
+    return ((own / scale)[:, None] * (np.eye(n) + leak) * scale).astype(np.float32)
 
 
 def vary(
     x: np.ndarray, scale: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
 ) -> np.ndarray:
     """The window (W, C) varied in feature space, see `draw_variation`."""
-    gain, shift, noise, kept = draw_variation(len(x), scale, augmentation, rng)
-    x = x * gain
+    blend, gain, shift, noise, kept = draw_variation(len(x), scale, augmentation, rng)
+    x = (x if blend is None else x @ blend) * gain
     x = x if shift is None else x + shift
     x = x if noise is None else x + noise
     return (x if kept is None else x * kept).astype(np.float32)

@@ -94,7 +94,8 @@ def same(one, other) -> bool:
 
 
 def test_a_frozen_network_without_cameras_is_training_on_kept_vectors(people, start):
-    config = replace(QUICK, augmentation=replace(Augmentation(), reverse=0.5, feature_dropout=0.1))
+    config = replace(QUICK, augmentation=replace(Augmentation(), reverse=0.5, feature_dropout=0.1,
+                                                   features=1.5, mixing=0.1))  # fmt: skip
     kept = train(people, None, config, init=start.model, **CPU)
     seen = train_end_to_end(people, start, config, replace(SMALL, backbone=0.0), **CPU)
     columns = [c for c in kept.history if c.startswith("loss")]

@@ -19,11 +19,13 @@ from fedet.model import FEDN, FEDNConfig
 from fedet.sampling import (
     Augmentation,
     Draw,
+    draw_blend,
     draw_epoch,
     feature_scale,
     positives_per_window,
     sample,
     told,
+    vary,
     warp,
 )
 from fedet.selection import choose_threshold, figures_of, hold_out
@@ -367,6 +369,22 @@ def test_a_draw_is_varied_by_its_own_seed_only():
     assert np.array_equal(one, again) and not np.array_equal(one, other)
     plain = sample(record, events, Draw(0, 50, (0,)), scale, CONFIG, Augmentation.none())[0]
     assert np.array_equal(plain, warp(record, 50, 1.0, 128)[0])
+
+
+def test_a_blend_scales_each_feature_by_itself_and_mixes_them_by_their_scales():
+    scale = np.array([1.0, 10.0, 0.1], np.float32)
+    rng = np.random.default_rng
+    assert draw_blend(scale, Augmentation(), rng(0)) is None
+    own = draw_blend(scale, replace(Augmentation(), features=2.0), rng(0))
+    gains = np.diag(own)
+    assert np.array_equal(own, np.diag(gains)) and len(set(gains)) == 3
+    assert (gains >= 0.5).all() and (gains <= 2).all()
+    leaks = [draw_blend(scale, replace(Augmentation(), mixing=0.3), rng(seed)) for seed in range(400)]
+    shares = np.std(leaks, axis=0) * scale[:, None] / scale  # a feature's usual size in units of the other's
+    assert shares == pytest.approx(np.full((3, 3), 0.3 / np.sqrt(3)), rel=0.15)
+    x = np.ones((4, 3), np.float32)
+    varied = vary(x, scale, replace(Augmentation.none(), features=2.0), rng(0))
+    assert varied == pytest.approx(x @ own)
 
 
 def test_features_are_scaled_by_what_is_visible():

@@ -101,7 +101,8 @@ def test_parts_of_a_table_can_be_joined_again(made, detector):
 def test_other_frame_rates_give_the_same_seconds(made, detector, tmp_path):
     video = made / "videos" / "s01_01.mp4"
     write_video(tmp_path / "s01_01.mp4", (f.image for f in open_video(video).frames(fps=60)), 60)
-    one, two = fedet.detect(video, detector, 0.4), fedet.detect(tmp_path / "s01_01.mp4", detector, 0.2)
+    # Only what is reported: a candidate below the threshold may come and go with another encoding.
+    one, two = fedet.detect(video, detector), fedet.detect(tmp_path / "s01_01.mp4", detector, 0.2)
     assert (two["fps"] == 60).all() and len(one)
     for event in one.itertuples():  # encoded once more, so scores differ, and with them a doubtful emotion
         spans = zip(two["onset"] / 2, two["offset"] / 2, strict=True)

@@ -27,6 +27,7 @@ from fedet.features import (
     FaceTrack,
     change_from_rest,
     crops_of,
+    folded,
     in_background,
     read_change,
     vectors_of,
@@ -109,10 +110,11 @@ def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_s
     n = len(images)
     vectors, rest = np.zeros((n, WIDTH), np.float16), np.zeros(n, np.float32)
     shown = crops.state != STATES.index("missing")
+    quick = folded(net)
     for start in range(0, n, batch_size):
         seen = start + np.flatnonzero(shown[start : start + batch_size])
         if len(seen):
-            out = vectors_of(net, np.asarray(images[seen]))
+            out = vectors_of(quick, np.asarray(images[seen]))
             vectors[seen] = out.half().numpy(force=True)
             if net.heads is not None:
                 rest[seen] = net.rest(out).numpy(force=True)

@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, dict[str, object]]] = {
         "motion over 4 frames": {"motion": 4},
         "motion over 8 frames": {"motion": 8},
         "plain cross-entropy": {"focal_gamma": 0.0},
+        "one scale": {"scales": (1,)},
         "no decay between emotions": {"cross_class_sigma": None},
         "no augmentation": {"training.augmentation": Augmentation.none()},
     },

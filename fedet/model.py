@@ -67,6 +67,7 @@ class FEDNConfig:
     duration_per_stride: float = 4.0  # a level takes durations up to this many of its strides
     min_visible: float = 0.5  # an event seen to a smaller share in a window is left out, unpunished
     # merging, in video time
+    scales: tuple[int, ...] = (1,)  # beyond the paper: also read the mean of so many frames as one
     nms_sigma: float = 0.3  # soft-NMS: scores decay by exp(-tIoU^2 / sigma) within a class
     cross_class_sigma: float | None = 0.3  # between classes; None: they ignore each other
     min_score: float = 0.02  # weaker detections are never reported
@@ -74,6 +75,7 @@ class FEDNConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "emotions", tuple(self.emotions))
+        object.__setattr__(self, "scales", tuple(self.scales))
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}")
@@ -88,6 +90,9 @@ class FEDNConfig:
         for name in ("min_visible", "min_score", "default_threshold"):
             self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
         self._require("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
+        whole = all(isinstance(n, int) and n >= 1 for n in self.scales)
+        rising = whole and list(self.scales) == sorted(set(self.scales)) and self.scales[:1] == (1,)
+        self._require("scales", rising, "whole numbers that rise from 1")
         free = self.cross_class_sigma is None or self.cross_class_sigma > 0
         self._require("cross_class_sigma", free, "above 0 or None")
         distinct = len(set(self.emotions)) == len(self.emotions) > 0

@@ -19,6 +19,9 @@ from fedet.errors import InputError
 from fedet.losses import Targets
 from fedet.model import FEDNConfig, FEDNOutput
 
+LONGEST = 0.75  # of its window: longer intervals are left to a slower scale
+JOINED = 0.5  # tIoU from which intervals of two scales are one
+
 
 @dataclass(frozen=True, eq=False)
 class VideoFeatures:
@@ -270,6 +273,63 @@ def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:
     return Candidates(intervals[picked], final[picked], classes[picked])
 
 
+def pooled(vectors: np.ndarray, mask: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every n frames as one, the mean of those that are visible: (ceil(T / n), C), (ceil(T / n),)."""
+    if n == 1:
+        return vectors, mask
+    lacking = -len(mask) % n
+    mask = np.pad(mask, (0, lacking)).reshape(-1, n)
+    parts = np.pad(vectors.astype(np.float32), ((0, lacking), (0, 0))).reshape(*mask.shape, -1)
+    seen = mask.sum(1)  # (T / n,)
+    sums = np.where(mask[..., None], parts, 0).sum(1)
+    return sums / np.maximum(seen, 1)[:, None], seen > 0
+
+
+def judges(duration: float, config: FEDNConfig) -> tuple[int, ...]:
+    """The scales that have a say on an interval of so many frames: the two finest it fits into."""
+    last = config.scales[-1]
+    fitting = [n for n in config.scales if n == last or duration <= LONGEST * config.window * n]
+    return tuple(fitting[:2])
+
+
+def fuse(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
+    """What several scales found, each already merged, as one (our choice).
+
+    After weighted boxes fusion (Solovyev, Wang and Gabruseva, 2021): from the strongest on, an
+    interval joins the one of the other scale that overlaps it best by tIoU 0.5 or more, of whatever
+    emotion. Its ends are their mean, weighted by the scores; the emotion is the stronger one's; the
+    score is the mean over the scales that `judges` names, so that what only one of them sees
+    loses half. One scale alone stays as it is.
+
+    Returns: those of `min_score` or more, strongest first.
+    """
+    if len(found) == 1:
+        return next(iter(found.values()))
+    free = {scale: np.ones(len(c.scores), dtype=bool) for scale, c in found.items()}
+    order = sorted((-s, scale, i) for scale, c in found.items() for i, s in enumerate(c.scores))
+    fused = []
+    for minus, scale, i in order:
+        interval, label = found[scale].intervals[i], found[scale].classes[i]
+        heard = judges(interval[1] - interval[0], config)
+        if scale not in heard or not free[scale][i]:
+            continue
+        free[scale][i] = False
+        scores, ends = [-minus], [interval]
+        for other in (n for n in heard if n != scale):
+            overlap = iou_of(interval, found[other].intervals)
+            worth = np.where(free[other] & (overlap >= JOINED), overlap * found[other].scores, 0.0)
+            if worth.any():
+                best = int(worth.argmax())
+                free[other][best] = False
+                scores.append(found[other].scores[best])
+                ends.append(found[other].intervals[best])
+        fused.append((np.average(ends, axis=0, weights=scores), sum(scores) / len(heard), label))
+    fused = sorted((row for row in fused if row[1] >= config.min_score), key=lambda row: -row[1])
+    intervals, scores, classes = zip(*fused, strict=True) if fused else ((), (), ())
+    intervals = np.array(intervals, dtype=np.float64).reshape(-1, 2)
+    return Candidates(intervals, np.array(scores), np.array(classes, dtype=np.int64))
+
+
 def to_frames(candidates: Candidates, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inclusive frames (N, 2) int, each end drawn in to the nearest frame with a face.
 
@@ -303,13 +363,29 @@ def detections(
     Args:
         network: the model in evaluation mode, or anything that answers like it.
         vectors: (T, C). mask: (T,) bool. batch_size: windows at once; changes no result.
-        listener: hears each batch's output with its starts (B,) and the number of all windows.
+        listener: hears each batch's output with its starts (B,) and the number of all windows, at
+            the first of `config.scales`.
     Returns:
         inclusive frames of the video; scores at or above `config.min_score`.
     """
     columns = ["onset", "offset", "emotion", "score"]
     if not mask.any():
         return pd.DataFrame(columns=columns)
+    found = {}
+    for scale in config.scales:
+        x, m = pooled(vectors, mask, scale)
+        heard = listener if scale == 1 else None
+        candidates = _at_one_scale(network, config, x, m, batch_size, device, heard)
+        found[scale] = candidates._replace(intervals=candidates.intervals * scale)
+    merged = fuse(found, config)
+    frames, kept = to_frames(merged, mask)
+    emotions = np.array(config.emotions, dtype=object)[merged.classes]
+    table = zip(frames[:, 0], frames[:, 1], emotions, merged.scores, strict=True)
+    return pd.DataFrame(table, columns=columns)[kept].reset_index(drop=True)
+
+
+def _at_one_scale(network, config, vectors, mask, batch_size, device, listener) -> Candidates:
+    """The merged candidates of all windows, in frames of these vectors; as for `detections`."""
     starts = window_starts(len(vectors), config)
     parts = []
     for i in range(0, len(starts), batch_size):
@@ -321,11 +397,7 @@ def detections(
         parts.append(decode(output, batch, len(starts), config))
         if listener is not None:
             listener(output, batch, len(starts))
-    merged = soft_nms(Candidates(*(np.concatenate(p) for p in zip(*parts, strict=True))), config)
-    frames, kept = to_frames(merged, mask)
-    emotions = np.array(config.emotions, dtype=object)[merged.classes]
-    table = zip(frames[:, 0], frames[:, 1], emotions, merged.scores, strict=True)
-    return pd.DataFrame(table, columns=columns)[kept].reset_index(drop=True)
+    return soft_nms(Candidates(*(np.concatenate(p) for p in zip(*parts, strict=True))), config)
 
 
 def predict(network: Network, config: FEDNConfig, record: VideoFeatures, **options) -> pd.DataFrame:

@@ -18,7 +18,11 @@ from fedet.windows import (
     cut,
     decode,
     detections,
+    fuse,
+    iou_of,
+    judges,
     points,
+    pooled,
     predict,
     soft_nms,
     to_frames,
@@ -323,6 +327,105 @@ def test_one_expression_is_not_reported_under_two_emotions():
     assert both.scores.tolist() == [0.9, 0.8]
     one = soft_nms(twice, CONFIG)
     assert one.scores[0] == 0.9 and one.scores[1] < 0.1 and one.classes[0] == 0
+
+
+# --- several scales
+
+
+def seen_whole(x: torch.Tensor, mask: torch.Tensor) -> FEDNOutput:
+    """Stands in for the network: a position in the middle of a run of positive values tells it, as
+    far as the window shows it."""
+    at = points(CONFIG)
+    logits = torch.full((len(x), len(at.centre), len(EMOTIONS)), -20.0)
+    distances = torch.zeros(len(x), len(at.centre), 2)
+    for b, active in enumerate((x[..., 0] > 0.5).numpy()):
+        steps = np.flatnonzero(np.diff(np.concatenate([[0], active, [0]])))
+        for start, end in steps.reshape(-1, 2):
+            inside = np.abs(at.centre - (start + end) / 2) <= CONFIG.centre_radius * at.stride
+            inside &= (at.low <= end - start) & (end - start < at.high)
+            logits[b, inside, 0] = 2.0
+            ends = np.stack([at.centre - start, end - at.centre], axis=1)[inside]
+            distances[b, inside] = torch.from_numpy(ends).float()
+    valid = torch.cat([mask.view(len(mask), -1, s).any(-1) for s in CONFIG.strides], dim=1)
+    return FEDNOutput(logits, distances, None, valid)
+
+
+@pytest.mark.parametrize("n", [100, 299, 300, 480])
+def test_an_expression_longer_than_the_window_is_found_whole_at_a_slower_scale(n):
+    x = np.zeros((1501, 4), dtype=np.float32)
+    x[200:230, 0] = x[500 : 500 + n, 0] = 1
+    mask = np.ones(len(x), dtype=bool)
+    true, overlaps = np.array([500.0, 500 + n]), {}
+    for scales in ((1,), (1, 2, 4, 8)):
+        table = detections(seen_whole, replace(CONFIG, scales=scales), x, mask)
+        table = table[table["score"] > 0.6].sort_values("onset")
+        assert found(table.head(1)) == [(200, 229, "positive")]
+        overlaps[scales] = iou_of(true, table[["onset", "offset"]].to_numpy()[1:] + [0, 1])
+    assert overlaps[1, 2, 4, 8].max() > 0.7
+    assert n == 100 or overlaps[(1,)].max(initial=0) < 0.5
+
+
+def test_the_mean_of_visible_frames():
+    x = np.arange(14, dtype=np.float16).reshape(7, 2)
+    mask = np.array([True, True, True, False, False, False, True])
+    slow, seen = pooled(x, mask, 2)
+    assert slow.tolist() == [[1, 2], [4, 5], [0, 0], [12, 13]]
+    assert seen.tolist() == [True, True, False, True]
+    assert pooled(x, mask, 1)[0] is x
+
+
+def spotted(*rows) -> Candidates:
+    spans, scores, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    spans = np.array(spans, dtype=float).reshape(-1, 2)
+    return Candidates(spans, np.array(scores, dtype=float), np.array(labels, dtype=int))
+
+
+def test_what_two_scales_agree_on_keeps_its_score_and_the_rest_loses_half():
+    config = replace(CONFIG, scales=(1, 2))
+    one = spotted(((10, 40), 0.8, 0), ((60, 70), 0.6, 1))
+    two = spotted(((10, 50), 0.4, 2), ((80, 110), 0.5, 3))
+    fused = fuse({1: one, 2: two}, config)
+    assert fused.classes.tolist() == [0, 1, 3]  # the stronger one names it
+    assert fused.scores.tolist() == pytest.approx([0.6, 0.3, 0.25])
+    assert fused.intervals[0].tolist() == pytest.approx([10, 40 + 10 / 3])
+    assert fuse({1: one}, CONFIG) is one
+    assert len(fuse({1: spotted(), 2: spotted()}, config).scores) == 0
+
+
+def test_long_intervals_are_left_to_the_slower_scales():
+    config = replace(CONFIG, scales=(1, 2, 4))
+    assert [judges(d, config) for d in (5, 96, 97, 192)] == [(1, 2), (1, 2), (2, 4), (2, 4)]
+    assert judges(193, config) == judges(5000, config) == (4,)
+    assert judges(5000, CONFIG) == (1,)
+    pieces, whole = spotted(((0, 128), 0.9, 0)), spotted(((0, 150), 0.7, 0))
+    fused = fuse({1: pieces, 2: whole, 4: whole}, config)
+    assert fused.intervals.tolist() == [[0, 150]] and fused.scores.tolist() == pytest.approx([0.7])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 12), st.integers(0, 12))
+def test_fusing_uses_each_interval_once_and_invents_none(seed, n, m):
+    config, rng = replace(CONFIG, scales=(1, 2)), np.random.default_rng(seed)
+    sides = []
+    for size in (n, m):
+        start = rng.uniform(0, 200, size)
+        rows = zip(np.stack([start, start + rng.uniform(2, 90, size)], 1), rng.uniform(0.05, 1, size),
+                   rng.integers(0, 4, size), strict=True)  # fmt: skip
+        sides.append(spotted(*rows))
+    fused = fuse(dict(zip((1, 2), sides, strict=True)), config)
+    both = [np.concatenate(parts) for parts in zip(*sides, strict=True)]
+    assert 2 * fused.scores.sum() == pytest.approx(both[1].sum())  # nothing counted twice or lost
+    assert (np.diff(fused.scores) <= 0).all() and max(n, m) <= len(fused.scores) <= n + m
+    for interval in fused.intervals:
+        assert iou_of(interval, both[0]).max() >= 0.5
+    swapped = fuse({1: sides[1], 2: sides[0]}, config)
+    assert sorted(swapped.scores) == pytest.approx(sorted(fused.scores))
+
+
+@pytest.mark.parametrize("scales", [(), (2,), (2, 1), (1, 1), (1, 0.5), (1, -2)])
+def test_scales_that_make_no_sense_are_refused(scales):
+    with pytest.raises(InputError, match="scales is .*rise from 1"):
+        replace(CONFIG, scales=scales)
 
 
 def test_ends_are_drawn_in_to_the_face():

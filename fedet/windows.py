@@ -297,9 +297,9 @@ def fuse(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
 
     After weighted boxes fusion (Solovyev, Wang and Gabruseva, 2021): from the strongest on, an
     interval joins the one of the other scale that overlaps it best by tIoU 0.5 or more, of whatever
-    emotion. Its ends are their mean, weighted by the scores; the emotion is the stronger one's; the
-    score is the mean over the scales that `judges` names, so that what only one of them sees
-    loses half. One scale alone stays as it is.
+    emotion. Its ends are their mean, weighted by score / scale^2, as errors in frames grow with the
+    scale; the emotion is the stronger one's; the score is the mean over the scales that `judges`
+    names, so that what only one of them sees loses half. One scale alone stays as it is.
 
     Returns: those of `min_score` or more, strongest first.
     """
@@ -314,7 +314,7 @@ def fuse(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
         if scale not in heard or not free[scale][i]:
             continue
         free[scale][i] = False
-        scores, ends = [-minus], [interval]
+        scores, ends, shares = [-minus], [interval], [-minus / scale**2]
         for other in (n for n in heard if n != scale):
             overlap = iou_of(interval, found[other].intervals)
             worth = np.where(free[other] & (overlap >= JOINED), overlap * found[other].scores, 0.0)
@@ -323,7 +323,8 @@ def fuse(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
                 free[other][best] = False
                 scores.append(found[other].scores[best])
                 ends.append(found[other].intervals[best])
-        fused.append((np.average(ends, axis=0, weights=scores), sum(scores) / len(heard), label))
+                shares.append(scores[-1] / other**2)
+        fused.append((np.average(ends, axis=0, weights=shares), sum(scores) / len(heard), label))
     fused = sorted((row for row in fused if row[1] >= config.min_score), key=lambda row: -row[1])
     intervals, scores, classes = zip(*fused, strict=True) if fused else ((), (), ())
     intervals = np.array(intervals, dtype=np.float64).reshape(-1, 2)

@@ -387,7 +387,7 @@ def test_what_two_scales_agree_on_keeps_its_score_and_the_rest_loses_half():
     fused = fuse({1: one, 2: two}, config)
     assert fused.classes.tolist() == [0, 1, 3]  # the stronger one names it
     assert fused.scores.tolist() == pytest.approx([0.6, 0.3, 0.25])
-    assert fused.intervals[0].tolist() == pytest.approx([10, 40 + 10 / 3])
+    assert fused.intervals[0].tolist() == pytest.approx([10, (0.8 * 40 + 0.1 * 50) / 0.9])
     assert fuse({1: one}, CONFIG) is one
     assert len(fuse({1: spotted(), 2: spotted()}, config).scores) == 0
 

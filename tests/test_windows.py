@@ -361,7 +361,7 @@ def test_an_expression_longer_than_the_window_is_found_whole_at_a_slower_scale(n
         table = table[table["score"] > 0.6].sort_values("onset")
         assert found(table.head(1)) == [(200, 229, "positive")]
         overlaps[scales] = iou_of(true, table[["onset", "offset"]].to_numpy()[1:] + [0, 1])
-    assert overlaps[1, 2, 4, 8].max() > 0.7
+    assert overlaps[1, 2, 4, 8].max() > 0.6
     assert n == 100 or overlaps[(1,)].max(initial=0) < 0.5
 
 

@@ -426,16 +426,16 @@ def change_from_rest(
     faces: FaceTrack,
     reference: str = "rest",
     context_s: float = 20.0,
-    share: float = 0.25,
+    share: float = 0.2,
     step_s: float = 1.0,
 ) -> np.ndarray:
     """Vectors minus the same person's resting vector in the neighbourhood: (T, 512) float16.
 
     Every `step_s` the frames of the same face within `context_s` to both sides are taken; the
-    resting vector is the mean of the `share` of them that most look as if nothing is expressed
-    ("rest"; unlike the median it also holds in a clip that is mostly expression), or their median
-    ("median", for weights without read-outs). "none" subtracts nothing. Between the steps it is
-    interpolated. Our choice; the paper reads the vectors as they are.
+    resting vector is the mean of the `share` of them that look most like rest ("rest", see
+    `rest_order`; unlike the median it also holds in a clip that is mostly expression), or the
+    median of all ("median", for weights without read-outs). "none" subtracts nothing. Between the
+    steps it is interpolated. Our choice; the paper reads the vectors as they are.
     """
     if reference not in REFERENCES:
         raise InputError(f"reference is {reference!r}; one of {', '.join(REFERENCES)}")
@@ -458,7 +458,7 @@ def change_from_rest(
 
 
 def rest_frames(
-    faces: FaceTrack, own: np.ndarray, knot: float, reference: str, context_s: float, share: float = 0.25
+    faces: FaceTrack, own: np.ndarray, knot: float, reference: str, context_s: float, share: float = 0.2
 ) -> np.ndarray:
     """The frames around `knot`, out of `own` of one face, that its resting vector is made of."""
     reach = context_s * FPS
@@ -470,7 +470,25 @@ def rest_frames(
     if reference == "median":
         return near
     count = max(1, round(share * len(near)))
-    return near[np.argpartition(-faces.rest[near], count - 1)[:count]]
+    return near[rest_order(faces.vectors[near], faces.rest[near])[:count]]
+
+
+def rest_order(vectors: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Frames (N,) from the most to the least like a face at rest (our choice).
+
+    A resting face looks as if nothing is expressed, and a person comes back to it. So two ranks are
+    added: by how likely nothing is expressed, `rest` (N,), and by the distance of a vector (N, C) to
+    the quarter of the others that is nearest. The first alone fails on a face whose rest looks sad,
+    the second alone in a clip that is mostly expression.
+    """
+    x = vectors.astype(np.float64)
+    x = x - x.mean(0)
+    squares = (x**2).sum(1)
+    distance = np.sqrt(np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0))  # (N, N)
+    nearest = len(x) // 4
+    lonely = np.partition(distance, nearest, axis=1)[:, : nearest + 1].mean(1)
+    ranks = [np.argsort(np.argsort(values, kind="stable")) for values in (-rest, lonely)]
+    return np.argsort(ranks[0] + ranks[1], kind="stable")
 
 
 def _rest_level(faces: FaceTrack, own: np.ndarray, knot: float, reference: str, *where) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from fedet.features import (
     load_facenet,
     read_change,
     read_out_heads,
+    rest_order,
     save_facenet,
     shipped,
     vectors_of,
@@ -238,6 +240,31 @@ def test_a_clip_that_is_mostly_expression_keeps_its_sign():
     by_median = change_from_rest(made_track(vectors, rest), "median")
     assert np.allclose(by_rest[:17], 0, atol=0.1) and np.allclose(by_rest[17:], 1, atol=0.1)
     assert np.allclose(by_median[:17], -1)  # why rest is the default
+
+
+def test_a_face_whose_rest_looks_sad_is_at_rest_where_it_comes_back_to():
+    """Posed movements each look more like nothing than the resting face, but none of them recurs."""
+    rng = np.random.default_rng(1)
+    vectors = np.zeros((600, WIDTH))
+    rest = np.full(600, -1.0)
+    for number in range(8):
+        frames = slice(40 + 70 * number, 75 + 70 * number)
+        vectors[frames], rest[frames] = rng.normal(size=WIDTH), rng.uniform(-1.3, -0.7)
+    change = change_from_rest(made_track(vectors + 0.01 * rng.normal(size=(600, WIDTH)), rest))
+    still = ~vectors.any(1)
+    assert np.linalg.norm(change[still], axis=1).mean() < 0.2 * np.linalg.norm(change[~still], axis=1).mean()
+
+
+def test_the_order_of_rest_is_that_of_its_two_ranks():
+    rng = np.random.default_rng(2)
+    vectors, rest = rng.normal(size=(41, 6)), rng.normal(size=41)
+    distance = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    lonely = [sorted(row)[:11] for row in distance]  # itself and a quarter of the others
+    ranks = pd.DataFrame({"rest": -rest, "lonely": np.mean(lonely, axis=1)}).rank().sum(axis=1)
+    assert (np.diff(ranks[rest_order(vectors, rest)]) >= 0).all()
+    mixed = rng.permutation(41)
+    kept = rest_order(vectors[mixed] + 3, rest[mixed])[:8]
+    assert ranks[mixed[kept]].max() <= np.sort(ranks)[7]
 
 
 def test_two_people_have_their_own_rest():

@@ -4,43 +4,54 @@ A detection is the best of many positions; the curve shows what all of them said
 nothing was reported. It takes no part in detecting.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
 from fedet.model import FEDNConfig, FEDNOutput
-from fedet.windows import owned, points
+from fedet.windows import owned, points, window_starts
 
 
 class Curves:
     """Collects the class confidences of a video's windows.
 
     Each pyramid level is a line through its positions, flat for the frame on either side of each,
-    so that a peak keeps its height; the curve is the highest of the levels. Memory: about half a
-    float per frame and emotion.
+    so that a peak keeps its height; the curve is the highest of the levels. Where the detector
+    reads at several scales it is the mean of the two finest, as a detection's score is. Memory:
+    about a float per frame and emotion.
 
     Args:
-        n_windows: windows of the video, as `fedet.windows.window_starts` gives them.
+        n_frames: length of the video at the detector's rate.
     """
 
-    def __init__(self, n_windows: int, config: FEDNConfig) -> None:
+    def __init__(self, n_frames: int, config: FEDNConfig) -> None:
         self.config = config
-        length = (n_windows - 1) * config.window_stride + config.window
-        shapes = [(length // stride, len(config.emotions)) for stride in config.strides]
-        self.levels = [np.zeros(shape, np.float32) for shape in shapes]
+        self.levels: dict[int, list[np.ndarray]] = {}  # by scale
+        for scale in config.scales[:2]:
+            n_windows = len(window_starts(math.ceil(n_frames / scale), config))
+            length = (n_windows - 1) * config.window_stride + config.window
+            shapes = [(length // stride, len(config.emotions)) for stride in config.strides]
+            self.levels[scale] = [np.zeros(shape, np.float32) for shape in shapes]
 
-    def add(self, output: FEDNOutput, starts: np.ndarray, n_windows: int) -> None:
+    def add(self, output: FEDNOutput, starts: np.ndarray, n_windows: int, scale: int) -> None:
         """Takes the windows that begin at `starts` (B,), each position from the window that owns it."""
+        if scale not in self.levels:
+            return
         at, own = points(self.config), owned(starts, n_windows, self.config)  # own (B, P)
         scores = output.scores().numpy(force=True)  # (B, P, K)
-        for level, stride in zip(self.levels, self.config.strides, strict=True):
+        for level, stride in zip(self.levels[scale], self.config.strides, strict=True):
             window, position = np.nonzero(own & (at.stride == stride))
             place = (starts[window] + at.centre[position]) // stride
             level[place.astype(int)] = scores[window, position]
 
     def at(self, frames: np.ndarray) -> np.ndarray:
         """(N, K) scores at continuous frames (N,) of the detector's rate; frame i spans [i, i + 1)."""
+        return np.mean([self._of_scale(scale, frames / scale) for scale in self.levels], axis=0)
+
+    def _of_scale(self, scale: int, frames: np.ndarray) -> np.ndarray:
         best = np.zeros((len(frames), len(self.config.emotions)), np.float32)
-        for level, stride in zip(self.levels, self.config.strides, strict=True):
+        for level, stride in zip(self.levels[scale], self.config.strides, strict=True):
             centre = (np.arange(len(level)) + 0.5) * stride
             knots = np.stack([centre - 0.5, centre + 0.5], axis=1).ravel()
             for k in range(best.shape[1]):

@@ -32,7 +32,7 @@ from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.render import AUS
 from fedet.signals import check_signals, side_signals
 from fedet.video import open_video
-from fedet.windows import VideoFeatures, detections, window_starts
+from fedet.windows import VideoFeatures, detections
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
@@ -199,7 +199,7 @@ def detect_in(
     inputs = detector.inputs
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     seen = beside(read_change(change, detector.net, inputs.reads), inputs, side)
-    heard = Curves(len(window_starts(len(seen), config)), config) if curves else None
+    heard = Curves(len(seen), config) if curves else None
     listener = None if heard is None else heard.add
     found = detections(detector.model, config, seen, faces.mask, listener=listener)
     found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)

@@ -7,7 +7,7 @@ have 0-based INCLUSIVE onset and offset. T frames, N windows, P positions, E eve
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -357,15 +357,15 @@ def detections(
     mask: np.ndarray,
     batch_size: int = 16,
     device: torch.device | str = "cpu",
-    listener: Callable[[FEDNOutput, np.ndarray, int], None] | None = None,
+    listener: Callable[[FEDNOutput, np.ndarray, int, int], None] | None = None,
 ) -> pd.DataFrame:
     """What the network finds in one video, strongest first: onset, offset, emotion, score.
 
     Args:
         network: the model in evaluation mode, or anything that answers like it.
         vectors: (T, C). mask: (T,) bool. batch_size: windows at once; changes no result.
-        listener: hears each batch's output with its starts (B,) and the number of all windows, at
-            the first of `config.scales`.
+        listener: hears each batch's output with its starts (B,), the number of all windows and the
+            scale.
     Returns:
         inclusive frames of the video; scores at or above `config.min_score`.
     """
@@ -375,7 +375,7 @@ def detections(
     found = {}
     for scale in config.scales:
         x, m = pooled(vectors, mask, scale)
-        heard = listener if scale == 1 else None
+        heard = listener and partial(listener, scale=scale)
         candidates = _at_one_scale(network, config, x, m, batch_size, device, heard)
         found[scale] = candidates._replace(intervals=candidates.intervals * scale)
     merged = fuse(found, config)

@@ -1,5 +1,7 @@
 """Score curves: what they show must be what the detector said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedet.curves import Curves, curve_table
 from fedet.model import FEDN, FEDNConfig
-from fedet.windows import cut, detections, points, window_starts
+from fedet.windows import cut, detections, points, pooled, window_starts
 
 CONFIG = FEDNConfig(input_features=5, channels=8, attention_heads=2, window=64, window_stride=32,
                     segment=4, first_stride=4, pyramid_levels=3, head_layers=1)  # fmt: skip
@@ -25,12 +27,12 @@ def model():
     return made
 
 
-def heard(model, length: int, seed: int = 0, batch_size: int = 16):
+def heard(model, length: int, seed: int = 0, batch_size: int = 16, config: FEDNConfig = CONFIG):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((length, 5)).astype(np.float32)
     mask = rng.random(length) > 0.1
-    curves = Curves(len(window_starts(length, CONFIG)), CONFIG)
-    found = detections(model, CONFIG, x, mask, batch_size, listener=curves.add)
+    curves = Curves(length, config)
+    found = detections(model, config, x, mask, batch_size, listener=curves.add)
     return x, mask, curves, found
 
 
@@ -70,6 +72,16 @@ def test_listening_changes_nothing_and_batches_do_not_matter(model):
     alone = detections(model, CONFIG, x, mask)
     assert alone.equals(found)
     np.testing.assert_allclose(one.at(np.arange(300.0)), two.at(np.arange(300.0)), atol=1e-5)
+
+
+def test_the_curve_is_the_mean_of_the_two_finest_scales(model):
+    config = replace(CONFIG, scales=(1, 2, 4))
+    x, mask, both, _ = heard(model, 250, config=config)
+    _, _, fine, _ = heard(model, 250)
+    slow = Curves(125, CONFIG)
+    detections(model, CONFIG, *pooled(x, mask, 2), listener=slow.add)
+    frames = np.arange(250) + 0.5
+    np.testing.assert_allclose(both.at(frames), (fine.at(frames) + slow.at(frames / 2)) / 2, atol=1e-6)
 
 
 def test_frames_without_a_face_have_no_score_at_any_rate(model):

@@ -1,8 +1,10 @@
 """The command as a user meets it: what it prints, what it writes, and how it refuses bad input."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,21 @@ def fedet(*arguments, cwd=None):
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=ENV, cwd=cwd
     )
+
+
+def here(*arguments):
+    """The same inside this process, in a tenth of the time: for what ends in one line anyway."""
+    from fedet.cli import main
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["fedet", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def refused(result) -> str:
@@ -117,24 +134,24 @@ def bad(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["absent.mp4", "text.mp4", "empty.mp4", "folder", "sound.mp4"])
 def test_what_is_no_video_is_refused_in_one_line(bad, name):
-    assert name in refused(fedet("detect", bad / name))
+    assert name in refused(here("detect", bad / name))
 
 
 def test_tiny_pictures_are_refused_or_have_no_face(bad):
-    result = fedet("detect", bad / "dot.mkv")
+    result = here("detect", bad / "dot.mkv")
     assert "Traceback" not in result.stderr
     assert result.returncode == 2 or "no face" in result.stdout
 
 
 def test_a_video_without_a_face_gives_an_empty_table_and_says_so(bad, tmp_path):
-    result = fedet("detect", bad / "wall.mp4", "--out", tmp_path)
+    result = here("detect", bad / "wall.mp4", "--out", tmp_path)
     assert result.returncode == 0 and "no face" in result.stdout
     table, _ = read_csv(tmp_path / "detections.csv")
     assert not len(table)
 
 
 def test_a_truncated_video_says_where_it_ends(bad):
-    result = fedet("detect", bad / "cut.mkv")
+    result = here("detect", bad / "cut.mkv")
     assert result.returncode == 0, result.stderr
     assert "note:" in result.stderr and " s" in result.stderr
 
@@ -146,16 +163,16 @@ def test_among_several_videos_a_bad_one_is_reported_and_the_others_are_done(bad,
 
 
 def test_weights_that_do_not_fit_are_refused(bad, tmp_path):
-    assert "config.json" in refused(fedet("detect", bad / "wall.mp4", "--weights", tmp_path))
-    assert "threshold" in refused(fedet("detect", bad / "wall.mp4", "--threshold", 7))
+    assert "config.json" in refused(here("detect", bad / "wall.mp4", "--weights", tmp_path))
+    assert "threshold" in refused(here("detect", bad / "wall.mp4", "--threshold", 7))
 
 
 def test_other_commands_refuse_in_one_line(bad, tmp_path):
-    assert "seconds" in refused(fedet("synth", tmp_path / "s", "--seconds", -1))
-    assert "talk" in refused(fedet("synth", tmp_path / "s", "--confounders", "talk=1"))
-    assert "none.csv" in refused(fedet("evaluate", tmp_path / "none.csv", tmp_path / "none.csv"))
-    assert "none.csv" in refused(fedet("convert", tmp_path / "none.csv", tmp_path / "x.eaf"))
-    assert refused(fedet("train", bad / "folder", "--out", tmp_path / "m"))
+    assert "seconds" in refused(here("synth", tmp_path / "s", "--seconds", -1))
+    assert "talk" in refused(here("synth", tmp_path / "s", "--confounders", "talk=1"))
+    assert "none.csv" in refused(here("evaluate", tmp_path / "none.csv", tmp_path / "none.csv"))
+    assert "none.csv" in refused(here("convert", tmp_path / "none.csv", tmp_path / "x.eaf"))
+    assert refused(here("train", bad / "folder", "--out", tmp_path / "m"))
 
 
 def test_a_misspelt_option_is_refused():

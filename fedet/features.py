@@ -419,6 +419,7 @@ def read_track(place: Path) -> FaceTrack:
 # ---------------------------------------------------------------- change against the person's rest
 
 REFERENCES = ("rest", "median", "none")
+RECURS_S = 15.0  # length of a video from which on rest is expected to recur, seconds
 READS = ("vectors", "readouts", "both")
 
 
@@ -470,6 +471,8 @@ def rest_frames(
     if reference == "median":
         return near
     count = max(1, round(share * len(near)))
+    if len(faces.state) < RECURS_S * FPS:
+        return near[np.argpartition(-faces.rest[near], count - 1)[:count]]
     return near[rest_order(faces.vectors[near], faces.rest[near])[:count]]
 
 
@@ -479,7 +482,8 @@ def rest_order(vectors: np.ndarray, rest: np.ndarray) -> np.ndarray:
     A resting face looks as if nothing is expressed, and a person comes back to it. So two ranks are
     added: by how likely nothing is expressed, `rest` (N,), and by the distance of a vector (N, C) to
     the quarter of the others that is nearest. The first alone fails on a face whose rest looks sad,
-    the second alone in a clip that is mostly expression.
+    the second alone in a clip that is mostly expression; so in a video shorter than `RECURS_S` the
+    first alone decides.
     """
     x = vectors.astype(np.float64)
     x = x - x.mean(0)

@@ -15,7 +15,7 @@ setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml | .uv/bin/uv
 	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
-	.uv/bin/uv pip sync --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) requirements.lock
+	.uv/bin/uv pip sync --quiet --python $(BIN)/python --compile-bytecode $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) requirements.lock
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 

@@ -66,21 +66,24 @@ def plot_strip(
 
     times_s = list(times_s)[:MOST]
     pictures = [blur_faces(p) if blur else p for p in frames_near(video, times_s)]
+    titles = titles or [f"{t:.1f} s" for t in times_s]
     across = min(len(pictures), 8) or 1
     down = -(-len(pictures) // across) or 1
-    above = 0.22 if label else 0.0  # inches
-    height = 1.6 * down + above
-    fig, axes = plt.subplots(down, across, figsize=(1.35 * across, height), squeeze=False)
+    wide, tall = 1.3, 1.3 * max((p.shape[0] / p.shape[1] for p in pictures), default=1.0)  # inches
+    lines = max((title.count("\n") + 1 for title in titles), default=1)
+    height = down * (tall + 0.14 * lines + 0.12) + (0.22 if label else 0.0)
+    size = {"figsize": (across * (wide + 0.06), height), "layout": "constrained"}
+    fig, axes = plt.subplots(down, across, squeeze=False, **size)
+    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     for i, ax in enumerate(axes.flat):
         ax.set(xticks=[], yticks=[], visible=i < len(pictures))
         if i < len(pictures):
             ax.imshow(pictures[i])
-            ax.set_title(titles[i] if titles else f"{times_s[i]:.1f} s", fontsize=8)
+            ax.set_title(titles[i], fontsize=8, pad=3)
             for side in ax.spines.values():
                 side.set(color=colours[i] if colours else "0.6", linewidth=3 if colours else 0.8)
     if label:
-        fig.suptitle(label, x=0.99, y=0.99, va="top", ha="right", fontsize="small")
-    fig.tight_layout(pad=0.4, rect=(0, 0, 1, 1 - above / height))
+        fig.suptitle(label, x=0.99, ha="right", fontsize="small")
     return axes.ravel()
 
 

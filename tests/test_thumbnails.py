@@ -10,7 +10,7 @@ from fedet.cli import app
 from fedet.errors import InputError
 from fedet.features import load_facenet, read_kept
 from fedet.synthetic import SynthConfig, synthesize
-from fedet.thumbnails import blur_faces, frames_near
+from fedet.thumbnails import blur_faces, frames_near, plot_strip
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,18 @@ def test_a_blurred_face_is_coarse_and_the_rest_stays(video):
 def test_a_picture_without_a_found_face_is_made_coarse_as_a_whole():
     image = np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8)
     assert len(np.unique(blur_faces(image).reshape(-1, 3), axis=0)) <= 144
+
+
+def test_titles_of_a_strip_lie_beside_the_pictures(video):
+    axes = plot_strip(
+        video, [0.2 * i for i in range(20)], ["1.0 s positive\n0.70"] * 20, label="a generated face"
+    )
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    pictures = [ax.get_window_extent() for ax in axes[:20]]
+    texts = [ax.title.get_window_extent() for ax in axes[:20]] + [figure._suptitle.get_window_extent()]
+    assert not any(text.overlaps(picture) for text in texts for picture in pictures)
+    assert not any(text.overlaps(texts[-1]) for text in texts[:-1])
 
 
 def test_kept_vectors_give_the_same_table_when_the_frames_are_gone(video, tmp_path):

@@ -33,7 +33,7 @@ CROP = 112  # side of the face crops, pixels
 WIDTH = 512  # length of a vector
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, as torchvision's weights
 STATES = ("found", "bridged", "missing")
-FACE_SEARCH = 2  # raised where faces are found or cut out differently: vectors kept before are not used
+FACE_SEARCH = 3  # raised where faces are found or cut out differently: vectors kept before are not used
 
 
 class FaceWeights(Enum):

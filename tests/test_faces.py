@@ -396,6 +396,30 @@ def test_a_search_near_the_face_agrees_with_the_whole_search(near):
     assert (close.cx, close.cy, close.size) == pytest.approx((box.cx, box.cy, box.size), abs=9)
 
 
+def red_alone() -> np.ndarray:
+    """The drawn face in red; green goes the other way, so that the grey picture is all of one grey."""
+    red = 96 + 0.5 * cv2.cvtColor(drawing(), cv2.COLOR_RGB2GRAY).astype(np.float64)
+    green = 128 - 0.299 / 0.587 * (red - 128)
+    return np.rint(np.stack([red, green, np.full_like(red, 128)], axis=-1)).astype(np.uint8)
+
+
+def test_a_face_that_shows_in_red_alone_is_found():
+    (box,) = HaarDetector().detect(drawing())
+    image = red_alone()
+    assert np.ptp(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) <= 2
+    (wide,) = HaarDetector().detect(image)
+    (near,) = HaarDetector().detect(image, near=box)
+    for found in (wide, near):
+        assert (found.cx, found.cy, found.size) == pytest.approx((box.cx, box.cy, box.size), abs=9)
+        assert found.roll == 0
+
+
+def test_the_smallest_patches_can_be_searched():
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    for x in range(-4, 42):
+        assert HaarDetector().detect(image, near=square(x, 20, 4)) == []
+
+
 def tilted_drawing(tilt: float) -> np.ndarray:
     """The drawn face tilted about (160, 120), degrees counter-clockwise."""
     turn = cv2.getRotationMatrix2D((160, 120), tilt, 1)

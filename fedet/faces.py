@@ -67,6 +67,8 @@ class Following:
     max_step: float = 0.5  # a face moves at most this far from look to look, ...
     max_speed: float = 1.0  # ... plus this many sizes a second since it was seen
     max_growth: float = 1.5  # and changes its size at most by this factor
+    away_s: float = 20.0  # who was unseen for no longer, with nobody else in between, ...
+    back_within: float = 0.8  # ... and is seen again within so many sizes of the old place, is the same
     smoothing: Smoothing = Smoothing()
 
     @property
@@ -79,7 +81,8 @@ class Following:
 class _Look:
     time_s: float
     box: Box | None = None  # the followed face, if it was seen
-    track: int = -1
+    path: int = -1  # boxes of one path are smoothed together: it ends with a long gap
+    track: int = -1  # whose face it is
 
 
 @dataclass
@@ -88,8 +91,10 @@ class _Follower:
 
     config: Following
     looks: list[_Look] = field(default_factory=list)
-    track: int = -1  # the latest track's number
+    path: int = -1  # the latest path's and track's numbers
+    track: int = -1
     last: _Look | None = None  # the latest sight of the followed face, None if it is given up
+    lost: _Look | None = None  # the latest sight of the face that was given up
     seen_s: float = -math.inf  # when that face was seen before the look at hand
     rival: list[tuple[_Look, Box]] = field(default_factory=list)
     wide_s: float = -math.inf  # when the whole image was last searched
@@ -100,7 +105,7 @@ class _Follower:
         if self.last:
             self.seen_s = self.last.time_s
             if look.time_s - self.seen_s > self.config.max_gap_s + TICK_TOLERANCE_S:
-                self.last = None
+                self.lost, self.last = self.last, None
         boxes: list[Box] = []
         match = None
         if self.last:
@@ -112,7 +117,7 @@ class _Follower:
             boxes = boxes + detector.detect(frame.image)
             match = match or (self.last and self._match(boxes, self.last, look.time_s))
         if match:
-            look.box, look.track, self.last = match, self.track, look
+            look.box, look.path, look.track, self.last = match, self.path, self.track, look
         if wide:
             self._consider_rival(look, boxes, match)
 
@@ -151,11 +156,29 @@ class _Follower:
             self._follow_rival(only_last=match is not None)
 
     def _follow_rival(self, only_last: bool) -> None:
-        self.track += 1
+        self.path += 1
+        self.track += not self._is_back(only_last)
         for look, box in self.rival[-1:] if only_last else self.rival:
             if only_last or look.time_s > self.seen_s:  # after a cut: from its first sight on
-                look.box, look.track = box, self.track
+                look.box, look.path, look.track = box, self.path, self.track
         self.last, self.rival = self.rival[-1][0], []
+
+    def _is_back(self, taken_over: bool) -> bool:
+        """Whether the rival is the face that was followed before and unseen for a while.
+
+        After a cut another face is there at once, so a gap is asked for.
+        """
+        if taken_over or self.lost is None:
+            return False
+        (first, box), config = self.rival[0], self.config
+        unseen = first.time_s - self.lost.time_s
+        moved = math.hypot(box.cx - self.lost.box.cx, box.cy - self.lost.box.cy) / self.lost.box.size
+        growth = box.size / self.lost.box.size
+        return (
+            config.max_gap_s + TICK_TOLERANCE_S < unseen <= config.away_s
+            and moved <= config.back_within
+            and 1 / config.max_growth <= growth <= config.max_growth
+        )
 
     def finish(self) -> None:
         """A video of a single look has nothing that could confirm its face."""
@@ -174,7 +197,8 @@ def track_faces(
 
     The largest face is followed until it is lost or a larger one persists. A face counts from its
     second sight in a row, so that single false alarms are left out. Gaps of up to
-    `config.max_gap_s` are bridged; in longer ones a frame has a box if the look next to it had.
+    `config.max_gap_s` are bridged; in longer ones a frame has a box if the look next to it had. A face
+    that comes back to its place after such a gap keeps its track.
 
     Args:
         frames: in order of time, e.g. `open_video(path).frames(fps=30, max_side=1280)`; reducing
@@ -211,19 +235,19 @@ def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
     seen = [i for i, look in enumerate(looks) if look.box]
     before = max((i for i in seen if times[i] <= frame.time_s), default=None)
     after = min((i for i in seen if times[i] >= frame.time_s), default=None)
-    state, track = "missing", -1
+    state, path, track = "missing", -1, -1
     if before is not None and after is not None:
-        same = looks[before].track == looks[after].track
+        same = looks[before].path == looks[after].path
         if same and times[after] - times[before] <= config.max_gap_s + TICK_TOLERANCE_S:
             state = "found" if after - before <= 1 else "bridged"
-            track = looks[before].track
+            path, track = looks[before].path, looks[before].track
     if track < 0:
         nearest = min(range(len(looks)), key=lambda i: abs(times[i] - frame.time_s))
         if looks[nearest].box:
-            state, track = "found", looks[nearest].track
+            state, path, track = "found", looks[nearest].path, looks[nearest].track
     if track < 0:
         return FaceFrame(frame.index, frame.time_s, frame.image, None, state, track)
-    near = [look for look in looks if look.track == track]
+    near = [look for look in looks if look.path == path]
     path = np.array([[b.cx, b.cy, math.log(b.size), b.roll, b.score] for b in (k.box for k in near)])
     times = np.array([look.time_s for look in near]) - frame.time_s
     cx, cy, log_size, roll = smooth_path(times, path[:, :4], config.smoothing).tolist()

@@ -136,8 +136,31 @@ def test_a_long_gap_is_missing_and_the_face_comes_back():
     gone = [f.index for f in tracked if f.state == "missing"]
     assert gone == list(range(63, 108))  # from the middle between looks to the middle
     assert all(f.box is None and f.track == -1 for f in tracked if f.state == "missing")
-    assert {f.track for f in tracked[110:]} == {1}
+    assert {f.track for f in tracked[110:]} == {0}
     assert set(states(tracked)) == {"found", "missing"}
+
+
+@pytest.mark.parametrize(
+    ("place", "size", "until_s", "number"),
+    [(100, 50, 4.0, 0), (135, 50, 4.0, 0), (160, 50, 4.0, 1), (100, 90, 4.0, 1), (100, 50, 24.0, 1)],
+)
+def test_only_who_comes_back_to_the_same_place_in_time_is_the_same_person(place, size, until_s, number):
+    def script(t):
+        return [square(100, 80, 50)] if t < 2 else [] if t < until_s else [square(place, 80, size)]
+
+    tracked = follow(script, seconds=until_s + 3)
+    assert {f.track for f in tracked[:50]} == {0}
+    assert {f.track for f in tracked[-60:]} == {number}
+    assert centres(tracked[-60:])[:, 0] == pytest.approx([place] * 60)  # the old place pulls at nothing
+
+
+def test_somebody_in_between_ends_a_track():
+    def script(t):
+        return [square(100, 80, 50)] if t < 2 or t > 6 else [square(400, 80, 50)] if 3.5 < t < 4.5 else []
+
+    tracked = follow(script, seconds=9)
+    assert {f.track for f in tracked[:50]} == {0}
+    assert {f.track for f in tracked[-60:]} == {2}
 
 
 def test_without_a_face_everything_is_missing():

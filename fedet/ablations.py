@@ -35,7 +35,6 @@ GROUPS: dict[str, dict[str, dict[str, object]]] = {
     },
     "ours": {
         "no motion channels": {"motion": 0},
-        "motion over 4 frames": {"motion": 4},
         "motion over 8 frames": {"motion": 8},
         "plain cross-entropy": {"focal_gamma": 0.0},
         "one scale": {"scales": (1,)},

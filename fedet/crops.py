@@ -20,6 +20,7 @@ from fedet.errors import InputError
 from fedet.faces import FaceDetector, HaarDetector
 from fedet.features import (
     CROP,
+    FACE_SEARCH,
     FPS,
     STATES,
     WIDTH,
@@ -96,7 +97,8 @@ def _place(folder: Path, path: Path, detector: FaceDetector, fps: float) -> Path
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {type(detector).__name__} {fps} {CROP}"
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {type(detector).__name__} {fps} "
+    facts += f"{CROP} {FACE_SEARCH}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"
 

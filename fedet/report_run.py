@@ -1,6 +1,7 @@
 """Runs one notebook of a report: a failure, a dead kernel or a cell without end is told, never raised."""
 
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from uuid import uuid4
 from fedet.cells import replaced
 from fedet.report_plan import DONE, Chapter
 
+CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning in a cell
 IN_REPORT = "FEDET_REPORT"  # set while notebooks run: widgets then leave data for the page
 
 
@@ -49,11 +51,12 @@ def run(chapter: Chapter, path: Path, limit_s: int | None = None) -> str | None:
 
 
 def _forget_places(notebook) -> None:
-    """Takes the environment's folder out of warnings: a report goes to people whom it tells nothing."""
+    """Takes folders of this machine out of warnings: a report goes to people whom they tell nothing."""
     for cell in notebook.cells:
         for item in cell.get("outputs", []):
             if item["output_type"] == "stream":
-                item["text"] = item["text"].replace(sys.prefix, "...")
+                text = item["text"].replace(sys.prefix, "...")
+                item["text"] = CELL_FILE.sub("", text)
 
 
 def _execute(part: Path, chapter: Chapter, limit_s: int | None) -> str | None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from fedet.cells import replaced
 from fedet.report_plan import DONE, Chapter
 
-CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning in a cell
+CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning
 IN_REPORT = "FEDET_REPORT"  # set while notebooks run: widgets then leave data for the page
 
 

@@ -317,8 +317,8 @@ def test_the_sample_report_is_small_whole_and_of_no_machine():
 
 
 def test_warnings_do_not_tell_where_they_were_raised():
-    text = "/tmp/ipykernel_98/3499.py:3: UserWarning: a/b.csv: look\n"
-    output = nbformat.v4.new_output("stream", name="stderr", text=text + f"{sys.prefix}/lib/x.py:7: UserWarning")
+    text = f"/tmp/ipykernel_98/3499.py:3: UserWarning: a/b.csv: look\n{sys.prefix}/lib/x.py:7: UserWarning"
+    output = nbformat.v4.new_output("stream", name="stderr", text=text)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
     _forget_places(notebook)
     assert output.text == "UserWarning: a/b.csv: look\n.../lib/x.py:7: UserWarning"

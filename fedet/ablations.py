@@ -100,8 +100,8 @@ def effects(
 
 
 def verdicts(table: pd.DataFrame) -> pd.Series:
-    """In words: "helps", "hurts" or "not shown" for each part, by whether the interval excludes 0."""
-    says = pd.Series("not shown", index=table.index, dtype=object)
+    """In words: "helps", "hurts" or "could be chance" for each part, by whether the interval excludes 0."""
+    says = pd.Series("could be chance", index=table.index, dtype=object)
     says[table["low"] > 0] = "helps"
     says[table["high"] < 0] = "hurts"
     return says

@@ -290,6 +290,7 @@ def crossval(
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows in a step; fewer for a small set.")] = None,
     layout: Annotated[str, typer.Option(help="casme2, casme3, samm, tidy or own.")] = "",
     missing_offset: Annotated[str, typer.Option(help="apex_mirror, apex or drop.")] = "apex_mirror",
     face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
@@ -307,8 +308,10 @@ def crossval(
         raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
     study = open_study(data, layout, missing_offset, face_weights, out, cache=cache)
     report_repairs(study.dataset.repairs)
+    asked = {"epochs": epochs, "batch_size": batch_size}
+    changed = {name: value for name, value in asked.items() if value is not None}
     runs = study.compare(
-        method or ["fedn"], out, TrainConfig(epochs=epochs) if epochs else None,
+        method or ["fedn"], out, TrainConfig(**changed) if changed else None,
         folds=folds, seeds=seeds, jobs=jobs, scheduler=scheduler, checkpoints=checkpoints,
     )  # fmt: skip
     if failed := failures(runs):
@@ -318,7 +321,8 @@ def crossval(
         sys.exit(1)
     named = " ".join(f"--method {name}" for name in runs)
     command = f"fedet crossval {data.name}/ {named} --folds {folds} --seeds {seeds} --out {out.name}/"
-    found = results_of(runs, study.data | {"command": command + (f" --epochs {epochs}" if epochs else "")})
+    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
+    found = results_of(runs, study.data | {"command": command})
     write_results(found, out / "results.json")
     print(as_text(found))
     print(f"written: {out / 'results.json'}")

@@ -18,6 +18,7 @@ from fedet.errors import InputError
 from fedet.metrics import f1
 from fedet.synthetic import SynthConfig, claim, video_name, write_one, write_script
 
+ENOUGH = 5  # people in a group, for an interval
 LIMIT = "synthetic people: a gap is a warning, no gap is no clearance for real people"
 
 
@@ -112,7 +113,8 @@ def f1_by_group(
         prefix: "" spotting, "macro_", "micro_" or "detection_".
 
     Returns:
-        groups: attribute, group, subjects, events, tp, fp, fn, f1, low, high, undefined.
+        groups: attribute, group, subjects, events, tp, fp, fn, f1, low, high, undefined. Groups of
+        fewer than ENOUGH subjects, and gaps to them, have no interval.
         gaps: index attribute; best, worst, gap, low, high, undefined, smallest (subjects in the
         smaller of the two groups). The interval is that of the difference between those two
         groups; because they were picked for being furthest apart it leans away from 0.
@@ -140,8 +142,8 @@ def f1_by_group(
 
 
 def _ends(found, n: int) -> tuple[float, float, int]:
-    """An interval over one subject would be the width of a line: none is given."""
-    return (found.low, found.high, found.undefined) if n > 1 else (np.nan, np.nan, found.undefined)
+    """Resamples of a handful of people hardly differ: such an interval would be far too narrow."""
+    return (found.low, found.high, found.undefined) if n >= ENOUGH else (np.nan, np.nan, found.undefined)
 
 
 def _gap(attribute: str, rows: list, drawn: dict) -> tuple:
@@ -161,8 +163,10 @@ def gap_in_words(gaps: pd.DataFrame) -> list[str]:
         if np.isnan(row["gap"]):
             lines.append(f"{name}: fewer than two groups with a defined F1")
         elif np.isnan(row["low"]):
+            who = "1 subject" if row["smallest"] == 1 else f"{row['smallest']} subjects"
             lines.append(
-                f"{name}: {row['best']} above {row['worst']} by {row['gap']:.2f}, one subject: no interval"
+                f"{name}: {row['best']} above {row['worst']} by {row['gap']:.2f}; "
+                f"{who} in the smaller group, too few for an interval"
             )
         else:
             clear = "a gap" if row["low"] > 0 else "no gap that these subjects could show"

@@ -12,6 +12,7 @@ from fedet.bootstrap import N_RESAMPLES
 from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, finish
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
+from fedet.headlines import number
 from fedet.learning import FINE_TUNING, Lesson, learn, minutes_of
 from fedet.loop import TrainConfig
 from fedet.model import FEDN
@@ -123,8 +124,8 @@ def curve_table(stages: Sequence[Stage]) -> pd.DataFrame:
 
 
 def _told(value: float, low: float, high: float) -> str:
-    text = "-" if np.isnan(value) else f"{value:.3f}"
-    return text if np.isnan(low) else f"{text} [{low:.3f}, {high:.3f}]"
+    text = "-" if np.isnan(value) else f"{value:.2f}"
+    return text if np.isnan(low) else f"{text} [{low:.2f}, {high:.2f}]"
 
 
 def gains(after: Stage, before: Stage) -> pd.DataFrame:
@@ -141,6 +142,10 @@ def told(gain: pd.Series) -> str:
     '0.400 -> 0.500, gain 0.100 [0.020, 0.200]: better'
     """
     low, high = gain["low"], gain["high"]
+    if np.isnan(gain["difference"]):
+        return f"{number(gain['before'])} -> {number(gain['after'])}: not defined on both sides"
+    if gain["difference"] == low == high == 0:
+        return f"{gain['before']:.3f}, unchanged"
     verdict = "better" if low > 0 else "worse" if high < 0 else "could be chance"
     verdict = "no interval" if np.isnan(low) else verdict
     return (

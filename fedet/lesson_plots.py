@@ -162,7 +162,7 @@ def _shade(ax: Axes, found: Inside, events: pd.DataFrame | None, colours: dict) 
     ax.set_xlim(begin, end)
 
 
-def plot_segments(found: Inside, events: pd.DataFrame | None, n: int = 6) -> np.ndarray:
+def plot_segments(found: Inside, events: pd.DataFrame | None, n: int = 6, label: str = "") -> np.ndarray:
     """The attention matrices of the segments with the most uneven weights; returns Axes."""
     if found.segments is None:
         return np.array([axes(None)])
@@ -178,11 +178,14 @@ def plot_segments(found: Inside, events: pd.DataFrame | None, n: int = 6) -> np.
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{at:.1f} s, {what}", fontsize=8)
     figure.colorbar(image, ax=panels, shrink=0.8)
-    figure.suptitle("Rows ask, columns are weighed: the most uneven segments", x=0.01, ha="left", fontsize=10)
+    said = "Rows ask, columns are weighed: the most uneven segments"
+    figure.suptitle(f"{said} ({label})" if label else said, x=0.01, ha="left", fontsize=10)
     return np.atleast_1d(panels)
 
 
-def plot_objectness(found: Inside, events: pd.DataFrame | None, threshold: float) -> np.ndarray:
+def plot_objectness(
+    found: Inside, events: pd.DataFrame | None, threshold: float, label: str = ""
+) -> np.ndarray:
     """Confidence in each emotion at the positions of the finest levels, and the highest; returns Axes."""
     colours = emotion_colours(found.emotions)
     strides = np.unique(found.strides)[:3]
@@ -204,6 +207,7 @@ def plot_objectness(found: Inside, events: pd.DataFrame | None, threshold: float
         )
     np.atleast_1d(rows)[0].legend(frameon=False, ncols=5, fontsize=8)
     np.atleast_1d(rows)[-1].set_xlabel("seconds")
+    np.atleast_1d(rows)[0].figure.suptitle(label, x=0.99, ha="right", fontsize="small")
     return np.atleast_1d(rows)
 
 

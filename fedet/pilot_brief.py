@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from fedet.canvas import EDGE, INK, axes, emotion_colours
 from fedet.errors import InputError
-from fedet.pilot import Survey, TimeModel, sureness
+from fedet.pilot import CLEAR, Survey, TimeModel, sureness
 from fedet.pilot_texts import texts
 
 # Fonts with Japanese letters that systems bring along; the first that is there is used.
@@ -50,7 +50,8 @@ class Brief:
         videos = s.videos
         values = {
             "n": len(s.detections), "macro": int(videos["macro"].sum()), "micro": int(videos["micro"].sum()),
-            "rate": 60 * len(s.detections) / s.seconds, "clear": s.clear, "threshold": s.threshold,
+            "rate": 60 * len(s.detections) / s.seconds, "clear": s.clear, "margin": CLEAR,
+            "threshold": s.threshold,
             "missing": float(videos["missing_s"].sum()), "total": s.seconds,
         }  # fmt: skip
         text = f"### {self.words['found']}\n\n"
@@ -96,7 +97,8 @@ class Brief:
         if sure.events is None:
             return text + self._say("sure_unknown", to_check=sure.to_check)
         shares = {"precision": self._share(sure.precision), "recall": self._share(sure.recall)}
-        return text + self._say("sure_known", right=sure.right, events=sure.events, **shares)
+        counts = {"n": len(self.survey.detections), "right": sure.right, "events": sure.events}
+        return text + self._say("sure_known", **counts, **shares)
 
     def _share(self, share: tuple[float, float, float] | None) -> str:
         if share is None:

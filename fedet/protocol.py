@@ -6,6 +6,7 @@ is reported and the others finish. A leak stops everything: no figure is worth a
 """
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,7 +150,10 @@ def _results(rest, method, records, folder, threads, jobs, scheduler) -> Iterato
         # Arrays above 1 MB are handed over as memory maps: all processes share one copy.
         work = Parallel(n_jobs=jobs, return_as="generator_unordered")
         calls = zip(rest, places, strict=True)
-        yield from work(delayed(run_job)(j, method, records, p, threads) for j, p in calls)
+        # joblib renews processes that have grown, and warns; no job is lost.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+            yield from work(delayed(run_job)(j, method, records, p, threads) for j, p in calls)
 
 
 def _on_cluster(rest, method, records, threads, scheduler: str) -> Iterator[JobResult]:

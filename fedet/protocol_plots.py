@@ -68,8 +68,8 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def failures(result: Evaluation, n: int = 3) -> pd.DataFrame:
     """The most telling mistakes: n sure false alarms, n missed events, n wrong emotions.
 
-    Returns: subject, video, start_s, end_s, emotion, case: what happened, in words. Of missed
-    events the longest come first.
+    Returns: subject, video, start_s, end_s, emotion, case: what happened, in words, and truth: the
+    emotion of the event that was called something else. Of missed events the longest come first.
     """
     wrong = result.predictions[~result.predictions["spotted"]]
     wrong = wrong.sort_values("score", ascending=False, kind="stable").head(n)
@@ -84,8 +84,19 @@ def failures(result: Evaluation, n: int = 3) -> pd.DataFrame:
     for table, case in ((wrong, "false alarm"), (lost, "missed"), (named.head(n), "wrong emotion")):
         score = [f" {s:.2f}" for s in table["score"]] if "score" in table else [""] * len(table)
         said = [f"{case}{s}" for s in score]
-        parts.append(table[["subject", "video", "start_s", "end_s", "emotion"]].assign(case=said))
+        part = table[["subject", "video", "start_s", "end_s", "emotion"]].assign(case=said)
+        wrong_name = case == "wrong emotion"
+        truth = [_meant(row, result.events) if wrong_name else "" for row in part.itertuples()]
+        parts.append(part.assign(truth=truth))
     return pd.concat(parts, ignore_index=True)
+
+
+def _meant(row, events: pd.DataFrame) -> str:
+    """The emotion of the event that shares most time with a detection."""
+    own = events[(events["video"] == row.video) & (events["subject"] == row.subject)]
+    shared = own["end_s"].clip(upper=row.end_s) - own["start_s"].clip(lower=row.start_s)
+    union = own["end_s"].clip(lower=row.end_s) - own["start_s"].clip(upper=row.start_s)
+    return str(own.loc[(shared / union).idxmax(), "emotion"])
 
 
 def plot_failures(dataset: Dataset, table: pd.DataFrame) -> list[Axes]:
@@ -114,6 +125,7 @@ def plot_failures(dataset: Dataset, table: pd.DataFrame) -> list[Axes]:
             ax.set_title(f"{name} {seconds:.2f} s", fontsize=7)
             inside = name not in ("before", "after")
             ax.spines[:].set(color=colour if inside else "0.8", linewidth=3 if inside else 1)
-        row[0].set_ylabel(f"{case.case}\n{label}\n{case.video}", fontsize=7)
+        named = f"{label}, truth {case.truth}" if case.truth else label
+        row[0].set_ylabel(f"{case.case}\n{named}\n{case.video}", fontsize=8)
     grid[0, 0].figure.tight_layout(pad=0.4)
     return list(grid.ravel())

@@ -160,10 +160,10 @@ def phrased(name: str, strength: float, unit: str) -> str:
     """A strength as a sentence names it.
 
     >>> phrased("compression", 37.5, "H.264 crf"), phrased("my own", 3, "mm")
-    ('a compression of crf 37.5', '3 mm')
+    ('a compression of crf 38', '3 mm')
     """
     phrase = PERTURBATIONS[name].phrase if name in PERTURBATIONS else f"{{}} {unit}"
-    return phrase.format(f"{strength:.3g}")
+    return phrase.format(f"{strength:.2g}" if abs(strength) < 100 else f"{strength:.0f}")
 
 
 def half_points(table: pd.DataFrame) -> pd.DataFrame:

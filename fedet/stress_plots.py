@@ -96,7 +96,10 @@ def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None
     ax.set(xlim=(0, 1), yticks=[], ylim=(y - 0.7, 0.7))
     ax.spines["left"].set_visible(False)
     clear = gaps.index[gaps["low"] > 0].tolist()
-    title = f"A gap that the interval keeps above 0: {', '.join(clear)}" if clear else "No gap stands out"
+    if clear:
+        title = f"A gap that the interval keeps above 0: {', '.join(clear)}"
+    else:
+        title = "No gap stands out" if gaps["low"].notna().any() else "Too few people for any interval"
     return finish(ax, f"{title} (generated people)", "spotting F1, 95 % interval over subjects")
 
 

@@ -49,7 +49,7 @@ def test_effects_are_what_is_lost_without_a_part():
     means = {n: np.mean([e.value("spotting_f1") for e in es]) for n, es in found.items()}
     assert table.at["bad", "difference"] == pytest.approx(means[WHOLE] - means["bad"])
     assert table.at["same", "difference"] == 0
-    assert verdicts(table).to_dict() == {"bad": "helps", "same": "not shown"}
+    assert verdicts(table).to_dict() == {"bad": "helps", "same": "could be chance"}
     flipped = table.assign(low=-table["high"], high=-table["low"])
     assert verdicts(flipped)["bad"] == "hurts"
     with pytest.raises(InputError, match="nothing to compare with"):
@@ -69,6 +69,9 @@ def test_mistakes_are_mistakes_and_the_worst_come_first():
         assert len(same) and not same["spotted"].all()
     lengths = (table["end_s"] - table["start_s"])[kinds == "missed"].tolist()
     assert lengths == sorted(lengths, reverse=True) and 0 < len(lengths) <= 3
+    wrong = kinds == "wrong emotion"
+    assert (table["truth"][~wrong] == "").all() and (table["truth"] != table["emotion"])[wrong].all()
+    assert wrong.any()
 
 
 def job_result(values, epoch, seed=0):

@@ -97,9 +97,9 @@ def test_the_order_of_people_does_not_matter():
     pd.testing.assert_series_equal(one.sort_index(), two.sort_index())
 
 
-def test_one_person_has_no_interval_and_strangers_are_refused():
+def test_few_people_have_no_interval_and_strangers_are_refused():
     groups = halves().iloc[:2]
     table, gaps = f1_by_group(people([3, 1], [0, 0], [1, 3]), groups)
-    assert table["low"].isna().all() and "one subject" in gap_in_words(gaps)[0]
+    assert table["low"].isna().all() and "1 subject in the smaller group" in gap_in_words(gaps)[0]
     with pytest.raises(InputError, match="s03"):
         f1_by_group(people([1] * 3, [0] * 3, [0] * 3), groups)

@@ -144,7 +144,7 @@ def test_figures_follow_the_survey():
     found = surveyed()
     brief = Brief(found, pilot.TimeModel(), project_h=10)
     assert found.clear == 1 and found.lengths_s.tolist() == pytest.approx([1.0, 1 / 3])
-    assert "**2 expressions**: 1 longer ones and 1 micro" in brief.found()
+    assert "**Expressions: 2**, 1 longer and 1 micro" in brief.found()
     hours = brief.hours["hours"]
     assert f"{10 * 3600 / 600 * hours['by_hand']:,.0f} h" in brief.cost()
     with pytest.raises(InputError, match="project_h"):

@@ -154,7 +154,7 @@ def _scores(predictions: pd.DataFrame, default: float | None) -> np.ndarray:
     scores = _numbers(predictions, "score", "predictions")
     if default is not None:
         scores = np.where(np.isnan(scores), default, scores)
-    way_out = "no score: add one, or give a score for all (score=1.0)"
+    way_out = "no score: add one, or give a score for all (score=1.0, on the command line --score 1)"
     _refuse(np.isnan(scores), predictions, "predictions", way_out)
     _refuse(np.isinf(scores), predictions, "predictions", "score must be finite")
     return scores

@@ -7,6 +7,7 @@ row the user sees, and a repair, and schema libraries give only the refusal.
 """
 
 import csv
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -133,7 +134,8 @@ def _ignored(check: Check) -> None:
 
 
 def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> None:
-    versions = set(check.text("schema_version").dropna()) - {SCHEMA_VERSION}
+    written = check.text("schema_version").dropna().str.removesuffix(".0")  # tables joined by pandas
+    versions = set(written) - {SCHEMA_VERSION}
     if versions:
         raise InputError(
             f"{check.file}: schema_version {sorted(versions)[0]!r}, this fedet reads "
@@ -151,6 +153,8 @@ def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> Non
     wrong = (rate <= 0).fillna(False)
     check.report(wrong, "fps", "not above 0", "repaired")
     rate[wrong] = pd.NA
+    if isinstance(fps, (int, float)) and not 0 < fps < math.inf:
+        raise InputError(f"{check.file}: fps is {fps!r}; frames a second are a number above 0")
     given = check.out["video"].map(fps) if isinstance(fps, Mapping) else fps
     if given is not None:
         rate = rate.fillna(pd.Series(given, index=check.raw.index, dtype="Float64"))
@@ -183,6 +187,9 @@ def _from_seconds(check: Check, column: str) -> pd.Series:
         )
     lost = seconds.notna() & check.out["fps"].isna()
     check.report(lost, SECONDS[column], "seconds, but no fps is known", "left out")
+    far = (seconds.abs() * check.out["fps"] > _LAST_FRAME).fillna(False)
+    check.report(far, SECONDS[column], "no time in a video, in seconds", "left out")
+    seconds[far] = pd.NA
     frames = (seconds * check.out["fps"]).round().astype("Int64")
     return frames - 1 if column == "offset" else frames
 

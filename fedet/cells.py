@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -71,7 +71,10 @@ def decode(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: ends within a character; the file seems to be cut off") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -146,12 +149,20 @@ def find_header(grid: Grid, needed: Iterable[str], within: int = 40) -> int | No
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error."""
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    Raises InputError where nothing can be written there.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) not in (part, path, *path.parents):
+            raise  # of something else that the block does
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

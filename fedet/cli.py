@@ -1,5 +1,6 @@
 """The `fedet` command. Heavy modules are imported by the command that needs them."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -425,15 +426,18 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write everything as JSON here.")] = None,
     tiou: Annotated[float, typer.Option(help="Overlap that counts as found.")] = 0.5,
     threshold: Annotated[float, typer.Option(help="Leave out predictions with a lower score.")] = 0.0,
+    score: Annotated[float | None, typer.Option(help="Score of predictions that have none.")] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
     from fedet.datasets import read_dataset
-    from fedet.evaluation import evaluate as score
+    from fedet.evaluation import evaluate as evaluated
     from fedet.formats import read_intervals
 
+    if math.isnan(threshold):
+        raise InputError("--threshold nan: a number, below which predictions are left out")
     found, repairs = read_intervals(predictions, fps=fps)
     report_repairs(repairs)
     videos = None
@@ -443,8 +447,10 @@ def evaluate(
     else:
         table, repairs = read_intervals(truth, fps=fps)
     report_repairs(repairs)
-    found = found[~(found["score"] < threshold)]
-    result = score(found, table, videos, tiou, fps=fps, n_resamples=resamples, seed=seed)
+    if score is not None:
+        found["score"] = found["score"].fillna(score)
+    found = found[(found["score"] >= threshold) | found["score"].isna()]
+    result = evaluated(found, table, videos, tiou, fps=fps, n_resamples=resamples, seed=seed)
     print(result.format())
     if out is not None:
         result.to_json(out)

@@ -312,7 +312,7 @@ def _with_label_only(
     videos: pd.DataFrame, annotations: pd.DataFrame, root: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Adds the videos that only the labels know."""
-    named = annotations.drop_duplicates("video")
+    named = annotations.drop_duplicates(["subject", "video"])
     more = named[~named["video"].isin(videos["video"])]
     rows = [{"subject": r.subject, "video": r.video, "fps": r.fps} for r in more.itertuples()]
     if not rows:

@@ -37,10 +37,14 @@ def read_own(root: Path) -> Release | None:
     listing, lines = _filled_table(folder / "videos.csv", videos, folder)
     table, more = _filled_table(path, videos, folder)
     columns = columns_of(table.columns)
+    spelled: dict[str, str] = {}
+    lines = join_repairs(lines, _listed_rows(folder / "videos.csv", listing, videos, spelled))
     subjects = {name: name for name in videos} | _subfolders(videos, folder)
     subjects |= _first_values(listing, "subject")
     if "video" in columns:
         more = join_repairs(more, _fill_subjects(path, table, columns, subjects))
+        told = _first_values(listing, "subject")
+        more = join_repairs(more, _one_subject(path, table, columns, videos, told, spelled))
     subjects |= _first_values(table, "subject")
     rates = _first_values(listing, "fps") | _first_values(table, "fps")
     return Release(
@@ -66,6 +70,63 @@ def _filled_table(
     if "video" not in columns:
         return table, empty_repairs()
     return table, _renamed(path, table, columns, videos, folder)
+
+
+def _listed_rows(
+    path: Path, listing: pd.DataFrame, videos: dict[str, Path], spelled: dict[str, str]
+) -> pd.DataFrame:
+    """What videos.csv says that cannot be used: videos that are not there, rates that are none."""
+    columns = columns_of(listing.columns)
+    if "video" not in columns:
+        return empty_repairs()
+    lines = [_one_subject(path, listing, columns, videos, {}, spelled)]
+    for row in listing.index:
+        video = listing.at[row, columns["video"]]
+        where = {"row": int(row), "video": video}
+        if video and video not in videos:
+            lines.append(repair(path.name, "no such video is there", "left out", **where))
+        rate = listing.at[row, columns["fps"]] if "fps" in columns else ""
+        if rate and frame_rate(rate) is None:
+            lines.append(repair(path.name, "no frame rate", "left out", column="fps", value=rate, **where))
+    return join_repairs(*lines)
+
+
+def _one_subject(
+    path: Path,
+    table: pd.DataFrame,
+    columns: dict,
+    videos: dict[str, Path],
+    told: dict[str, str],
+    spelled: dict[str, str],
+) -> pd.DataFrame:
+    """One spelling for each subject, in place; returns the report.
+
+    Spellings that differ in case, outer spaces or leading zeros are one subject. Two subjects in one
+    video are refused: one face is followed in it, and the events of the other would be lost.
+
+    Args:
+        told: video -> subject as videos.csv says. spelled: plain name -> its spelling; filled here.
+    """
+    header = columns.get("subject")
+    if header not in table:
+        return empty_repairs()
+    lines, known = [], dict(told)
+    for row in table.index:
+        video, written = table.at[row, columns["video"]], table.at[row, header]
+        if not written:
+            continue
+        plain = re.sub(r"(?<!\d)0+(?=\d)", "", written.strip().casefold())
+        subject = table.at[row, header] = spelled.setdefault(plain, written)
+        where = {"row": int(row), "video": video, "column": "subject"}
+        if subject != written:
+            lines.append(repair(path.name, f"read as {subject}", "repaired", value=written, **where))
+        if video in videos and known.setdefault(video, subject) != subject:
+            raise InputError(
+                f"{path}: row {row}: video {video!r} shows subject {written!r}, and {known[video]!r} in "
+                "another row or in videos.csv; one face is followed in a video: name one subject, or cut "
+                "out a video for each person"
+            )
+    return join_repairs(*lines)
 
 
 def _subfolders(videos: dict[str, Path], folder: Path) -> dict[str, str]:

@@ -303,6 +303,11 @@ def _checked(entries: list[dict], path) -> dict:
     head = entries[0] if entries else {}
     if head.get("fedet_review") != 1:
         raise InputError(f"{path}: not a review of this version of fedet; name another file")
+    needed = {"undo": {"id", "op"}, "redo": {"id", "op"}}
+    for number, entry in enumerate(entries[1:], start=2):
+        if lacking := needed.get(entry.get("op"), {"id", "op", "rows", "at"}) - set(entry):
+            text = f"{path}: line {number} has no {sorted(lacking)[0]!r}"
+            raise InputError(f"{text}; was the journal changed by hand? restore it")
     return head
 
 

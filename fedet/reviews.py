@@ -6,6 +6,7 @@ without a review teaches nothing, above all not that nobody moves in it. In a re
 not decided counts as no expression; rows that look forgotten are counted and told.
 """
 
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,7 +24,7 @@ from fedet.folders import find_videos
 from fedet.formats import read_intervals
 from fedet.journal import read_journal
 from fedet.labels import AS_WRITTEN
-from fedet.repairs import join_repairs, repair
+from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.review import read_review
 from fedet.video import open_video
 from fedet.video_names import stem
@@ -58,7 +59,8 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
     told: dict[str, tuple[Path, pd.DataFrame, float]] = {}
     opened: list[pd.DataFrame] = []
     for file in files:
-        decided, rows = _read(file, places)
+        decided, rows, report = _read(file, places)
+        opened.append(report)
         if forgotten := left_open(rows):
             opened.append(repair(file.name, forgotten, "kept"))
             warnings.warn(f"{file.name}: {forgotten}", UserWarning, stacklevel=2)
@@ -109,17 +111,16 @@ def _files(given: Path) -> list[Path]:
     return [p for p in inside if p.name not in ("videos.csv", "missing_faces.csv", "detections.csv")]
 
 
-def _read(file: Path, places: dict[str, Path]) -> tuple[dict[str, tuple[pd.DataFrame, float]], pd.DataFrame]:
-    """Video -> (what is decided there, frames per second), and all rows with their status and score."""
+def _read(file: Path, places: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+    """Video -> (what is decided there, frames per second); all rows with status and score; the report."""
     if file.name.endswith(".jsonl"):
+        table, every = read_review(file, DECIDED), read_review(file, "all")[["status", "score"]]
         head = read_journal(file)[0]
-        table = read_review(file, DECIDED)
         video = stem(table["video"].iloc[0] if len(table) else head["video"])
-        return {video: (table, float(head["fps"]))}, read_review(file, "all")[["status", "score"]]
-    bare = stem(file.name.split(".")[0])
-    place = places.get(bare)
-    fps = open_video(place).fps if place is not None and not place.is_dir() else None
-    table, _ = read_intervals(file, fps=fps, video=bare, emotion_map=AS_WRITTEN)
+        return {video: (table, float(head["fps"]))}, every, empty_repairs()
+    bare = _video_of(file, places)
+    fps = _fps_of(places[bare]) if bare in places else None
+    table, report = read_intervals(file, fps=fps, video=bare, emotion_map=AS_WRITTEN)
     cells = table.astype("string").fillna("").to_dict("records")
     reviewed = [row for row in cells if tier_of(row) == "review"]
     status = [row["source"].rpartition(": ")[2] for row in reviewed]
@@ -129,8 +130,26 @@ def _read(file: Path, places: dict[str, Path]) -> tuple[dict[str, tuple[pd.DataF
     names = table["video"].map(lambda v: stem(str(v)))
     if table.empty:
         raise InputError(f"{file}: nothing in it is reviewed; if that is the result, give the journal")
-    parts = table.groupby(names, sort=False)
-    return {str(n): (part, float(part["fps"].iloc[0])) for n, part in parts}, rows
+    decided = {}
+    for name, part in table.groupby(names, sort=False):
+        known = part["fps"].dropna()
+        rate = known.iloc[0] if len(known) else _fps_of(places[name]) if name in places else None
+        if name in places and rate is None:
+            raise InputError(f"{file}: no fps is known for {name!r}: add a column fps")
+        decided[str(name)] = (part.assign(fps=part["fps"].fillna(rate)), float(rate or 0))
+    return decided, rows, report
+
+
+def _video_of(file: Path, places: dict[str, Path]) -> str:
+    """The video that a file is named after: the longest part of its name, up to a dot, that is one."""
+    parts = file.name.split(".")
+    names = [stem(".".join(parts[:n])) for n in range(len(parts) - 1, 0, -1)]
+    return next((name for name in names if name in places), names[-1])
+
+
+def _fps_of(place: Path) -> float | None:
+    """The rate of a video file; a folder of images has none."""
+    return None if place.is_dir() else open_video(place).fps
 
 
 def _decided(row: dict[str, str]) -> bool:
@@ -145,7 +164,7 @@ def _alike(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, flo
 
 def _dataset(root: Path, places: dict[str, Path], told) -> Dataset:
     listed = _subjects(root / "videos.csv") if root.is_dir() else {}
-    rows, tables = [], [empty_table()]
+    rows, tables, ends = [], [empty_table()], {}
     for video, (_, table, fps) in told.items():
         named = table["subject"].dropna()
         subject = listed.get(video) or (named.iloc[0] if len(named) else video)
@@ -153,13 +172,15 @@ def _dataset(root: Path, places: dict[str, Path], told) -> Dataset:
         row = {"subject": subject, "video": video, "path": str(path), "fps": fps, "n_missing": None}
         if path.is_dir():
             row["first_frame_number"] = min(1, *frame_files(path, 0))
+        elif length := open_video(path).duration_s:
+            ends[video] = math.ceil(length * fps - 1e-6)
         rows.append(row)
         tables.append(table.assign(subject=subject, video=video))
     kinds = {"fps": "Float64", "n_frames": "Int64", "first_frame_number": "Int64", "n_missing": "Int64"}
     films = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
     films = films.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
     both = pd.concat(tables, ignore_index=True)
-    annotations, repairs = validate(both, source_name="reviews", emotion_map=AS_WRITTEN)
+    annotations, repairs = validate(both, ends, source_name="reviews", missing_offset="drop")
     return Dataset("reviewed", root, films, annotations, repairs, "drop")
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from fedet.cells import replaced
+
 if TYPE_CHECKING:
     from fedet.evaluation import Evaluation
 
@@ -141,5 +143,6 @@ def write_json(result: "Evaluation", path: str | Path | None = None) -> str:
     plain["figures"] = to_plain(result.figures.to_dict("index"))
     text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        with replaced(Path(path)) as part:
+            part.write_text(text, encoding="utf-8")
     return text

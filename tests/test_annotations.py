@@ -357,3 +357,20 @@ def test_rows_are_written_whole_and_in_order(tmp_path):
     assert first[1] == f"1,v,v,{24000 / 1001},3,,9,macro,,,,0.1,".replace("macro", "micro")
     pd.testing.assert_frame_equal(read_csv(path)[0], table)
     assert [p.name for p in path.parent.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("inf"), float("nan")])
+def test_a_rate_that_is_none_is_refused(tmp_path, fps):
+    path = tmp_path / "a.csv"
+    path.write_text("video,onset,offset,emotion\na,1,5,happy\n")
+    with pytest.raises(InputError, match="fps is"):
+        read_csv(path, fps=fps)
+
+
+def test_seconds_that_are_no_time_in_a_video_and_versions_that_pandas_wrote(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "schema_version,video,fps,start_s,end_s,emotion\n1.0,a,30,1e18,2e18,happy\n1.0,a,30,1,2,happy\n"
+    )
+    table, repairs = read_csv(path)
+    assert table["onset"].tolist() == [30] and "1e18" in " ".join(repairs["value"].dropna().astype(str))

@@ -183,3 +183,18 @@ def test_a_misspelt_option_is_refused():
 def test_module_runs_as_a_command():
     shown = subprocess.run([Path(sys.executable).parent / "fedet", "--help"], capture_output=True, env=ENV)
     assert shown.returncode == 0
+
+
+def test_predictions_without_a_score_are_never_left_out_in_silence(tmp_path):
+    table = "subject,video,fps,onset,offset,emotion\ns1,a,30,10,40,positive\ns2,b,30,5,60,surprise\n"
+    (tmp_path / "t.csv").write_text(table)
+    (tmp_path / "p.csv").write_text(table)
+    line = refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 10))
+    assert "no score" in line and "--score" in line
+    known = here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 10, "--score", 1)
+    assert known.returncode == 0 and "), 2 predictions" in known.stdout
+    wrong = here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--threshold", "nan")
+    assert "threshold" in refused(wrong)
+    (tmp_path / "out.json").mkdir()
+    options = ("--resamples", 10, "--score", 1, "--out", tmp_path / "out.json")
+    assert "cannot be written" in refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))

@@ -514,3 +514,37 @@ def test_broken_workbook_names_the_file(tmp_path):
     (tmp_path / "code_final.xlsx").write_bytes(b"not a zip")
     with pytest.raises(InputError, match="code_final.xlsx: not a readable xlsx"):
         read_dataset(tmp_path)
+
+
+def test_own_subjects_that_a_spreadsheet_spells_differently_are_one(own):
+    (own / "videos.csv").write_text("video,subject,fps\nsilent,1,\nsilnt,02,\nframes,,abc\n")
+    (own / "annotations.csv").write_text(
+        "subject,video,onset,offset,emotion\n01,clip,5,15,happy\n1,clip,20,40,sad\n001,0101,5,15,happy\n"
+    )
+    data = read_dataset(own, fps=30)
+    assert data.annotations["subject"].tolist() == ["1"] * 3
+    assert dict(data.videos.set_index("video")["subject"])["silent"] == "1"
+    assert {p[1] for p in problems(data, column="subject")} == {"01", "001"}
+    text = " ".join(data.repairs["problem"])
+    assert "no such video is there" in text and "no frame rate" in text
+
+
+@pytest.mark.parametrize("listed", ["", "video,subject\nclip,ann\n"])
+def test_own_video_of_two_people_is_refused_because_one_of_them_would_be_lost(own, listed):
+    if listed:
+        (own / "videos.csv").write_text(listed)
+    rows = "bob,clip,20,40,sad\n" if listed else "ann,clip,5,15,happy\nbob,clip,20,40,sad\n"
+    (own / "annotations.csv").write_text("subject,video,onset,offset,emotion\n" + rows)
+    with pytest.raises(InputError, match="'bob'.*'ann'.*cut"):
+        read_dataset(own, fps=30)
+
+
+def test_people_without_frames_may_share_the_names_of_their_videos(tmp_path):
+    (tmp_path / "l.csv").write_text(
+        "subject,video,onset,offset,emotion\ns1,anger1,10,40,positive\ns2,anger1,5,60,surprise\n"
+    )
+    data = read_dataset(tmp_path, fps=30)
+    assert list(zip(data.videos["subject"], data.videos["video"], strict=True)) == [
+        ("s1", "anger1"),
+        ("s2", "anger1"),
+    ]

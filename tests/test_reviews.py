@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("reviewed")
     (place / "videos").mkdir()
     for name in ("clip", "other"):
-        write_clip(place / "videos" / f"{name}.mp4", 600 if name == "clip" else 30)
+        write_clip(place / "videos" / f"{name}.mp4", 600 if name == "clip" else 90)
     explorer = Explorer(place / "videos" / "clip.mp4", predicted(subject="s01"), reviewer="Ann",
                         autosave=place / "clip.review.jsonl")  # fmt: skip
     play(explorer.review, truth(), threshold=0.5)
@@ -272,3 +272,37 @@ def test_one_command_leads_from_reviews_to_a_detector(tmp_path):
     assert found.returncode == 0, found.stderr
     wrong = run("learn", made, tmp_path / "nothing.eaf", "--out", tmp_path / "other")
     assert wrong.returncode == 2 and "no such review" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_rows_that_cannot_be_learnt_from_are_told(folder, tmp_path):
+    (tmp_path / "other.csv").write_text(
+        "video,onset,offset,emotion\nother,5,15,happy\nother,60,50,sad\nother,20,x,sad\n"
+        "other,200,230,fear\nother,70,300,Freude\n"
+    )
+    dataset = reviewed_dataset(folder / "videos", [tmp_path])
+    assert dataset.annotations[["onset", "offset"]].to_numpy().tolist() == [[5, 15], [70, 89]]
+    assert dataset.annotations["emotion"].isna().tolist() == [False, True]
+    left_out = dataset.repairs[dataset.repairs["action"] == "left out"]
+    assert len(left_out) == 3 and "Freude" in " ".join(dataset.repairs["value"].dropna())
+
+
+def test_a_table_of_several_videos_takes_its_rates_from_them(folder, tmp_path):
+    (tmp_path / "all.csv").write_text("video,onset,offset,emotion\nclip,5,15,happy\nother,10,40,sad\n")
+    dataset = reviewed_dataset(folder / "videos", [tmp_path])
+    assert dataset.annotations["fps"].tolist() == [FPS, FPS]
+
+
+def test_names_with_dots_and_torn_journals(folder, tmp_path):
+    (tmp_path / "videos").mkdir()
+    write_clip(tmp_path / "videos" / "P01.session1.mp4", 60)
+    (tmp_path / "P01.session1.vtt").write_text("WEBVTT\n\n00:00.200 --> 00:00.600\nhappy\n")
+    found = reviewed_dataset(tmp_path / "videos", [tmp_path / "P01.session1.vtt"])
+    assert found.annotations["video"].tolist() == ["P01.session1"]
+    torn = tmp_path / "clip.review.jsonl"
+    torn.write_text("")
+    with pytest.raises(InputError, match="clip.review.jsonl"):
+        reviewed_dataset(folder / "videos", [torn])
+    lines = (folder / "clip.review.jsonl").read_text().splitlines(keepends=True)
+    torn.write_text(lines[0] + '{"op": "undo"}\n')
+    with pytest.raises(InputError, match="line 2 has no 'id'"):
+        reviewed_dataset(folder / "videos", [torn])

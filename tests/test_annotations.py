@@ -136,6 +136,14 @@ def test_missing_columns_are_named_with_what_was_found(tmp_path):
         read(tmp_path, b"PK\x03\x04\x00\x00")
 
 
+@pytest.mark.parametrize("rest", ["", 's,b,3,4,"maybe"\n'])
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, rest):
+    head = 'subject,video,onset,offset,note\ns,a,1,2,5" tall\n"s","a",3,4,"two\nlines"\n'
+    assert len(read(tmp_path, head + rest)[0]) == 2 + bool(rest)
+    with pytest.raises(InputError, match=r'labels.csv: line 5: a quote \("\) is not closed'):
+        read(tmp_path, head + 's,a,10,20,"unsure\ns,a,30,40,\n' + rest)
+
+
 def test_a_newer_schema_is_refused(tmp_path):
     with pytest.raises(InputError, match="schema_version '2'"):
         read(tmp_path, "schema_version,video,onset,offset\n2,v,1,2\n")

@@ -118,6 +118,8 @@ def _interval(event: pd.Series, path: Path, fps: float | None) -> tuple[Cells | 
         return None, ["start, stop or FPS is not a number"]
     if start is None or end is None:
         return None, ["no start or no stop"]
+    if end <= start:
+        return None, [f"stop {end:g} is not after start {start:g}"]
     if not rate:
         raise InputError(f"{path}: no FPS known: give fps")
     subject = "" if get("Subject") == _NO_SUBJECT else get("Subject")

@@ -557,6 +557,29 @@ def test_convert_with_one_video_chosen(tmp_path):
         convert(tmp_path / "all.csv", tmp_path / "b.eaf", video=film.rename(tmp_path / "x.mp4"))
 
 
+def test_convert_of_a_folder_leaves_each_file_its_own_video(tmp_path):
+    write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 90, 25)
+    for name in "ab":
+        (tmp_path / f"{name}.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nhappy\n")
+    convert(tmp_path, tmp_path / "all.csv", fps=25)
+    assert list(read_csv(tmp_path / "all.csv")[0]["video"]) == ["a", "b"]
+    convert(tmp_path, tmp_path / "one.csv", video=tmp_path / "a.mp4")
+    assert list(read_csv(tmp_path / "one.csv")[0]["video"]) == ["a"]
+
+
+def test_convert_of_a_folder_tells_events_that_two_files_hold(tmp_path):
+    table = intervals((1, None, 9, "positive"), (20, None, 30, "negative", {"score": 0.5}))
+    other = table.assign(score=[None, 0.75]).astype({"score": "Float64"})
+    write_intervals(table, tmp_path / "a.eaf")
+    write_intervals(other, tmp_path / "b.vtt")
+    repairs = convert(tmp_path, tmp_path / "all.csv")
+    assert list(read_csv(tmp_path / "all.csv")[0]["score"].fillna(0)) == [0, 0.5, 0.75]
+    twice = repairs[repairs["problem"].str.startswith("same event as in a.eaf")]
+    assert twice[["file", "value", "action"]].values.tolist() == [
+        ["b.vtt", "1-9", "left out"], ["b.vtt", "20-30", "kept"],
+    ]  # fmt: skip
+
+
 def test_convert_keeps_labels_that_fedet_does_not_know(tmp_path):
     (tmp_path / "in.csv").write_text(
         "subject,video,fps,onset,offset,expression_type,emotion\ns,v,30,1,9,micro,Boredom 2\n"

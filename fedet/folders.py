@@ -210,7 +210,11 @@ def _meant(subject: str, video: str, videos: dict[str, Path]) -> str:
 
 
 def read_tidy(root: Path) -> Release | None:
-    """CSV files of other projects, labels only; a video name is all that is known of a video."""
+    """CSV files of other projects, labels only; a video name is all that is known of a video.
+
+    Raises:
+        InputError: Two of the files hold the same video.
+    """
     files = [root] if root.is_file() else sorted(root.glob("*.[cC][sS][vV]"))
     headers = (
         {"subject", "videoname", "startframe", "endframe"},
@@ -230,11 +234,26 @@ def read_tidy(root: Path) -> Release | None:
 
 
 def videos_in(path: Path) -> list[Path]:
+    _refuse_shared_videos(root, labels)
     """A video file or frame folder itself; of a folder with videos, all of them in order."""
     if not path.is_dir():
         return [path]
     for folder in (path, path / "videos"):
         files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
+def _refuse_shared_videos(root: Path, labels: list[Labels]) -> None:
+    """Two files with labels of one video would count its events twice."""
+    holder: dict[tuple[str, str], str] = {}
+    for label in labels:
+        columns = columns_of(label.table.columns)
+        cells = label.table[[columns["subject"], columns["video"]]]
+        for key in dict.fromkeys(cells.itertuples(index=False, name=None)):
+            if key[1] and holder.setdefault(key, label.file) != label.file:
+                raise InputError(
+                    f"{root}: {holder[key]} and {label.file} both hold video {key[1]!r}: name the "
+                    "file you mean (or put its rows into one file)"
+                )
+
+
         if files:
             return files
     return sorted(path.glob("[!.]*.f16")) or [path]  # vectors that were kept of videos

@@ -354,6 +354,17 @@ def test_tidy_csv_with_emotions(tmp_path):
     assert data.annotations["expression_type"].isna().all()  # no fps, no duration in seconds
 
 
+def test_tidy_files_that_share_a_video_are_refused(tmp_path):
+    head = "subject,video,onset,offset,emotion\n"
+    (tmp_path / "coderA.csv").write_text(head + "s1,v1,10,20,happy\ns1,v2,10,20,happy\n")
+    (tmp_path / "coderB.csv").write_text(head + "s2,v1,10,20,happy\n")
+    assert len(read_dataset(tmp_path).annotations) == 3
+    (tmp_path / "coderA_backup.csv").write_text(head + "s1,v2,10,21,happy\n")
+    with pytest.raises(InputError, match="coderA.csv and coderA_backup.csv both hold video 'v2'"):
+        read_dataset(tmp_path)
+    assert len(read_dataset(tmp_path / "coderA.csv").annotations) == 2
+
+
 # a folder of one's own
 
 

@@ -17,6 +17,7 @@ from fedet.errors import InputError
 from fedet.releases import Labels, Release, walk
 from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video import IMAGE_SUFFIXES
+from fedet.video_names import composed
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
@@ -191,15 +192,16 @@ def _renamed(
 
 
 def _meant(subject: str, video: str, videos: dict[str, Path]) -> str:
-    """The video that a cell names: as it stands, or without path, suffix, case, leading zeros."""
+    """The video that a cell names: as it stands, or without path, suffix, case, leading zeros;
+    letters with accents written in either way of Unicode."""
     if not video or video in videos:
         return video
     leaf = re.split(r"[/\\]", video)[-1]
     stem = leaf[: -len(Path(leaf).suffix)] if leaf.lower().endswith(VIDEO_SUFFIXES) else leaf
     joined = "_".join([*re.split(r"[/\\]", video)[:-1], stem])
     tries = [f"{subject}_{stem}", joined, video, leaf, stem]
-    for wanted in (t.casefold() for t in tries):
-        hits = [n for n, f in videos.items() if wanted in (n.casefold(), f.name.casefold())]
+    for wanted in map(_folded, tries):
+        hits = [n for n, f in videos.items() if wanted in (_folded(n), _folded(f.name))]
         if len(hits) == 1:
             return hits[0]
     if stem.isdigit():
@@ -207,6 +209,10 @@ def _meant(subject: str, video: str, videos: dict[str, Path]) -> str:
         if len(hits) == 1:
             return hits[0]
     return video
+
+
+def _folded(name: str) -> str:
+    return composed(name).casefold()
 
 
 def read_tidy(root: Path) -> Release | None:
@@ -228,18 +234,12 @@ def read_tidy(root: Path) -> Release | None:
             labels.append(Labels(path.name, table_of(grid, at)))
     if not labels:
         return None
+    _refuse_shared_videos(root, labels)
     problem = "frame numbers taken as they stand, as if they counted from 0"
     lines = [repair(label.file, problem, "kept") for label in labels]
     return Release(labels, {}, None, 0, repairs=join_repairs(*lines))
 
 
-def videos_in(path: Path) -> list[Path]:
-    _refuse_shared_videos(root, labels)
-    """A video file or frame folder itself; of a folder with videos, all of them in order."""
-    if not path.is_dir():
-        return [path]
-    for folder in (path, path / "videos"):
-        files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
 def _refuse_shared_videos(root: Path, labels: list[Labels]) -> None:
     """Two files with labels of one video would count its events twice."""
     holder: dict[tuple[str, str], str] = {}
@@ -254,6 +254,12 @@ def _refuse_shared_videos(root: Path, labels: list[Labels]) -> None:
                 )
 
 
+def videos_in(path: Path) -> list[Path]:
+    """A video file or frame folder itself; of a folder with videos, all of them in order."""
+    if not path.is_dir():
+        return [path]
+    for folder in (path, path / "videos"):
+        files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
         if files:
             return files
     return sorted(path.glob("[!.]*.f16")) or [path]  # vectors that were kept of videos

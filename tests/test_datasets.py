@@ -474,6 +474,17 @@ def test_own_videos_of_one_name_are_told_apart_by_subject(tmp_path):
     assert list(data.videos["subject"]) == ["ann", "bob"]
 
 
+@pytest.mark.parametrize("written", ["M\u00fcller", "Mu\u0308ller", "m\u00dcLLER.mp4"])
+@pytest.mark.parametrize("name", ["M\u00fcller", "Mu\u0308ller"])
+def test_own_video_with_an_umlaut_is_found_however_it_is_written(tmp_path, name, written):
+    film(tmp_path / f"videos/{name}.mp4", 40)
+    (tmp_path / "annotations.csv").write_text(
+        f"video,onset,offset,emotion\n{written},5,15,happy\n", encoding="utf-8"
+    )
+    data = read_dataset(tmp_path)
+    assert list(data.annotations["video"]) == list(data.videos["video"]) == [name]
+
+
 def test_own_broken_video_is_listed_and_reported(own):
     (own / "videos/broken.mp4").write_bytes(b"no film")
     (own / "annotations.csv").write_text("video,onset,offset,emotion,fps\nclip,5,15,happy,30\n")

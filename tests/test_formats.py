@@ -483,6 +483,24 @@ def test_boris_aggregated_events_of_a_coder(tmp_path):
     assert list(left["row"]) == [3] and "no duration" in left["problem"].iloc[0]
 
 
+def test_boris_columns_of_current_exports(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text(
+        "Observation id,Observation type,Time offset (s),Source,FPS (frame/s),Subject,Behavior,"
+        "Modifier #1,Modifier #2,Modifier #3,Behavior type,Start (s),Stop (s),Media file name,Mood\n"
+        "o,Media file(s),0.0,,25,Ann,happy,AU12,,left,STATE,1,2,a.mp4,good\n"
+        "o,Media file(s),0.0,,25,Ann,sad,,,,STATE,3,4,a.mp4,\n"
+    )
+    got, repairs = read_intervals(path)
+    assert got[["video", "fps", "onset", "offset"]].values.tolist() == [
+        ["a", 25, 25, 49], ["a", 25, 75, 99],
+    ]  # fmt: skip
+    assert got["action_units"].fillna("").tolist() == ["AU12|left", ""]
+    left = repairs[repairs["action"] == "left out"]
+    assert list(left["column"]) == ["Observation type", "Time offset (s)", "Mood"]
+    assert left["problem"].str.startswith("no column that fedet reads").all()
+
+
 def test_boris_event_that_ends_before_it_begins_is_left_out(tmp_path):
     path = tmp_path / "events.csv"
     rows = [f"obs1,,,a.mp4,60,30,Ann,happy,,,STATE,{span},,,\n" for span in ("2,2", "5,4.5", "6,7")]

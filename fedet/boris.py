@@ -5,6 +5,7 @@ note). Read: aggregated events, and "tabular events" with a START and a STOP row
 """
 
 import csv
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -23,8 +24,8 @@ HEADER = ["Observation id", "Observation date", "Description", "Media file", "To
 _NO_SUBJECT = "No focal subject"
 _KEYS = {header_key(name): name for name in HEADER} | {
     "mediafilename": "Media file", "mediafilepath": "Media file", "fpsframesecond": "FPS",
-    "starttime": "Start (s)", "stoptime": "Stop (s)", "comment": "Comment start",
-    "time": "Time", "status": "Behavior type", "modifier1": "Modifiers",
+    "fpsframes": "FPS", "starttime": "Start (s)", "stoptime": "Stop (s)", "comment": "Comment start",
+    "time": "Time", "status": "Behavior type",
 }  # fmt: skip
 
 
@@ -84,10 +85,9 @@ def read_boris(
     at = find_header(grid, {"behavior", "subject"})
     if at is None:
         raise InputError(f"{path}: no header row of BORIS with Subject and Behavior")
-    table = table_of(grid, at)
-    table = table.rename(columns={c: _KEYS.get(header_key(c), c) for c in table})
-    table = table.loc[:, ~table.columns.duplicated()]
+    table, unread = _columns(table_of(grid, at), path.name)
     events, lines = _paired(table, path) if "Start (s)" not in table else (table, [])
+    lines += unread
     rows, numbers = [], []
     for number, event in events.iterrows():
         cells, problems = _interval(event, path, fps)
@@ -106,6 +106,20 @@ def read_boris(
     return checked, join_repairs(*lines, report)
 
 
+def _columns(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """The table under the names of HEADER, its numbered modifiers as one column, and a line for
+    each filled column that is not read."""
+    parts = [c for c in table if re.fullmatch(r"modifiers?\d*", header_key(c))]
+    if parts:
+        joined = ["|".join(filter(None, cells)) for cells in table[parts].itertuples(index=False)]
+        table = table.drop(columns=parts).assign(Modifiers=joined)
+    names = pd.Series([_KEYS.get(header_key(c)) for c in table], index=table.columns, dtype=object)
+    known = names.notna() & ~names.duplicated()
+    unread = [repair(file, "no column that fedet reads of BORIS", "left out", column=str(c))
+              for c in table.columns[~known] if table[c].astype(bool).any()]  # fmt: skip
+    return table.loc[:, known].set_axis(names[known].tolist(), axis=1), unread
+
+
 def _interval(event: pd.Series, path: Path, fps: float | None) -> tuple[Cells | None, list[str]]:
     """The cells of one aggregated event; None, and why, where there is no interval."""
     get = lambda name: str(event.get(name, "") or "")  # noqa: E731
@@ -118,6 +132,8 @@ def _interval(event: pd.Series, path: Path, fps: float | None) -> tuple[Cells | 
         return None, ["start, stop or FPS is not a number"]
     if start is None or end is None:
         return None, ["no start or no stop"]
+    if end <= start:
+        return None, [f"stop {end:g} is not after start {start:g}"]
     if not rate:
         raise InputError(f"{path}: no FPS known: give fps")
     subject = "" if get("Subject") == _NO_SUBJECT else get("Subject")

@@ -113,10 +113,15 @@ def parse_caption(text: str) -> tuple[Cells, str]:
     return cells, " ".join(rest)
 
 
-def names_interval(text: str) -> bool:
-    """Whether a line names an emotion or an expression type."""
-    found, _ = parse_caption(text)
-    return bool(found.get("emotion") or found.get("expression_type"))
+def are_captions(texts: list[str]) -> bool:
+    """Whether most of the filled lines are captions as a whole, and any names emotion or type.
+
+    >>> are_captions(["happy", "micro 0.7", "unknown"]), are_captions(["I was so happy", "hello"])
+    (True, False)
+    """
+    parsed = [parse_caption(text) for text in texts if text.strip()]
+    named = any(c.get("emotion") or c.get("expression_type") for c, rest in parsed if not rest)
+    return named and 2 * sum(not rest for _, rest in parsed) > len(parsed)
 
 
 def written(cells: Cells, base: Cells, text: str | None = None) -> tuple[str, str]:

@@ -82,18 +82,28 @@ def decode(path: Path) -> str:
 
 
 def csv_grid(path: Path) -> Grid:
-    """Rows of a CSV file; comma, semicolon or tab, whichever its first full line has most of."""
+    """Rows of a CSV file; comma, semicolon or tab, whichever its first full line has most of.
+
+    Raises:
+        InputError: The file cannot be read, is not text, or has a quote that is not closed.
+    """
     text = decode(path)
     if "\x00" in text:
         raise InputError(f"{path}: not a text file; save the table as CSV")
     unquoted = (re.sub(r'"[^"]*"', "", line) for line in text.splitlines() if line[:1] != "#")
     first = next((line for line in unquoted if re.search(r"[,;\t]", line)), "")
     delimiter = max(";,\t", key=first.count)
+    csv.field_size_limit(10_000_000)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    records, line = [], 1  # the line on which a record begins: an open quote swallows all below it
     try:
-        csv.field_size_limit(10_000_000)
-        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        for record in reader:
+            records.append(record)
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
+        quote = re.search("unexpected end|expected after", str(error))
+        problem = 'a quote (") is not closed, or text follows it' if quote else "not a CSV file"
+        raise InputError(f"{path}: line {line}: {problem} ({error})") from error
     return [(i, [as_text(c) for c in cells]) for i, cells in enumerate(records, start=1)]
 
 

@@ -19,8 +19,8 @@ from fedet.captions import (
     NOT_XML,
     Cells,
     agreed_fps,
+    are_captions,
     cells_of,
-    names_interval,
     restored,
     span_frames,
     span_ms,
@@ -174,7 +174,10 @@ def read_eaf(
     video: str | None = None,
     emotion_map=None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reads an ELAN file, fedet's own (edited or not) or any whose tiers name emotions.
+    """Reads an ELAN file, fedet's own (edited or not) or any with tiers of emotions.
+
+    A tier of another name is read if most of its intervals hold an emotion or type and nothing
+    else; speech, in which somebody says "happy", is left out and reported.
 
     Args:
         path: The .eaf file.
@@ -214,9 +217,12 @@ def _unread(eaf, tier: str) -> str:
     aligned, remarks, *_ = eaf.tiers[tier]
     if remarks and not re.search("-(note|details)$", tier):
         return f"tier {tier!r} depends on another: {len(remarks)} annotations not read"
-    named = any(names_interval(value) for _, _, value, _ in aligned.values())
+    named = are_captions([value for _, _, value, _ in aligned.values()])
     if aligned and _base_tier(tier) not in TIERS and not named:
-        return f"tier {tier!r} names no emotion or type: {len(aligned)} intervals not read"
+        return (
+            f"tier {tier!r} names no emotion or type in most intervals: {len(aligned)} intervals "
+            "not read (call the tier truth to have them read)"
+        )
     return ""
 
 

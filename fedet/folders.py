@@ -17,6 +17,7 @@ from fedet.errors import InputError
 from fedet.releases import Labels, Release, walk
 from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video import IMAGE_SUFFIXES
+from fedet.video_names import composed
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
@@ -252,15 +253,16 @@ def _renamed(
 
 
 def _meant(subject: str, video: str, videos: dict[str, Path]) -> str:
-    """The video that a cell names: as it stands, or without path, suffix, case, leading zeros."""
+    """The video that a cell names: as it stands, or without path, suffix, case, leading zeros;
+    letters with accents written in either way of Unicode."""
     if not video or video in videos:
         return video
     leaf = re.split(r"[/\\]", video)[-1]
     stem = leaf[: -len(Path(leaf).suffix)] if leaf.lower().endswith(VIDEO_SUFFIXES) else leaf
     joined = "_".join([*re.split(r"[/\\]", video)[:-1], stem])
     tries = [f"{subject}_{stem}", joined, video, leaf, stem]
-    for wanted in (t.casefold() for t in tries):
-        hits = [n for n, f in videos.items() if wanted in (n.casefold(), f.name.casefold())]
+    for wanted in map(_folded, tries):
+        hits = [n for n, f in videos.items() if wanted in (_folded(n), _folded(f.name))]
         if len(hits) == 1:
             return hits[0]
     if stem.isdigit():
@@ -270,8 +272,16 @@ def _meant(subject: str, video: str, videos: dict[str, Path]) -> str:
     return video
 
 
+def _folded(name: str) -> str:
+    return composed(name).casefold()
+
+
 def read_tidy(root: Path) -> Release | None:
-    """CSV files of other projects, labels only; a video name is all that is known of a video."""
+    """CSV files of other projects, labels only; a video name is all that is known of a video.
+
+    Raises:
+        InputError: Two of the files hold the same video.
+    """
     files = [root] if root.is_file() else sorted(root.glob("*.[cC][sS][vV]"))
     headers = (
         {"subject", "videoname", "startframe", "endframe"},
@@ -285,9 +295,24 @@ def read_tidy(root: Path) -> Release | None:
             labels.append(Labels(path.name, table_of(grid, at)))
     if not labels:
         return None
+    _refuse_shared_videos(root, labels)
     problem = "frame numbers taken as they stand, as if they counted from 0"
     lines = [repair(label.file, problem, "kept") for label in labels]
     return Release(labels, {}, None, 0, repairs=join_repairs(*lines))
+
+
+def _refuse_shared_videos(root: Path, labels: list[Labels]) -> None:
+    """Two files with labels of one video would count its events twice."""
+    holder: dict[tuple[str, str], str] = {}
+    for label in labels:
+        columns = columns_of(label.table.columns)
+        cells = label.table[[columns["subject"], columns["video"]]]
+        for key in dict.fromkeys(cells.itertuples(index=False, name=None)):
+            if key[1] and holder.setdefault(key, label.file) != label.file:
+                raise InputError(
+                    f"{root}: {holder[key]} and {label.file} both hold video {key[1]!r}: name the "
+                    "file you mean (or put its rows into one file)"
+                )
 
 
 def videos_in(path: Path) -> list[Path]:

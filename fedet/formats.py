@@ -21,7 +21,7 @@ from fedet.cells import natural_key
 from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
 from fedet.labels import AS_WRITTEN
-from fedet.repairs import join_repairs
+from fedet.repairs import join_repairs, repair
 from fedet.video import open_video
 from fedet.video_names import VIDEO_SUFFIXES
 from fedet.webvtt import read_vtt, write_vtt
@@ -116,12 +116,13 @@ def convert(
     """Converts intervals between formats; labels and frames stay as they are.
 
     Args:
-        src: File, or folder of which all .eaf and .vtt files are read.
+        src: File, or folder of which all .eaf and .vtt files are read; of an event that two of
+            them hold, one stays.
         dst: File; `{video}` in its name writes one file per video. Needed for .eaf and .vtt if
             there are several videos.
         fps: Frames per second where `src` has none.
-        video: Video file: tells fps, is linked in ELAN, and if `src` holds several videos only
-            the one of this name is written.
+        video: Video file: tells fps, is linked in ELAN, names the video of a single file that
+            does not tell it, and if `src` holds several videos only the one of this name is written.
 
     Returns:
         The report of what was repaired, left out or kept.
@@ -167,10 +168,27 @@ def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[pd.DataF
         files = sorted(found, key=lambda f: natural_key(f.name))
         if not files:
             raise InputError(f"{src}: no .eaf or .vtt file in this folder")
-    name = film.stem if film else None
+    name = film.stem if film and len(files) == 1 else None  # else each file has its own video
     parts = [read_intervals(f, fps=fps, video=name, emotion_map=AS_WRITTEN) for f in files]
-    tables = [t for t, _ in parts if len(t)] or [parts[0][0]]
-    return pd.concat(tables, ignore_index=True), join_repairs(*(r for _, r in parts))
+    tables = {f.name: t for f, (t, _) in zip(files, parts, strict=True) if len(t)}
+    table, twice = _joined(tables or {files[0].name: parts[0][0]})
+    return table, join_repairs(*(r for _, r in parts), twice)
+
+
+def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of several files (by name) as one; an event that two of them hold is reported,
+    and left out where all its cells are the same."""
+    table = pd.concat(tables.values(), ignore_index=True)
+    files = pd.Series([name for name, t in tables.items() for _ in range(len(t))], dtype=object)
+    event = [table[c] for c in ("video", "onset", "offset", "expression_type", "emotion")]
+    first = files.groupby(event, dropna=False).transform("first")
+    again, lines = table.duplicated(), []
+    for i in table.index[first != files]:
+        problem = f"same event as in {first[i]}" + ", other details differ" * (not again[i])
+        span = f"{table.at[i, 'onset']}-{table.at[i, 'offset']}"
+        lines.append(repair(files[i], problem, "left out" if again[i] else "kept", value=span,
+                            video=table.at[i, "video"], column="onset"))  # fmt: skip
+    return table[~again].reset_index(drop=True), join_repairs(*lines)
 
 
 def _videos(table: pd.DataFrame) -> list[str]:

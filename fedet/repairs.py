@@ -1,14 +1,17 @@
 """The report of repairs: one line per cell that a reader could not take as it stood."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from fedet.cells import as_number
+from fedet.schema import FRAMES
 
 REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
 ACTIONS = ("repaired", "left out", "kept")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.]\d{3})+")  # as a frame, 1,000 is 1000 or else 1
 
 
 def _report(lines: Sequence[tuple]) -> pd.DataFrame:
@@ -97,10 +100,15 @@ class Check:
         return self.raw[column].astype("string").replace("", pd.NA)
 
     def number(self, column: str, bad_action: str) -> pd.Series:
-        """The cells of a column as Float64; what is no number is reported and left empty."""
+        """The cells of a column as Float64; what is no number, or in a column of frames may be
+        one of thousands or decimals, is reported and left empty."""
+        cells = self.text(column)
         values: list[float | None] = []
         bad = np.zeros(len(self.raw), bool)
-        for i, cell in enumerate(self.text(column)):
+        unclear = cells.str.fullmatch(_THOUSANDS).fillna(False) & (column in FRAMES)
+        problem = "thousands or decimals? write 1000 (seconds belong in start_s, apex_s, end_s)"
+        self.report(unclear, column, problem, bad_action)
+        for i, cell in enumerate(cells.mask(unclear)):
             try:
                 values.append(None if cell is pd.NA else as_number(cell))
             except ValueError:

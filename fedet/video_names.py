@@ -4,6 +4,7 @@ A video is known by subject AND name, since two subjects may each have a video `
 is missing, or is only the video's own name (what the reader of tables puts there), is looked up.
 """
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +16,22 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpe
 Key = tuple[str, str]  # subject ("" while unknown), video
 
 
+def composed(name: str) -> str:
+    """A name with each ü as one letter: a Mac writes u and two dots into the names of files.
+
+    >>> composed("Mu\\u0308ller") == "M\\u00fcller"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def stem(video: str) -> str:
-    """The name without folders and without the suffix of a video file.
+    """The composed name without folders and without the suffix of a video file.
 
     >>> stem("clips/a.mp4")
     'a'
     """
-    name = video.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    name = composed(video).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     lower = name.lower()
     suffix = next((s for s in VIDEO_SUFFIXES if lower.endswith(s)), "")
     return name[: len(name) - len(suffix)] or name
@@ -119,7 +129,8 @@ def _own_subject(key: Key, others: list[Key]) -> Key:
     subject, video = key
     if not _weak(key):
         return key
-    candidates = [other for other in others if other[1] == video and not _weak(other)]
+    name = composed(video)
+    candidates = [other for other in others if composed(other[1]) == name and not _weak(other)]
     if len(candidates) > 1:
         raise InputError(
             f"truth names no subject for video {video!r}, and the predictions have it for "

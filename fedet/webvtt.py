@@ -17,7 +17,8 @@ from fedet.cells import as_text, decode, replaced
 from fedet.errors import InputError
 from fedet.repairs import join_repairs, repair
 
-_STAMP = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})")
+_STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
+_TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
 _MARK = "NOTE fedet "
 
 
@@ -62,9 +63,20 @@ def _stamp(ms: int) -> str:
     return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"
 
 
-def _ms(match: re.Match) -> int:
-    hours, minutes, seconds, ms = (int(part or 0) for part in match.groups())
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + ms
+def _span(times: str) -> tuple[int, int]:
+    """Start and end in ms of the line of times of a cue.
+
+    Raises:
+        ValueError: It has none that can be read, or the end is not after the start.
+    """
+    match = _TIMES.fullmatch(times)
+    if not match:
+        raise ValueError("times cannot be read: needs 00:00:01.000 --> 00:00:02.500")
+    parts = [int(part or 0) for part in match.groups()]
+    start, end = (((h * 60 + m) * 60 + s) * 1000 + ms for h, m, s, ms in (parts[:4], parts[4:]))
+    if end <= start:
+        raise ValueError(f"end {_stamp(end)} is not after the start {_stamp(start)}")
+    return start, end
 
 
 def read_vtt(
@@ -100,9 +112,14 @@ def read_vtt(
     base = {"video": head.get("video") or video or path.stem, "fps": rate,
             "subject": head.get("subject", "")}  # fmt: skip
     rows, lines = [], []
-    for number, (start, end, shown, details) in enumerate(cues, start=1):
+    for number, (times, shown, details) in enumerate(cues, start=1):
         cells, problems = restored(shown, details, base)
-        rows.append((number, cells | span_frames(start, end, float(rate))))
+        try:
+            cells |= span_frames(*_span(times), float(cells["fps"]))  # rows may differ in fps
+        except ValueError as error:
+            lines.append(repair(path.name, str(error), "left out", row=number, value=times.strip()))
+            continue
+        rows.append((number, cells))
         lines += [repair(path.name, p, "kept", row=number, value=shown) for p in problems]
     rows.sort(key=lambda r: float(r[1].get("row") or "inf"))
     checked, report = validate(
@@ -118,24 +135,23 @@ def _columns(rows: list[Cells]) -> list[str]:
     return [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows))]
 
 
-def _cues(blocks: list[str]) -> tuple[dict, list[tuple[int, int, str, str]]]:
-    """The head note, and (start, end, text, JSON of the note behind it) of each cue."""
+def _cues(blocks: list[str]) -> tuple[dict, list[tuple[str, str, str]]]:
+    """The head note, and (line of times, text, JSON of the note behind it) of each cue."""
     head: dict = {}
-    cues: list[tuple[int, int, str, str]] = []
+    cues: list[tuple[str, str, str]] = []
     for block in blocks:
         lines = block.split("\n")
         if block.startswith(_MARK):
             note = block.removeprefix(_MARK)
             if cues:
-                cues[-1] = (*cues[-1][:3], note)
+                cues[-1] = (*cues[-1][:2], note)
             else:
                 head = _loaded(note)
             continue
         at = next((i for i, line in enumerate(lines) if "-->" in line), None)
-        stamps = list(_STAMP.finditer(lines[at])) if at is not None else []
-        if at is not None and len(stamps) >= 2:
+        if at is not None:
             shown = re.sub(r"<[^>]*>", "", " ".join(lines[at + 1 :]))
-            cues.append((_ms(stamps[0]), _ms(stamps[1]), html.unescape(shown), ""))
+            cues.append((lines[at], html.unescape(shown), ""))
     return head, cues
 
 

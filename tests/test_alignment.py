@@ -58,6 +58,13 @@ def test_folders_and_suffixes_of_a_name_do_not_matter(written):
     assert keys(turned) == keys(turned, "truths")
 
 
+@pytest.mark.parametrize("subject", [None, "s1"])
+def test_an_umlaut_is_the_same_however_it_is_written(subject):
+    truth = events((subject, "M\u00fcller", 0, 9))
+    aligned = align(events(("s1", "Mu\u0308ller", 0, 9)), truth)
+    assert keys(aligned) == keys(aligned, "truths") and len(aligned.videos) == 1
+
+
 def test_stem_leaves_other_dots_alone():
     assert stem("spNO.1/color") == "color" and stem("spNO.1") == "spNO.1"
     assert stem(".mp4") == ".mp4" and stem("a.b.mkv") == "a.b"

@@ -114,6 +114,20 @@ def test_numbers_in_any_writing_and_text_that_looks_like_numbers(tmp_path):
     assert not lines(repairs, action="left out")
 
 
+def test_frames_with_separators_of_thousands_are_refused(tmp_path):
+    table, repairs = read(
+        tmp_path,
+        "video;fps;onset;apex;offset;score\nv;29,970;1,000;;2,000;\nv;30;5;;2.000;\n"
+        "v;30;1.000.000;;1000001;\nv;30;7,0;1.008;1009;0,125\n",
+    )
+    assert rows(table, "onset", "apex", "offset", "score") == [(7, None, 1009, 0.125)]
+    found = [r[:3] for r in lines(repairs) if "thousands or decimals? write 1000" in r[3]]
+    assert found == [(2, "onset", "1,000"), (3, "offset", "2.000"), (4, "onset", "1.000.000"),
+                     (5, "apex", "1.008")]  # fmt: skip
+    seconds = read(tmp_path, "video;fps;start_s;end_s\nv;30;1,000;2,000\n")[0]
+    assert rows(seconds, "onset", "offset") == [(30, 59)]
+
+
 def test_a_title_above_the_header_is_passed_over(tmp_path):
     table, repairs = read(
         tmp_path, "# coded by Ann, 2026\nMy labels\n\nvideo;onset;offset\nv;1;2\n"
@@ -134,6 +148,14 @@ def test_missing_columns_are_named_with_what_was_found(tmp_path):
         read_csv(tmp_path / "no file.csv")
     with pytest.raises(InputError, match="not a text file"):
         read(tmp_path, b"PK\x03\x04\x00\x00")
+
+
+@pytest.mark.parametrize("rest", ["", 's,b,3,4,"maybe"\n'])
+def test_a_quote_that_is_not_closed_swallows_no_rows(tmp_path, rest):
+    head = 'subject,video,onset,offset,note\ns,a,1,2,5" tall\n"s","a",3,4,"two\nlines"\n'
+    assert len(read(tmp_path, head + rest)[0]) == 2 + bool(rest)
+    with pytest.raises(InputError, match=r'labels.csv: line 5: a quote \("\) is not closed'):
+        read(tmp_path, head + 's,a,10,20,"unsure\ns,a,30,40,\n' + rest)
 
 
 def test_a_newer_schema_is_refused(tmp_path):

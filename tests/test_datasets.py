@@ -354,6 +354,17 @@ def test_tidy_csv_with_emotions(tmp_path):
     assert data.annotations["expression_type"].isna().all()  # no fps, no duration in seconds
 
 
+def test_tidy_files_that_share_a_video_are_refused(tmp_path):
+    head = "subject,video,onset,offset,emotion\n"
+    (tmp_path / "coderA.csv").write_text(head + "s1,v1,10,20,happy\ns1,v2,10,20,happy\n")
+    (tmp_path / "coderB.csv").write_text(head + "s2,v1,10,20,happy\n")
+    assert len(read_dataset(tmp_path).annotations) == 3
+    (tmp_path / "coderA_backup.csv").write_text(head + "s1,v2,10,21,happy\n")
+    with pytest.raises(InputError, match="coderA.csv and coderA_backup.csv both hold video 'v2'"):
+        read_dataset(tmp_path)
+    assert len(read_dataset(tmp_path / "coderA.csv").annotations) == 2
+
+
 # a folder of one's own
 
 
@@ -461,6 +472,17 @@ def test_own_videos_of_one_name_are_told_apart_by_subject(tmp_path):
     data = read_dataset(tmp_path)
     assert events(data) == [("ann_a", 5, None, 15), ("bob_a", 5, None, 29)]
     assert list(data.videos["subject"]) == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("written", ["M\u00fcller", "Mu\u0308ller", "m\u00dcLLER.mp4"])
+@pytest.mark.parametrize("name", ["M\u00fcller", "Mu\u0308ller"])
+def test_own_video_with_an_umlaut_is_found_however_it_is_written(tmp_path, name, written):
+    film(tmp_path / f"videos/{name}.mp4", 40)
+    (tmp_path / "annotations.csv").write_text(
+        f"video,onset,offset,emotion\n{written},5,15,happy\n", encoding="utf-8"
+    )
+    data = read_dataset(tmp_path)
+    assert list(data.annotations["video"]) == list(data.videos["video"]) == [name]
 
 
 def test_own_broken_video_is_listed_and_reported(own):

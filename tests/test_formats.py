@@ -283,6 +283,29 @@ def test_eaf_edited_by_a_coder(tmp_path):
     assert "shorter than a frame" in text and "read as positive" in text
 
 
+def test_eaf_tier_of_speech_is_not_one_of_emotions(tmp_path):
+    path = tmp_path / "clip.eaf"
+    write_eaf(intervals((30, None, 59, "positive")), path)
+    tiers = {
+        "speech": ["I was so happy", "smile", "no pain, no gain", "and the other one?"],
+        "Anna": ["disgust", "Micro-expression: fear", "boredom", "Surprise - clear", "0.5 sad"],
+        "gestures": ["happy hands", "nod", ""],
+    }
+
+    def change(eaf):
+        for tier, words in tiers.items():
+            eaf.add_tier(tier)
+            for n, word in enumerate(words, start=1):
+                eaf.add_annotation(tier, 2000 * n, 2000 * n + 900, word)
+
+    edited(path, change)
+    got, repairs = read_eaf(path)
+    assert list(got["source"].fillna("")) == ["", *["Anna"] * 5]
+    left = repairs[repairs["action"] == "left out"]
+    assert list(left["column"]) == ["speech", "gestures"]
+    assert "4 intervals not read" in left["problem"].iloc[0]
+
+
 def test_eaf_backup_is_not_littered_and_file_is_whole(tmp_path):
     path = tmp_path / "clip.eaf"
     for n in (3, 5):
@@ -339,6 +362,33 @@ def test_vtt_of_another_program(tmp_path):
     assert "unknown text 'blah & blah'" in " ".join(repairs["problem"])
     with pytest.raises(InputError, match="tells no fps"):
         read_intervals(path)
+
+
+def test_vtt_cues_without_a_span_are_left_out_and_told(tmp_path):
+    path = tmp_path / "film.vtt"
+    write_intervals(intervals((30, None, 59, "positive"), video="film"), path)
+    with path.open("a") as file:
+        for times in ("00:00:05.5 --> 00:00:06.5", "00:00:10.000 -->",
+                      "00:00:07.000 --> 00:00:07.000", "00:09.000 --> 00:08.000 align:start"):
+            file.write(f'\n{times}\nhappy\n\nNOTE fedet {{"value": "happy", "note": "of no cue"}}\n')
+        file.write("\n00:20.000 --> 00:21.000\nfear\n")
+    got, repairs = read_intervals(path)
+    assert got[["onset", "offset", "emotion"]].values.tolist() == [
+        [30, 59, "positive"], [600, 629, "negative"],
+    ]  # fmt: skip
+    assert "note" not in got
+    left = repairs[repairs["action"] == "left out"]
+    assert list(left["row"]) == [2, 3, 4, 5]
+    assert left["value"].iloc[0] == "00:00:05.5 --> 00:00:06.5"
+    assert "times cannot be read" in left["problem"].iloc[1]
+    assert left["problem"].iloc[3] == "end 00:00:08.000 is not after the start 00:00:09.000"
+
+
+def test_vtt_keeps_the_frames_of_rows_at_several_fps(tmp_path):
+    table = pd.concat([intervals((10, 20, 59, "positive"), fps=fps) for fps in (30, 200)])
+    path = tmp_path / "clip.vtt"
+    write_intervals(table.reset_index(drop=True), path)
+    same(read_intervals(path)[0], table.reset_index(drop=True))
 
 
 def test_vtt_that_is_none(tmp_path):
@@ -433,6 +483,34 @@ def test_boris_aggregated_events_of_a_coder(tmp_path):
     assert list(left["row"]) == [3] and "no duration" in left["problem"].iloc[0]
 
 
+def test_boris_columns_of_current_exports(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text(
+        "Observation id,Observation type,Time offset (s),Source,FPS (frame/s),Subject,Behavior,"
+        "Modifier #1,Modifier #2,Modifier #3,Behavior type,Start (s),Stop (s),Media file name,Mood\n"
+        "o,Media file(s),0.0,,25,Ann,happy,AU12,,left,STATE,1,2,a.mp4,good\n"
+        "o,Media file(s),0.0,,25,Ann,sad,,,,STATE,3,4,a.mp4,\n"
+    )
+    got, repairs = read_intervals(path)
+    assert got[["video", "fps", "onset", "offset"]].values.tolist() == [
+        ["a", 25, 25, 49], ["a", 25, 75, 99],
+    ]  # fmt: skip
+    assert got["action_units"].fillna("").tolist() == ["AU12|left", ""]
+    left = repairs[repairs["action"] == "left out"]
+    assert list(left["column"]) == ["Observation type", "Time offset (s)", "Mood"]
+    assert left["problem"].str.startswith("no column that fedet reads").all()
+
+
+def test_boris_event_that_ends_before_it_begins_is_left_out(tmp_path):
+    path = tmp_path / "events.csv"
+    rows = [f"obs1,,,a.mp4,60,30,Ann,happy,,,STATE,{span},,,\n" for span in ("2,2", "5,4.5", "6,7")]
+    path.write_text(BORIS_HEAD + "".join(rows))
+    got, repairs = read_intervals(path)
+    assert list(got["onset"]) == [180]
+    left = repairs[repairs["action"] == "left out"]
+    assert list(left["problem"]) == ["stop 2 is not after start 2", "stop 4.5 is not after start 5"]
+
+
 def test_boris_tabular_events_are_paired(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text(
@@ -495,6 +573,29 @@ def test_convert_with_one_video_chosen(tmp_path):
     assert list(read_eaf(tmp_path / "b.eaf")[0]["video"]) == ["b"]
     with pytest.raises(InputError, match="has no video 'x'"):
         convert(tmp_path / "all.csv", tmp_path / "b.eaf", video=film.rename(tmp_path / "x.mp4"))
+
+
+def test_convert_of_a_folder_leaves_each_file_its_own_video(tmp_path):
+    write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 90, 25)
+    for name in "ab":
+        (tmp_path / f"{name}.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nhappy\n")
+    convert(tmp_path, tmp_path / "all.csv", fps=25)
+    assert list(read_csv(tmp_path / "all.csv")[0]["video"]) == ["a", "b"]
+    convert(tmp_path, tmp_path / "one.csv", video=tmp_path / "a.mp4")
+    assert list(read_csv(tmp_path / "one.csv")[0]["video"]) == ["a"]
+
+
+def test_convert_of_a_folder_tells_events_that_two_files_hold(tmp_path):
+    table = intervals((1, None, 9, "positive"), (20, None, 30, "negative", {"score": 0.5}))
+    other = table.assign(score=[None, 0.75]).astype({"score": "Float64"})
+    write_intervals(table, tmp_path / "a.eaf")
+    write_intervals(other, tmp_path / "b.vtt")
+    repairs = convert(tmp_path, tmp_path / "all.csv")
+    assert list(read_csv(tmp_path / "all.csv")[0]["score"].fillna(0)) == [0, 0.5, 0.75]
+    twice = repairs[repairs["problem"].str.startswith("same event as in a.eaf")]
+    assert twice[["file", "value", "action"]].values.tolist() == [
+        ["b.vtt", "1-9", "left out"], ["b.vtt", "20-30", "kept"],
+    ]  # fmt: skip
 
 
 def test_convert_keeps_labels_that_fedet_does_not_know(tmp_path):

@@ -1,6 +1,7 @@
 """From a video to a table of expressions: face, vectors, change from rest, windows, merged intervals."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from fedet.features import (
     STATES,
     FaceNet,
     FaceTrack,
+    FaceWeights,
     change_from_rest,
     extract,
     load_facenet,
@@ -31,11 +33,12 @@ from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.render import AUS
 from fedet.signals import check_signals, side_signals
-from fedet.video import open_video
+from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures, detections
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
+NAMED = tuple(w.value for w in FaceWeights)  # face weights that need no path
 BLINK = 43  # the one AU that tells nothing about an expression's apex
 
 
@@ -66,23 +69,34 @@ class Detector:
 def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
     """The detector in a folder that `fedet train` wrote; None is the one shipped with the package.
 
-    Raises InputError if a file is missing or does not fit.
+    Raises InputError if a file is missing or does not fit, or the face weights are others by now.
     """
     folder = shipped("detector") if weights is None else Path(weights)
     model = FEDN.from_pretrained(folder)
-    inputs = read_inputs(folder)
-    return Detector(model, load_facenet(inputs.weights), inputs, faces)
+    inputs, digest = _read_inputs(folder)
+    net = load_facenet(inputs.weights)
+    if digest not in (None, net.digest):
+        text = f"{folder / 'inputs.json'}: the detector learned with other face weights ({digest}) than"
+        raise InputError(f"{text} {inputs.weights} holds now ({net.digest}); put those back, or train anew")
+    return Detector(model, net, inputs, faces)
 
 
 def read_inputs(folder: Path) -> Inputs:
+    return _read_inputs(folder)[0]
+
+
+def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
+    """The inputs, and the digest of the face weights if the file tells it."""
     place = folder / "inputs.json"
     if not place.exists():
-        return Inputs()
+        return Inputs(), None
     try:
-        inputs = Inputs(**json.loads(place.read_text()))
-        # Face weights that were tuned with the detector lie in its folder, wherever that is now.
-        own = inputs.weights == TUNED and (folder / TUNED).is_dir()
-        return replace(inputs, weights=str(folder / TUNED)) if own else inputs
+        told = dict(json.loads(place.read_text()))
+        digest = told.pop("digest", None)
+        inputs = Inputs(**told)
+        # Face weights in the detector's folder, like those tuned with it, are found wherever it is now.
+        own = inputs.weights not in NAMED and (folder / inputs.weights).exists()
+        return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
     except (TypeError, ValueError) as error:
         raise InputError(f"{place} does not describe a detector's inputs: {error}") from error
 
@@ -104,9 +118,13 @@ def fresh_config(records: Sequence[VideoFeatures]) -> FEDNConfig:
 
 
 def save_inputs(folder: str | Path, inputs: Inputs) -> None:
+    told = asdict(inputs)
     if Path(inputs.weights) == Path(folder) / TUNED:
-        inputs = replace(inputs, weights=TUNED)
-    (Path(folder) / "inputs.json").write_text(json.dumps(asdict(inputs), indent=2) + "\n")
+        told["weights"] = TUNED
+    elif inputs.weights not in (*NAMED, TUNED):  # a place: found from anywhere, and known again
+        told["weights"] = str(Path(inputs.weights).resolve())
+        told["digest"] = load_facenet(inputs.weights).digest
+    (Path(folder) / "inputs.json").write_text(json.dumps(told, indent=2) + "\n")
 
 
 def detect(
@@ -138,7 +156,8 @@ def detect(
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its
         `attrs` are plain values, so that tables can be joined and written as Parquet. They hold
-        `missing` (a dict for each span without a face: start_frame, end_frame, start_s, end_s),
+        `missing` (a dict for each span without a face: start_frame, end_frame, counted as in the
+        table, start_s, end_s),
         `problems` (what could not be read), `seconds` (length of what was read), `threshold`,
         `unfamiliar` (share of each detection's frames that are out of what the network knows; None
         if its weights come without that knowledge);
@@ -146,19 +165,23 @@ def detect(
         a face; `pd.DataFrame` makes a table of it.
 
     Raises:
-        InputError: the file cannot be read, or the weights do not fit.
+        InputError: the file cannot be read, the weights do not fit, or `fps` is not above 0.
     """
+    rate, last = FPS if fps is None else fps, None
+    if not 0 < rate < math.inf:
+        raise InputError(f"{video}: fps={fps!r} is no frame rate; give one above 0, or none for {FPS:g}")
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
     if Path(video).suffix == ".f16":
         faces = read_kept(video, detector.net)
     else:
-        opened = open_video(video, folder_fps=fps or FPS)
+        opened = open_video(video, folder_fps=rate)
         faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache, opened=opened)
+        last = _last_frame(opened, len(faces.state))
     name = Path(video).stem if Path(video).is_file() else Path(video).name
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
-    table = detect_in(faces, detector, threshold, curves, side.values)
+    table = detect_in(faces, detector, threshold, curves, side.values, last)
     table["video"], table["subject"] = name, subject or name
     known, problem = known_of(detector.net, detector.inputs.weights)
     shares = None if known is None else unfamiliar_share(table, faces, known).tolist()
@@ -171,6 +194,8 @@ def detect(
         table.attrs = attrs
     limit = detector.model.config.default_threshold if threshold is None else threshold
     spans = missing_spans([STATES[s] for s in faces.state], FPS)
+    ends = frames_at(spans["start_frame"], spans["end_frame"], FPS, faces.fps)
+    spans["start_frame"], spans["end_frame"] = (frame.clip(upper=last) for frame in ends)
     table.attrs |= {
         "video": name,
         "missing": spans.to_dict("records"),
@@ -188,11 +213,12 @@ def detect_in(
     threshold: float | None = None,
     curves: bool = False,
     side: np.ndarray | None = None,
+    last: int | None = None,
 ) -> pd.DataFrame:
     """Detections in vectors already at hand; the canonical table at the video's frame rate.
 
     With `curves`, `attrs["curves"]` are those of `detect`. `side` (T, C) are the signals of a
-    detector that reads any, see `side_signals`.
+    detector that reads any, see `side_signals`. No frame lies behind `last`, the video's own.
     """
     config = detector.model.config
     limit = config.default_threshold if threshold is None else threshold
@@ -205,7 +231,8 @@ def detect_in(
     found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
     apex, units = read_events(found, change, faces.mask, detector.net)
     table = empty_table().reindex(range(len(found)))
-    table["onset"], table["offset"] = frames_at(found["onset"], found["offset"], FPS, faces.fps)
+    ends = frames_at(found["onset"], found["offset"], FPS, faces.fps)
+    table["onset"], table["offset"] = (frame.clip(upper=last) for frame in ends)
     table["apex"] = np.clip(frames_at(apex, apex, FPS, faces.fps)[0], table["onset"], table["offset"])
     table["emotion"], table["score"] = found["emotion"], found["score"].round(4)
     table["action_units"] = units
@@ -214,8 +241,15 @@ def detect_in(
     table = table.astype(empty_table().dtypes)
     if heard is not None:
         curve = curve_table(heard, faces.mask, faces.fps).astype(object)
+        curve = curve if last is None else curve.iloc[: last + 1]
         table.attrs["curves"] = curve.where(curve.notna(), None).to_dict("list")
     return table
+
+
+def _last_frame(opened: Video, ticks: int) -> int | None:
+    """The video's last frame; None if it does not say, or says fewer than were seen at 30 fps."""
+    count = opened.n_frames_estimate
+    return count - 1 if count and count >= (ticks - 1) / FPS * opened.fps - 1 else None
 
 
 def beside(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndarray:

@@ -87,6 +87,35 @@ def write_eaf(
         eaf.to_file(part)
 
 
+def check_replaceable(table: pd.DataFrame, path: str | Path, fps: float | None = None) -> None:
+    """Raises InputError if writing `table` over an .eaf file would lose what is not fedet's.
+
+    That is: tiers of other names, truth or review where the table has none, and intervals that a
+    person added in ELAN to the tier review (they have no details) unless the table has them too.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return
+    eaf, way_out = _parsed(path), "name another file or move it away"
+    filled = [tier for tier, (aligned, remarks, *_) in eaf.tiers.items() if aligned or remarks]
+    own = [tier for tier in filled if _base_tier(re.sub("-(note|details)$", "", tier)) in TIERS]
+    if foreign := [tier for tier in filled if tier not in own]:
+        raise InputError(f"{path}: holds tiers that are not fedet's ({', '.join(foreign)}); {way_out}")
+    rows = cells_of(table, fps)
+    new = {tier_of(row) for row in rows}
+    if lost := {t for t in map(_base_tier, own) if t in ("truth", "review")} - new:
+        text = f"{path}: holds intervals in the tier {min(lost)}, and what is to be written has none"
+        raise InputError(f"{text}; {way_out}")
+    spans = [(span_ms(row), 1000 / float(row["fps"])) for row in rows if tier_of(row) == "review"]
+    for tier in [t for t in own if _base_tier(t) == "review"]:
+        signed = _remarks(eaf, f"{tier}-details")
+        for start, end in [a[:2] for key, a in eaf.tiers[tier][0].items() if key not in signed]:
+            at = eaf.timeslots.get(start) or 0, eaf.timeslots.get(end) or 0
+            if not any(max(abs(a - b) for a, b in zip(at, s, strict=True)) <= frame for s, frame in spans):
+                text = f"{path}: somebody added an interval at {at[0] / 1000:.2f} s to the tier {tier}"
+                raise InputError(f"{text}; import it first, or {way_out}")
+
+
 def _document(base: Cells, path: Path, media: str | Path | None):
     """An empty document with its types; the link to the video both absolute and relative."""
     from pympi.Elan import Eaf

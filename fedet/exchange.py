@@ -17,6 +17,7 @@ from fedet.matching import match_closest, overlap_pairs
 from fedet.review import REVIEW_COLUMNS, Review, read_review
 from fedet.video_names import stem
 
+TAIL_S = 0.5  # an edge this far behind the video's end was dragged there, and is its end
 SAME_EVENT_TIOU = 0.5  # an interval of a file and one of the review are the same one from here on
 
 
@@ -44,16 +45,21 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
     return path
 
 
-def read_reviewed(path: Path, lanes: Lanes) -> pd.DataFrame:
+def read_reviewed(path: Path, lanes: Lanes, notices: list[str]) -> pd.DataFrame:
     """The reviewed intervals of this video in a file, in the rate of `lanes`.
 
     A journal (.jsonl) gives what its reviewer stands behind. Of a file with a tier or source
-    "review" only that is read; other files are taken whole.
+    "review" only that is read; other files are taken whole. What had to be repaired or was left out
+    is put into `notices`, one sentence each.
     """
     if path.suffix == ".jsonl":
         table = read_review(path)
     else:
-        table, _ = read_intervals(path, fps=lanes.fps, video=lanes.name, emotion_map=AS_WRITTEN)
+        table, report = read_intervals(path, fps=lanes.fps, video=lanes.name, emotion_map=AS_WRITTEN)
+        for line in report[report["row"].notna() | report["action"].eq("left out")].itertuples():
+            row = "" if pd.isna(line.row) else f", row {line.row}"
+            value = "" if pd.isna(line.value) or str(line.value) in line.problem else f" {line.value!r}"
+            notices.append(f"{path.name}{row}: {line.column}{value}: {line.problem} ({line.action})")
     table = table[[stem(str(v)) == stem(lanes.name) for v in table["video"]]]
     cells = table.astype("string").fillna("").to_dict("records")
     reviewed = [tier_of(row) == "review" for row in cells]
@@ -61,7 +67,18 @@ def read_reviewed(path: Path, lanes: Lanes) -> pd.DataFrame:
         table = table[reviewed]
     if table.empty:
         raise InputError(f"{path}: no reviewed interval of video {lanes.name!r} (tier review)")
-    return at_rate(table.reset_index(drop=True), lanes.fps, path.name, [])
+    return _inside(at_rate(table.reset_index(drop=True), lanes.fps, path.name, notices), lanes, path)
+
+
+def _inside(table: pd.DataFrame, lanes: Lanes, path: Path) -> pd.DataFrame:
+    """The table without the few frames by which an interval may reach behind the video's end."""
+    last = lanes.n_frames - 1
+    late = table[(table["offset"] > last + TAIL_S * lanes.fps) | (table["onset"] > last)]
+    if len(late):
+        start, end = late["onset"].iloc[0] / lanes.fps, (late["offset"].iloc[0] + 1) / lanes.fps
+        text = f"{path}: the interval from {start:.2f} to {end:.2f} s ends behind the video"
+        raise InputError(f"{text} ({lanes.n_frames / lanes.fps:.2f} s); shorten it there, or delete it")
+    return table.assign(offset=table["offset"].clip(upper=last), apex=table["apex"].clip(upper=last))
 
 
 def changes_from(table: pd.DataFrame, review: Review) -> Changes:

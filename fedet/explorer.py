@@ -14,6 +14,7 @@ In the widget `?` shows the keys. Settings are traits: `explorer.threshold = 0.4
 
 import base64
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ STATIC = Path(__file__).parent / "static"
 IN_REPORT = "FEDET_REPORT"  # set by `fedet.reports` while it runs a notebook
 PAGE_MIME = "application/vnd.fedet.explorer+json"
 REPORT_THUMBNAILS = 12
+FOLDER_FPS = 30.0  # of a folder of images, if nothing says more
 
 
 class Explorer(anywidget.AnyWidget):
@@ -54,7 +56,7 @@ class Explorer(anywidget.AnyWidget):
         autosave: Journal of the review, created by the first edit and gone on with if it is there.
             Default: `<video>.review.jsonl` in the working directory; False: nothing is saved.
         name: The video's name in the tables, if it is not the file's.
-        fps, duration_s: Where neither tables nor video say them.
+        fps, duration_s: Where neither tables nor video say them; a folder of images says none.
         threshold, nms, tiou: First settings: scores kept from here on (default: the threshold of
             `fedet.detect` if the predictions are its own, else 0.5); intervals of one emotion
             that overlap a better one by more than `nms` are dropped (1: none); overlap from which
@@ -102,7 +104,8 @@ class Explorer(anywidget.AnyWidget):
         effort: Effort | None = None,
         cropper=None,
     ):
-        opened = video if video is None or isinstance(video, Video) else open_video(video)
+        rate = _rate_of(_first_of(predictions)) or fps or FOLDER_FPS
+        opened = video if video is None or isinstance(video, Video) else open_video(video, rate)
         found = getattr(_first_of(predictions), "attrs", {})
         missing = found.get("missing") if missing is None else missing
         scores = found.get("curves") if scores is None else scores
@@ -204,7 +207,8 @@ class Explorer(anywidget.AnyWidget):
         """Takes a review back, e.g. an .eaf edited in ELAN; one undo takes it all out again.
 
         Intervals of the file are joined with the review's rows by overlap: unchanged ones stay,
-        others become `corrected` or `added`; decided rows that the file lacks are deleted.
+        others become `corrected` or `added`; decided rows that the file lacks are deleted. What could
+        not be read is a warning, and one of the review's `notices`.
 
         Returns:
             The number of rows that changed.
@@ -219,7 +223,12 @@ class Explorer(anywidget.AnyWidget):
     def _read(self, path: str | Path) -> pd.DataFrame:
         from fedet.exchange import read_reviewed
 
-        return read_reviewed(Path(path), self.lanes)
+        told: list[str] = []
+        table = read_reviewed(Path(path), self.lanes, told)
+        for notice in told:
+            warnings.warn(notice, UserWarning, stacklevel=3)
+        self.review.notices += told
+        return table
 
     # ---- static
 
@@ -283,3 +292,11 @@ def _first_of(predictions):
     """The table that is reviewed, of one or several."""
     several = list(predictions.values()) if isinstance(predictions, dict) else predictions
     return several[0] if isinstance(several, list | tuple) and several else several
+
+
+def _rate_of(table) -> float | None:
+    """Frames per second of a table's first interval, None if it says none."""
+    if not isinstance(table, pd.DataFrame) or "fps" not in table:
+        return None
+    rates = pd.to_numeric(table["fps"], errors="coerce").dropna()
+    return float(rates.iloc[0]) if len(rates) else None

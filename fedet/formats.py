@@ -18,7 +18,7 @@ from fedet.activitynet import read_json, write_json
 from fedet.annotations import read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
 from fedet.cells import natural_key
-from fedet.elan import read_eaf, write_eaf
+from fedet.elan import check_replaceable, read_eaf, write_eaf
 from fedet.errors import InputError
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import join_repairs, repair
@@ -91,7 +91,8 @@ def write_intervals(
         durations: Seconds of each video, for JSON.
 
     Raises:
-        InputError: Several videos for a format of one, or no frame rate.
+        InputError: Several videos for a format of one, no frame rate, or an .eaf file is there that
+            holds more than fedet's own tiers (see `elan.check_replaceable`).
     """
     kind = format_of(path)
     if kind == ".csv":
@@ -102,6 +103,7 @@ def write_intervals(
     elif kind == ".json":
         write_json(table, path, fps=fps, durations=durations)
     elif kind == ".eaf":
+        check_replaceable(table, path, fps)
         write_eaf(table, path, fps=fps, media=media)
     else:
         write_vtt(table, path, fps=fps)

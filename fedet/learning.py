@@ -46,7 +46,7 @@ class Lesson:
         history: for each number of passes the figures over all folds: threshold, spotting_f1 at it,
             spotting_ap, detection_map, monitored (at the best threshold), behind (the best number of
             passes, in `monitored`), behind_se. They chose, so they are too good to report. Empty
-            with one subject.
+            with events of fewer than two subjects.
         config: of the fine-tuning.
         threshold_before: that of the detector as it was.
     """
@@ -72,8 +72,8 @@ def learn(
         records: of the reviewed videos, as `fedet.detection.records_of` makes them.
         start: the detector to start from.
         config: of the fine-tuning; `monitor` is what decides.
-        folds: parts of the subjects; as many as subjects where there are fewer. With one subject
-            nothing can be judged: all passes are kept, the threshold stays.
+        folds: parts of the subjects; as many as subjects where there are fewer. With events of one
+            subject only nothing can be judged: all passes are kept, the threshold stays.
 
     Raises:
         InputError: no records, fewer than two folds, or no event to learn from.
@@ -101,10 +101,16 @@ def learn(
 
 
 def _parts(records: list[VideoFeatures], folds: int) -> list[list[VideoFeatures]]:
-    """The records by fold; subjects with the most events are dealt out first, to even parts."""
+    """The records by fold; subjects with the most events are dealt out first, to even parts.
+
+    So the first two of them lie in different parts, and every training part has events. Where fewer
+    than two subjects have any, nobody could be held out: one part.
+    """
     events: dict[str, int] = {}
     for record in records:
         events[record.subject] = events.get(record.subject, 0) + len(record.events)
+    if sum(n > 0 for n in events.values()) < 2:
+        return [records]
     order = sorted(events, key=lambda s: (-events[s], s))
     dealt = [order[i::folds] for i in range(min(folds, len(order)))]
     return [[r for r in records if r.subject in part] for part in dealt]
@@ -189,7 +195,8 @@ def minutes_of(records: Sequence[VideoFeatures]) -> float:
 def verdict(lesson: Lesson) -> str:
     """What the folds decided, in one sentence."""
     if lesson.history.empty:
-        return f"one subject only: nothing to judge by; all {lesson.epochs} passes kept, threshold as it was"
+        told = f"all {lesson.epochs} passes kept, threshold as it was"
+        return f"one subject only has events: nothing to judge by; {told}"
     table = lesson.history.set_index("epochs")
     before, after = table.loc[0], table.loc[lesson.epochs]
     was, now = lesson.threshold_before, lesson.model.config.default_threshold

@@ -92,15 +92,15 @@ def cross_validate(
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not seeds:
         raise InputError("no seed; give a number above 0, or a list")
-    settings = _settings(guarded, method, folds, validation)
-    place = None if out is None else Path(out)
-    if place is not None:
-        _claim(place, method.name, settings)
-    todo = [
+    todo = [  # first: folds that cannot be made must not claim the folder
         Job(fold, seed)
         for seed in seeds
         for fold in make_folds(events_by_subject(guarded), folds, validation, seed)
     ]
+    settings = _settings(guarded, method, folds, validation)
+    place = None if out is None else Path(out)
+    if place is not None:
+        _claim(place, method.name, settings)
     done = {job.name: found for job in todo if (found := read_result(place, method.name, job)) is not None}
     rest = [job for job in todo if job.name not in done]
     threads = threads or (1 if scheduler or jobs != 1 else None)

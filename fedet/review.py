@@ -20,6 +20,7 @@ from fedet.errors import InputError
 from fedet.journal import Journal, read_journal
 
 REVIEW_COLUMNS = ["row_id", "status", "reviewer", "reviewed_at", "note"]
+_HEAD = {"video", "fps", "by", "labels", "base"}  # of a journal's first line
 PAUSE_S = 90  # a longer silence between two decisions was a pause, not work
 
 
@@ -273,17 +274,20 @@ class Review:
         labels = tuple(dict.fromkeys([*self.clip.labels, *head["labels"]]))
         self.clip = Clip(self.clip.video, self.clip.fps, self.clip.n_frames, labels)
         changed = head["base"] != self._base
-        self._replay(entries)
+        self._replay(entries, self.path)
         self.notices.append(f"{self.path}: the review goes on after {len(entries) - 1} edits")
         if changed:
             self.notices.append("The predictions have changed since; the review keeps its rows")
 
-    def _replay(self, entries: list[dict]) -> None:
+    def _replay(self, entries: list[dict], path) -> None:
         self._base = {id: EMPTY | row for id, row in entries[0]["base"].items()}
         self._reset()
-        for entry in entries[1:]:
+        for number, entry in enumerate(entries[1:], start=2):
             self._ids.add(entry["id"])
             if entry["op"] in ("undo", "redo"):
+                if not (self._done if entry["op"] == "undo" else self._undone):
+                    text = f"{path}: line {number}: nothing is left to {entry['op']}"
+                    raise InputError(f"{text}; was the journal changed by hand? restore it")
                 self._turn(entry["op"])
             else:
                 self._do(entry["rows"])
@@ -295,17 +299,20 @@ def read_review(path: str | Path, include: str | tuple[str, ...] = DECIDED) -> p
     entries = read_journal(path)
     head = _checked(entries, path)
     review = Review(pd.DataFrame(), video=head["video"], fps=head["fps"], reviewer=head["by"])
-    review._replay(entries)
+    review._replay(entries, path)
     return review.table(include)
 
 
 def _checked(entries: list[dict], path) -> dict:
-    head = entries[0] if entries else {}
+    if not entries:
+        raise InputError(f"{path}: line 1: no review in this file; delete it or name another")
+    head = entries[0]
     if head.get("fedet_review") != 1:
-        raise InputError(f"{path}: not a review of this version of fedet; name another file")
+        raise InputError(f"{path}: line 1: not a review of this version of fedet; name another file")
     needed = {"undo": {"id", "op"}, "redo": {"id", "op"}}
-    for number, entry in enumerate(entries[1:], start=2):
-        if lacking := needed.get(entry.get("op"), {"id", "op", "rows", "at"}) - set(entry):
+    for number, entry in enumerate(entries, start=1):
+        wanted = _HEAD if number == 1 else needed.get(entry.get("op"), {"id", "op", "rows", "at"})
+        if lacking := wanted - set(entry):
             text = f"{path}: line {number} has no {sorted(lacking)[0]!r}"
             raise InputError(f"{text}; was the journal changed by hand? restore it")
     return head

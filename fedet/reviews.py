@@ -25,12 +25,13 @@ from fedet.formats import read_intervals
 from fedet.journal import read_journal
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import empty_repairs, join_repairs, repair
-from fedet.review import read_review
+from fedet.review import REVIEW_COLUMNS, read_review
 from fedet.video import open_video
 from fedet.video_names import stem
 
 SUFFIXES = (".review.jsonl", ".eaf", ".csv", ".json", ".vtt")
 _SAME = ["onset", "offset", "emotion"]
+_OWN = [c for c in REVIEW_COLUMNS if c != "note"]  # fedet's own columns, no loss if they are not kept
 
 
 def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Dataset:
@@ -121,15 +122,24 @@ def _read(file: Path, places: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.D
     bare = _video_of(file, places)
     fps = _fps_of(places[bare]) if bare in places else None
     table, report = read_intervals(file, fps=fps, video=bare, emotion_map=AS_WRITTEN)
+    report = report[~report["column"].isin(_OWN)]
     cells = table.astype("string").fillna("").to_dict("records")
     reviewed = [row for row in cells if tier_of(row) == "review"]
     status = [row["source"].rpartition(": ")[2] for row in reviewed]
     rows = pd.DataFrame({"status": status, "score": [row["score"] for row in reviewed]}, dtype=object)
-    if any(tier_of(row) == "review" for row in cells):
+    way_out = "if that is the result, give the journal"
+    if reviewed:
         table = table[[_decided(row) for row in cells]]
+    elif file.name.lower().endswith(".eaf"):  # its tier fedet holds what a detector found, decided or not
+        detected = [tier_of(row) == "fedet" for row in cells]
+        table = table[[not of_detector for of_detector in detected]]
+        if n := sum(detected):
+            way_out = f"put what is right in the tier fedet into the tier review; {way_out}"
+            line = repair(file.name, f"{n} detections that nobody decided", "left out", column="fedet")
+            report = join_repairs(report, line)
     names = table["video"].map(lambda v: stem(str(v)))
     if table.empty:
-        raise InputError(f"{file}: nothing in it is reviewed; if that is the result, give the journal")
+        raise InputError(f"{file}: nothing in it is reviewed; {way_out}")
     decided = {}
     for name, part in table.groupby(names, sort=False):
         known = part["fps"].dropna()
@@ -179,7 +189,7 @@ def _dataset(root: Path, places: dict[str, Path], told) -> Dataset:
     kinds = {"fps": "Float64", "n_frames": "Int64", "first_frame_number": "Int64", "n_missing": "Int64"}
     films = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
     films = films.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
-    both = pd.concat(tables, ignore_index=True)
+    both = pd.concat(tables, ignore_index=True).drop(columns=_OWN, errors="ignore")
     annotations, repairs = validate(both, ends, source_name="reviews", missing_offset="drop")
     return Dataset("reviewed", root, films, annotations, repairs, "drop")
 

@@ -12,14 +12,16 @@ from fedet.video import open_video
 MOST = 24  # pictures in a strip
 
 
-def frames_near(video: str | Path, times_s: list[float]) -> list[np.ndarray]:
+def frames_near(video: str | Path, times_s: list[float], folder_fps: float = 30.0) -> list[np.ndarray]:
     """The frames shown at these seconds, (H, W, 3) uint8 each, in the order asked for.
+
+    `folder_fps` is the rate of a folder of images; video files tell theirs.
 
     Raises InputError where the video cannot be read, or a time is not a number.
     """
     if not np.isfinite(times_s).all():
         raise InputError(f"times {times_s} of {video}: every one must be a number of seconds")
-    source = open_video(video)
+    source = open_video(video, folder_fps)
     return [source.frame_at(max(0.0, float(t))).image for t in times_s]
 
 
@@ -53,6 +55,7 @@ def plot_strip(
     colours=None,
     blur: bool = False,
     label: str = "",
+    folder_fps: float = 30.0,
 ):
     """Frames side by side with their second above; returns the figure's axes, (N,) array.
 
@@ -61,11 +64,12 @@ def plot_strip(
         titles: instead of the seconds. colours: of the pictures' frames.
         blur: makes the faces unrecognisable.
         label: above all, on the right: where the pictures are from.
+        folder_fps: as for `frames_near`.
     """
     import matplotlib.pyplot as plt
 
     times_s = list(times_s)[:MOST]
-    pictures = [blur_faces(p) if blur else p for p in frames_near(video, times_s)]
+    pictures = [blur_faces(p) if blur else p for p in frames_near(video, times_s, folder_fps)]
     titles = titles or [f"{t:.1f} s" for t in times_s]
     across = min(len(pictures), 8) or 1
     down = -(-len(pictures) // across) or 1
@@ -97,4 +101,5 @@ def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False, labe
     if "score" in table and table["score"].notna().any():
         titles = [f"{t}\n{s:.2f}" for t, s in zip(titles, table["score"].astype(float), strict=True)]
     colours = [EMOTION_COLOURS.get(e, EMOTION_COLOURS["unknown"]) for e in known]
-    return plot_strip(video, times, titles, colours, blur, label)
+    rate = {"folder_fps": float(table["fps"].iloc[0])} if len(table) else {}
+    return plot_strip(video, times, titles, colours, blur, label, **rate)

@@ -174,3 +174,56 @@ def test_a_folder_of_images_at_200_fps_is_read_at_its_rate(detector, tmp_path):
         cv2.imwrite(str(folder / f"{i + 1:04d}.png"), np.full((48, 48, 3), 99, np.uint8))
     table = fedet.detect(folder, detector, fps=200)
     assert table.attrs["seconds"] == pytest.approx(1.0, abs=0.05)
+    assert [(m["start_frame"], m["end_frame"]) for m in table.attrs["missing"]] == [(0, 199)]
+    for fps in (0, -5, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="is no frame rate"):
+            fedet.detect(folder, detector, fps=fps)
+
+
+def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(made, detector, tmp_path):
+    import cv2
+
+    from fedet.explorer import Explorer
+    from fedet.thumbnails import plot_apexes
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(101):
+        cv2.imwrite(str(folder / f"{i:04d}.png"), np.full((48, 48, 3), 2 * i, np.uint8))
+    missing = fedet.detect(folder, detector, fps=200, curves=True).attrs
+    assert missing["missing"][-1]["end_frame"] == 100 and len(missing["curves"]["positive"]) == 101
+    face = extract(made / "videos" / "s01_01.mp4", detector.net)
+    part = (values[:16] for values in (face.vectors, face.rest, face.state, face.track))
+    at_200 = FaceTrack(*part, 200.0, (), "faces")
+    assert detect_in(at_200, detector, 0.0)["offset"].max() > 100
+    table = detect_in(at_200, detector, 0.0, last=100)
+    assert len(table) and table["offset"].max() == 100 and (table["apex"] <= table["offset"]).all()
+    shown = table.iloc[:1].assign(apex=73, video="frames", subject="s")
+    assert plot_apexes(folder, shown)[0].images[0].get_array()[0, 0, 0] == 146
+    explorer = Explorer(folder, shown, autosave=False)
+    assert (explorer.video.fps, explorer.lanes.n_frames) == (200, 101)
+    explorer.close()
+
+
+def test_a_detector_finds_its_face_weights_from_anywhere_and_knows_them_again(
+    detector, tmp_path, monkeypatch
+):
+    from fedet.detection import read_inputs, save_inputs
+    from fedet.features import save_facenet
+
+    monkeypatch.chdir(tmp_path)
+    detector.model.save_pretrained("mine")
+    save_facenet("own", detector.net, {})
+    save_inputs("mine", Inputs("own"))
+    monkeypatch.chdir("/")
+    assert read_inputs(tmp_path / "mine") == Inputs(str(tmp_path / "own"))
+    assert load_detector(tmp_path / "mine").net.digest == detector.net.digest
+    old = tmp_path / "mine" / "inputs.json"
+    told = json.loads(old.read_text())
+    old.write_text(json.dumps({"weights": "../own"}))  # as before the digest was kept
+    assert load_detector(tmp_path / "mine").net.digest == detector.net.digest
+    old.write_text(json.dumps(told | {"digest": "0" * 12}))
+    with pytest.raises(InputError, match="inputs.json: the detector learned with other face weights"):
+        load_detector(tmp_path / "mine")
+    save_inputs(tmp_path, detector.inputs)
+    assert "digest" not in json.loads((tmp_path / "inputs.json").read_text())

@@ -373,6 +373,27 @@ def test_what_was_changed_in_elan_comes_back_and_can_be_undone(explorer, tmp_pat
     assert review.rows == before
 
 
+def test_what_a_coder_typed_wrongly_or_dragged_too_far_is_told(explorer, tmp_path):
+    import pympi
+
+    explorer.review.accept("p0")
+    path = explorer.export(tmp_path / "out.eaf")
+    explorer.import_review(path)
+    assert not explorer.review.notices, "nothing to tell of an own export"
+    eaf = pympi.Eaf(str(path))
+    eaf.add_annotation("review", 10_000, 11_000, "postive")
+    eaf.add_annotation("review", 19_000, 20_400, "others")  # the video ends at 20 s
+    eaf.to_file(str(tmp_path / "edited.eaf"))
+    with pytest.warns(UserWarning, match="postive"):
+        assert explorer.import_review(tmp_path / "edited.eaf") == 2
+    assert any("edited.eaf" in n and "'postive'" in n for n in explorer.review.notices)
+    assert explorer.review.table()["offset"].max() == 599
+    eaf.add_annotation("review", 20_500, 21_000, "others")
+    eaf.to_file(str(tmp_path / "late.eaf"))
+    with pytest.raises(InputError, match="late.eaf: .*20.50 to 21.00 s"):
+        explorer.import_review(tmp_path / "late.eaf")
+
+
 def test_an_export_for_another_video_is_refused(explorer, tmp_path):
     predicted(video="other").assign(source="review").to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(InputError, match="no reviewed interval of video 'clip'"):

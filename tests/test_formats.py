@@ -73,6 +73,7 @@ def same(got, want):
 @given(table=tables())
 def test_round_trip_is_exact(tmp_path, suffix, table):
     path = tmp_path / f"clip{suffix}"
+    path.unlink(missing_ok=True)  # another example's review is not overwritten
     write_intervals(table, path)
     got, repairs = read_intervals(path, emotion_map=AS_WRITTEN)
     same(got, table)
@@ -103,6 +104,7 @@ def test_csv_there_and_back_through_convert(tmp_path, suffix, table):
     table = table.dropna(axis="columns", how="all").reindex(columns=[*COLUMNS, *_noted(table)])
     there, back = tmp_path / "in.csv", tmp_path / "back.csv"
     write_csv(table, there)
+    (tmp_path / f"mid{suffix}").unlink(missing_ok=True)
     convert(there, tmp_path / f"mid{suffix}")
     convert(tmp_path / f"mid{suffix}", back)
     got, want = (read_csv(p, emotion_map=AS_WRITTEN)[0] for p in (back, there))
@@ -617,6 +619,32 @@ def test_convert_errors_say_what_is_wrong(tmp_path):
         with pytest.raises(InputError, match=text):
             convert(tmp_path / src, tmp_path / dst)
     assert not list(tmp_path.glob("b.*"))
+
+
+def test_what_others_put_into_an_eaf_is_not_overwritten(tmp_path):
+    import pympi
+
+    path = tmp_path / "clip.eaf"
+    found = intervals((10, 15, 20, "positive")).assign(source="fedet", score=0.5)
+    reviewed = intervals((10, 15, 20, "positive")).assign(source="review by Ann at 2026-01-01: accepted")
+    both = pd.concat([found, reviewed], ignore_index=True)
+    for table in (found, found, both, both):  # fedet's own tiers may be replaced
+        write_intervals(table, path)
+    with pytest.raises(InputError, match="intervals in the tier review, .*name another file"):
+        write_intervals(found, path)
+    eaf = pympi.Eaf(str(path))
+    eaf.add_annotation("review", 5000, 6000, "others")
+    eaf.to_file(str(path))
+    with pytest.raises(InputError, match=r"an interval at 5\.00 s to the tier review; import it first"):
+        write_intervals(both, path)
+    write_intervals(read_intervals(path)[0], path)  # read, and written again
+    eaf.add_tier("my notes")
+    eaf.add_annotation("my notes", 0, 1000, "hat on")
+    eaf.to_file(str(path))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"tiers that are not fedet's \(my notes\); name another file"):
+        write_intervals(both, path)
+    assert path.read_bytes() == before
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -208,6 +208,12 @@ def test_a_folder_of_another_sweep_is_refused(tmp_path, change, word):
         sweep(**{"out": tmp_path} | change)
 
 
+def test_folds_that_cannot_be_made_do_not_claim_the_folder(tmp_path):
+    with pytest.raises(InputError, match="folds=1"):
+        sweep(out=tmp_path, folds=1)
+    assert sweep(out=tmp_path, folds=2).results
+
+
 def test_what_is_read_back_is_what_was_written(tmp_path):
     one, two = (sweep(FEDN, seeds=1, folds=2, out=tmp_path) for _ in range(2))
     for a, b in zip(one.results, two.results, strict=True):

@@ -15,10 +15,11 @@ from fedet import learning
 from fedet.annotations import read_csv, write_csv
 from fedet.errors import InputError
 from fedet.explorer import Explorer
+from fedet.formats import write_intervals
 from fedet.learning import Lesson, learn, save_lesson, verdict
 from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
-from fedet.review import Review
+from fedet.review import Review, read_review
 from fedet.reviews import reviewed_dataset
 from fedet.stand_in import play
 from fedet.windows import VideoFeatures
@@ -96,6 +97,44 @@ def test_a_video_in_which_all_was_rejected_is_a_silent_one(folder, tmp_path):
     explorer.close()
     dataset = reviewed_dataset(folder / "videos", [tmp_path])
     assert dataset.videos["video"].tolist() == ["other"] and dataset.annotations.empty
+
+
+def test_an_elan_export_in_which_nothing_was_decided_teaches_nothing(folder, tmp_path):
+    explorer = Explorer(folder / "videos" / "other.mp4", predicted([(3, 9, "others", 0.8)], video="other"),
+                        reviewer="Ann", autosave=False)  # fmt: skip
+    for _ in ("open", "rejected"):
+        file = explorer.export(tmp_path / "other.eaf")
+        with pytest.raises(InputError, match="other.eaf: nothing in it is reviewed; put .* the tier review"):
+            reviewed_dataset(folder / "videos", [file])
+        explorer.review.reject("p0")
+    both = pd.concat([truth(video="other").iloc[:1], predicted([(3, 9, "others", 0.8)], video="other")])
+    write_intervals(both, tmp_path / "coded.eaf", fps=FPS)
+    dataset = reviewed_dataset(folder / "videos", [tmp_path / "coded.eaf"])
+    assert dataset.annotations["onset"].tolist() == [60]
+    assert dataset.repairs["problem"].str.contains("1 detections that nobody decided").any()
+
+
+@pytest.mark.parametrize("file", ["clip.review.jsonl", "table.csv"])
+def test_the_columns_of_a_review_are_no_loss(folder, tmp_path, file):
+    read_review(folder / "clip.review.jsonl").to_csv(tmp_path / "table.csv", index=False)
+    place = folder if file.endswith("jsonl") else tmp_path
+    assert not (reviewed_dataset(folder / "videos", [place / file]).repairs["action"] == "left out").any()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "line 1: no review"),
+        ('{"fedet_rev', "line 1: no review"),
+        ('{"fedet_review": 1}\n', "line 1 has no 'base'"),
+        ('HEAD{"op": "undo", "id": "x"}\n', "line 2: nothing is left to undo"),
+    ],
+)
+def test_a_damaged_journal_is_refused_by_file_and_line(folder, tmp_path, content, message):
+    head = (folder / "clip.review.jsonl").read_text().splitlines(keepends=True)[0]
+    (tmp_path / "clip.review.jsonl").write_text(content.replace("HEAD", head))
+    with pytest.raises(InputError, match=f"clip.review.jsonl: {message}"):
+        reviewed_dataset(folder / "videos", [tmp_path])
 
 
 def test_a_half_finished_review_is_told_with_the_count_of_its_open_rows(folder, tmp_path):
@@ -240,6 +279,15 @@ def test_with_one_subject_nothing_is_judged(start):
     assert lesson.model.config.default_threshold == start.config.default_threshold
     with pytest.raises(InputError):
         learn([], start)
+
+
+def test_events_of_one_subject_among_several_are_learnt_without_a_judge(start):
+    silent = [replace(r, events=r.events.iloc[:0]) for r in people(3, 3)[1:]]
+    config = TrainConfig(epochs=1, batch_size=2, least_steps=1)
+    lesson = learn([people(3, 3)[0], *silent], start, config, progress=False)
+    assert lesson.history.empty and "one subject only has events" in verdict(lesson)
+    with pytest.raises(InputError, match="no visible event"):
+        learn(silent, start, config, progress=False)
 
 
 # ---- the command

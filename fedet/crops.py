@@ -35,6 +35,7 @@ from fedet.features import (
     folded,
     in_background,
     read_change,
+    state_of,
     vectors_of,
 )
 from fedet.signals import side_signals
@@ -110,8 +111,7 @@ def _read_crops(place: Path) -> Crops:
 def _place(folder: Path, path: Path, detector: FaceDetector, fps: float) -> Path:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {type(detector).__name__} {fps} "
+    facts = f"{state_of(path)} {type(detector).__name__} {fps} "
     facts += f"{CROP} {FACE_SEARCH}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"

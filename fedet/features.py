@@ -28,7 +28,7 @@ from fedet.errors import InputError
 from fedet.faces import crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
-from fedet.video import Video, open_video
+from fedet.video import IMAGE_SUFFIXES, Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
 CROP = 112  # side of the face crops, pixels
@@ -389,11 +389,21 @@ def cache_file(
     path = Path(path)
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest}"
+    facts = f"{state_of(path)} {net.name} {net.digest}"
     facts += f" {type(detector).__name__} {fps} {FACE_SEARCH}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
+
+
+def state_of(path: Path) -> str:
+    """Place, size and time of a video; of a folder also those of its images, which may change in it."""
+    stat = path.stat()
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    if path.is_dir():
+        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        stats = [(p.name, s.st_size, s.st_mtime_ns) for p in images if (s := p.stat())]
+        facts += " " + hashlib.sha256(repr(stats).encode()).hexdigest()
+    return facts
 
 
 def read_kept(place: str | Path, net: FaceNet) -> FaceTrack:

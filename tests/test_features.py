@@ -20,6 +20,7 @@ from fedet.features import (
     FaceNet,
     FaceTrack,
     FaceWeights,
+    cache_file,
     change_from_rest,
     extract,
     folded,
@@ -181,6 +182,22 @@ def test_the_cache_gives_the_same_and_is_used(clip, net, tmp_path):
     for name in ("vectors", "rest", "state", "track"):
         assert np.array_equal(getattr(first, name), getattr(second, name))
     assert first.problems == second.problems
+
+
+def test_a_changed_image_has_other_vectors_and_the_key_of_a_file_stays(clip, net, tmp_path):
+    from hashlib import sha256
+
+    (tmp_path / "f").mkdir()
+    image = tmp_path / "f" / "1.png"
+    image.write_bytes(b"one")
+    before = cache_file(tmp_path, tmp_path / "f", net, None, 30.0)
+    assert cache_file(tmp_path, tmp_path / "f", net, None, 30.0) == before
+    image.write_bytes(b"another")  # in place: the folder's own time stays
+    assert cache_file(tmp_path, tmp_path / "f", net, None, 30.0) != before
+    stat = clip.stat()
+    facts = f"{clip.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest} NoneType 30.0 3"
+    key = sha256(facts.encode()).hexdigest()[:12]
+    assert cache_file(tmp_path, clip, net, None, 30.0).name == f"clip-{key}.f16"
 
 
 @pytest.mark.parametrize("suffix", [".f16", ".json", ".npz"])

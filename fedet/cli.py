@@ -101,29 +101,59 @@ def detect(
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
     if (thumbnails or blur_faces) and (out is None or not thumbnails):
         raise InputError("--thumbnails writes into --out DIR; --blur-faces goes with --thumbnails")
-    found = [video for given in videos for video in videos_in(given)]
-    names = [video.stem for video in found]
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; name a folder")
+    found = list(dict.fromkeys(video for given in videos for video in videos_in(given)))
     detector = load_detector(weights)
     tables, failed = [], 0
-    for video in found:
+    for video, name in zip(found, told_apart(found), strict=True):
         try:
-            subject = f"{video.parent.name}/{video.stem}" if names.count(video.stem) > 1 else None
+            subject = name if name != plain_name(video) else None
             table = detect_one(
                 video, detector, threshold, subject, True, cache, fps,
                 sources=named(openface=openface, pyfeat=pyfeat), abstain=abstain,
             )  # fmt: skip
+            tables.append(table)
+            if out is not None:
+                save_detections(out, tables)  # after each video: whatever ends the run, these are there
+            print_detections(video, table)
+            if thumbnails and len(table) and video.suffix != ".f16":
+                save_thumbnails(out / f"{one_part(name)}_apexes.png", video, table, blur_faces)
         except InputError as error:
             say(error)
             failed += 1
-            continue
-        tables.append(table)
-        print_detections(video, table)
-        if thumbnails and len(table) and video.suffix != ".f16":
-            save_thumbnails(out, video, table, blur_faces)
     if out is not None and tables:
-        save_detections(out, tables)
+        print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
     if failed:
         sys.exit(2)
+
+
+def plain_name(video: Path) -> str:
+    """What `fedet.detect` calls a video: a file without its suffix, a folder whole."""
+    return video.name if video.is_dir() else video.stem
+
+
+def one_part(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def told_apart(videos: list[Path]) -> list[str]:
+    """A name for each video that no other has, as part of a file's name too: the plain one, else with
+    its folder, with its suffix, as a last resort the whole path."""
+    from collections import Counter
+
+    ways = [
+        [plain_name(v) for v in videos],
+        [f"{v.parent.name}/{plain_name(v)}" for v in videos],
+        [f"{v.parent.name}/{v.name}" for v in videos],
+        [v.as_posix() for v in videos],
+    ]
+    counts, names, taken = [Counter(map(one_part, way)) for way in ways], [], set()
+    for tries in zip(*ways, strict=True):
+        alone = [n for n, count in zip(tries, counts, strict=True) if count[one_part(n)] == 1]
+        names.append(next((n for n in alone if one_part(n) not in taken), tries[-1]))
+        taken.add(one_part(names[-1]))
+    return names
 
 
 def named(**folders: Path | None) -> dict[str, Path]:
@@ -131,14 +161,13 @@ def named(**folders: Path | None) -> dict[str, Path]:
     return {name: folder for name, folder in folders.items() if folder is not None}
 
 
-def save_thumbnails(out: Path, video: Path, table, blur: bool) -> None:
+def save_thumbnails(target: Path, video: Path, table, blur: bool) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from fedet.thumbnails import plot_apexes
 
-    out.mkdir(parents=True, exist_ok=True)
-    target = out / f"{video.stem}_apexes.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
     plot_apexes(video, table, blur=blur)[0].figure.savefig(target, dpi=120)
     print(f"  written: {target}")
 
@@ -168,15 +197,14 @@ def save_detections(out: Path, tables: list) -> None:
     import pandas as pd
 
     from fedet.annotations import write_csv
+    from fedet.cells import replaced
 
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; name a folder")
     out.mkdir(parents=True, exist_ok=True)
     write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")
     spans = [span | {"video": t.attrs["video"]} for t in tables for span in t.attrs["missing"]]
     columns = ["start_frame", "end_frame", "start_s", "end_s", "video"]
-    pd.DataFrame(spans, columns=columns).to_csv(out / "missing_faces.csv", index=False)
-    print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
+    with replaced(out / "missing_faces.csv") as part:
+        pd.DataFrame(spans, columns=columns).to_csv(part, index=False)
 
 
 @app.command()

@@ -84,6 +84,40 @@ def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path
     assert (out / "results.json").stat().st_size > 500
 
 
+def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(tmp_path, monkeypatch):
+    from fedet.annotations import empty_table
+    from fedet.cli import plain_name
+
+    def detect(video, _, __, subject, *___, **____):
+        name = plain_name(video)
+        if video.stem == "last":
+            raise RuntimeError("a crash")
+        table = empty_table().reindex(range(1)).assign(video=name, onset=1, offset=9, fps=30.0)
+        table = table.assign(subject=subject or name, emotion="positive", score=0.5)
+        table.attrs = {"video": name, "missing": [], "problems": [], "seconds": 2.0}
+        return table.astype(empty_table().dtypes)
+
+    def picture(target, *_):
+        assert not target.exists()
+        target.write_text("a picture")
+
+    monkeypatch.setattr("fedet.detection.detect", detect)
+    monkeypatch.setattr("fedet.detection.load_detector", lambda _: None)
+    monkeypatch.setattr("fedet.cli.save_thumbnails", picture)
+    names = ["x/a.mp4", "y/a.mp4", "y/a.avi", "x_a.mp4", "b.mp4", "last.mp4"]
+    files = [tmp_path / name for name in names]
+    for folder in ("rec.1", "rec.2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"x")
+    folders = [tmp_path / "rec.1", tmp_path / "rec.2"]
+    with pytest.raises(RuntimeError):
+        here("detect", *folders, *files, "--out", tmp_path / "out", "--thumbnails")
+    table, _ = read_csv(tmp_path / "out" / "detections.csv")
+    assert len(table) == 7 == table["subject"].nunique()
+    pictures = {p.name for p in (tmp_path / "out").glob("*.png")}
+    assert len(pictures) == 7 and {"b_apexes.png", "rec.1_apexes.png", "rec.2_apexes.png"} <= pictures
+
+
 def test_a_threshold_leaves_only_surer_detections(set_of_two):
     from fedet import detect
 

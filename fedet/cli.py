@@ -28,9 +28,35 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        say(f"{place}{error.strerror or error}; name another place")
+        sys.exit(2)
 
 
-def say(error: Exception) -> None:
+def check_options(epochs: int | None = None, jobs: int | None = None, seed: int | None = None) -> None:
+    """Refuses numbers that no command can use, before any video is read."""
+    if epochs is not None and epochs < 1:
+        raise InputError(f"--epochs {epochs}: at least 1")
+    if jobs == 0:
+        raise InputError("--jobs 0: a number of processes, or -1 for one for each core")
+    if seed is not None and seed < 0:
+        raise InputError(f"--seed {seed}: 0 or more")
+
+
+def start_of(init: str) -> Path:
+    """The detector's folder that --init means. Raises InputError where there is none."""
+    from fedet.features import shipped
+    from fedet.model import read_config
+
+    start = shipped("detector") if init == "shipped" else Path(init)
+    if not start.is_dir():
+        raise InputError(f"--init {init}: no such folder; name a detector's folder, or 'shipped'")
+    read_config(start)
+    return start
+
+
+def say(error: Exception | str) -> None:
     print(f"fedet: {' '.join(str(error).split())}", file=sys.stderr)
 
 
@@ -56,6 +82,7 @@ def synth(
     """Generates face videos with exact annotations; goes on where it was stopped."""
     from fedet.synthetic import SynthConfig, parse_confounders, synthesize
 
+    check_options(jobs=jobs)
     config = SynthConfig(
         subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
         renderer=renderer, events_per_minute=events_per_minute, held_share=held_share,
@@ -231,12 +258,17 @@ def train(
 
     from fedet.datasets import read_dataset
     from fedet.detection import fresh_config, fresh_inputs, joined, read_inputs, records_of, save_inputs
-    from fedet.features import load_facenet, shipped
+    from fedet.features import load_facenet
     from fedet.learning import FINE_TUNING
     from fedet.training import TrainConfig
     from fedet.training import train as fit
 
-    start = shipped("detector") if init == "shipped" else Path(init) if init else None
+    check_options(epochs, seed=seed)
+    if tuning_epochs is not None and tuning_epochs < 1:
+        raise InputError(f"--tuning-epochs {tuning_epochs}: at least 1")
+    if not 0 < validation < 1:
+        raise InputError(f"--validation {validation}: a share of the subjects, above 0 and below 1")
+    start = start_of(init) if init else None
     inputs = read_inputs(start) if start else None
     inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
     if end_to_end and len(data) > 1:
@@ -333,6 +365,9 @@ def crossval(
     from fedet.results_page import as_text
     from fedet.studies import open_study
 
+    check_options(epochs, jobs)
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: at least 1")
     if unknown := [name for name in method or () if name not in METHODS]:
         raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
     study = open_study(data, layout, missing_offset, face_weights, out, cache=cache)
@@ -390,12 +425,15 @@ def learn(
     from dataclasses import replace
 
     from fedet.detection import read_inputs, records_of, save_inputs
-    from fedet.features import load_facenet, shipped
+    from fedet.features import load_facenet
     from fedet.learning import FINE_TUNING, minutes_of, save_lesson, verdict
     from fedet.learning import learn as tune
     from fedet.reviews import reviewed_dataset
 
-    start = shipped("detector") if init == "shipped" else Path(init)
+    check_options(epochs, seed=seed)
+    if folds < 2:
+        raise InputError(f"--folds {folds}: at least 2, one to learn from and one to judge on")
+    start = start_of(init)
     inputs = read_inputs(start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the report of repairs says it, too
@@ -464,6 +502,7 @@ def evaluate(
     from fedet.evaluation import evaluate as evaluated
     from fedet.formats import read_intervals
 
+    check_options(seed=seed)
     if math.isnan(threshold):
         raise InputError("--threshold nan: a number, below which predictions are left out")
     found, repairs = read_intervals(predictions, fps=fps)

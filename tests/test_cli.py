@@ -232,3 +232,27 @@ def test_predictions_without_a_score_are_never_left_out_in_silence(tmp_path):
     (tmp_path / "out.json").mkdir()
     options = ("--resamples", 10, "--score", 1, "--out", tmp_path / "out.json")
     assert "cannot be written" in refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))
+
+
+@pytest.mark.parametrize("line, told", [
+    ("synth {0}/s --jobs 0", "--jobs 0"),
+    ("crossval {0} --out {0}/o --jobs 0", "--jobs 0"),
+    ("crossval {0} --out {0}/o --epochs 0", "--epochs 0"),
+    ("evaluate {0}/p.csv {0}/t.csv --seed -1", "--seed -1"),
+    ("train {0} --out {0}/o --validation 1.5", "--validation 1.5"),
+    ("train {0} --out {0}/o --epochs 0", "--epochs 0"),
+    ("train {0} --out {0}/o --init foo", "--init foo"),
+    ("learn {0} {0} --out {0}/o --folds 1", "--folds 1"),
+    ("learn {0} {0} --out {0}/o --epochs 0", "--epochs 0"),
+])  # fmt: skip
+def test_numbers_out_of_range_are_refused_before_any_video_is_read(tmp_path, line, told):
+    assert told in refused(here(*line.format(tmp_path).split()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(bad, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for option in ("--cache", "--out"):
+        line = refused(here("detect", bad / "wall.mp4", option, tmp_path / "file" / "deeper"))
+        assert "file" in line and "name another place" in line
+    assert "name another place" in refused(here("detect", bad / "wall.mp4", "--cache", tmp_path / "file"))

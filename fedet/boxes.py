@@ -127,6 +127,22 @@ class HaarDetector:
             or self._turned(grey, scale, corner, limits)
         )
 
+    def detect_all(self, image: np.ndarray) -> list[Box]:
+        """What any of the searches takes for a face, where `detect` ends with the first that finds one.
+
+        For hiding faces: the boxes overlap, and many hold no face.
+        """
+        scale = min(1.0, self.reduced_px / min(image.shape[:2]))
+        grey, smallest = _reduced(image, scale), round(self.min_face * min(image.shape[:2]) * scale)
+        limits = (smallest, 0)
+        found = self._search(self._frontal, grey, scale, (0, 0), *limits)
+        found += self._search(self._frontal, _reduced_red(image, scale), scale, (0, 0), *limits)
+        found += self._turned(grey, scale, (0, 0), limits)
+        for cx, cy, size, tilt, score in self._sights(grey, limits, sorted({*TILTS, *WIDE_TILTS})):
+            cx, cy, size = cx / scale, cy / scale, size / scale
+            found.append(Box(cx - size / 2, cy - size / 2, size, size, score, tilt))
+        return found + [box for near in found for box in self.detect(image, near)]
+
     def _turned(self, grey: np.ndarray, scale: float, corner, limits) -> list[Box]:
         """Profiles to both sides."""
         found = self._search(self._profile, grey, scale, corner, *limits)
@@ -137,6 +153,19 @@ class HaarDetector:
 
     def _tilted(self, grey: np.ndarray, scale: float, corner, limits, tilts) -> list[Box]:
         """Faces tilted by about one of `tilts`, degrees; none or one: the mean of its sights."""
+        sights = self._sights(grey, limits, tilts)
+        if not sights:
+            return []
+        best = max(sights, key=lambda sight: sight[4])
+        off = [math.hypot(s[0] - best[0], s[1] - best[1]) / best[2] for s in sights]
+        same = [s for s, o in zip(sights, off, strict=True) if o < 0.25 and abs(s[3] - best[3]) <= TILT_STEP]
+        cx, cy, size, tilt, score = np.mean(same, axis=0).tolist()
+        size, cx, cy = size / scale, cx / scale + corner[0], cy / scale + corner[1]
+        tilt = 0.0 if abs(tilt) < UPRIGHT else tilt
+        return [Box(cx - size / 2, cy - size / 2, size, size, score, tilt)]
+
+    def _sights(self, grey: np.ndarray, limits, tilts) -> list[tuple[float, float, float, float, float]]:
+        """Centre x and y, size, tilt and score of every face seen in the image turned by `tilts`."""
         height, width = grey.shape
         sights = []
         neighbors = max(self.min_neighbors, SURE_NEIGHBORS)
@@ -147,15 +176,7 @@ class HaarDetector:
             for box in self._search(self._frontal, turned, 1.0, (0, 0), *limits, neighbors):
                 cx, cy = back @ (box.cx, box.cy, 1)
                 sights.append((cx, cy, box.size, tilt, box.score))
-        if not sights:
-            return []
-        best = max(sights, key=lambda sight: sight[4])
-        off = [math.hypot(s[0] - best[0], s[1] - best[1]) / best[2] for s in sights]
-        same = [s for s, o in zip(sights, off, strict=True) if o < 0.25 and abs(s[3] - best[3]) <= TILT_STEP]
-        cx, cy, size, tilt, score = np.mean(same, axis=0).tolist()
-        size, cx, cy = size / scale, cx / scale + corner[0], cy / scale + corner[1]
-        tilt = 0.0 if abs(tilt) < UPRIGHT else tilt
-        return [Box(cx - size / 2, cy - size / 2, size, size, score, tilt)]
+        return sights
 
     def _search(self, cascade, grey, scale, corner, smallest, largest, neighbors=0) -> list[Box]:
         """Boxes in the coordinates of the full image; `largest` 0 means any size."""

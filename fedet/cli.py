@@ -28,9 +28,35 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        say(f"{place}{error.strerror or error}; name another place")
+        sys.exit(2)
 
 
-def say(error: Exception) -> None:
+def check_options(epochs: int | None = None, jobs: int | None = None, seed: int | None = None) -> None:
+    """Refuses numbers that no command can use, before any video is read."""
+    if epochs is not None and epochs < 1:
+        raise InputError(f"--epochs {epochs}: at least 1")
+    if jobs == 0:
+        raise InputError("--jobs 0: a number of processes, or -1 for one for each core")
+    if seed is not None and seed < 0:
+        raise InputError(f"--seed {seed}: 0 or more")
+
+
+def start_of(init: str) -> Path:
+    """The detector's folder that --init means. Raises InputError where there is none."""
+    from fedet.features import shipped
+    from fedet.model import read_config
+
+    start = shipped("detector") if init == "shipped" else Path(init)
+    if not start.is_dir():
+        raise InputError(f"--init {init}: no such folder; name a detector's folder, or 'shipped'")
+    read_config(start)
+    return start
+
+
+def say(error: Exception | str) -> None:
     print(f"fedet: {' '.join(str(error).split())}", file=sys.stderr)
 
 
@@ -56,6 +82,7 @@ def synth(
     """Generates face videos with exact annotations; goes on where it was stopped."""
     from fedet.synthetic import SynthConfig, parse_confounders, synthesize
 
+    check_options(jobs=jobs)
     config = SynthConfig(
         subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
         renderer=renderer, events_per_minute=events_per_minute, held_share=held_share,
@@ -101,29 +128,59 @@ def detect(
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
     if (thumbnails or blur_faces) and (out is None or not thumbnails):
         raise InputError("--thumbnails writes into --out DIR; --blur-faces goes with --thumbnails")
-    found = [video for given in videos for video in videos_in(given)]
-    names = [video.stem for video in found]
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; name a folder")
+    found = list(dict.fromkeys(video for given in videos for video in videos_in(given)))
     detector = load_detector(weights)
     tables, failed = [], 0
-    for video in found:
+    for video, name in zip(found, told_apart(found), strict=True):
         try:
-            subject = f"{video.parent.name}/{video.stem}" if names.count(video.stem) > 1 else None
+            subject = name if name != plain_name(video) else None
             table = detect_one(
                 video, detector, threshold, subject, True, cache, fps,
                 sources=named(openface=openface, pyfeat=pyfeat), abstain=abstain,
             )  # fmt: skip
+            tables.append(table)
+            if out is not None:
+                save_detections(out, tables)  # after each video: whatever ends the run, these are there
+            print_detections(video, table)
+            if thumbnails and len(table) and video.suffix != ".f16":
+                save_thumbnails(out / f"{one_part(name)}_apexes.png", video, table, blur_faces)
         except InputError as error:
             say(error)
             failed += 1
-            continue
-        tables.append(table)
-        print_detections(video, table)
-        if thumbnails and len(table) and video.suffix != ".f16":
-            save_thumbnails(out, video, table, blur_faces)
     if out is not None and tables:
-        save_detections(out, tables)
+        print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
     if failed:
         sys.exit(2)
+
+
+def plain_name(video: Path) -> str:
+    """What `fedet.detect` calls a video: a file without its suffix, a folder whole."""
+    return video.name if video.is_dir() else video.stem
+
+
+def one_part(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def told_apart(videos: list[Path]) -> list[str]:
+    """A name for each video that no other has, as part of a file's name too: the plain one, else with
+    its folder, with its suffix, as a last resort the whole path."""
+    from collections import Counter
+
+    ways = [
+        [plain_name(v) for v in videos],
+        [f"{v.parent.name}/{plain_name(v)}" for v in videos],
+        [f"{v.parent.name}/{v.name}" for v in videos],
+        [v.as_posix() for v in videos],
+    ]
+    counts, names, taken = [Counter(map(one_part, way)) for way in ways], [], set()
+    for tries in zip(*ways, strict=True):
+        alone = [n for n, count in zip(tries, counts, strict=True) if count[one_part(n)] == 1]
+        names.append(next((n for n in alone if one_part(n) not in taken), tries[-1]))
+        taken.add(one_part(names[-1]))
+    return names
 
 
 def named(**folders: Path | None) -> dict[str, Path]:
@@ -131,14 +188,13 @@ def named(**folders: Path | None) -> dict[str, Path]:
     return {name: folder for name, folder in folders.items() if folder is not None}
 
 
-def save_thumbnails(out: Path, video: Path, table, blur: bool) -> None:
+def save_thumbnails(target: Path, video: Path, table, blur: bool) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from fedet.thumbnails import plot_apexes
 
-    out.mkdir(parents=True, exist_ok=True)
-    target = out / f"{video.stem}_apexes.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
     plot_apexes(video, table, blur=blur)[0].figure.savefig(target, dpi=120)
     print(f"  written: {target}")
 
@@ -168,15 +224,14 @@ def save_detections(out: Path, tables: list) -> None:
     import pandas as pd
 
     from fedet.annotations import write_csv
+    from fedet.cells import replaced
 
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; name a folder")
     out.mkdir(parents=True, exist_ok=True)
     write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")
     spans = [span | {"video": t.attrs["video"]} for t in tables for span in t.attrs["missing"]]
     columns = ["start_frame", "end_frame", "start_s", "end_s", "video"]
-    pd.DataFrame(spans, columns=columns).to_csv(out / "missing_faces.csv", index=False)
-    print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
+    with replaced(out / "missing_faces.csv") as part:
+        pd.DataFrame(spans, columns=columns).to_csv(part, index=False)
 
 
 @app.command()
@@ -203,12 +258,17 @@ def train(
 
     from fedet.datasets import read_dataset
     from fedet.detection import fresh_config, fresh_inputs, joined, read_inputs, records_of, save_inputs
-    from fedet.features import load_facenet, shipped
+    from fedet.features import load_facenet
     from fedet.learning import FINE_TUNING
     from fedet.training import TrainConfig
     from fedet.training import train as fit
 
-    start = shipped("detector") if init == "shipped" else Path(init) if init else None
+    check_options(epochs, seed=seed)
+    if tuning_epochs is not None and tuning_epochs < 1:
+        raise InputError(f"--tuning-epochs {tuning_epochs}: at least 1")
+    if not 0 < validation < 1:
+        raise InputError(f"--validation {validation}: a share of the subjects, above 0 and below 1")
+    start = start_of(init) if init else None
     inputs = read_inputs(start) if start else None
     inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
     if end_to_end and len(data) > 1:
@@ -305,6 +365,9 @@ def crossval(
     from fedet.results_page import as_text
     from fedet.studies import open_study
 
+    check_options(epochs, jobs)
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: at least 1")
     if unknown := [name for name in method or () if name not in METHODS]:
         raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
     study = open_study(data, layout, missing_offset, face_weights, out, cache=cache)
@@ -362,12 +425,15 @@ def learn(
     from dataclasses import replace
 
     from fedet.detection import read_inputs, records_of, save_inputs
-    from fedet.features import load_facenet, shipped
+    from fedet.features import load_facenet
     from fedet.learning import FINE_TUNING, minutes_of, save_lesson, verdict
     from fedet.learning import learn as tune
     from fedet.reviews import reviewed_dataset
 
-    start = shipped("detector") if init == "shipped" else Path(init)
+    check_options(epochs, seed=seed)
+    if folds < 2:
+        raise InputError(f"--folds {folds}: at least 2, one to learn from and one to judge on")
+    start = start_of(init)
     inputs = read_inputs(start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the report of repairs says it, too
@@ -436,6 +502,7 @@ def evaluate(
     from fedet.evaluation import evaluate as evaluated
     from fedet.formats import read_intervals
 
+    check_options(seed=seed)
     if math.isnan(threshold):
         raise InputError("--threshold nan: a number, below which predictions are left out")
     found, repairs = read_intervals(predictions, fps=fps)

@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fedet.errors import InputError
 from fedet.faces import FaceDetector, HaarDetector
 from fedet.features import (
     CROP,
+    DAMAGES,
     FACE_SEARCH,
     FPS,
     STATES,
@@ -27,10 +29,13 @@ from fedet.features import (
     FaceNet,
     FaceTrack,
     change_from_rest,
+    check_bytes,
     crops_of,
+    damaged,
     folded,
     in_background,
     read_change,
+    state_of,
     vectors_of,
 )
 from fedet.signals import side_signals
@@ -69,35 +74,44 @@ def cut_crops(
     """
     video, detector = opened or open_video(path), detector or HaarDetector()
     place = _place(Path(cache), Path(path), detector, video.fps)
-    if not place.with_suffix(".json").exists():
-        state, track = [], []
-        handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                for face, status, number in in_background(crops_of(video, detector)):
-                    picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
-                    file.write(np.ascontiguousarray(picture).tobytes())
-                    state.append(STATES.index(status))
-                    track.append(number)
-            os.replace(name, place)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        np.savez(place.with_suffix(".npz"), state=np.array(state, np.uint8), track=np.array(track, np.int32))
-        notes = {"fps": float(video.fps or FPS), "problems": list(video.problems)}
-        place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
-    notes = json.loads(place.with_suffix(".json").read_text())
-    with np.load(place.with_suffix(".npz")) as parts:
-        state, track = parts["state"], parts["track"]
-    shape = (len(state), CROP, CROP, 3)
-    images = np.memmap(place, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
-    return Crops(images, state, track, notes["fps"], tuple(notes["problems"]))
+    if place.with_suffix(".json").exists():
+        with suppress(InputError):  # damaged: cut anew
+            return _read_crops(place)
+    state, track = [], []
+    handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for face, status, number in in_background(crops_of(video, detector)):
+                picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
+                file.write(np.ascontiguousarray(picture).tobytes())
+                state.append(STATES.index(status))
+                track.append(number)
+        os.replace(name, place)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    np.savez(place.with_suffix(".npz"), state=np.array(state, np.uint8), track=np.array(track, np.int32))
+    notes = {"fps": float(video.fps or FPS), "problems": list(video.problems)}
+    place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+    return _read_crops(place)
+
+
+def _read_crops(place: Path) -> Crops:
+    try:
+        notes = json.loads(place.with_suffix(".json").read_text())
+        with np.load(place.with_suffix(".npz")) as parts:
+            state, track = parts["state"], parts["track"]
+        shape = (len(state), CROP, CROP, 3)
+        check_bytes(place, len(state), CROP * CROP * 3)
+        images = np.memmap(place, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
+        return Crops(images, state, track, notes["fps"], tuple(notes["problems"]))
+    except DAMAGES as error:
+        raise damaged(place, error) from error
 
 
 def _place(folder: Path, path: Path, detector: FaceDetector, fps: float) -> Path:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {type(detector).__name__} {fps} "
+    facts = f"{state_of(path)} {type(detector).__name__} {fps} "
     facts += f"{CROP} {FACE_SEARCH}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"

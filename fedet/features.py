@@ -11,7 +11,9 @@ import os
 import queue
 import tempfile
 import threading
+import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -26,13 +28,14 @@ from fedet.errors import InputError
 from fedet.faces import crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
-from fedet.video import Video, open_video
+from fedet.video import IMAGE_SUFFIXES, Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
 CROP = 112  # side of the face crops, pixels
 WIDTH = 512  # length of a vector
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, as torchvision's weights
 STATES = ("found", "bridged", "missing")
+DAMAGES = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)  # reading what was kept
 FACE_SEARCH = 3  # raised where faces are found or cut out differently: vectors kept before are not used
 
 
@@ -232,7 +235,7 @@ def extract(
         detector: finds faces; None: OpenCV's Haar cascades, once more for small faces in a video in
             which they see none.
         batch_size: crops at once; changes results by rounding only.
-        cache: folder in which the vectors are kept for the next time.
+        cache: folder in which the vectors are kept for the next time; damaged ones are made anew.
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
 
@@ -242,7 +245,8 @@ def extract(
     video = opened or open_video(path)
     place = cache_file(Path(cache), path, net, detector, video.fps) if cache else None
     if place and place.with_suffix(".json").exists():
-        return read_track(place)
+        with suppress(InputError):
+            return read_track(place)
     handle, name = tempfile.mkstemp(dir=place.parent if place else None, suffix=".f16")
     part = Path(name)
     try:
@@ -385,11 +389,21 @@ def cache_file(
     path = Path(path)
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    stat = path.stat()
-    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest}"
+    facts = f"{state_of(path)} {net.name} {net.digest}"
     facts += f" {type(detector).__name__} {fps} {FACE_SEARCH}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
+
+
+def state_of(path: Path) -> str:
+    """Place, size and time of a video; of a folder also those of its images, which may change in it."""
+    stat = path.stat()
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    if path.is_dir():
+        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        stats = [(p.name, s.st_size, s.st_mtime_ns) for p in images if (s := p.stat())]
+        facts += " " + hashlib.sha256(repr(stats).encode()).hexdigest()
+    return facts
 
 
 def read_kept(place: str | Path, net: FaceNet) -> FaceTrack:
@@ -401,19 +415,36 @@ def read_kept(place: str | Path, net: FaceNet) -> FaceTrack:
     parts = (place.with_suffix(suffix) for suffix in (".f16", ".json", ".npz"))
     if absent := [part.name for part in parts if not part.is_file()]:
         raise InputError(f"{place}: kept vectors are three files side by side; no {', '.join(absent)}")
+    kept = read_track(place)
     notes = json.loads(place.with_suffix(".json").read_text())
     if notes.get("digest", net.digest) != net.digest:
         made = f"{notes['weights']!r} ({notes['digest']})"
         raise InputError(f"{place}: made with the face weights {made}, not {net.name!r} ({net.digest})")
-    return read_track(place)
+    return kept
 
 
 def read_track(place: Path) -> FaceTrack:
-    notes = json.loads(place.with_suffix(".json").read_text())
-    with np.load(place.with_suffix(".npz")) as parts:
-        rest, state, track = parts["rest"], parts["state"], parts["track"]
-    vectors, problems = map_vectors(place, len(state)), tuple(notes["problems"])
-    return FaceTrack(vectors, rest, state, track, notes["fps"], problems, notes["weights"])
+    """What `extract` kept. Raises InputError where one of its three files is damaged."""
+    try:
+        notes = json.loads(place.with_suffix(".json").read_text())
+        with np.load(place.with_suffix(".npz")) as parts:
+            rest, state, track = parts["rest"], parts["state"], parts["track"]
+        check_bytes(place, len(state), 2 * WIDTH)
+        vectors, problems = map_vectors(place, len(state)), tuple(notes["problems"])
+        return FaceTrack(vectors, rest, state, track, notes["fps"], problems, notes["weights"])
+    except DAMAGES as error:
+        raise damaged(place, error) from error
+
+
+def check_bytes(place: Path, n: int, each: int) -> None:
+    """Raises ValueError where a file does not hold just `n` frames of `each` bytes."""
+    if (size := place.stat().st_size) != n * each:
+        raise ValueError(f"{size} bytes, not {n * each} for {n} frames")
+
+
+def damaged(place: Path, error: Exception) -> InputError:
+    kept = f"{place} or the .json or .npz beside it is damaged ({type(error).__name__}: {error})"
+    return InputError(f"{kept}; delete the three and run again with the video")
 
 
 # ---------------------------------------------------------------- change against the person's rest

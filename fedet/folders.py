@@ -19,7 +19,10 @@ from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video import IMAGE_SUFFIXES
 from fedet.video_names import composed
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv",
+    ".ts", ".mts", ".m2ts", ".3gp", ".flv", ".ogv",
+)  # fmt: skip
 
 
 def read_own(root: Path) -> Release | None:
@@ -179,16 +182,7 @@ def _table_file(root: Path, has_videos: bool) -> Path | None:
 
 def find_videos(folder: Path) -> dict[str, Path]:
     """Name -> file or folder of images, in natural order, below `folder`/videos or `folder`."""
-    below = [d for d in walk(folder, 1) if d.name.lower() == "videos" and d != folder]
-    base = below[0] if below else folder
-    files: list[Path] = []
-    for d in walk(base, 4 if below else 1, lambda p: p != base and _has_images(p)):
-        if d != base and _has_images(d):
-            files.append(d)
-        else:
-            inside = sorted(os.scandir(d), key=lambda e: e.name)
-            films = [e for e in inside if e.is_file() and e.name[0] != "."]
-            files += [Path(e.path) for e in films if e.name.lower().endswith(VIDEO_SUFFIXES)]
+    base, files = _found_below(folder)
     spellings = [_spellings(f, base) for f in files]
     names: dict[str, Path] = {}
     for file, mine in zip(files, spellings, strict=True):
@@ -198,11 +192,29 @@ def find_videos(folder: Path) -> dict[str, Path]:
     return names
 
 
-def _has_images(folder: Path) -> bool:
+def _found_below(folder: Path) -> tuple[Path, list[Path]]:
+    """`folder`/videos, or `folder` where there is none; and the videos below it."""
+    below = [d for d in walk(folder, 1) if d.name.lower() == "videos" and d != folder]
+    base = below[0] if below else folder
+    files: list[Path] = []
+    for d in walk(base, 4 if below else 1, lambda p: p != base and has_images(p)):
+        files += [d] if d != base and has_images(d) else _films(d)
+    return base, files
+
+
+def _films(folder: Path) -> list[Path]:
+    """The video files right in a folder, by name."""
+    inside = sorted(os.scandir(folder), key=lambda e: e.name)
+    films = [e for e in inside if e.is_file() and e.name[0] != "."]
+    return [Path(e.path) for e in films if e.name.lower().endswith(VIDEO_SUFFIXES)]
+
+
+def has_images(folder: Path) -> bool:
+    """Whether a folder holds numbered images; those that `detect` made of apexes do not count."""
     with os.scandir(folder) as entries:
-        return any(
-            e.name.lower().endswith(IMAGE_SUFFIXES) and re.search(r"\d", e.name) for e in entries
-        )
+        names = [e.name.lower() for e in entries if e.name[0] != "."]
+    images = [n for n in names if n.endswith(IMAGE_SUFFIXES) and not n.endswith("_apexes.png")]
+    return any(re.search(r"\d", n.rsplit(".", 1)[0]) for n in images)
 
 
 def _spellings(file: Path, base: Path) -> list[str]:
@@ -316,11 +328,12 @@ def _refuse_shared_videos(root: Path, labels: list[Labels]) -> None:
 
 
 def videos_in(path: Path) -> list[Path]:
-    """A video file or frame folder itself; of a folder with videos, all of them in order."""
+    """A video file or frame folder itself; of another folder, all videos that `find_videos` knows."""
     if not path.is_dir():
         return [path]
-    for folder in (path, path / "videos"):
-        files = sorted(f for f in folder.glob("[!.]*") if f.suffix.lower() in VIDEO_SUFFIXES)
-        if files:
-            return files
-    return sorted(path.glob("[!.]*.f16")) or [path]  # vectors that were kept of videos
+    base, files = _found_below(path)
+    own = _films(path)
+    if base == path and not own and has_images(path):
+        return [path]
+    files = files if base == path else own + files
+    return files or sorted(path.glob("[!.]*.f16")) or [path]  # vectors that were kept of videos

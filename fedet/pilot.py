@@ -102,7 +102,7 @@ def open_folder(
     Raises:
         InputError: there is no such folder, or no video in it.
     """
-    from fedet.folders import videos_in
+    from fedet.folders import has_images, videos_in
 
     if not str(videos):
         from fedet.datasets import read_dataset
@@ -116,7 +116,7 @@ def open_folder(
     if not place.exists():
         raise InputError(f"videos {videos!r}: no such file or folder")
     paths = videos_in(place)
-    if paths == [place] and place.is_dir() and not any(place.glob("[!.]*.[jp][pn]g")):
+    if paths == [place] and place.is_dir() and not has_images(place):
         raise InputError(f"videos {videos!r}: no video in this folder")
     return paths, _annotations(place), False
 

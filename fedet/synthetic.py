@@ -421,7 +421,8 @@ def synthesize(
         jobs: processes; -1 one for each core.
 
     Raises:
-        InputError: `out` holds a set made with another configuration, or is no folder.
+        InputError: `out` holds a set made with another configuration or files of another origin, or is
+            no folder.
     """
     from joblib import Parallel, delayed
     from tqdm.auto import tqdm
@@ -454,6 +455,10 @@ def claim(out: Path, config: SynthConfig) -> None:
         if changed:
             was = ", ".join(f"{k}={before.get(k)!r}, now {note[k]!r}" for k in changed)
             raise InputError(f"{out} holds a set with {was}; choose another folder or delete this one")
+    elif any(p.is_file() and "/." not in f"/{p.relative_to(out).as_posix()}" for p in out.rglob("*")):
+        raise InputError(
+            f"{out} is not empty and holds no generated set (no synthetic.json); name a new folder"
+        )
     (out / "videos").mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(note, indent=2) + "\n")
 

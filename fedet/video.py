@@ -190,7 +190,8 @@ class ImageFolder(Video):
 
     Numbers count from `first_number`; None takes 0 if there is an image 0, else 1. A missing
     number repeats the image before it (at the beginning, the first image) and is told in
-    `problems`; so is an image that cannot be read.
+    `problems`; so is an image that cannot be read. Numbers with a hundred times more gaps than
+    images are refused.
     """
 
     def __init__(self, path: Path, fps: float, first_number: int | None) -> None:
@@ -205,6 +206,11 @@ class ImageFolder(Video):
             dropped = len(files) - len(self._files)
             self._problems["before"] = f"{dropped} images with numbers below {base} left out"
         count = max(self._files) + 1
+        if count > 100 * len(self._files) + 1000:
+            raise InputError(
+                f"{path}: {len(self._files)} images are numbered up to {max(files)}, e.g. "
+                f"{files[max(files)].name}; the numbers look like time stamps; rename 1, 2, 3 ..."
+            )
         if missing := count - len(self._files):
             self._problems["gaps"] = (
                 f"{missing} of {count} frames have no image; the image before stands in"

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from fedet.errors import InputError
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv",
+    ".ts", ".mts", ".m2ts", ".3gp", ".flv", ".ogv",
+)  # fmt: skip
 
 Key = tuple[str, str]  # subject ("" while unknown), video
 

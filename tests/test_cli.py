@@ -84,6 +84,40 @@ def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path
     assert (out / "results.json").stat().st_size > 500
 
 
+def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(tmp_path, monkeypatch):
+    from fedet.annotations import empty_table
+    from fedet.cli import plain_name
+
+    def detect(video, _, __, subject, *___, **____):
+        name = plain_name(video)
+        if video.stem == "last":
+            raise RuntimeError("a crash")
+        table = empty_table().reindex(range(1)).assign(video=name, onset=1, offset=9, fps=30.0)
+        table = table.assign(subject=subject or name, emotion="positive", score=0.5)
+        table.attrs = {"video": name, "missing": [], "problems": [], "seconds": 2.0}
+        return table.astype(empty_table().dtypes)
+
+    def picture(target, *_):
+        assert not target.exists()
+        target.write_text("a picture")
+
+    monkeypatch.setattr("fedet.detection.detect", detect)
+    monkeypatch.setattr("fedet.detection.load_detector", lambda _: None)
+    monkeypatch.setattr("fedet.cli.save_thumbnails", picture)
+    names = ["x/a.mp4", "y/a.mp4", "y/a.avi", "x_a.mp4", "b.mp4", "last.mp4"]
+    files = [tmp_path / name for name in names]
+    for folder in ("rec.1", "rec.2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").write_bytes(b"x")
+    folders = [tmp_path / "rec.1", tmp_path / "rec.2"]
+    with pytest.raises(RuntimeError):
+        here("detect", *folders, *files, "--out", tmp_path / "out", "--thumbnails")
+    table, _ = read_csv(tmp_path / "out" / "detections.csv")
+    assert len(table) == 7 == table["subject"].nunique()
+    pictures = {p.name for p in (tmp_path / "out").glob("*.png")}
+    assert len(pictures) == 7 and {"b_apexes.png", "rec.1_apexes.png", "rec.2_apexes.png"} <= pictures
+
+
 def test_a_threshold_leaves_only_surer_detections(set_of_two):
     from fedet import detect
 
@@ -198,3 +232,27 @@ def test_predictions_without_a_score_are_never_left_out_in_silence(tmp_path):
     (tmp_path / "out.json").mkdir()
     options = ("--resamples", 10, "--score", 1, "--out", tmp_path / "out.json")
     assert "cannot be written" in refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))
+
+
+@pytest.mark.parametrize("line, told", [
+    ("synth {0}/s --jobs 0", "--jobs 0"),
+    ("crossval {0} --out {0}/o --jobs 0", "--jobs 0"),
+    ("crossval {0} --out {0}/o --epochs 0", "--epochs 0"),
+    ("evaluate {0}/p.csv {0}/t.csv --seed -1", "--seed -1"),
+    ("train {0} --out {0}/o --validation 1.5", "--validation 1.5"),
+    ("train {0} --out {0}/o --epochs 0", "--epochs 0"),
+    ("train {0} --out {0}/o --init foo", "--init foo"),
+    ("learn {0} {0} --out {0}/o --folds 1", "--folds 1"),
+    ("learn {0} {0} --out {0}/o --epochs 0", "--epochs 0"),
+])  # fmt: skip
+def test_numbers_out_of_range_are_refused_before_any_video_is_read(tmp_path, line, told):
+    assert told in refused(here(*line.format(tmp_path).split()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(bad, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for option in ("--cache", "--out"):
+        line = refused(here("detect", bad / "wall.mp4", option, tmp_path / "file" / "deeper"))
+        assert "file" in line and "name another place" in line
+    assert "name another place" in refused(here("detect", bad / "wall.mp4", "--cache", tmp_path / "file"))

@@ -10,6 +10,7 @@ import pytest
 from fedet.annotations import AS_WRITTEN, read_csv, write_csv
 from fedet.datasets import frame_files, read_dataset
 from fedet.errors import InputError
+from fedet.folders import videos_in
 from fedet.video import write_video
 
 
@@ -570,3 +571,21 @@ def test_people_without_frames_may_share_the_names_of_their_videos(tmp_path):
         ("s1", "anger1"),
         ("s2", "anger1"),
     ]
+
+
+def test_the_videos_to_detect_in_are_those_that_a_dataset_has(tmp_path):
+    for name in ("a.mp4", "s2/b.TS", "s2/deeper/c.3gp"):
+        film_file = tmp_path / "videos" / name
+        film_file.parent.mkdir(parents=True, exist_ok=True)
+        film_file.write_bytes(b"x")
+    jpegs(tmp_path / "videos/v1", (1, 2), "{}.jpeg")
+    names = {"a.mp4", "b.TS", "c.3gp", "v1"}
+    assert {p.name for p in videos_in(tmp_path)} == names
+    (tmp_path / "own.mp4").write_bytes(b"x")
+    (tmp_path / "own1_apexes.png").write_bytes(b"x")
+    assert {p.name for p in videos_in(tmp_path)} == names | {"own.mp4"}
+    frames = tmp_path / "videos/v1"
+    assert videos_in(frames) == [frames] and videos_in(tmp_path / "videos/s2/deeper/c.3gp")
+    (frames / "out").mkdir()
+    (frames / "out" / "x.mp4").write_bytes(b"x")
+    assert videos_in(frames) == [frames]

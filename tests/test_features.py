@@ -1,5 +1,7 @@
 """Vectors: any ResNet18 checkpoint loads or says why not; change is change and not the person."""
 
+import os
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faces import drawing
 
+from fedet.crops import cut_crops
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import (
@@ -17,12 +20,14 @@ from fedet.features import (
     FaceNet,
     FaceTrack,
     FaceWeights,
+    cache_file,
     change_from_rest,
     extract,
     folded,
     in_background,
     load_facenet,
     read_change,
+    read_kept,
     read_out_heads,
     rest_order,
     save_facenet,
@@ -177,6 +182,37 @@ def test_the_cache_gives_the_same_and_is_used(clip, net, tmp_path):
     for name in ("vectors", "rest", "state", "track"):
         assert np.array_equal(getattr(first, name), getattr(second, name))
     assert first.problems == second.problems
+
+
+def test_a_changed_image_has_other_vectors_and_the_key_of_a_file_stays(clip, net, tmp_path):
+    from hashlib import sha256
+
+    (tmp_path / "f").mkdir()
+    image = tmp_path / "f" / "1.png"
+    image.write_bytes(b"one")
+    before = cache_file(tmp_path, tmp_path / "f", net, None, 30.0)
+    assert cache_file(tmp_path, tmp_path / "f", net, None, 30.0) == before
+    image.write_bytes(b"another")  # in place: the folder's own time stays
+    assert cache_file(tmp_path, tmp_path / "f", net, None, 30.0) != before
+    stat = clip.stat()
+    facts = f"{clip.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest} NoneType 30.0 3"
+    key = sha256(facts.encode()).hexdigest()[:12]
+    assert cache_file(tmp_path, clip, net, None, 30.0).name == f"clip-{key}.f16"
+
+
+@pytest.mark.parametrize("suffix", [".f16", ".json", ".npz"])
+def test_damaged_kept_vectors_are_made_anew_or_refused(clip, net, tmp_path, suffix):
+    first = np.array(extract(clip, net, EverywhereDetector(), cache=tmp_path).vectors)
+    kept = next(tmp_path.glob("*" + suffix))
+    os.truncate(kept, kept.stat().st_size // 2)
+    with pytest.raises(InputError, match=r"\.f16 .* is damaged .* delete"):
+        read_kept(kept.with_suffix(".f16"), net)
+    again = extract(clip, net, EverywhereDetector(), cache=tmp_path)
+    assert np.array_equal(first, again.vectors)
+    cut = np.array(cut_crops(clip, tmp_path, EverywhereDetector()).images)
+    kept = next(tmp_path.glob("*.crops")).with_suffix(suffix.replace(".f16", ".crops"))
+    kept.write_bytes(b"")
+    assert np.array_equal(cut_crops(clip, tmp_path, EverywhereDetector()).images, cut)
 
 
 def test_reading_in_a_thread_keeps_order_and_passes_errors_on():

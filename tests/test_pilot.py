@@ -165,6 +165,8 @@ def test_a_folder_without_videos_or_that_is_not_there_is_refused(tmp_path):
     for wrong in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="videos"):
             pilot.open_folder(wrong)
+    (tmp_path / "1.jpeg").write_bytes(b"x")
+    assert pilot.open_folder(tmp_path)[0] == [tmp_path]
 
 
 def test_a_broken_video_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):

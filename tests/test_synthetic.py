@@ -178,6 +178,17 @@ def test_another_configuration_is_refused_with_what_differs(small):
     assert json.loads((folder / "synthetic.json").read_text())["seconds"] == 3
 
 
+def test_a_folder_of_other_files_is_refused_and_stays_as_it_is(tmp_path):
+    (tmp_path / "annotations.csv").write_text("my own labels")
+    with pytest.raises(InputError, match="name a new folder"):
+        synthesize(tmp_path, SynthConfig(subjects=1, seconds=1), jobs=1, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["annotations.csv"]
+    (tmp_path / "annotations.csv").rename(tmp_path / ".hidden")
+    (tmp_path / "videos").mkdir()
+    synthesize(tmp_path, SynthConfig(subjects=1, seconds=1, size=32), jobs=1, progress=False)
+    assert (tmp_path / "videos" / "s01_01.mp4").exists()
+
+
 @pytest.mark.parametrize("field, value", [("subjects", 0), ("seconds", -1), ("size", 8), ("micro_share", 2)])
 def test_impossible_settings_are_quoted(field, value):
     with pytest.raises(InputError, match=f"{field} is {value}"):

@@ -542,6 +542,8 @@ def test_bad_folders_are_refused_in_one_line(tmp_path):
     assert "without numbered images" in one_line(make_folder(tmp_path / "f", {0: "face.png"}))
     twice = make_folder(tmp_path / "twice", {0: "1.png", 1: "01.png"})
     assert "same number" in one_line(twice)
+    stamped = make_folder(tmp_path / "stamped", {0: "s_20240101120000.png", 1: "s_20240101120001.png"})
+    assert "look like time stamps" in one_line(stamped)
     broken = make_folder(tmp_path / "broken", {0: "1.png"})
     (broken / "1.png").write_bytes(b"nothing")
     assert "none of its 1 images" in one_line(broken)

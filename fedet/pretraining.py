@@ -291,20 +291,21 @@ def pretrain(
     out: str | Path,
     config: PretrainConfig = PretrainConfig(),
     init: str | Path | None = None,
-    bf16: bool = True,
+    bf16: bool | None = None,
     device: str = "cpu",
 ) -> Path:
     """Draws the people, trains, and writes `out`/model.safetensors with the figures in config.json.
 
     Args:
         init: weights to start from, see `load_facenet`; None starts from noise.
-        bf16: quicker where the device knows that format; computed in float32 where it does not.
+        bf16: half the bits where nothing is lost by it; None: where the device computes in that format.
         device: where faces are drawn and read, like "cuda"; the same seed gives other people there.
 
     An interrupted drawing starts again; a finished one is kept in `out`/bank. The weights are
     written after every pass.
     """
     out = Path(out)
+    bf16 = computes_in_bf16(device) if bf16 is None else bf16
     if config.people // len(config.families) < config.batch:
         raise InputError(f"people is {config.people}: too few for batches of {config.batch} in each family")
     banks = draw_banks(config, out / "bank", config.seed, config.people, device)
@@ -336,6 +337,13 @@ def pretrain(
         tqdm.write(json.dumps(card["history"][-1]))
         save_facenet(out, net, card)
     return out
+
+
+def computes_in_bf16(device: str) -> bool:
+    """Whether the device has instructions for bfloat16; without them it is many times slower than float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def start_net(seed: int, init: str | Path | None) -> FaceNet:

@@ -57,8 +57,23 @@ def test_augmentation_keeps_range_and_is_seeded():
     assert float(one.min()) >= 0 and float(one.max()) <= 1
 
 
-def test_weights_are_written_with_figures_for_every_family(tmp_path):
-    out = pretrain(tmp_path / "faces", TINY, bf16=False)
+class Recorded:
+    """`torch.autocast`, and which of its calls were enabled."""
+
+    def __init__(self, real):
+        self.real, self.enabled = real, set()
+
+    def __call__(self, *args, **kwargs):
+        self.enabled.add(kwargs["enabled"])
+        return self.real(*args, **kwargs)
+
+
+def test_weights_are_written_with_figures_for_every_family(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("fedet.pretraining.computes_in_bf16", lambda device: bool(asked.append(device)))
+    monkeypatch.setattr("torch.autocast", casts := Recorded(torch.autocast))
+    out = pretrain(tmp_path / "faces", TINY)
+    assert asked == ["cpu"] and casts.enabled == {False}  # emulated bfloat16 takes hours
     card = json.loads((out / "config.json").read_text())
     for kind in TINY.families:
         figures = card["history"][-1][kind]

@@ -16,7 +16,7 @@ from fedet.cells import as_number, as_text, csv_grid, find_header, header_key, r
 from fedet.errors import InputError
 from fedet.labels import type_label
 from fedet.repairs import join_repairs, repair
-from fedet.video_names import stem
+from fedet.video_names import names_of, stem
 
 HEADER = ["Observation id", "Observation date", "Description", "Media file", "Total length", "FPS",
           "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",
@@ -38,17 +38,19 @@ def is_boris(path: str | Path) -> bool:
 def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = None) -> None:
     """Writes aggregated events, times in seconds to the millisecond; the file appears whole.
 
+    A video is an observation; one whose name people share is called `subject_video`.
+
     Raises:
         InputError: No frame rate, or one too high for milliseconds.
     """
     rows = []
-    for cells in cells_of(table, fps):
+    for name, cells in zip(names_of(table), cells_of(table, fps), strict=True):
         start, end = span_ms(cells)
         emotion = cells["emotion"] or UNKNOWN  # a score would make each row a behaviour of its own
-        base = _base(cells["video"], cells["subject"], cells)
+        base = _base(name, cells["subject"], cells)
         text, details = written(cells, base, emotion)
         rows.append({
-            "Observation id": cells["video"], "FPS": cells["fps"],
+            "Observation id": name, "FPS": cells["fps"],
             "Subject": cells["subject"] or _NO_SUBJECT, "Behavior": text,
             "Behavioral category": cells["expression_type"], "Behavior type": "STATE",
             "Modifiers": cells["action_units"], "Start (s)": f"{start / 1000:.3f}",

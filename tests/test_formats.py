@@ -99,7 +99,7 @@ def _noted(table):
 @pytest.mark.parametrize("suffix", [".eaf", ".vtt", ".json", ".boris.csv"])
 @settings(max_examples=5, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
-@given(table=tables())
+@given(table=tables(with_text=False))
 def test_csv_there_and_back_through_convert(tmp_path, suffix, table):
     table = table.dropna(axis="columns", how="all").reindex(columns=[*COLUMNS, *_noted(table)])
     there, back = tmp_path / "in.csv", tmp_path / "back.csv"
@@ -550,6 +550,44 @@ def test_convert_of_several_videos(tmp_path):
         p.unlink()
     convert(tmp_path / "out", tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "all.csv").read_bytes()
+
+
+def test_convert_keeps_people_apart_who_share_the_name_of_a_video(tmp_path):
+    one = intervals((1, None, 9, "positive"), video="anger1")
+    people = [one.assign(subject=subject) for subject in ("s1", "s2")]
+    write_csv(pd.concat([*people, intervals((5, None, 9, "others"), video="b")]), tmp_path / "all.csv")
+    for suffix in ONE_VIDEO:
+        convert(tmp_path / "all.csv", tmp_path / suffix[1:] / ("{video}" + suffix))
+        names = sorted(p.name for p in (tmp_path / suffix[1:]).iterdir())
+        assert names == [f"b{suffix}", f"s1_anger1{suffix}", f"s2_anger1{suffix}"]
+        write_csv(pd.concat(people), tmp_path / "anger1.csv")
+        with pytest.raises(InputError, match=r"'anger1' is a video of several people \(s1, s2\): .*\{video\}"):
+            convert(tmp_path / "anger1.csv", tmp_path / f"anger1{suffix}")
+    convert(tmp_path / "all.csv", tmp_path / "all.json")
+    database = json.loads((tmp_path / "all.json").read_text())["database"]
+    assert [len(database[n]["annotations"]) for n in ("s1_anger1", "s2_anger1", "b")] == [1, 1, 1]
+    convert(tmp_path / "all.csv", tmp_path / "all.boris.csv")
+    observed = pd.read_csv(tmp_path / "all.boris.csv")["Observation id"]
+    assert list(observed) == ["s1_anger1", "s2_anger1", "b"]
+    want = read_csv(tmp_path / "all.csv")[0].sort_values(KEYS, ignore_index=True)
+    for source in ("eaf", "vtt", "all.json", "all.boris.csv"):
+        convert(tmp_path / source, tmp_path / "back.csv")
+        same(read_csv(tmp_path / "back.csv")[0].sort_values(KEYS, ignore_index=True), want)
+
+
+def test_convert_links_each_person_their_own_video(tmp_path):
+    for subject in ("s1", "s2"):
+        (tmp_path / "videos" / subject).mkdir(parents=True)
+        write_video(tmp_path / "videos" / subject / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 30, 25)
+    one = intervals((1, None, 9, "positive"), fps=25, video="a")
+    write_csv(pd.concat([one.assign(subject=s) for s in ("s1", "s2")]), tmp_path / "all.csv")
+    convert(tmp_path / "all.csv", tmp_path / "one.eaf", video=tmp_path / "videos/s2/a.mp4")
+    assert list(read_eaf(tmp_path / "one.eaf")[0]["subject"]) == ["s2"]
+    write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 30, 25)
+    with pytest.raises(InputError, match="'a' is a video of several people"):
+        convert(tmp_path / "all.csv", tmp_path / "one.eaf", video=tmp_path / "a.mp4")
+    convert(tmp_path / "all.csv", tmp_path / "{video}.eaf")
+    assert tier_spans(tmp_path / "s1_a.eaf")[1].media_descriptors == []  # a.mp4 may be another's
 
 
 def test_convert_takes_rate_and_link_from_the_video(tmp_path):

@@ -17,13 +17,13 @@ def read_samm(root: Path) -> Release | None:
         return None
     path, lines = newest_of(files)
     needed = {"filename": "", "onset": "onsetframe", "offset": "offsetframe", "type": ""}
-    table = table_with(path, needed)
+    table, merged = table_with(path, needed)
     table = table.rename(columns={c: header_key(c) for c in table if header_key(c) in _SAMM_EXTRA})
     codes, code_lines = _samm_emotions(root)
     keys = [_key(f, t) for f, t in zip(table.filename, table.type, strict=True)]
     own = table.emotion if "emotion" in table else [""] * len(table)
     table["emotion"] = [codes.get(key) or e for key, e in zip(keys, own, strict=True)]
-    reports = [lines, code_lines, _samm_durations(table, path.name)]
+    reports = [lines, merged, code_lines, _samm_durations(table, path.name)]
     if codes:
         reports.append(_samm_unmatched(table, set(codes) - set(keys), path.name))
     parts = [re.match(r"(\d+)_(\d+)", name) for name in table["filename"]]
@@ -63,9 +63,9 @@ def _samm_emotions(root: Path) -> tuple[dict[tuple[str, str], str], pd.DataFrame
         problem = "no SAMM_Micro_FACS_Codes*.xlsx beside it: no emotions from there"
         return {}, repair(root.name, problem, "kept", column="emotion")
     spellings = {"filename": "", "type": "micro expressiontype", "emotion": "estimatedemotion"}
-    table = table_with(files[0], spellings)
+    table, merged = table_with(files[0], spellings)
     codes: dict[tuple[str, str], str] = {}
-    lines = []
+    lines = [merged]
     for row in table.itertuples():
         first = codes.setdefault(_key(row.filename, row.type), row.emotion)
         if first != row.emotion:

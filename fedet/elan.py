@@ -2,7 +2,8 @@
 
 Intervals of one tier must not overlap in ELAN, so those that do go to `truth-2`, `truth-3` ...
 Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, what the line
-itself does not tell (see `fedet.captions`). Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN.
+itself does not tell (see `fedet.captions`). A property of the file keeps what was written, so that what
+people do afterwards can be told (see `fedet.handwork`). Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import pandas as pd
@@ -27,7 +29,7 @@ from fedet.captions import (
     to_frame,
     written,
 )
-from fedet.cells import as_text, replaced
+from fedet.cells import as_number, as_text, replaced
 from fedet.errors import InputError
 from fedet.repairs import join_repairs, repair
 
@@ -36,7 +38,23 @@ _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",
          ".avi": "video/x-msvideo", ".mkv": "video/x-matroska", ".webm": "video/webm",
          ".mpg": "video/mpeg", ".mpeg": "video/mpeg"}  # fmt: skip
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_PROPERTY = "fedet"  # header property with video, fps and subject as JSON
+_PROPERTY = "fedet"  # header property with video, fps, subject and what was written as JSON
+
+
+class Interval(NamedTuple):
+    """What a person can change of an interval in ELAN; frames as in the table."""
+
+    onset: int
+    offset: int
+    emotion: str
+    expression_type: str
+    note: str
+
+
+def interval_of(cells: Cells) -> Interval:
+    """The part of a row that a person can change."""
+    told = [cells.get(c) or "" for c in Interval._fields[2:]]
+    return Interval(int(cells["onset"]), int(cells["offset"]), *told)
 
 
 def tier_of(cells: Cells) -> str:
@@ -59,7 +77,7 @@ def write_eaf(
 
     Args:
         table: Canonical table of one video (or none: then give `video` and `fps`).
-        path: The .eaf file; it appears whole.
+        path: The .eaf file; it appears whole. What one that is there links besides `media` stays linked.
         media: The video file that ELAN shall open.
         fps: Frames per second where the table has none.
         video: Name of the video if the table is empty.
@@ -78,7 +96,11 @@ def write_eaf(
     if len(rates) > 1:
         raise InputError(f"{path}: {videos[0]!r} has rows at several fps ({', '.join(rates)})")
     base = {"video": videos[0], "fps": rates[0], "subject": rows[0]["subject"] if rows else ""}
-    eaf = _document(base, Path(path), media)
+    told: dict[str, list[Interval]] = {}
+    for cells in rows:
+        told.setdefault(tier_of(cells), []).append(interval_of(cells))
+    head = {k: v for k, v in base.items() if v} | {"written": told}
+    eaf = _document(head, Path(path), media)
     for tier, members in _without_overlaps(rows).items():
         _add_tier(eaf, tier, members, base)
     _sort_times(eaf)
@@ -87,36 +109,7 @@ def write_eaf(
         eaf.to_file(part)
 
 
-def check_replaceable(table: pd.DataFrame, path: str | Path, fps: float | None = None) -> None:
-    """Raises InputError if writing `table` over an .eaf file would lose what is not fedet's.
-
-    That is: tiers of other names, truth or review where the table has none, and intervals that a
-    person added in ELAN to the tier review (they have no details) unless the table has them too.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return
-    eaf, way_out = _parsed(path), "name another file or move it away"
-    filled = [tier for tier, (aligned, remarks, *_) in eaf.tiers.items() if aligned or remarks]
-    own = [tier for tier in filled if _base_tier(re.sub("-(note|details)$", "", tier)) in TIERS]
-    if foreign := [tier for tier in filled if tier not in own]:
-        raise InputError(f"{path}: holds tiers that are not fedet's ({', '.join(foreign)}); {way_out}")
-    rows = cells_of(table, fps)
-    new = {tier_of(row) for row in rows}
-    if lost := {t for t in map(_base_tier, own) if t in ("truth", "review")} - new:
-        text = f"{path}: holds intervals in the tier {min(lost)}, and what is to be written has none"
-        raise InputError(f"{text}; {way_out}")
-    spans = [(span_ms(row), 1000 / float(row["fps"])) for row in rows if tier_of(row) == "review"]
-    for tier in [t for t in own if _base_tier(t) == "review"]:
-        signed = _remarks(eaf, f"{tier}-details")
-        for start, end in [a[:2] for key, a in eaf.tiers[tier][0].items() if key not in signed]:
-            at = eaf.timeslots.get(start) or 0, eaf.timeslots.get(end) or 0
-            if not any(max(abs(a - b) for a, b in zip(at, s, strict=True)) <= frame for s, frame in spans):
-                text = f"{path}: somebody added an interval at {at[0] / 1000:.2f} s to the tier {tier}"
-                raise InputError(f"{text}; import it first, or {way_out}")
-
-
-def _document(base: Cells, path: Path, media: str | Path | None):
+def _document(head: dict, path: Path, media: str | Path | None):
     """An empty document with its types; the link to the video both absolute and relative."""
     from pympi.Elan import Eaf
 
@@ -133,12 +126,16 @@ def _document(base: Cells, path: Path, media: str | Path | None):
     eaf.linguistic_types.clear()
     eaf.add_linguistic_type("interval")
     eaf.add_linguistic_type("remark", "Symbolic_Association", timealignable=False)
-    eaf.properties = [(_PROPERTY, json.dumps({k: v for k, v in base.items() if v}))]
+    eaf.properties = [(_PROPERTY, json.dumps(head))]
     if media is not None:
         film = Path(media).resolve()
         relative = quote(Path(os.path.relpath(film, path.resolve().parent)).as_posix())
         mime = _MIME.get(film.suffix.lower(), "video/*")
         eaf.add_linked_file(film.as_uri(), f"./{relative}", mime)
+    ours = {unquote(m["MEDIA_URL"]).rpartition("/")[2] for m in eaf.media_descriptors}
+    for old in parsed(path).media_descriptors if path.is_file() else ():
+        if unquote(old.get("MEDIA_URL") or "").rpartition("/")[2] not in ours:
+            eaf.media_descriptors.append(old)
     return eaf
 
 
@@ -152,10 +149,10 @@ def _without_overlaps(rows: list[Cells]) -> dict[str, list[Cells]]:
                 break
             n += 1
         tiers.setdefault(tier, []).append(cells)
-    return dict(sorted(tiers.items(), key=lambda t: (TIERS.index(_base_tier(t[0])), t[0])))
+    return dict(sorted(tiers.items(), key=lambda t: (TIERS.index(base_tier(t[0])), t[0])))
 
 
-def _base_tier(tier: str) -> str:
+def base_tier(tier: str) -> str:
     return re.sub(r"-\d+$", "", tier)
 
 
@@ -182,7 +179,7 @@ def _add_tier(eaf, tier: str, rows: list[Cells], base: Cells) -> None:
 
 def _source(tier: str) -> str:
     """The source of an interval that a person adds to a tier."""
-    return "" if _base_tier(tier) == "truth" else _base_tier(tier)
+    return "" if base_tier(tier) == "truth" else base_tier(tier)
 
 
 def _sort_times(eaf) -> None:
@@ -221,7 +218,7 @@ def read_eaf(
         InputError: Not an ELAN file, or no frame rate known.
     """
     path = Path(path)
-    eaf = _parsed(path)
+    eaf = parsed(path)
     base = _known(eaf, path, fps, video)
     rows: list[tuple[str, Cells]] = []
     reports = []
@@ -230,7 +227,7 @@ def read_eaf(
         if problem:
             reports.append(repair(path.name, problem, "left out", column=tier))
         elif eaf.tiers[tier][0]:
-            found, report = _tier_rows(eaf, tier, base, path.name, len(rows))
+            found, report = tier_rows(eaf, tier, base, path.name, len(rows))
             rows += found
             reports.append(report)
     rows.sort(key=lambda r: (float(r[1].get("row") or "inf"), float(r[1]["onset"])))
@@ -247,7 +244,7 @@ def _unread(eaf, tier: str) -> str:
     if remarks and not re.search("-(note|details)$", tier):
         return f"tier {tier!r} depends on another: {len(remarks)} annotations not read"
     named = are_captions([value for _, _, value, _ in aligned.values()])
-    if aligned and _base_tier(tier) not in TIERS and not named:
+    if aligned and base_tier(tier) not in TIERS and not named:
         return (
             f"tier {tier!r} names no emotion or type in most intervals: {len(aligned)} intervals "
             "not read (call the tier truth to have them read)"
@@ -259,7 +256,7 @@ def _filled(column: pd.Series) -> bool:
     return any(isinstance(cell, str) and cell for cell in column)
 
 
-def _parsed(path: Path):
+def parsed(path: Path):
     """The document as pympi reads it; whatever pympi trips over is one input error."""
     from pympi.Elan import Eaf
 
@@ -273,17 +270,29 @@ def _parsed(path: Path):
 
 def _known(eaf, path: Path, fps: float | None, video: str | None) -> Cells:
     """Video, fps and subject: as fedet wrote them, else from the arguments or the linked video."""
-    try:
-        told = json.loads(dict(eaf.properties).get(_PROPERTY) or "{}")
-    except ValueError:
-        told = {}
+    told = head_of(eaf)
     rate = agreed_fps(told.get("fps"), fps, path)
-    media = [_media_path(m, path) for m in eaf.media_descriptors]
+    media = [film for film, _ in media_of(eaf, path)]
     rate = rate or next((r for m in media if (r := _film_fps(m))), "")
     if not rate and any(aligned for aligned, *_ in eaf.tiers.values()):
         raise InputError(f"{path}: no fps known (its video is not there): give fps, or the video")
     name = told.get("video") or video or (media[0].stem if media else path.stem)
     return {"video": name, "fps": rate, "subject": told.get("subject", "")}
+
+
+def head_of(eaf) -> dict:
+    """What fedet wrote about the file as a whole: video, fps, subject, written; {} if it did not."""
+    try:
+        told = json.loads(dict(eaf.properties).get(_PROPERTY) or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def media_of(eaf, path: Path) -> list[tuple[Path, float]]:
+    """The linked files, each with the time (ms) in it at which the file's time begins."""
+    told = [(m, as_number(m.get("TIME_ORIGIN") or "") or 0.0) for m in eaf.media_descriptors]
+    return [(_media_path(media, path), origin) for media, origin in told]
 
 
 def _media_path(media: dict, path: Path) -> Path:
@@ -303,13 +312,13 @@ def _film_fps(film: Path) -> str:
         return ""
 
 
-def _tier_rows(
+def tier_rows(
     eaf, tier: str, base: Cells, file: str, before: int
 ) -> tuple[list[tuple[str, Cells]], pd.DataFrame]:
     """(running number, cells) of a tier's annotations, and what could not be read in them."""
     notes, details = (_remarks(eaf, f"{tier}-{kind}") for kind in ("note", "details"))
     fps = float(base["fps"])
-    source = _source(tier) if _base_tier(tier) in TIERS else tier
+    source = _source(tier) if base_tier(tier) in TIERS else tier
     subject = base["subject"] or eaf.tiers[tier][2].get("PARTICIPANT") or ""
     rows: list[tuple[str, Cells]] = []
     lines = []

@@ -18,8 +18,9 @@ from fedet.activitynet import read_json, write_json
 from fedet.annotations import read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
 from fedet.cells import natural_key
-from fedet.elan import check_replaceable, read_eaf, write_eaf
+from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
+from fedet.handwork import check_replaceable
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import join_repairs, repair
 from fedet.video import open_video
@@ -88,11 +89,11 @@ def write_intervals(
         path: The file; it appears whole.
         fps: Frames per second where the table has none.
         media: Video file for ELAN to open.
-        durations: Seconds of each video, for JSON.
+        durations: Seconds of each video, for JSON and for comparing with an .eaf file that is there.
 
     Raises:
-        InputError: Several videos for a format of one, no frame rate, or an .eaf file is there that
-            holds more than fedet's own tiers (see `elan.check_replaceable`).
+        InputError: Several videos for a format of one, no frame rate, or an .eaf file is there in
+            which somebody did what would be lost (see `handwork.check_replaceable`).
     """
     kind = format_of(path)
     if kind == ".csv":
@@ -103,7 +104,7 @@ def write_intervals(
     elif kind == ".json":
         write_json(table, path, fps=fps, durations=durations)
     elif kind == ".eaf":
-        check_replaceable(table, path, fps)
+        check_replaceable(table, path, fps, durations)
         write_eaf(table, path, fps=fps, media=media)
     else:
         write_vtt(table, path, fps=fps)

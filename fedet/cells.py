@@ -66,7 +66,11 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 
 
 def decode(path: Path) -> str:
-    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or else cp1252."""
+    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or else cp1252.
+
+    Raises:
+        InputError: The file cannot be read, or is in an encoding that would give wrong letters.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -79,6 +83,10 @@ def decode(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
+        # In cp1252 letters beyond ASCII stand alone or in pairs; in other scripts they are all there is.
+        runs = re.findall(rb"[\x80-\xff]+", data)
+        if 2 * sum(len(run) > 2 for run in runs) > len(runs):
+            raise InputError(f"{path}: in an encoding that is not known; save it as UTF-8") from None
         return data.decode("cp1252", errors="replace")
 
 

@@ -153,7 +153,8 @@ def _without_overlaps(rows: list[Cells]) -> dict[str, list[Cells]]:
 
 
 def base_tier(tier: str) -> str:
-    return re.sub(r"-\d+$", "", tier)
+    """`truth` for truth, truth-2 and Truth."""
+    return re.sub(r"-\d+$", "", tier).lower()
 
 
 def _add_tier(eaf, tier: str, rows: list[Cells], base: Cells) -> None:
@@ -203,7 +204,9 @@ def read_eaf(
     """Reads an ELAN file, fedet's own (edited or not) or any with tiers of emotions.
 
     A tier of another name is read if most of its intervals hold an emotion or type and nothing
-    else; speech, in which somebody says "happy", is left out and reported.
+    else; speech, in which somebody says "happy", is left out and reported. Of the tiers that depend on
+    one, those that hold emotions or types are read with it. Where ELAN lets the video begin later than
+    the annotations' time, frames are those of the video.
 
     Args:
         path: The .eaf file.
@@ -215,19 +218,22 @@ def read_eaf(
         Canonical table and report; a row number is the rank of an annotation in its file.
 
     Raises:
-        InputError: Not an ELAN file, or no frame rate known.
+        InputError: Not an ELAN file, one whose times are no milliseconds, or no frame rate known.
     """
     path = Path(path)
     eaf = parsed(path)
-    base = _known(eaf, path, fps, video)
+    base, origin = _known(eaf, path, fps, video)
     rows: list[tuple[str, Cells]] = []
     reports = []
+    if origin:
+        problem = f"the video begins {origin / 1000:g} s late: frames are those of the video"
+        reports.append(repair(path.name, problem, "repaired", value=f"{origin:g}", video=base["video"]))
     for tier in sorted(eaf.tiers, key=lambda t: eaf.tiers[t][3]):
         problem = _unread(eaf, tier)
         if problem:
             reports.append(repair(path.name, problem, "left out", column=tier))
         elif eaf.tiers[tier][0]:
-            found, report = tier_rows(eaf, tier, base, path.name, len(rows))
+            found, report = tier_rows(eaf, tier, base, path.name, len(rows), origin)
             rows += found
             reports.append(report)
     rows.sort(key=lambda r: (float(r[1].get("row") or "inf"), float(r[1]["onset"])))
@@ -241,15 +247,23 @@ def read_eaf(
 def _unread(eaf, tier: str) -> str:
     """Why a tier with annotations is not read; empty if it is, or if it is read with its parent."""
     aligned, remarks, *_ = eaf.tiers[tier]
-    if remarks and not re.search("-(note|details)$", tier):
+    parent = eaf.tiers[tier][2].get("PARENT_REF", "")
+    if remarks and not re.search("-(note|details)$", tier) and tier not in _labelling(eaf, parent):
         return f"tier {tier!r} depends on another: {len(remarks)} annotations not read"
-    named = are_captions([value for _, _, value, _ in aligned.values()])
+    named = are_captions([value for _, _, value, _ in aligned.values()]) or _labelling(eaf, tier)
     if aligned and base_tier(tier) not in TIERS and not named:
         return (
             f"tier {tier!r} names no emotion or type in most intervals: {len(aligned)} intervals "
             "not read (call the tier truth to have them read)"
         )
     return ""
+
+
+def _labelling(eaf, parent: str) -> list[str]:
+    """The tiers that hold emotions or types of the intervals of another."""
+    tiers = [t for t in eaf.tiers if eaf.tiers[t][2].get("PARENT_REF") == parent and eaf.tiers[t][1]]
+    tiers = [t for t in tiers if not re.search("-(note|details)$", t)]
+    return [t for t in tiers if are_captions([remark[1] for remark in eaf.tiers[t][1].values()])]
 
 
 def _filled(column: pd.Series) -> bool:
@@ -261,23 +275,30 @@ def parsed(path: Path):
     from pympi.Elan import Eaf
 
     try:
-        return Eaf(path, suppress_version_warning=True)
+        eaf = Eaf(path, suppress_version_warning=True)
+        if (units := eaf.header.get("TIME_UNITS") or "milliseconds") != "milliseconds":
+            raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
+        return eaf
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # pympi raises bare Exception, KeyError, ValueError for bad files
         raise InputError(f"{path}: not an ELAN file ({type(error).__name__}: {error})") from error
 
 
-def _known(eaf, path: Path, fps: float | None, video: str | None) -> Cells:
-    """Video, fps and subject: as fedet wrote them, else from the arguments or the linked video."""
+def _known(eaf, path: Path, fps: float | None, video: str | None) -> tuple[Cells, float]:
+    """Video, fps and subject: as fedet wrote them, else from the arguments or the linked video; and the
+    time (ms) in the video at which the file's time begins."""
     told = head_of(eaf)
     rate = agreed_fps(told.get("fps"), fps, path)
-    media = [film for film, _ in media_of(eaf, path)]
-    rate = rate or next((r for m in media if (r := _film_fps(m))), "")
+    media = sorted(media_of(eaf, path), key=lambda m: m[0].suffix.lower() not in _MIME)  # sound is last
+    rate = rate or next((r for film, _ in media if (r := _film_fps(film))), "")
     if not rate and any(aligned for aligned, *_ in eaf.tiers.values()):
         raise InputError(f"{path}: no fps known (its video is not there): give fps, or the video")
-    name = told.get("video") or video or (media[0].stem if media else path.stem)
-    return {"video": name, "fps": rate, "subject": told.get("subject", "")}
+    name = told.get("video") or video or (media[0][0].stem if media else path.stem)
+    origin = next((o for film, o in media if film.stem == name), media[0][1] if media else 0.0)
+    return {"video": as_text(name), "fps": rate, "subject": as_text(told.get("subject"))}, origin
 
 
 def head_of(eaf) -> dict:
@@ -313,10 +334,16 @@ def _film_fps(film: Path) -> str:
 
 
 def tier_rows(
-    eaf, tier: str, base: Cells, file: str, before: int
+    eaf, tier: str, base: Cells, file: str, before: int, origin: float = 0.0
 ) -> tuple[list[tuple[str, Cells]], pd.DataFrame]:
-    """(running number, cells) of a tier's annotations, and what could not be read in them."""
+    """(running number, cells) of a tier's annotations, and what could not be read in them.
+
+    Args:
+        base: The cells video, fps and subject. before: How many rows other tiers gave.
+        origin: Time (ms) in the video at which the file's time begins.
+    """
     notes, details = (_remarks(eaf, f"{tier}-{kind}") for kind in ("note", "details"))
+    labels = [_remarks(eaf, labelling) for labelling in _labelling(eaf, tier)]
     fps = float(base["fps"])
     source = _source(tier) if base_tier(tier) in TIERS else tier
     subject = base["subject"] or eaf.tiers[tier][2].get("PARTICIPANT") or ""
@@ -325,10 +352,12 @@ def tier_rows(
     for key, (start, end, text, _) in eaf.tiers[tier][0].items():
         number = before + len(rows) + 1
         span = eaf.timeslots.get(start), eaf.timeslots.get(end)
-        if None in span:
-            lines.append(repair(file, "an annotation without times", "left out", column=tier,
-                                value=text))  # fmt: skip
+        if None in span or span[1] < span[0]:
+            problem = "an annotation without times" if None in span else "ends before it begins"
+            lines.append(repair(file, problem, "left out", column=tier, value=text))
             continue
+        span = span[0] + origin, span[1] + origin
+        text = " ".join([text, *(found[key] for found in labels if key in found)]).strip()
         told = base | {"subject": subject, "source": source, "note": notes.get(key, "")}
         cells, problems = restored(text, details.get(key, ""), told)
         cells |= span_frames(*span, fps)

@@ -7,6 +7,8 @@
 | .json | ActivityNet style, seconds | many videos |
 | .eaf | ELAN | one video |
 | .vtt | WebVTT | one video |
+
+Read, not written: .tsv and .txt as .csv, .srt as .vtt.
 """
 
 from collections.abc import Mapping
@@ -30,6 +32,7 @@ from fedet.webvtt import read_vtt, write_vtt
 __all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
            "write_boris", "write_eaf", "write_intervals", "write_json", "write_vtt"]  # fmt: skip
 _SUFFIXES = (".boris.csv", ".csv", ".json", ".eaf", ".vtt")
+_READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"}
 
 
 def format_of(path: str | Path) -> str:
@@ -41,7 +44,9 @@ def format_of(path: str | Path) -> str:
     name = Path(path).name.lower()
     suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
     if suffix is None:
-        raise InputError(f"{path}: no format has this suffix; known are {', '.join(_SUFFIXES)}")
+        hint = "save the table as CSV" if name.endswith((".xlsx", ".xls", ".ods")) else ""
+        known = f"no format has this suffix; known are {', '.join(_SUFFIXES)}"
+        raise InputError(f"{path}: {hint or known}")
     return suffix
 
 
@@ -63,7 +68,8 @@ def read_intervals(
     Raises:
         InputError: The file is not what its suffix says, or lacks what is needed.
     """
-    kind = format_of(path)
+    name = Path(path).name.lower()
+    kind = next((kind for suffix, kind in _READ_AS.items() if name.endswith(suffix)), "") or format_of(path)
     if kind == ".boris.csv" or (kind == ".csv" and is_boris(path)):
         return read_boris(path, fps=fps, emotion_map=emotion_map)
     if kind == ".csv":

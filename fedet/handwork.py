@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.captions import Cells, cells_of
+from fedet.captions import Cells, agreed_fps, cells_of
 from fedet.cells import header_key
 from fedet.elan import TIERS, Interval, base_tier, head_of, interval_of, media_of, parsed, tier_of, tier_rows
 from fedet.errors import InputError
@@ -39,14 +39,14 @@ def check_replaceable(
     eaf, rows = parsed(path), cells_of(table, fps)
     own = _own_tiers(eaf, path, {tier_of(row) for row in rows})
     head = head_of(eaf)
-    rate = float(head.get("fps") or (rows[0]["fps"] if rows else fps or 1000))
+    rate = float(agreed_fps(head.get("fps"), None, path) or (rows[0]["fps"] if rows else fps or 1000))
     length = (durations or {}).get(rows[0]["video"] if rows else "")
     last = round(length * rate) - 1 if length else None
     near = 0 if all(float(row["fps"]) == rate for row in rows) else 1
     base = {"video": "", "fps": str(rate), "subject": ""}
     for tier in TIERS:
         new = _at_rate([row for row in rows if tier in ("fedet", tier_of(row))], rate)
-        was = Counter(Interval(*told) for told in head.get("written", {}).get(tier, []))
+        was = Counter(_written(head, tier))
         read = [tier_rows(eaf, t, base, path.name, 0)[0] for t in own if base_tier(t) == tier]
         now = Counter(interval_of(cells) for found in read for _, cells in found)
         for one in (now - was).elements():
@@ -57,6 +57,13 @@ def check_replaceable(
         back = gone & {one[:4] for one in new}
         if back and tier != "fedet":  # what a detector finds comes and goes
             raise InputError(_message(path, Interval(*min(back), ""), rate, tier, "deleted or changed"))
+
+
+def _written(head: dict, tier: str) -> list[Interval]:
+    """The intervals that fedet wrote into a tier; none if the file does not tell."""
+    told = head.get("written")
+    rows = told.get(tier) if isinstance(told, dict) else None
+    return [Interval(*row) for row in rows or () if len(row) == len(Interval._fields)]
 
 
 def _own_tiers(eaf, path: Path, kinds: set[str]) -> list[str]:

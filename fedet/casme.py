@@ -11,6 +11,7 @@ from fedet.cells import Grid, as_number, header_key
 from fedet.errors import InputError
 from fedet.releases import Labels, Release, grids_of, label_files, newest_of, table_with, walk
 from fedet.repairs import join_repairs, repair
+from fedet.schema import FRAMES, columns_of
 
 
 def read_casme2(root: Path) -> Release | None:
@@ -126,6 +127,9 @@ def read_casme3(root: Path) -> Release | None:
     return Release(labels, folders, 30.0, 0, repairs=join_repairs(*lines))
 
 
+_IMAGE = re.compile(r"\D*(\d+)\.jpe?g", re.I)
+
+
 def _casme3_table(path: Path, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     needed = {"subject": "sub", "onset": "onsetframe", "offset": "offsetframe"}
     if part == "C":
@@ -141,6 +145,13 @@ def _casme3_table(path: Path, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             for s, f in zip(table["subject"], table["filename"], strict=True)
         ]
         table = table.drop(columns="filename")
+    frames = [c for c in table if columns_of([c]).keys() & set(FRAMES)]
+    named_files = table[frames].apply(lambda cells: cells.str.fullmatch(_IMAGE))
+    table[frames] = table[frames].replace(_IMAGE, r"\1", regex=True)
+    if named_files.to_numpy().any():
+        first = int(table.index[named_files.any(axis=1)][0])
+        told = repair(path.name, "names of images read as their numbers", "repaired", row=first)
+        merged = join_repairs(merged, told)
     table["subject"] = [s for s, _ in named]
     table["video"] = [f"{s}_{f}" if s and f else "" for s, f in named]
     table["expression_type"] = "macro" if part == "macro" else "micro"

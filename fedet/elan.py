@@ -65,6 +65,11 @@ def tier_of(cells: Cells) -> str:
     return "fedet" if source.startswith("fedet") or cells.get("score") else "truth"
 
 
+def undecided(source: str) -> bool:
+    """Whether a review tells that nobody stands behind an interval."""
+    return source.startswith("review") and source.endswith((": open", ": rejected"))
+
+
 def write_eaf(
     table: pd.DataFrame,
     path: str | Path,
@@ -234,6 +239,7 @@ def read_eaf(
             reports.append(repair(path.name, problem, "left out", column=tier))
         elif eaf.tiers[tier][0]:
             found, report = tier_rows(eaf, tier, base, path.name, len(rows), origin)
+            _decide_changed([cells for _, cells in found], written_in(head_of(eaf), base_tier(tier)))
             rows += found
             reports.append(report)
     rows.sort(key=lambda r: (float(r[1].get("row") or "inf"), float(r[1]["onset"])))
@@ -242,6 +248,13 @@ def read_eaf(
     numbers = [int(n) for n, _ in rows]
     checked, report = validate(table, source_name=path.name, rows=numbers, emotion_map=emotion_map)
     return checked, join_repairs(*reports, report)
+
+
+def _decide_changed(rows: list[Cells], was: list[Interval]) -> None:
+    """Takes the mark of an open or rejected interval off those that a person has changed, in place."""
+    for cells in rows:
+        if undecided(cells["source"]) and was and interval_of(cells) not in was:
+            cells["source"] = "review"
 
 
 def _unread(eaf, tier: str) -> str:
@@ -308,6 +321,13 @@ def head_of(eaf) -> dict:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def written_in(head: dict, tier: str) -> list[Interval]:
+    """The intervals that fedet wrote into a tier; none if the file does not tell."""
+    told = head.get("written")
+    rows = told.get(tier) if isinstance(told, dict) else None
+    return [Interval(*row) for row in rows or () if len(row) == len(Interval._fields)]
 
 
 def media_of(eaf, path: Path) -> list[tuple[Path, float]]:

@@ -8,7 +8,18 @@ import pandas as pd
 
 from fedet.captions import Cells, agreed_fps, cells_of
 from fedet.cells import header_key
-from fedet.elan import TIERS, Interval, base_tier, head_of, interval_of, media_of, parsed, tier_of, tier_rows
+from fedet.elan import (
+    TIERS,
+    Interval,
+    base_tier,
+    head_of,
+    interval_of,
+    media_of,
+    parsed,
+    tier_of,
+    tier_rows,
+    written_in,
+)
 from fedet.errors import InputError
 from fedet.labels import FINE_TO_COARSE
 
@@ -46,7 +57,7 @@ def check_replaceable(
     base = {"video": "", "fps": str(rate), "subject": ""}
     for tier in TIERS:
         new = _at_rate([row for row in rows if tier in ("fedet", tier_of(row))], rate)
-        was = Counter(_written(head, tier))
+        was = Counter(written_in(head, tier))
         read = [tier_rows(eaf, t, base, path.name, 0)[0] for t in own if base_tier(t) == tier]
         now = Counter(interval_of(cells) for found in read for _, cells in found)
         for one in (now - was).elements():
@@ -57,13 +68,6 @@ def check_replaceable(
         back = gone & {one[:4] for one in new}
         if back and tier != "fedet":  # what a detector finds comes and goes
             raise InputError(_message(path, Interval(*min(back), ""), rate, tier, "deleted or changed"))
-
-
-def _written(head: dict, tier: str) -> list[Interval]:
-    """The intervals that fedet wrote into a tier; none if the file does not tell."""
-    told = head.get("written")
-    rows = told.get(tier) if isinstance(told, dict) else None
-    return [Interval(*row) for row in rows or () if len(row) == len(Interval._fields)]
 
 
 def _own_tiers(eaf, path: Path, kinds: set[str]) -> list[str]:

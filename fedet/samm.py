@@ -33,7 +33,9 @@ def read_samm(root: Path) -> Release | None:
                row=int(table.index[i]), column="Filename", value=table.filename.iloc[i])
         for i in bad
     ]  # fmt: skip
-    table["subject"] = [m.group(1).zfill(3) if m else "" for m in parts]
+    persons = [m.group(1).zfill(3) if m else "" for m in parts]
+    reports.append(_samm_subjects(table, persons, path.name))
+    table["subject"] = persons
     table["video"] = [
         f"{m.group(1).zfill(3)}_{m.group(2)}" if m else f
         for m, f in zip(parts, table["filename"], strict=True)
@@ -90,6 +92,17 @@ def _samm_unmatched(table: pd.DataFrame, unused: set, file: str) -> pd.DataFrame
         problem = f"{len(unused)} micro FACS codes have no event here, e.g. {some}"
         lines.append(repair(file, problem, "left out", column="emotion"))
     return join_repairs(*lines)
+
+
+def _samm_subjects(table: pd.DataFrame, persons: list[str], file: str) -> pd.DataFrame:
+    """Rows whose subject is another than that of the file name."""
+    told = table.get("subject", pd.Series("", index=table.index))
+    return join_repairs(*(
+        repair(file, f"the file name says {person}, which counts", "kept", row=int(row), column="Subject",
+               value=cell)
+        for row, cell, person in zip(table.index, told, persons, strict=True)
+        if cell and person and cell.zfill(3) != person
+    ))  # fmt: skip
 
 
 def _samm_durations(table: pd.DataFrame, file: str) -> pd.DataFrame:

@@ -278,6 +278,14 @@ def test_casme3_merged_subjects_and_videos_hold_for_all_their_rows(casme3):
     assert lines == [(2, "spNO.1"), (4, "spNO.2"), (5, "a")]
 
 
+def test_casme3_frames_by_the_names_of_their_images(tmp_path):
+    rows = [["spNO.1", "a", "10.jpg", "img_0012.JPG", 16, "4", "I", "disgust"]]
+    workbook(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", [ME_HEADER, *rows])
+    data = read_dataset(tmp_path)
+    assert events(data) == [("spNO.1_a", 10, 12, 16)]
+    assert problems(data, row=2) == [(2, pd.NA, "names of images read as their numbers", "repaired")]
+
+
 def test_casme3_labels_can_be_mapped_otherwise(casme3):
     data = read_dataset(casme3, emotion_map={"Fear": "surprise", "boredom": "others"})
     assert list(data.annotations["emotion"])[3:5] == ["others", "surprise"]
@@ -362,6 +370,18 @@ def test_samm_merged_cells_hold_for_all_their_rows_and_a_merged_remark_makes_non
     filled = f"merged cells: taken for all rows to {first + 1}"
     assert problems(data, row=first)[0][1:] == ("6", filled, "repaired")
     assert [p[2] for p in problems(data, row=first + 4)] == ["no video named"]
+
+
+def test_samm_subject_that_is_not_that_of_the_file_name_is_told(samm):
+    path = next(samm.glob("SAMM_LongVideos*.xlsx"))
+    first = 11 if "V3" in path.name else 2
+    book = openpyxl.load_workbook(path)
+    book.active.cell(first, 1).value = 9
+    book.save(path)
+    data = read_dataset(samm)
+    assert data.annotations["subject"].iloc[0] == "006"
+    told = problems(data, row=first, column="Subject")
+    assert told == [(first, "9", "the file name says 006, which counts", "kept")]
 
 
 def test_samm_without_codes_says_that_emotions_are_missing(samm):

@@ -7,7 +7,7 @@ from pympi.Elan import Eaf
 
 from fedet.annotations import validate, write_csv
 from fedet.errors import InputError
-from fedet.exchange import changes_from, read_reviewed, write_review
+from fedet.exchange import changes_from, decided, read_reviewed, write_review
 from fedet.formats import convert, write_intervals
 from fedet.lanes import prepare
 from fedet.review import Review
@@ -147,3 +147,23 @@ def test_what_somebody_linked_stays_linked_and_synchronised_videos_are_left_alon
     edited(path, lambda eaf: eaf.media_descriptors[0].update(TIME_ORIGIN="1500"))
     with pytest.raises(InputError, match="synchronised in ELAN"):
         write_review(path, review.table(), predicted(), lanes, None)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".eaf", ".vtt", ".boris.csv"])
+def test_open_and_rejected_rows_of_an_export_decide_nothing(tmp_path, review, lanes, suffix):
+    path = tmp_path / f"clip{suffix}"
+    review.reject("p1")
+    write_review(path, review.table("all"), predicted(), lanes, None)
+    assert changes_from(read_reviewed(path, lanes, []), review) == {}
+    assert len(decided(read_reviewed(path, lanes, []))) == 2
+    review.accept("p3")  # after the export
+    assert changes_from(read_reviewed(path, lanes, []), review) == {}
+
+
+def test_an_open_row_that_was_dragged_in_elan_is_a_correction(tmp_path, review, lanes):
+    path = tmp_path / "clip.eaf"
+    write_review(path, review.table("all"), predicted(), lanes, None)
+    rank = review.table("all")["row_id"].tolist().index("p3")
+    edited(path, changed("review", rank - 1, offset=250))  # p1 overlaps p0: it is in review-2
+    changes = changes_from(read_reviewed(path, lanes, []), review)
+    assert {i: (r["status"], r["offset"]) for i, r in changes.items()} == {"p3": ("corrected", 250)}

@@ -11,6 +11,7 @@ from fedet.annotations import COLUMNS, EXTRA_COLUMNS, validate
 from fedet.captions import UNKNOWN, cells_of
 from fedet.cells import as_text, decode, replaced
 from fedet.errors import InputError
+from fedet.video_names import names_of
 
 _FRAMES = ("onset", "offset")  # told by the segment
 
@@ -26,22 +27,23 @@ def write_json(
     """Writes ActivityNet-style JSON as OpenTAD and ActionFormer read it; the file appears whole.
 
     Per video: subset, duration (s), fps, frame (number of frames), annotations with `segment`
-    (s, the end that of the last frame) and `label`; further keys keep the rest of the table.
+    (s, the end that of the last frame) and `label`; further keys keep the rest of the table. A video
+    whose name people share is called `subject_video`.
 
     Args:
         table: Canonical table.
         path: The .json file.
         fps: Frames per second where the table has none.
-        durations: Seconds of each video; one that is missing counts to its last event's end.
+        durations: Seconds of each video (by `names_of`); one that is missing counts to its last event's end.
         subset: The part that these videos belong to.
     """
     database: dict[str, dict] = {}
-    for cells in cells_of(table, fps):
+    for name, cells in zip(names_of(table), cells_of(table, fps), strict=True):
         rate = float(cells["fps"])
         entry = database.setdefault(
-            cells["video"],
+            name,
             {"subset": subset, "duration": 0.0, "fps": rate, "frame": 0, "annotations": [],
-             "subject": cells["subject"]},
+             "subject": cells["subject"]} | ({"video": cells["video"]} if name != cells["video"] else {}),
         )  # fmt: skip
         end = (int(cells["offset"]) + 1) / rate
         entry["duration"] = max(entry["duration"], end)
@@ -111,7 +113,7 @@ def _rank(row: dict) -> float:
 def _from_json(video: str, entry: dict, annotation: dict) -> dict:
     start, end = annotation["segment"]
     label = annotation.get("label")
-    told = {"video": video, "subject": entry.get("subject"), "fps": entry.get("fps")}
+    told = {"video": entry.get("video") or video, "subject": entry.get("subject"), "fps": entry.get("fps")}
     told |= {"start_s": start, "end_s": end, "emotion": None if label == UNKNOWN else label}
     known = [c for c in [*COLUMNS, *EXTRA_COLUMNS, "row"] if c not in _FRAMES]
     return told | {c: annotation[c] for c in known if c in annotation}

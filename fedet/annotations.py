@@ -173,22 +173,35 @@ def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) 
         number[broken] = pd.NA
         frame = (number - first_number).astype("Int64")
         if SECONDS[column] in check.raw:
-            frame = frame.fillna(_from_seconds(check, column))
+            by_time = _from_seconds(check, column, frame.isna())
+            _compare(check, column, frame, by_time)
+            frame = frame.fillna(by_time)
         check.out[column] = frame
     check.report(check.out["onset"].isna(), "onset", "no onset", "left out")
 
 
-def _from_seconds(check: Check, column: str) -> pd.Series:
-    """Frames of a column of seconds; an offset is the last frame before `end_s`."""
-    seconds = check.number(SECONDS[column], "repaired" if column == "apex" else "left out")
-    if len(seconds) and check.out["fps"].isna().all():
+def _compare(check: Check, column: str, frame: pd.Series, by_time: pd.Series) -> None:
+    """Tells of frames that are others than those of the seconds beside them."""
+    apart = ((frame - by_time).abs() > 1).fillna(False) & check.alive
+    if apart.any():
+        at = int(apart.to_numpy().argmax())
+        problem = f"{apart.sum()} rows: not the time of the frame in {column}, which counts; in row "
+        problem += f"{check.rows[at]} frame {frame[at]}, by time {by_time[at]} (another fps?)"
+        check.once(SECONDS[column], check.raw[SECONDS[column]].iloc[at], problem, "kept")
+
+
+def _from_seconds(check: Check, column: str, needed: pd.Series) -> pd.Series:
+    """Frames of a column of seconds; an offset is the last frame before `end_s`. What is wrong with them
+    matters where they are `needed`."""
+    seconds = check.number(SECONDS[column], "repaired" if column == "apex" else "left out", needed)
+    if needed.any() and check.out["fps"].isna().all():
         raise InputError(
             f"{check.file}: {SECONDS[column]} is in seconds, and no fps is known: add a column fps"
         )
-    lost = seconds.notna() & check.out["fps"].isna()
+    lost = needed & seconds.notna() & check.out["fps"].isna()
     check.report(lost, SECONDS[column], "seconds, but no fps is known", "left out")
     far = (seconds.abs() * check.out["fps"] > _LAST_FRAME).fillna(False)
-    check.report(far, SECONDS[column], "no time in a video, in seconds", "left out")
+    check.report(far & needed, SECONDS[column], "no time in a video, in seconds", "left out")
     seconds[far] = pd.NA
     frames = (seconds * check.out["fps"]).round().astype("Int64")
     return frames - 1 if column == "offset" else frames

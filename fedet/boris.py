@@ -15,17 +15,18 @@ from fedet.captions import UNKNOWN, Cells, cells_of, restored, span_frames, span
 from fedet.cells import as_number, as_text, csv_grid, find_header, header_key, replaced, table_of
 from fedet.errors import InputError
 from fedet.labels import type_label
-from fedet.repairs import join_repairs, repair
-from fedet.video_names import stem
+from fedet.repairs import empty_repairs, join_repairs, repair
+from fedet.video_names import names_of, stem
 
 HEADER = ["Observation id", "Observation date", "Description", "Media file", "Total length", "FPS",
           "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",
           "Stop (s)", "Duration (s)", "Comment start", "Comment stop"]  # fmt: skip
 _NO_SUBJECT = "No focal subject"
 _KEYS = {header_key(name): name for name in HEADER} | {
-    "mediafilename": "Media file", "mediafilepath": "Media file", "fpsframesecond": "FPS",
-    "fpsframes": "FPS", "starttime": "Start (s)", "stoptime": "Stop (s)", "comment": "Comment start",
-    "time": "Time", "status": "Behavior type",
+    "mediafilename": "Media file", "mediafilepath": "Media file",
+    "mediafilenameatstart": "Media file", "mediafilenameatstop": "Stop file", "timeoffsets": "Offset",
+    "fpsframesecond": "FPS", "fpsframes": "FPS", "starttime": "Start (s)", "stoptime": "Stop (s)",
+    "comment": "Comment start", "time": "Time", "status": "Behavior type",
 }  # fmt: skip
 
 
@@ -38,17 +39,19 @@ def is_boris(path: str | Path) -> bool:
 def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = None) -> None:
     """Writes aggregated events, times in seconds to the millisecond; the file appears whole.
 
+    A video is an observation; one whose name people share is called `subject_video`.
+
     Raises:
         InputError: No frame rate, or one too high for milliseconds.
     """
     rows = []
-    for cells in cells_of(table, fps):
+    for name, cells in zip(names_of(table), cells_of(table, fps), strict=True):
         start, end = span_ms(cells)
         emotion = cells["emotion"] or UNKNOWN  # a score would make each row a behaviour of its own
-        base = _base(cells["video"], cells["subject"], cells)
+        base = _base(name, cells["subject"], cells)
         text, details = written(cells, base, emotion)
         rows.append({
-            "Observation id": cells["video"], "FPS": cells["fps"],
+            "Observation id": name, "FPS": cells["fps"],
             "Subject": cells["subject"] or _NO_SUBJECT, "Behavior": text,
             "Behavioral category": cells["expression_type"], "Behavior type": "STATE",
             "Modifiers": cells["action_units"], "Start (s)": f"{start / 1000:.3f}",
@@ -87,7 +90,8 @@ def read_boris(
         raise InputError(f"{path}: no header row of BORIS with Subject and Behavior")
     table, unread = _columns(table_of(grid, at), path.name)
     events, lines = _paired(table, path) if "Start (s)" not in table else (table, [])
-    lines += unread
+    events, more = _first_files(events, path.name)
+    lines += [*more, *unread, _offset(table, path.name)]
     rows, numbers = [], []
     for number, event in events.iterrows():
         cells, problems = _interval(event, path, fps)
@@ -113,11 +117,37 @@ def _columns(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[pd.Data
     if parts:
         joined = ["|".join(filter(None, cells)) for cells in table[parts].itertuples(index=False)]
         table = table.drop(columns=parts).assign(Modifiers=joined)
+    if "Stop file" not in map(_KEYS.get, map(header_key, table)):
+        table = table.assign(**{"Media file name at stop": ""})
     names = pd.Series([_KEYS.get(header_key(c)) for c in table], index=table.columns, dtype=object)
     known = names.notna() & ~names.duplicated()
     unread = [repair(file, "no column that fedet reads of BORIS", "left out", column=str(c))
               for c in table.columns[~known] if table[c].astype(bool).any()]  # fmt: skip
     return table.loc[:, known].set_axis(names[known].tolist(), axis=1), unread
+
+
+def _offset(table: pd.DataFrame, file: str) -> pd.DataFrame:
+    """A line on observations whose times BORIS was told to shift."""
+    told = [cell for cell in table.get("Offset", []) if cell and cell.strip("0:.,")]
+    problem = "times are taken as they stand: check that they are those of the video"
+    return repair(file, problem, "kept", column="Time offset (s)", value=told[0]) if told else empty_repairs()
+
+
+def _first_files(events: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """The events without those that do not lie in the first video of their observation, since the times
+    of further videos count on from there."""
+    if not len(events) or not {"Media file", "Observation id"} <= set(events):
+        return events, []
+    start = pd.to_numeric(events["Start (s)"].str.replace(",", "."), errors="coerce")
+    films = events[["Media file", "Stop file"]].map(lambda cell: stem(cell.split(";")[0]))
+    ordered = films.loc[start.sort_values(kind="stable").index, "Media file"]
+    first = ordered[ordered != ""].groupby(events["Observation id"]).first()
+    starts = (films["Media file"] == "") | (films["Media file"] == events["Observation id"].map(first))
+    ends = films["Stop file"].isin(["", "NA"]) | (films["Stop file"] == films["Media file"])
+    problem = "not in the first video of its observation, from which times count: observe each by itself"
+    lines = [repair(file, problem, "left out", row=int(row), column="Behavior", value=events["Behavior"][row])
+             for row in events.index[~(starts & ends)]]  # fmt: skip
+    return events[starts & ends], lines
 
 
 def _interval(event: pd.Series, path: Path, fps: float | None) -> tuple[Cells | None, list[str]]:
@@ -169,6 +199,7 @@ def _paired(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.Data
         elif kind == "STOP" and key in open_rows:
             first, start = open_rows.pop(key)
             times = {"Start (s)": start["Time"], "Stop (s)": row["Time"], "Behavior type": "STATE"}
+            times["Stop file"] = row.get("Media file", "")
             events[first] = start.to_dict() | times
         else:
             text = "a point event has no duration" if kind == "POINT" else f"{kind} without START"

@@ -75,9 +75,11 @@ def agreed_fps(stored: object, given: float | None, path: object) -> str:
     """The frame rate that a file tells, else the given one, "" without either.
 
     Raises:
-        InputError: They differ by more than 0.5 % (29.97 and 30 do not).
+        InputError: They differ by more than 0.5 % (29.97 and 30 do not), or the file tells no number.
     """
     told = as_text(stored)
+    if told and not re.fullmatch(r"0*[1-9]\d*(\.\d*)?|0*\.0*[1-9]\d*", told):
+        raise InputError(f"{path}: tells fps={told!r}, not a number above 0; correct it there")
     if told and given and abs(float(told) / given - 1) > 0.005:
         raise InputError(f"{path}: written at fps={told}, not fps={given:g}; leave fps out")
     return told or as_text(given)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from fedet.cells import Grid, as_number, header_key
 from fedet.errors import InputError
 from fedet.releases import Labels, Release, grids_of, label_files, newest_of, table_with, walk
 from fedet.repairs import join_repairs, repair
+from fedet.schema import FRAMES, columns_of
 
 
 def read_casme2(root: Path) -> Release | None:
@@ -18,7 +20,7 @@ def read_casme2(root: Path) -> Release | None:
     if not files:
         return None
     path, repairs = newest_of(files)
-    sheets = grids_of(path)
+    sheets, reports = zip(*grids_of(path), strict=True)
     if len(sheets) < 3:
         raise InputError(
             f"{path}: has {len(sheets)} sheets, needs 3 (events, naming rule 1, naming rule 2)"
@@ -27,10 +29,14 @@ def read_casme2(root: Path) -> Release | None:
     folders = _casme2_folders(root if root.is_dir() else root.parent)
     by_code = {_casme2_code(v): v for _, v in folders}
     known = set(subjects.values())
-    rows, lines = [], [repairs]
+    rows, lines = [], [repairs, *reports]
     for row, cells in events:
         cells = [*cells, *[""] * 9][:9]
         name = re.sub(r"_\d+$", "", cells[1])
+        if not (cells[0] and name):
+            problem = f"no {'video' if cells[0] else 'subject'} named"
+            lines.append(repair(path.name, problem, "left out", row=row, value=cells[0] or name))
+            continue
         person = _plain(cells[0])
         subject = subjects.get(person, person.lower() if person.lower() in known else None)
         code = codes.get(header_key(name))
@@ -60,7 +66,7 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _casme2_sheets(sheets: list[Grid], path: Path) -> tuple[Grid, dict[str, str], dict[str, str]]:
+def _casme2_sheets(sheets: Sequence[Grid], path: Path) -> tuple[Grid, dict[str, str], dict[str, str]]:
     """Event rows, subject number -> folder (`s15`), video name -> four-digit code (`0101`)."""
     events = [(n, c) for n, c in sheets[0] if any(c)]
     if events and not any(map(_is_number, events[0][1][2:5])):
@@ -111,7 +117,9 @@ def read_casme3(root: Path) -> Release | None:
         if files:
             path, unused = newest_of(files)
             lines.append(unused)
-            labels.append(Labels(path.name, _casme3_table(path, part)))
+            table, merged = _casme3_table(path, part)
+            lines.append(merged)
+            labels.append(Labels(path.name, table))
         elif part != "C" and not found["C"]:
             lines.append(repair(root.name, f"no file with the {part} labels of part A", "kept"))
     folders = _casme3_folders(root if root.is_dir() else root.parent)
@@ -119,24 +127,35 @@ def read_casme3(root: Path) -> Release | None:
     return Release(labels, folders, 30.0, 0, repairs=join_repairs(*lines))
 
 
-def _casme3_table(path: Path, part: str) -> pd.DataFrame:
+_IMAGE = re.compile(r"\D*(\d+)\.jpe?g", re.I)
+
+
+def _casme3_table(path: Path, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     needed = {"subject": "sub", "onset": "onsetframe", "offset": "offsetframe"}
     if part == "C":
-        table = table_with(path, needed).rename(columns=lambda c: "event" if c == "count" else c)
+        table, merged = table_with(path, needed)
+        table = table.rename(columns=lambda c: "event" if c == "count" else c)
         named = [(_casme3_subject(s).replace("spNO.", "C"), "a") for s in table["subject"]]
         names = [c for c in table if header_key(c) in ("filename", "seq", "event", "phy")]
         table = table.drop(columns=names)
     else:
-        table = table_with(path, needed | {"filename": "seq file video"})
+        table, merged = table_with(path, needed | {"filename": "seq file video"})
         named = [
             (_casme3_subject(s), f.strip().lower())
             for s, f in zip(table["subject"], table["filename"], strict=True)
         ]
         table = table.drop(columns="filename")
+    frames = [c for c in table if columns_of([c]).keys() & set(FRAMES)]
+    named_files = table[frames].apply(lambda cells: cells.str.fullmatch(_IMAGE))
+    table[frames] = table[frames].replace(_IMAGE, r"\1", regex=True)
+    if named_files.to_numpy().any():
+        first = int(table.index[named_files.any(axis=1)][0])
+        told = repair(path.name, "names of images read as their numbers", "repaired", row=first)
+        merged = join_repairs(merged, told)
     table["subject"] = [s for s, _ in named]
     table["video"] = [f"{s}_{f}" if s and f else "" for s, f in named]
     table["expression_type"] = "macro" if part == "macro" else "micro"
-    return table
+    return table, merged
 
 
 def _casme3_subject(text: str) -> str:

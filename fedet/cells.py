@@ -18,6 +18,7 @@ import pandas as pd
 from fedet.errors import InputError
 
 Grid = list[tuple[int, list[str]]]
+Filled = tuple[int, int, str]  # first and last row of merged cells, and what they hold
 
 _EMPTY_TEXT = {"", "nan", "n/a", "#n/a", "<na>"}
 _EMPTY_NUMBER = _EMPTY_TEXT | {"na", "none", "null", "-", "--", "/", "\\", "?"}
@@ -65,7 +66,11 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 
 
 def decode(path: Path) -> str:
-    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or else cp1252."""
+    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or else cp1252.
+
+    Raises:
+        InputError: The file cannot be read, or is in an encoding that would give wrong letters.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -78,6 +83,10 @@ def decode(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
+        # In cp1252 letters beyond ASCII stand alone or in pairs; in other scripts they are all there is.
+        runs = re.findall(rb"[\x80-\xff]+", data)
+        if 2 * sum(len(run) > 2 for run in runs) > len(runs):
+            raise InputError(f"{path}: in an encoding that is not known; save it as UTF-8") from None
         return data.decode("cp1252", errors="replace")
 
 
@@ -107,8 +116,11 @@ def csv_grid(path: Path) -> Grid:
     return [(i, [as_text(c) for c in cells]) for i, cells in enumerate(records, start=1)]
 
 
-def xlsx_grids(path: Path) -> list[Grid]:
-    """One grid per sheet of an xlsx file; numbers shown with leading zeros keep them."""
+def xlsx_grids(path: Path) -> list[tuple[Grid, list[Filled]]]:
+    """One grid per sheet of an xlsx file; numbers shown with leading zeros keep them.
+
+    Cells that are merged downwards all hold what the first one does; beside each grid, which these are.
+    """
     import openpyxl
 
     try:
@@ -117,9 +129,25 @@ def xlsx_grids(path: Path) -> list[Grid]:
         raise InputError(f"{path}: not a readable xlsx file ({error})") from error
     grids = []
     for sheet in book.worksheets:
-        grids.append([(r[0].row, [_shown(c) for c in r]) for r in sheet.iter_rows() if r])
+        grid = [(r[0].row, [_shown(c) for c in r]) for r in sheet.iter_rows() if r]
+        grids.append((grid, _fill_down(grid, sheet)))
     book.close()
     return grids
+
+
+def _fill_down(grid: Grid, sheet) -> list[Filled]:
+    """Fills merged cells of one column, in place; wider ones are titles and remarks."""
+    rows, filled = dict(grid), []
+    used = {n for n, cells in grid if any(cells)}
+    for cells in sorted(sheet.merged_cells.ranges, key=lambda r: (r.min_row, r.min_col)):
+        below = used & set(range(cells.min_row + 1, cells.max_row + 1))
+        column = cells.min_col - sheet.min_column
+        value = rows[cells.min_row][column]
+        if cells.min_col == cells.max_col and value and below:
+            for n in below:
+                rows[n][column] = value
+            filled.append((cells.min_row, max(below), value))
+    return filled
 
 
 def _shown(cell: object) -> str:

@@ -525,7 +525,7 @@ def evaluate(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help=".csv, .json, .eaf, .vtt or a folder of such.")],
+    source: Annotated[Path, typer.Argument(help=".csv, .tsv, .json, .eaf, .vtt, .srt; folder of .eaf.")],
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix is the format.")],
     fps: Annotated[float | None, typer.Option(help="Frames a second where the source has none.")] = None,
     video: Annotated[Path | None, typer.Option(help="The video: its rate, and the link in ELAN.")] = None,

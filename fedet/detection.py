@@ -18,6 +18,8 @@ from fedet.errors import InputError
 from fedet.faces import FaceDetector, missing_spans
 from fedet.features import (
     FPS,
+    READS,
+    REFERENCES,
     STATES,
     FaceNet,
     FaceTrack,
@@ -32,6 +34,7 @@ from fedet.features import (
 from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.render import AUS
+from fedet.settings import settings_of
 from fedet.signals import check_signals, side_signals
 from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures, detections
@@ -54,6 +57,11 @@ class Inputs:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signals", check_signals(self.signals))
+        for name, allowed in (("reference", REFERENCES), ("reads", READS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is {getattr(self, name)!r}; one of {', '.join(allowed)}")
+        if not self.context_s > 0:
+            raise InputError(f"context_s is {self.context_s!r}; it must be above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +99,16 @@ def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
     if not place.exists():
         return Inputs(), None
     try:
-        told = dict(json.loads(place.read_text()))
-        digest = told.pop("digest", None)
-        inputs = Inputs(**told)
-        # Face weights in the detector's folder, like those tuned with it, are found wherever it is now.
-        own = inputs.weights not in NAMED and (folder / inputs.weights).exists()
-        return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{place} does not describe a detector's inputs: {error}") from error
+        told = json.loads(place.read_text())
+    except ValueError as error:
+        raise InputError(f"{place}: not JSON ({error}); put the file of the training back") from error
+    digest = told.pop("digest", None) if isinstance(told, dict) else None
+    if not isinstance(digest, str | None):
+        raise InputError(f"{place}: digest is {digest!r}; it must be a text, or be left out")
+    inputs = settings_of(Inputs, told, str(place))
+    # Face weights in the detector's folder, like those tuned with it, are found wherever it is now.
+    own = inputs.weights not in NAMED and (folder / inputs.weights).exists()
+    return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
 
 
 def fresh_inputs(face_weights: str = "faces") -> tuple[Inputs, FaceNet]:

@@ -2,7 +2,8 @@
 
 Intervals of one tier must not overlap in ELAN, so those that do go to `truth-2`, `truth-3` ...
 Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, what the line
-itself does not tell (see `fedet.captions`). Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN.
+itself does not tell (see `fedet.captions`). A property of the file keeps what was written, so that what
+people do afterwards can be told (see `fedet.handwork`). Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN.
 """
 
 import json
@@ -10,6 +11,7 @@ import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import pandas as pd
@@ -27,7 +29,7 @@ from fedet.captions import (
     to_frame,
     written,
 )
-from fedet.cells import as_text, replaced
+from fedet.cells import as_number, as_text, replaced
 from fedet.errors import InputError
 from fedet.repairs import join_repairs, repair
 
@@ -36,7 +38,23 @@ _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",
          ".avi": "video/x-msvideo", ".mkv": "video/x-matroska", ".webm": "video/webm",
          ".mpg": "video/mpeg", ".mpeg": "video/mpeg"}  # fmt: skip
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_PROPERTY = "fedet"  # header property with video, fps and subject as JSON
+_PROPERTY = "fedet"  # header property with video, fps, subject and what was written as JSON
+
+
+class Interval(NamedTuple):
+    """What a person can change of an interval in ELAN; frames as in the table."""
+
+    onset: int
+    offset: int
+    emotion: str
+    expression_type: str
+    note: str
+
+
+def interval_of(cells: Cells) -> Interval:
+    """The part of a row that a person can change."""
+    told = [cells.get(c) or "" for c in Interval._fields[2:]]
+    return Interval(int(cells["onset"]), int(cells["offset"]), *told)
 
 
 def tier_of(cells: Cells) -> str:
@@ -45,6 +63,11 @@ def tier_of(cells: Cells) -> str:
     if source.startswith("review"):
         return "review"
     return "fedet" if source.startswith("fedet") or cells.get("score") else "truth"
+
+
+def undecided(source: str) -> bool:
+    """Whether a review tells that nobody stands behind an interval."""
+    return source.startswith("review") and source.endswith((": open", ": rejected"))
 
 
 def write_eaf(
@@ -59,7 +82,7 @@ def write_eaf(
 
     Args:
         table: Canonical table of one video (or none: then give `video` and `fps`).
-        path: The .eaf file; it appears whole.
+        path: The .eaf file; it appears whole. What one that is there links besides `media` stays linked.
         media: The video file that ELAN shall open.
         fps: Frames per second where the table has none.
         video: Name of the video if the table is empty.
@@ -78,7 +101,11 @@ def write_eaf(
     if len(rates) > 1:
         raise InputError(f"{path}: {videos[0]!r} has rows at several fps ({', '.join(rates)})")
     base = {"video": videos[0], "fps": rates[0], "subject": rows[0]["subject"] if rows else ""}
-    eaf = _document(base, Path(path), media)
+    told: dict[str, list[Interval]] = {}
+    for cells in rows:
+        told.setdefault(tier_of(cells), []).append(interval_of(cells))
+    head = {k: v for k, v in base.items() if v} | {"written": told}
+    eaf = _document(head, Path(path), media)
     for tier, members in _without_overlaps(rows).items():
         _add_tier(eaf, tier, members, base)
     _sort_times(eaf)
@@ -87,36 +114,7 @@ def write_eaf(
         eaf.to_file(part)
 
 
-def check_replaceable(table: pd.DataFrame, path: str | Path, fps: float | None = None) -> None:
-    """Raises InputError if writing `table` over an .eaf file would lose what is not fedet's.
-
-    That is: tiers of other names, truth or review where the table has none, and intervals that a
-    person added in ELAN to the tier review (they have no details) unless the table has them too.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return
-    eaf, way_out = _parsed(path), "name another file or move it away"
-    filled = [tier for tier, (aligned, remarks, *_) in eaf.tiers.items() if aligned or remarks]
-    own = [tier for tier in filled if _base_tier(re.sub("-(note|details)$", "", tier)) in TIERS]
-    if foreign := [tier for tier in filled if tier not in own]:
-        raise InputError(f"{path}: holds tiers that are not fedet's ({', '.join(foreign)}); {way_out}")
-    rows = cells_of(table, fps)
-    new = {tier_of(row) for row in rows}
-    if lost := {t for t in map(_base_tier, own) if t in ("truth", "review")} - new:
-        text = f"{path}: holds intervals in the tier {min(lost)}, and what is to be written has none"
-        raise InputError(f"{text}; {way_out}")
-    spans = [(span_ms(row), 1000 / float(row["fps"])) for row in rows if tier_of(row) == "review"]
-    for tier in [t for t in own if _base_tier(t) == "review"]:
-        signed = _remarks(eaf, f"{tier}-details")
-        for start, end in [a[:2] for key, a in eaf.tiers[tier][0].items() if key not in signed]:
-            at = eaf.timeslots.get(start) or 0, eaf.timeslots.get(end) or 0
-            if not any(max(abs(a - b) for a, b in zip(at, s, strict=True)) <= frame for s, frame in spans):
-                text = f"{path}: somebody added an interval at {at[0] / 1000:.2f} s to the tier {tier}"
-                raise InputError(f"{text}; import it first, or {way_out}")
-
-
-def _document(base: Cells, path: Path, media: str | Path | None):
+def _document(head: dict, path: Path, media: str | Path | None):
     """An empty document with its types; the link to the video both absolute and relative."""
     from pympi.Elan import Eaf
 
@@ -133,12 +131,16 @@ def _document(base: Cells, path: Path, media: str | Path | None):
     eaf.linguistic_types.clear()
     eaf.add_linguistic_type("interval")
     eaf.add_linguistic_type("remark", "Symbolic_Association", timealignable=False)
-    eaf.properties = [(_PROPERTY, json.dumps({k: v for k, v in base.items() if v}))]
+    eaf.properties = [(_PROPERTY, json.dumps(head))]
     if media is not None:
         film = Path(media).resolve()
         relative = quote(Path(os.path.relpath(film, path.resolve().parent)).as_posix())
         mime = _MIME.get(film.suffix.lower(), "video/*")
         eaf.add_linked_file(film.as_uri(), f"./{relative}", mime)
+    ours = {unquote(m["MEDIA_URL"]).rpartition("/")[2] for m in eaf.media_descriptors}
+    for old in parsed(path).media_descriptors if path.is_file() else ():
+        if unquote(old.get("MEDIA_URL") or "").rpartition("/")[2] not in ours:
+            eaf.media_descriptors.append(old)
     return eaf
 
 
@@ -152,11 +154,12 @@ def _without_overlaps(rows: list[Cells]) -> dict[str, list[Cells]]:
                 break
             n += 1
         tiers.setdefault(tier, []).append(cells)
-    return dict(sorted(tiers.items(), key=lambda t: (TIERS.index(_base_tier(t[0])), t[0])))
+    return dict(sorted(tiers.items(), key=lambda t: (TIERS.index(base_tier(t[0])), t[0])))
 
 
-def _base_tier(tier: str) -> str:
-    return re.sub(r"-\d+$", "", tier)
+def base_tier(tier: str) -> str:
+    """`truth` for truth, truth-2 and Truth."""
+    return re.sub(r"-\d+$", "", tier).lower()
 
 
 def _add_tier(eaf, tier: str, rows: list[Cells], base: Cells) -> None:
@@ -182,7 +185,7 @@ def _add_tier(eaf, tier: str, rows: list[Cells], base: Cells) -> None:
 
 def _source(tier: str) -> str:
     """The source of an interval that a person adds to a tier."""
-    return "" if _base_tier(tier) == "truth" else _base_tier(tier)
+    return "" if base_tier(tier) == "truth" else base_tier(tier)
 
 
 def _sort_times(eaf) -> None:
@@ -206,7 +209,9 @@ def read_eaf(
     """Reads an ELAN file, fedet's own (edited or not) or any with tiers of emotions.
 
     A tier of another name is read if most of its intervals hold an emotion or type and nothing
-    else; speech, in which somebody says "happy", is left out and reported.
+    else; speech, in which somebody says "happy", is left out and reported. Of the tiers that depend on
+    one, those that hold emotions or types are read with it. Where ELAN lets the video begin later than
+    the annotations' time, frames are those of the video.
 
     Args:
         path: The .eaf file.
@@ -218,19 +223,23 @@ def read_eaf(
         Canonical table and report; a row number is the rank of an annotation in its file.
 
     Raises:
-        InputError: Not an ELAN file, or no frame rate known.
+        InputError: Not an ELAN file, one whose times are no milliseconds, or no frame rate known.
     """
     path = Path(path)
-    eaf = _parsed(path)
-    base = _known(eaf, path, fps, video)
+    eaf = parsed(path)
+    base, origin = _known(eaf, path, fps, video)
     rows: list[tuple[str, Cells]] = []
     reports = []
+    if origin:
+        problem = f"the video begins {origin / 1000:g} s late: frames are those of the video"
+        reports.append(repair(path.name, problem, "repaired", value=f"{origin:g}", video=base["video"]))
     for tier in sorted(eaf.tiers, key=lambda t: eaf.tiers[t][3]):
         problem = _unread(eaf, tier)
         if problem:
             reports.append(repair(path.name, problem, "left out", column=tier))
         elif eaf.tiers[tier][0]:
-            found, report = _tier_rows(eaf, tier, base, path.name, len(rows))
+            found, report = tier_rows(eaf, tier, base, path.name, len(rows), origin)
+            _decide_changed([cells for _, cells in found], written_in(head_of(eaf), base_tier(tier)))
             rows += found
             reports.append(report)
     rows.sort(key=lambda r: (float(r[1].get("row") or "inf"), float(r[1]["onset"])))
@@ -241,13 +250,21 @@ def read_eaf(
     return checked, join_repairs(*reports, report)
 
 
+def _decide_changed(rows: list[Cells], was: list[Interval]) -> None:
+    """Takes the mark of an open or rejected interval off those that a person has changed, in place."""
+    for cells in rows:
+        if undecided(cells["source"]) and was and interval_of(cells) not in was:
+            cells["source"] = "review"
+
+
 def _unread(eaf, tier: str) -> str:
     """Why a tier with annotations is not read; empty if it is, or if it is read with its parent."""
     aligned, remarks, *_ = eaf.tiers[tier]
-    if remarks and not re.search("-(note|details)$", tier):
+    parent = eaf.tiers[tier][2].get("PARENT_REF", "")
+    if remarks and not re.search("-(note|details)$", tier) and tier not in _labelling(eaf, parent):
         return f"tier {tier!r} depends on another: {len(remarks)} annotations not read"
-    named = are_captions([value for _, _, value, _ in aligned.values()])
-    if aligned and _base_tier(tier) not in TIERS and not named:
+    named = are_captions([value for _, _, value, _ in aligned.values()]) or _labelling(eaf, tier)
+    if aligned and base_tier(tier) not in TIERS and not named:
         return (
             f"tier {tier!r} names no emotion or type in most intervals: {len(aligned)} intervals "
             "not read (call the tier truth to have them read)"
@@ -255,35 +272,68 @@ def _unread(eaf, tier: str) -> str:
     return ""
 
 
+def _labelling(eaf, parent: str) -> list[str]:
+    """The tiers that hold emotions or types of the intervals of another."""
+    tiers = [t for t in eaf.tiers if eaf.tiers[t][2].get("PARENT_REF") == parent and eaf.tiers[t][1]]
+    tiers = [t for t in tiers if not re.search("-(note|details)$", t)]
+    return [t for t in tiers if are_captions([remark[1] for remark in eaf.tiers[t][1].values()])]
+
+
 def _filled(column: pd.Series) -> bool:
     return any(isinstance(cell, str) and cell for cell in column)
 
 
-def _parsed(path: Path):
+def parsed(path: Path):
     """The document as pympi reads it; whatever pympi trips over is one input error."""
     from pympi.Elan import Eaf
 
     try:
-        return Eaf(path, suppress_version_warning=True)
+        eaf = Eaf(path, suppress_version_warning=True)
+        if (units := eaf.header.get("TIME_UNITS") or "milliseconds") != "milliseconds":
+            raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
+        return eaf
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # pympi raises bare Exception, KeyError, ValueError for bad files
         raise InputError(f"{path}: not an ELAN file ({type(error).__name__}: {error})") from error
 
 
-def _known(eaf, path: Path, fps: float | None, video: str | None) -> Cells:
-    """Video, fps and subject: as fedet wrote them, else from the arguments or the linked video."""
+def _known(eaf, path: Path, fps: float | None, video: str | None) -> tuple[Cells, float]:
+    """Video, fps and subject: as fedet wrote them, else from the arguments or the linked video; and the
+    time (ms) in the video at which the file's time begins."""
+    told = head_of(eaf)
+    rate = agreed_fps(told.get("fps"), fps, path)
+    media = sorted(media_of(eaf, path), key=lambda m: m[0].suffix.lower() not in _MIME)  # sound is last
+    rate = rate or next((r for film, _ in media if (r := _film_fps(film))), "")
+    if not rate and any(aligned for aligned, *_ in eaf.tiers.values()):
+        raise InputError(f"{path}: no fps known (its video is not there): give fps, or the video")
+    name = told.get("video") or video or (media[0][0].stem if media else path.stem)
+    origin = next((o for film, o in media if film.stem == name), media[0][1] if media else 0.0)
+    return {"video": as_text(name), "fps": rate, "subject": as_text(told.get("subject"))}, origin
+
+
+def head_of(eaf) -> dict:
+    """What fedet wrote about the file as a whole: video, fps, subject, written; {} if it did not."""
     try:
         told = json.loads(dict(eaf.properties).get(_PROPERTY) or "{}")
     except ValueError:
-        told = {}
-    rate = agreed_fps(told.get("fps"), fps, path)
-    media = [_media_path(m, path) for m in eaf.media_descriptors]
-    rate = rate or next((r for m in media if (r := _film_fps(m))), "")
-    if not rate and any(aligned for aligned, *_ in eaf.tiers.values()):
-        raise InputError(f"{path}: no fps known (its video is not there): give fps, or the video")
-    name = told.get("video") or video or (media[0].stem if media else path.stem)
-    return {"video": name, "fps": rate, "subject": told.get("subject", "")}
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def written_in(head: dict, tier: str) -> list[Interval]:
+    """The intervals that fedet wrote into a tier; none if the file does not tell."""
+    told = head.get("written")
+    rows = told.get(tier) if isinstance(told, dict) else None
+    return [Interval(*row) for row in rows or () if len(row) == len(Interval._fields)]
+
+
+def media_of(eaf, path: Path) -> list[tuple[Path, float]]:
+    """The linked files, each with the time (ms) in it at which the file's time begins."""
+    told = [(m, as_number(m.get("TIME_ORIGIN") or "") or 0.0) for m in eaf.media_descriptors]
+    return [(_media_path(media, path), origin) for media, origin in told]
 
 
 def _media_path(media: dict, path: Path) -> Path:
@@ -303,23 +353,31 @@ def _film_fps(film: Path) -> str:
         return ""
 
 
-def _tier_rows(
-    eaf, tier: str, base: Cells, file: str, before: int
+def tier_rows(
+    eaf, tier: str, base: Cells, file: str, before: int, origin: float = 0.0
 ) -> tuple[list[tuple[str, Cells]], pd.DataFrame]:
-    """(running number, cells) of a tier's annotations, and what could not be read in them."""
+    """(running number, cells) of a tier's annotations, and what could not be read in them.
+
+    Args:
+        base: The cells video, fps and subject. before: How many rows other tiers gave.
+        origin: Time (ms) in the video at which the file's time begins.
+    """
     notes, details = (_remarks(eaf, f"{tier}-{kind}") for kind in ("note", "details"))
+    labels = [_remarks(eaf, labelling) for labelling in _labelling(eaf, tier)]
     fps = float(base["fps"])
-    source = _source(tier) if _base_tier(tier) in TIERS else tier
+    source = _source(tier) if base_tier(tier) in TIERS else tier
     subject = base["subject"] or eaf.tiers[tier][2].get("PARTICIPANT") or ""
     rows: list[tuple[str, Cells]] = []
     lines = []
     for key, (start, end, text, _) in eaf.tiers[tier][0].items():
         number = before + len(rows) + 1
         span = eaf.timeslots.get(start), eaf.timeslots.get(end)
-        if None in span:
-            lines.append(repair(file, "an annotation without times", "left out", column=tier,
-                                value=text))  # fmt: skip
+        if None in span or span[1] < span[0]:
+            problem = "an annotation without times" if None in span else "ends before it begins"
+            lines.append(repair(file, problem, "left out", column=tier, value=text))
             continue
+        span = span[0] + origin, span[1] + origin
+        text = " ".join([text, *(found[key] for found in labels if key in found)]).strip()
         told = base | {"subject": subject, "source": source, "note": notes.get(key, "")}
         cells, problems = restored(text, details.get(key, ""), told)
         cells |= span_frames(*span, fps)

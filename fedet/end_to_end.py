@@ -31,6 +31,7 @@ from fedet.features import (
     FaceNet,
     change_from_rest,
     fingerprint,
+    pretraining_of,
     save_facenet,
     shipped,
     tensors_of,
@@ -233,8 +234,7 @@ def _tuned(model: EndToEnd, threshold: float, start: Detector, out: Path | None)
 
 def _pretraining(weights: str) -> dict:
     """How face weights came about, if they say; what is told of unfamiliar faces depends on it."""
-    path = (shipped("faces") if weights == "faces" else Path(weights)) / "config.json"
-    return json.loads(path.read_text()).get("pretraining", {}) if path.is_file() else {}
+    return pretraining_of(shipped("faces") if weights == "faces" else Path(weights))
 
 
 def save_detector(folder: str | Path, detector: Detector, card: dict) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fedet.alignment import align
 from fedet.edits import DECIDED, EMPTY, Changes, Row, frames_of
-from fedet.elan import tier_of
+from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
 from fedet.formats import format_of, read_intervals, write_intervals
 from fedet.labels import AS_WRITTEN
@@ -81,15 +81,22 @@ def _inside(table: pd.DataFrame, lanes: Lanes, path: Path) -> pd.DataFrame:
     return table.assign(offset=table["offset"].clip(upper=last), apex=table["apex"].clip(upper=last))
 
 
+def decided(table: pd.DataFrame) -> pd.DataFrame:
+    """The intervals without those that a review calls open or rejected."""
+    return table[~table["source"].fillna("").map(undecided).astype(bool)]
+
+
 def changes_from(table: pd.DataFrame, review: Review) -> Changes:
     """What makes a review's decided rows equal to a table.
 
     Intervals of the table are joined with decided rows, then with open ones, the closest first.
     An open row that the table repeats becomes accepted, one that it moves or renames corrected;
-    what joins nothing is added; a decided row that the table lacks is deleted. Rejected rows stay.
+    what joins nothing is added; a decided row that the table lacks is deleted. Rejected rows stay, and
+    so do rows that the table calls open or rejected.
     """
-    rest = table.reset_index(drop=True)
+    rest = decided(table.reset_index(drop=True))
     changes: Changes = {}
+    kept = table.reset_index(drop=True).drop(index=rest.index)
     for statuses in (DECIDED, ("open",)):
         rows = {i: r for i, r in review.rows.items() if r["status"] in statuses}
         joined = _joined(rest, rows, review)
@@ -98,7 +105,8 @@ def changes_from(table: pd.DataFrame, review: Review) -> Changes:
             if new != rows[row_id]:
                 changes[row_id] = new
         if statuses is DECIDED:
-            changes |= {row_id: None for row_id in rows if row_id not in joined.values()}
+            gone = {i: r for i, r in rows.items() if i not in joined.values()}
+            changes |= dict.fromkeys(gone.keys() - _joined(kept, gone, review).values())
         rest = rest.drop(index=list(joined))
     for record in rest.to_dict("records"):
         changes[f"a{uuid.uuid4().hex[:12]}"] = _new_row(record, None, review)

@@ -184,7 +184,9 @@ class Explorer(anywidget.AnyWidget):
 
     def agreement(self, other, tiou: float = 0.5) -> Agreement:
         """Agreement with a second reviewer: a table, or the path of a journal or label file."""
-        theirs = other if isinstance(other, pd.DataFrame) else self._read(other)
+        from fedet.exchange import decided
+
+        theirs = other if isinstance(other, pd.DataFrame) else decided(self._read(other))
         own = self.review.table()
         return agreement(own, theirs, tiou, {self.lanes.name: self.lanes.n_frames})
 
@@ -207,8 +209,9 @@ class Explorer(anywidget.AnyWidget):
         """Takes a review back, e.g. an .eaf edited in ELAN; one undo takes it all out again.
 
         Intervals of the file are joined with the review's rows by overlap: unchanged ones stay,
-        others become `corrected` or `added`; decided rows that the file lacks are deleted. What could
-        not be read is a warning, and one of the review's `notices`.
+        others become `corrected` or `added`; decided rows that the file lacks are deleted; what it
+        calls open or rejected changes nothing. What could not be read is a warning, and one of the
+        review's `notices`.
 
         Returns:
             The number of rows that changed.

@@ -184,6 +184,23 @@ def save_facenet(folder: str | Path, net: FaceNet, card: dict, dtype: torch.dtyp
     (folder / "config.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
+def pretraining_of(folder: Path) -> dict:
+    """How face weights came about, as their folder's config.json tells; {} if it does not.
+
+    Raises InputError if the file is damaged.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text()).get("pretraining", {})
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path}: no JSON object ({error}); restore it, or delete it") from error
+    if not isinstance(told, dict):
+        raise InputError(f"{path}: pretraining is {told!r:.60}; an object is needed")
+    return told
+
+
 def tensors_of(net: FaceNet) -> dict[str, Tensor]:
     """The tensors of a network under the names that they have in a file."""
     tensors = {k: v for k, v in net.body.state_dict().items() if "num_batches" not in k}

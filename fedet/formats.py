@@ -7,6 +7,8 @@
 | .json | ActivityNet style, seconds | many videos |
 | .eaf | ELAN | one video |
 | .vtt | WebVTT | one video |
+
+Read, not written: .tsv and .txt as .csv, .srt as .vtt.
 """
 
 from collections.abc import Mapping
@@ -18,17 +20,19 @@ from fedet.activitynet import read_json, write_json
 from fedet.annotations import read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
 from fedet.cells import natural_key
-from fedet.elan import check_replaceable, read_eaf, write_eaf
+from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
+from fedet.handwork import check_replaceable
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import join_repairs, repair
 from fedet.video import open_video
-from fedet.video_names import VIDEO_SUFFIXES
+from fedet.video_names import VIDEO_SUFFIXES, names_of
 from fedet.webvtt import read_vtt, write_vtt
 
 __all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
            "write_boris", "write_eaf", "write_intervals", "write_json", "write_vtt"]  # fmt: skip
 _SUFFIXES = (".boris.csv", ".csv", ".json", ".eaf", ".vtt")
+_READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"}
 
 
 def format_of(path: str | Path) -> str:
@@ -40,7 +44,9 @@ def format_of(path: str | Path) -> str:
     name = Path(path).name.lower()
     suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
     if suffix is None:
-        raise InputError(f"{path}: no format has this suffix; known are {', '.join(_SUFFIXES)}")
+        hint = "save the table as CSV" if name.endswith((".xlsx", ".xls", ".ods")) else ""
+        known = f"no format has this suffix; known are {', '.join(_SUFFIXES)}"
+        raise InputError(f"{path}: {hint or known}")
     return suffix
 
 
@@ -62,7 +68,8 @@ def read_intervals(
     Raises:
         InputError: The file is not what its suffix says, or lacks what is needed.
     """
-    kind = format_of(path)
+    name = Path(path).name.lower()
+    kind = next((kind for suffix, kind in _READ_AS.items() if name.endswith(suffix)), "") or format_of(path)
     if kind == ".boris.csv" or (kind == ".csv" and is_boris(path)):
         return read_boris(path, fps=fps, emotion_map=emotion_map)
     if kind == ".csv":
@@ -88,11 +95,11 @@ def write_intervals(
         path: The file; it appears whole.
         fps: Frames per second where the table has none.
         media: Video file for ELAN to open.
-        durations: Seconds of each video, for JSON.
+        durations: Seconds of each video, for JSON and for comparing with an .eaf file that is there.
 
     Raises:
-        InputError: Several videos for a format of one, no frame rate, or an .eaf file is there that
-            holds more than fedet's own tiers (see `elan.check_replaceable`).
+        InputError: Several videos for a format of one, no frame rate, or an .eaf file is there in
+            which somebody did what would be lost (see `handwork.check_replaceable`).
     """
     kind = format_of(path)
     if kind == ".csv":
@@ -103,7 +110,7 @@ def write_intervals(
     elif kind == ".json":
         write_json(table, path, fps=fps, durations=durations)
     elif kind == ".eaf":
-        check_replaceable(table, path, fps)
+        check_replaceable(table, path, fps, durations)
         write_eaf(table, path, fps=fps, media=media)
     else:
         write_vtt(table, path, fps=fps)
@@ -117,6 +124,9 @@ def convert(
 ) -> pd.DataFrame:
     """Converts intervals between formats; labels and frames stay as they are.
 
+    A video is known by subject and name: where people share the name of a video, each has a file of
+    its own, called `subject_video`.
+
     Args:
         src: File, or folder of which all .eaf and .vtt files are read; of an event that two of
             them hold, one stays.
@@ -124,7 +134,8 @@ def convert(
             there are several videos.
         fps: Frames per second where `src` has none.
         video: Video file: tells fps, is linked in ELAN, names the video of a single file that
-            does not tell it, and if `src` holds several videos only the one of this name is written.
+            does not tell it, and if `src` holds several videos only the one of this name is written
+            (where people share it, that of the subject after whom its folder is called).
 
     Returns:
         The report of what was repaired, left out or kept.
@@ -137,28 +148,49 @@ def convert(
     film = Path(video) if video is not None else None
     rate = fps or (open_video(film).fps if film else None)
     table, repairs = _read_all(src, rate, film)
-    media = {v: film if film and film.stem == v else _media(v, src, dst) for v in _videos(table)}
-    if film and len(media) > 1:
-        table, media = _only(table, film, src), {film.stem: film}
-    elif film:
-        media = dict.fromkeys(media, film)
-    table = _with_rates(table.reset_index(drop=True), media)
+    names = names_of(table)
+    if film and names.nunique() > 1:
+        table = _only(table, names, film, src)
+        names = names.loc[table.index]
+    media = {n: film or _media(n, src, dst) for n in names.unique()}
+    table = _with_rates(table, names, media)
     if "{video}" not in dst.name:
+        if format_of(dst) in (".eaf", ".vtt"):
+            _one_person(table, names, dst)
         durations = _durations(media) if format_of(dst) == ".json" else None
         link = next(iter(media.values()), None)
         write_intervals(table, dst, fps=rate, media=link, durations=durations)
         return repairs
     for name, path in _paths(dst, list(media)).items():
-        part = table[table["video"] == name]
-        write_intervals(part, path, fps=rate, media=media[name])
+        write_intervals(table[names == name], path, fps=rate, media=media[name])
     return repairs
 
 
-def _only(table: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
-    if film.stem not in set(table["video"]):
-        some = ", ".join(_videos(table)[:3])
+def _only(table: pd.DataFrame, names: pd.Series, film: Path, src: Path) -> pd.DataFrame:
+    """The rows of the video that a file holds."""
+    mine = table["video"] == film.stem
+    if not mine.any():
+        some = ", ".join(list(dict.fromkeys(table["video"]))[:3])
         raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}, ...")
-    return table[table["video"] == film.stem]
+    if names[mine].nunique() > 1:
+        people = ", ".join(dict.fromkeys(table.loc[mine, "subject"]))
+        mine &= table["subject"] == film.resolve().parent.name
+        if not mine.any():
+            raise InputError(
+                f"{src}: {film.stem!r} is a video of several people ({people}), and the folder of {film} "
+                "is called after none of them: put it into a folder with the subject's name"
+            )
+    return table[mine]
+
+
+def _one_person(table: pd.DataFrame, names: pd.Series, dst: Path) -> None:
+    """Raises InputError if people who share the name of a video would come into one file."""
+    if names.nunique() > 1 and table["video"].nunique() == 1:
+        people = ", ".join(list(dict.fromkeys(table["subject"]))[:3])
+        raise InputError(
+            f"{dst}: {table['video'].iloc[0]!r} is a video of several people ({people}): write one file "
+            f"for each, as in {{video}}{dst.suffix}"
+        )
 
 
 def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -182,7 +214,7 @@ def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     and left out where all its cells are the same."""
     table = pd.concat(tables.values(), ignore_index=True)
     files = pd.Series([name for name, t in tables.items() for _ in range(len(t))], dtype=object)
-    event = [table[c] for c in ("video", "onset", "offset", "expression_type", "emotion")]
+    event = [table[c] for c in ("subject", "video", "onset", "offset", "expression_type", "emotion")]
     first = files.groupby(event, dropna=False).transform("first")
     again, lines = table.duplicated(), []
     for i in table.index[first != files]:
@@ -193,28 +225,23 @@ def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     return table[~again].reset_index(drop=True), join_repairs(*lines)
 
 
-def _videos(table: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(table["video"]))
-
-
-def _media(video: str, src: Path, dst: Path) -> Path | None:
-    """The video file of this name beside the files or in a folder `videos` beside them."""
+def _media(name: str, src: Path, dst: Path) -> Path | None:
+    """The video file of this name beside the files or in a folder `videos` beside them; one that people
+    share is not taken for any of them."""
     for folder in dict.fromkeys([src if src.is_dir() else src.parent, dst.parent]):
         for place in (folder, folder / "videos"):
             for suffix in ("", *VIDEO_SUFFIXES):
-                film = place / f"{Path(video).name}{suffix}"
+                film = place / f"{Path(name).name}{suffix}"
                 if film.is_file() and film.suffix.lower() in VIDEO_SUFFIXES:
                     return film
     return None
 
 
-def _with_rates(table: pd.DataFrame, media: Mapping[str, Path | None]) -> pd.DataFrame:
+def _with_rates(table: pd.DataFrame, names: pd.Series, media: Mapping[str, Path | None]) -> pd.DataFrame:
     """Fills missing frame rates in from the video files."""
-    for name in table.loc[table["fps"].isna(), "video"].unique():
-        film = media.get(name)
-        if film:
-            mine = (table["video"] == name) & table["fps"].isna()
-            table.loc[mine, "fps"] = open_video(film).fps
+    for name in names[table["fps"].isna()].unique():
+        if film := media.get(name):
+            table.loc[(names == name) & table["fps"].isna(), "fps"] = open_video(film).fps
     return table
 
 

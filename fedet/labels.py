@@ -24,11 +24,12 @@ AS_WRITTEN = "as written"  # as `emotion_map`: every label stays, known or not
 
 
 def type_label(text: str) -> str | None:
-    """ "macro" or "micro" for `Macro`, `micro-expression`, `Micro - 1/2`, `MaE`, `ME`, 1, 2."""
+    """ "macro" or "micro" for `Macro`, `micro-expression`, `Micro - 1/2`, `MaE`, `ME`, 1, 2, `Makro`,
+    `宏表情`, `Mikro`, `微表情`."""
     key = header_key(re.sub(r"\.0+$", "", text))  # a 2 that was saved as 2.0
-    if key.startswith("macro") or key in ("1", "mae"):
+    if key.startswith(("macro", "makro", "宏表情")) or key in ("1", "mae"):
         return "macro"
-    return "micro" if key.startswith("micro") or key in ("2", "me", "mie") else None
+    return "micro" if key.startswith(("micro", "mikro", "微表情")) or key in ("2", "me", "mie") else None
 
 
 def expression_type_of(onset, offset, fps):

@@ -15,7 +15,7 @@ Masked frames put IN FRONT are harmless in the same way only if their number is 
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from fedet.annotations import EMOTIONS
 from fedet.errors import InputError
+from fedet.settings import settings_of
 
 CHOICES = {
     "interval_loss": ("diou", "iou", "l1"),
@@ -125,13 +126,8 @@ class FEDNConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "config") -> "FEDNConfig":
-        """The config of a dict, e.g. of JSON. Raises InputError on a key that is no field."""
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise InputError(
-                f"{source}: unknown {', '.join(unknown)}; known are {', '.join(known)}"
-            )
-        return cls(**values)
+        """The config of a dict, e.g. of JSON. Raises InputError on a key or value that does not fit."""
+        return settings_of(cls, values, source)
 
 
 class FEDNOutput(NamedTuple):
@@ -407,8 +403,6 @@ def read_config(folder: str | Path) -> FEDNConfig:
         values = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: a JSON object is needed, not {values!r}")
     return FEDNConfig.from_dict(values, str(path))
 
 

@@ -8,7 +8,6 @@ outliers is Hendrycks' 2019). The strangest answer counts. `python -m fedet.nove
 computes all this anew for the face weights in FOLDER.
 """
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,17 @@ import pandas as pd
 import torch
 
 from fedet.errors import InputError
-from fedet.features import CROP, WIDTH, FaceNet, FaceTrack, load_facenet, normalised, shipped, vectors_of
+from fedet.features import (
+    CROP,
+    WIDTH,
+    FaceNet,
+    FaceTrack,
+    load_facenet,
+    normalised,
+    pretraining_of,
+    shipped,
+    vectors_of,
+)
 
 FILE = "novelty.safetensors"
 DIRECTIONS = 64  # main directions kept
@@ -244,8 +253,7 @@ def unfamiliar_share(table: pd.DataFrame, faces: FaceTrack, known: Known, fps: f
 def recompute(folder: str | Path, people: int = 600, seed: int = 77) -> Known:
     """Describes the face weights in a folder anew, with the families that they were trained on."""
     folder = Path(folder)
-    card = folder / "config.json"
-    families = json.loads(card.read_text()).get("pretraining", {}).get("families") if card.is_file() else None
+    families = pretraining_of(folder).get("families")
     known = learn_known(load_facenet(folder), people, seed, tuple(families or ("shapes",)))
     save_known(folder, known)
     return known

@@ -30,19 +30,21 @@ def parameters_of(notebook, source: str) -> dict[str, Parameter]:
         source: the file's name, for messages.
 
     Raises:
-        InputError: the cell tagged `parameters` does more than set values.
+        InputError: the cell tagged `parameters` does more than set values, or is not Python.
     """
     found = {}
     for cell in notebook.cells:
         if "parameters" not in cell.metadata.get("tags", []):
             continue
         lines = cell.source.splitlines()
-        for node in ast.parse(cell.source).body:
-            if isinstance(node, ast.AnnAssign):
+        for node in _statements(cell.source, source):
+            if isinstance(node, ast.AnnAssign) and node.value:
                 target, kind = node.target, ast.unparse(node.annotation)
             elif isinstance(node, ast.Assign) and len(node.targets) == 1:
                 target, kind = node.targets[0], ""
             else:
+                target = None
+            if not isinstance(target, ast.Name):
                 raise InputError(f"{source}: {ast.unparse(node)!r} among the parameters sets no value")
             default = _literal(node.value, source)
             comment = lines[node.end_lineno - 1][node.end_col_offset :].strip().lstrip("#").strip()
@@ -51,10 +53,17 @@ def parameters_of(notebook, source: str) -> dict[str, Parameter]:
     return found
 
 
+def _statements(text: str, source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(text).body
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{source}: the cell of parameters is not Python ({error}); correct it") from error
+
+
 def _literal(node, source: str):
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{source}: a parameter is {ast.unparse(node)!r}, not a plain value") from error
 
 

@@ -95,18 +95,26 @@ def label_files(root: Path, pattern: str, depth: int = 2) -> list[Path]:
     )
 
 
-def grids_of(path: Path) -> list[Grid]:
-    """The sheets of a label file, whether xlsx or CSV."""
-    return [csv_grid(path)] if path.suffix.lower() == ".csv" else xlsx_grids(path)
+def grids_of(path: Path) -> list[tuple[Grid, pd.DataFrame]]:
+    """The sheets of a label file, whether xlsx or CSV, and the report of each."""
+    if path.suffix.lower() == ".csv":
+        return [(csv_grid(path), empty_repairs())]
+    return [(grid, join_repairs(*(_merged(path, *f) for f in filled))) for grid, filled in xlsx_grids(path)]
 
 
-def table_with(path: Path, needed: dict[str, str]) -> pd.DataFrame:
-    """The first sheet with a header row that has all of `needed` (key -> other spellings).
+def _merged(path: Path, first: int, last: int, value: str) -> pd.DataFrame:
+    problem = f"merged cells: taken for all rows to {last}"
+    return repair(path.name, problem, "repaired", row=first, value=value)
+
+
+def table_with(path: Path, needed: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The first sheet with a header row that has all of `needed` (key -> other spellings), and the
+    report of it.
 
     Raises:
         InputError: No sheet has them.
     """
-    for grid in grids_of(path):
+    for grid, report in grids_of(path):
         for at in range(min(len(grid), 40)):
             keys = {header_key(c): c for c in grid[at][1] if c}
             found = {
@@ -115,7 +123,7 @@ def table_with(path: Path, needed: dict[str, str]) -> pd.DataFrame:
             if all(found.values()):
                 table = table_of(grid, at)
                 names = {header_key(c): c for c in table.columns}
-                return table.rename(columns={names[s]: k for k, s in found.items() if s})
+                return table.rename(columns={names[s]: k for k, s in found.items() if s}), report
     raise InputError(f"{path}: no sheet has a header row with {', '.join(needed)}")
 
 

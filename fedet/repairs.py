@@ -99,9 +99,9 @@ class Check:
             return pd.Series(pd.NA, index=self.raw.index, dtype="string")
         return self.raw[column].astype("string").replace("", pd.NA)
 
-    def number(self, column: str, bad_action: str) -> pd.Series:
+    def number(self, column: str, bad_action: str, where: pd.Series | bool = True) -> pd.Series:
         """The cells of a column as Float64; what is no number, or in a column of frames may be
-        one of thousands or decimals, is reported and left empty."""
+        one of thousands or decimals, is left empty, and reported in the rows `where`."""
         cells = self.text(column)
         values: list[float | None] = []
         bad = np.zeros(len(self.raw), bool)
@@ -114,7 +114,7 @@ class Check:
             except ValueError:
                 values.append(None)
                 bad[i] = True
-        self.report(bad, column, "not a number", bad_action)
+        self.report(bad & where, column, "not a number", bad_action)
         return pd.Series(values, index=self.raw.index, dtype="Float64")
 
     def repairs(self) -> pd.DataFrame:

@@ -60,12 +60,12 @@ def plan(
         values: texts like "seconds=20" or, for one notebook, "00.seconds=20".
 
     Raises:
-        InputError: see `fedet.parameters.assign`; or no such profile or data.
+        InputError: see `fedet.parameters.assign`; or no such profile or data, or a file is no notebook.
     """
     if profile not in PROFILES:
         raise InputError(f"--profile {profile!r}: choose {' or '.join(PROFILES)}")
     paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    notebooks = {path.stem: nbformat.read(path, as_version=4) for path in paths}
+    notebooks = {path.stem: read_notebook(path) for path in paths}
     known = {name: parameters_of(nb, name) for name, nb in notebooks.items()}
     given = assign(split(values), known)
     source = _data_of(data, known)
@@ -76,10 +76,41 @@ def plan(
         chosen = _profile_values(notebook, name, known[name], profile)
         chosen |= {"data": source} if source and "data" in known[name] else {}
         chosen |= given[name]
-        minutes = float(notebook.metadata.get("fedet", {}).get("minutes", {}).get(profile, MINUTES))
+        minutes = _told(notebook, name, "minutes").get(profile, MINUTES)
+        if not isinstance(minutes, int | float) or not minutes > 0:
+            raise InputError(f"{name}: its metadata say fedet.minutes.{profile}={minutes!r}; give a number")
         mark = _fingerprint(notebook, chosen, package)
-        chapters.append(Chapter(path, known[name], chosen, minutes, mark))
+        chapters.append(Chapter(path, known[name], chosen, float(minutes), mark))
     return chapters
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """The notebook in a file, in version 4.
+
+    Raises:
+        InputError: The file holds something else.
+        FileNotFoundError: There is none.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        whole = all("source" in cell and "metadata" in cell for cell in notebook.cells)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError) as error:
+        problem = " ".join(str(error).split())[:150]
+        raise InputError(f"{path}: not a notebook ({problem}); restore it, or move it away") from error
+    if not whole:
+        raise InputError(f"{path}: not a notebook (a cell without source); restore it, or move it away")
+    return notebook
+
+
+def _told(notebook, name: str, key: str) -> dict:
+    """What a notebook's metadata say for fedet under a key."""
+    told = notebook.metadata.get("fedet", {})
+    part = told.get(key, {}) if isinstance(told, dict) else told
+    if not isinstance(part, dict):
+        raise InputError(f"{name}: its metadata fedet.{key} are {part!r:.60}; an object is needed")
+    return part
 
 
 def _data_of(data, known) -> str | None:
@@ -94,7 +125,7 @@ def _data_of(data, known) -> str | None:
 
 def _profile_values(notebook, name: str, known: dict[str, Parameter], profile: str) -> dict:
     chosen = {}
-    for key, value in notebook.metadata.get("fedet", {}).get(profile, {}).items():
+    for key, value in _told(notebook, name, profile).items():
         if key not in known:
             raise InputError(f"{name}, profile {profile}: {unknown(key, {name: known})}")
         chosen[key] = checked(value, known[key], f"{name}, profile {profile}")
@@ -172,10 +203,10 @@ def package_fingerprint() -> str:
 def standing(path: Path, chapter: Chapter) -> str:
     """Why the executed notebook cannot be shown as it is; "" if it is complete, of this code and values."""
     try:
-        note = nbformat.read(path, as_version=4).metadata.get(DONE, {})
+        note = read_notebook(path).metadata.get(DONE, {})
     except FileNotFoundError:
         return "not run yet"
-    except (OSError, ValueError, nbformat.reader.NotJSONError):
+    except InputError:
         return "cut off while it was written"
     if not note.get("complete"):
         return "failed when it was last run"

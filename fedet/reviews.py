@@ -18,7 +18,7 @@ from fedet.annotations import empty_table, validate
 from fedet.cells import csv_grid, table_of
 from fedet.datasets import VIDEO_COLUMNS, Dataset, frame_files
 from fedet.edits import DECIDED
-from fedet.elan import tier_of
+from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
 from fedet.folders import find_videos
 from fedet.formats import read_intervals
@@ -164,7 +164,7 @@ def _fps_of(place: Path) -> float | None:
 
 def _decided(row: dict[str, str]) -> bool:
     """Whether a row of an export is reviewed and neither open nor rejected."""
-    return tier_of(row) == "review" and not row["source"].endswith((": open", ": rejected"))
+    return tier_of(row) == "review" and not undecided(row["source"])
 
 
 def _alike(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, float]) -> bool:

@@ -17,13 +17,13 @@ def read_samm(root: Path) -> Release | None:
         return None
     path, lines = newest_of(files)
     needed = {"filename": "", "onset": "onsetframe", "offset": "offsetframe", "type": ""}
-    table = table_with(path, needed)
+    table, merged = table_with(path, needed)
     table = table.rename(columns={c: header_key(c) for c in table if header_key(c) in _SAMM_EXTRA})
     codes, code_lines = _samm_emotions(root)
     keys = [_key(f, t) for f, t in zip(table.filename, table.type, strict=True)]
     own = table.emotion if "emotion" in table else [""] * len(table)
     table["emotion"] = [codes.get(key) or e for key, e in zip(keys, own, strict=True)]
-    reports = [lines, code_lines, _samm_durations(table, path.name)]
+    reports = [lines, merged, code_lines, _samm_durations(table, path.name)]
     if codes:
         reports.append(_samm_unmatched(table, set(codes) - set(keys), path.name))
     parts = [re.match(r"(\d+)_(\d+)", name) for name in table["filename"]]
@@ -33,7 +33,9 @@ def read_samm(root: Path) -> Release | None:
                row=int(table.index[i]), column="Filename", value=table.filename.iloc[i])
         for i in bad
     ]  # fmt: skip
-    table["subject"] = [m.group(1).zfill(3) if m else "" for m in parts]
+    persons = [m.group(1).zfill(3) if m else "" for m in parts]
+    reports.append(_samm_subjects(table, persons, path.name))
+    table["subject"] = persons
     table["video"] = [
         f"{m.group(1).zfill(3)}_{m.group(2)}" if m else f
         for m, f in zip(parts, table["filename"], strict=True)
@@ -63,9 +65,9 @@ def _samm_emotions(root: Path) -> tuple[dict[tuple[str, str], str], pd.DataFrame
         problem = "no SAMM_Micro_FACS_Codes*.xlsx beside it: no emotions from there"
         return {}, repair(root.name, problem, "kept", column="emotion")
     spellings = {"filename": "", "type": "micro expressiontype", "emotion": "estimatedemotion"}
-    table = table_with(files[0], spellings)
+    table, merged = table_with(files[0], spellings)
     codes: dict[tuple[str, str], str] = {}
-    lines = []
+    lines = [merged]
     for row in table.itertuples():
         first = codes.setdefault(_key(row.filename, row.type), row.emotion)
         if first != row.emotion:
@@ -90,6 +92,17 @@ def _samm_unmatched(table: pd.DataFrame, unused: set, file: str) -> pd.DataFrame
         problem = f"{len(unused)} micro FACS codes have no event here, e.g. {some}"
         lines.append(repair(file, problem, "left out", column="emotion"))
     return join_repairs(*lines)
+
+
+def _samm_subjects(table: pd.DataFrame, persons: list[str], file: str) -> pd.DataFrame:
+    """Rows whose subject is another than that of the file name."""
+    told = table.get("subject", pd.Series("", index=table.index))
+    return join_repairs(*(
+        repair(file, f"the file name says {person}, which counts", "kept", row=int(row), column="Subject",
+               value=cell)
+        for row, cell, person in zip(table.index, told, persons, strict=True)
+        if cell and person and cell.zfill(3) != person
+    ))  # fmt: skip
 
 
 def _samm_durations(table: pd.DataFrame, file: str) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import pandas as pd
+
 from fedet.errors import InputError
 
 VIDEO_SUFFIXES = (
@@ -38,6 +40,36 @@ def stem(video: str) -> str:
     lower = name.lower()
     suffix = next((s for s in VIDEO_SUFFIXES if lower.endswith(s)), "")
     return name[: len(name) - len(suffix)] or name
+
+
+def names_of(table: pd.DataFrame) -> pd.Series:
+    """A name for the video of each row that no other video has: the video's own, or `subject_video`
+    where several people have one of that name. A subject that is missing, or is only the video's name,
+    is no further person.
+
+    Args:
+        table: Canonical table.
+
+    Raises:
+        InputError: Two videos would get the same name.
+
+    >>> table = pd.DataFrame({"subject": ["s1", "s2", "s1"], "video": ["a", "a", "b"]})
+    >>> list(names_of(table))
+    ['s1_a', 's2_a', 'b']
+    """
+    keys = list(zip(table["subject"].fillna(""), table["video"], strict=True))
+    people: dict[str, set[str]] = defaultdict(set)
+    for subject, video in keys:
+        people[video] |= set() if _weak((subject, video)) else {subject}
+    names: dict[Key, str] = {}
+    owners: dict[str, Key] = {}
+    for subject, video in dict.fromkeys(keys):
+        apart = len(people[video]) > 1 and not _weak((subject, video))
+        name = names[subject, video] = f"{subject}_{video}" if apart else video
+        key = (subject if apart else "", video)
+        if owners.setdefault(name, key) != key:
+            raise InputError(f"two videos would both be called {name!r}: rename one of them")
+    return pd.Series([names[key] for key in keys], index=table.index, dtype=object)
 
 
 @dataclass

@@ -86,10 +86,10 @@ def read_vtt(
     video: str | None = None,
     emotion_map=None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reads WebVTT, fedet's own or any whose cues name emotions.
+    """Reads WebVTT, fedet's own or any whose cues name emotions, and SubRip (.srt).
 
     Args:
-        path: The .vtt file.
+        path: The .vtt or .srt file.
         fps: Frames per second where the file does not say.
         video: Name of the video where the file does not say; None: the name of the file.
         emotion_map: As for `annotations.validate`.
@@ -102,8 +102,10 @@ def read_vtt(
     """
     path = Path(path)
     text = decode(path).replace("\r\n", "\n").replace("\r", "\n")
-    if not text.startswith("WEBVTT"):
-        raise InputError(f"{path}: not a WebVTT file, its first line is not WEBVTT")
+    if not text.startswith("WEBVTT") and path.suffix.lower() != ".srt":
+        raise InputError(
+            f"{path}: not a WebVTT file, its first line is not WEBVTT; if it is SubRip, call it .srt"
+        )
     blocks = [b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b]
     head, cues = _cues(blocks)
     rate = agreed_fps(head.get("fps"), fps, path)
@@ -148,9 +150,9 @@ def _cues(blocks: list[str]) -> tuple[dict, list[tuple[str, str, str]]]:
             else:
                 head = _loaded(note)
             continue
-        at = next((i for i, line in enumerate(lines) if "-->" in line), None)
-        if at is not None:
-            shown = re.sub(r"<[^>]*>", "", " ".join(lines[at + 1 :]))
+        starts = [i for i, line in enumerate(lines) if "-->" in line]  # also without a blank line between
+        for at, end in zip(starts, [*starts[1:], None], strict=False):
+            shown = re.sub(r"<[^>]*>", "", " ".join(lines[at + 1 : end]))
             cues.append((lines[at], html.unescape(shown), ""))
     return head, cues
 

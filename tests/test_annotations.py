@@ -306,7 +306,8 @@ def test_labels_are_mapped_overridden_or_left(tmp_path):
 
 @pytest.mark.parametrize(
     ("written", "kind"),
-    [("Macro", "macro"), ("macro-expression", "macro"), ("MaE", "macro"), ("1", "macro"),
+    [("Makro", "macro"), ("Mikroexpression", "micro"), ("微表情", "micro"), ("Macro", "macro"),
+     ("macro-expression", "macro"), ("MaE", "macro"), ("1", "macro"),
      ("Micro - 1/2", "micro"), ("micro_expression ", "micro"), ("ME", "micro"), ("2.0", "micro")],
 )  # fmt: skip
 def test_expression_types_in_any_spelling(tmp_path, written, kind):
@@ -396,3 +397,26 @@ def test_seconds_that_are_no_time_in_a_video_and_versions_that_pandas_wrote(tmp_
     )
     table, repairs = read_csv(path)
     assert table["onset"].tolist() == [30] and "1e18" in " ".join(repairs["value"].dropna().astype(str))
+
+
+def test_frames_count_and_seconds_that_say_otherwise_are_told(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = "v,100,120,4,4.84,happy\nv,200,220,6.67,7.37,sad\nv,300,320,x,y,sad\n"  # row 3: at 30 fps
+    path.write_text("video,onset,offset,start_s,end_s,emotion\n" + rows)
+    table, repairs = read_csv(path, fps=25)
+    assert list(table["onset"]) == [100, 200, 300]
+    told = repairs.set_index("column").loc["start_s"]
+    assert told["value"] == "6.67" and told["action"] == "kept"
+    assert told["problem"].startswith("1 rows: not the time of the frame in onset, which counts; in row 3 ")
+    assert len(read_csv(path)[0]) == 3  # without a rate
+
+
+@pytest.mark.parametrize(("encoding", "readable"), [("gbk", False), ("shift_jis", False), ("latin-1", True)])
+def test_letters_of_an_unknown_encoding_are_not_guessed(tmp_path, encoding, readable):
+    name = "Größe" if readable else "喜び"
+    (tmp_path / "a.csv").write_bytes(f"video,onset,offset\n{name},1,9\n".encode(encoding))
+    if readable:
+        assert list(read_csv(tmp_path / "a.csv")[0]["video"]) == ["Größe"]
+    else:
+        with pytest.raises(InputError, match="a.csv: in an encoding that is not known; save it as UTF-8"):
+            read_csv(tmp_path / "a.csv")

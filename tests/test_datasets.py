@@ -170,6 +170,35 @@ def test_casme2_needs_its_three_sheets(tmp_path):
         read_dataset(tmp_path)
 
 
+def merged(path, *ranges, sheet=0):
+    """Merges cells in a sheet of a workbook, as a person does to whom it looks tidier."""
+    book = openpyxl.load_workbook(path)
+    for cells in ranges:
+        book.worksheets[sheet].merge_cells(cells)
+    book.save(path)
+
+
+def test_casme2_merged_subjects_hold_for_all_their_rows(casme2):
+    (path,) = casme2.glob("*.xlsx")
+    want = read_dataset(casme2).annotations
+    merged(path, "A1:A3", "A4:A7")
+    data = read_dataset(casme2)
+    pd.testing.assert_frame_equal(data.annotations, want)
+    filled = "merged cells: taken for all rows to "
+    assert problems(data, row=1)[0][1:] == ("1", filled + "3", "repaired")
+    assert (4, "2", filled + "7", "repaired") in problems(data, row=4)
+
+
+def test_casme2_row_without_a_subject_makes_no_person(casme2):
+    (path,) = casme2.glob("*.xlsx")
+    book = openpyxl.load_workbook(path)
+    book.worksheets[0]["A2"] = None
+    book.save(path)
+    data = read_dataset(casme2)
+    assert set(data.annotations["subject"]) == {"s15", "s16"} and len(data.annotations) == 3
+    assert problems(data, row=2) == [(2, "anger1", "no subject named", "left out")]
+
+
 # CAS(ME)^3
 
 ME_HEADER = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
@@ -237,6 +266,24 @@ def test_casme3_reports_duplicate_and_unknown_label(casme3):
     assert problems(data, row=6, column="emotion")[0][1] == "boredom"
     merged = problems(data, column="emotion", value="disgust")
     assert merged[0][2] == "read as negative (1 rows)"
+
+
+def test_casme3_merged_subjects_and_videos_hold_for_all_their_rows(casme3):
+    (path,) = casme3.glob("**/*_ME_label*.xlsx")
+    want = read_dataset(casme3).annotations
+    merged(path, "A2:A3", "A4:A6", "B5:B6", sheet=1)
+    data = read_dataset(casme3)
+    pd.testing.assert_frame_equal(data.annotations, want)
+    lines = [p[:2] for p in problems(data) if p[2].startswith("merged cells")]
+    assert lines == [(2, "spNO.1"), (4, "spNO.2"), (5, "a")]
+
+
+def test_casme3_frames_by_the_names_of_their_images(tmp_path):
+    rows = [["spNO.1", "a", "10.jpg", "img_0012.JPG", 16, "4", "I", "disgust"]]
+    workbook(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", [ME_HEADER, *rows])
+    data = read_dataset(tmp_path)
+    assert events(data) == [("spNO.1_a", 10, 12, 16)]
+    assert problems(data, row=2) == [(2, pd.NA, "names of images read as their numbers", "repaired")]
 
 
 def test_casme3_labels_can_be_mapped_otherwise(casme3):
@@ -308,6 +355,33 @@ def test_samm_reports_rows_as_the_spreadsheet_numbers_them(samm):
     assert begins == [(first + 1, "0", "before the first frame: starts there", "repaired")]
     assert problems(data, row=first + 2)[0][1:2] == ("14",)
     assert "by (Filename, Type)" in problems(data, row=first + 3)[0][2]
+
+
+def test_samm_merged_cells_hold_for_all_their_rows_and_a_merged_remark_makes_none(samm):
+    path = next(samm.glob("SAMM_LongVideos*.xlsx"))
+    first = 11 if "V3" in path.name else 2
+    want = read_dataset(samm).annotations
+    book = openpyxl.load_workbook(path)
+    book.active.append(["* Duration = offset - onset + 1"])
+    book.save(path)
+    merged(path, f"A{first}:A{first + 1}", f"C{first}:C{first + 1}", f"A{first + 4}:J{first + 6}")
+    data = read_dataset(samm)
+    pd.testing.assert_frame_equal(data.annotations, want)
+    filled = f"merged cells: taken for all rows to {first + 1}"
+    assert problems(data, row=first)[0][1:] == ("6", filled, "repaired")
+    assert [p[2] for p in problems(data, row=first + 4)] == ["no video named"]
+
+
+def test_samm_subject_that_is_not_that_of_the_file_name_is_told(samm):
+    path = next(samm.glob("SAMM_LongVideos*.xlsx"))
+    first = 11 if "V3" in path.name else 2
+    book = openpyxl.load_workbook(path)
+    book.active.cell(first, 1).value = 9
+    book.save(path)
+    data = read_dataset(samm)
+    assert data.annotations["subject"].iloc[0] == "006"
+    told = problems(data, row=first, column="Subject")
+    assert told == [(first, "9", "the file name says 006, which counts", "kept")]
 
 
 def test_samm_without_codes_says_that_emotions_are_missing(samm):

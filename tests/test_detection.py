@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fedet
 from fedet.datasets import read_dataset
-from fedet.detection import Inputs, detect_in, frames_at, joined, load_detector, records_of
+from fedet.detection import Inputs, detect_in, frames_at, joined, load_detector, read_inputs, records_of
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import WIDTH, FaceTrack, extract
@@ -205,10 +205,31 @@ def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(m
     explorer.close()
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('["faces"]', "a JSON object like {'weights': ...} is needed"),
+        ('{"weights": 3}', "weights is 3; it must be a text"),
+        ('{"context_s": "20"}', "context_s is '20'; it must be a number"),
+        ('{"context_s": -1}', "context_s is -1; it must be above 0"),
+        ('{"signals": "loudness"}', "signals is 'loudness'; it must be a list, each a text"),
+        ('{"signals": [["loudness"]]}', "signals is .*each a text"),
+        ('{"reference": "mean"}', "reference is 'mean'; one of rest"),
+        ('{"digest": 12}', "digest is 12; it must be a text"),
+        ('{"weight": "faces"}', "unknown weight; known are weights"),
+        ("{", "not JSON"),
+    ],
+)
+def test_inputs_that_are_none_name_file_and_value(tmp_path, content, told):
+    (tmp_path / "inputs.json").write_text(content)
+    with pytest.raises(InputError, match=f"inputs.json: {told}"):
+        read_inputs(tmp_path)
+
+
 def test_a_detector_finds_its_face_weights_from_anywhere_and_knows_them_again(
     detector, tmp_path, monkeypatch
 ):
-    from fedet.detection import read_inputs, save_inputs
+    from fedet.detection import save_inputs
     from fedet.features import save_facenet
 
     monkeypatch.chdir(tmp_path)

@@ -26,6 +26,7 @@ from fedet.features import (
     folded,
     in_background,
     load_facenet,
+    pretraining_of,
     read_change,
     read_kept,
     read_out_heads,
@@ -359,3 +360,11 @@ def test_what_is_read_of_a_change_is_the_same_with_any_number_of_threads(net):
         with threadpool_limits(threads):
             found.append(read_change(change, net, "readouts"))
     assert all((f == found[0]).all() for f in found)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"pretraining": 3}'])
+def test_a_damaged_card_of_face_weights_is_named(tmp_path, content):
+    assert pretraining_of(tmp_path) == {}
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match="config.json: "):
+        pretraining_of(tmp_path)

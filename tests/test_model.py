@@ -267,6 +267,29 @@ def test_unknown_keys_are_refused_and_known_ones_come_back(tmp_path):
         read_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"fps": "30"}, "fps is '30'; it must be a number"),
+        ({"fps": None}, "fps is None; it must be a number"),
+        ({"fps": float("inf")}, "fps is inf"),
+        ({"window": 128.0}, "window is 128.0; it must be a whole number"),
+        ({"segment": True}, "segment is True; it must be a whole number"),
+        ({"window_attention": "no"}, "window_attention is 'no'; it must be true or false"),
+        ({"emotions": "positive"}, "emotions is 'positive'; it must be a list, each a text"),
+        ({"scales": [1, "2"]}, "scales is .*a list, each a whole number"),
+        ({"cross_class_sigma": "off"}, "cross_class_sigma is 'off'; it must be a number or null"),
+        ({"head": ["decoupled"]}, "head is .*a text"),
+        ({"head": "both"}, "head is 'both'; choose"),
+    ],
+)
+def test_a_config_with_values_of_another_type_names_file_and_value(tmp_path, changes, told):
+    values = asdict(SMALL) | changes
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=f"config.json: {told}"):
+        read_config(tmp_path)
+
+
 def test_input_of_another_width_is_refused():
     with pytest.raises(InputError, match=r"\(B, T, 12\)"):
         model_of()(torch.zeros(1, 8, 13), torch.ones(1, 8, dtype=torch.bool))

@@ -141,6 +141,40 @@ def test_the_time_of_a_cell_is_limited_unless_it_is_wished_otherwise(tmp_path):
             cell_limit(first, wrong)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "{}", "[1]", '"text"', "\xff\xfe", '{"nbformat": 99, "cells": []}',
+        '{"nbformat": 4, "cells": 3}',
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "raw"}]}',
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_that_is_no_notebook_is_named_before_anything_runs(tmp_path, content):
+    folder = suite(tmp_path / "nb", n01_a=notebook("pass"))
+    (folder / "02_b.ipynb").write_text(content, "latin-1")
+    with pytest.raises(InputError, match="02_b.ipynb: not a notebook .*; restore it, or move it away"):
+        make_report(tmp_path / "out", notebooks=folder)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "metadata", "told"),
+    [
+        ("seed: int =", {}, "01_a: the cell of parameters is not Python"),
+        ("seed: int", {}, "'seed: int' among the parameters sets no value"),
+        ("a.b = 3", {}, "'a.b = 3' among the parameters sets no value"),
+        ("seed = -'x'", {}, "a parameter is"),
+        (PARAMETERS, {"fedet": 3}, "01_a: its metadata fedet.quick are 3"),
+        (PARAMETERS, {"fedet": {"minutes": {"quick": "two"}}}, "fedet.minutes.quick='two'; give a number"),
+    ],
+)
+def test_a_notebook_whose_parameters_cannot_be_read_is_refused(tmp_path, parameters, metadata, told):
+    folder = suite(tmp_path / "nb", n01_a=notebook("pass", parameters=parameters, **metadata))
+    with pytest.raises(InputError, match=told):
+        plan(folder)
+
+
 def test_a_misspelt_parameter_of_a_profile_is_refused(tmp_path):
     folder = suite(tmp_path / "n", n00_a=notebook(fedet={"quick": {"sead": 1}}))
     with pytest.raises(InputError, match="did you mean 'seed'"):

@@ -1,0 +1,57 @@
+"""Settings that were read from a JSON file, checked against the fields of their dataclass."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from fedet.errors import InputError
+
+T = TypeVar("T")
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+
+
+def settings_of(kind: type[T], values: object, source: str) -> T:
+    """The dataclass `kind` with these values; fields that are not told keep their defaults.
+
+    Args:
+        kind: A dataclass whose fields are int, float, str, bool, tuples of one of them, or may be None.
+        values: A JSON object, as Python reads it.
+        source: The file, for messages.
+
+    Raises:
+        InputError: No object, a key that is no field, or a value of another type or out of range.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        raise InputError(f"{source}: a JSON object like {{{names[0]!r}: ...}} is needed, not {values!r:.60}")
+    if unknown := sorted(set(values) - set(names)):
+        raise InputError(f"{source}: unknown {', '.join(unknown)}; known are {', '.join(names)}")
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise InputError(f"{source}: {name} is {value!r:.60}; it must be {_told(hints[name])}")
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    inner = get_args(hint)
+    if ... in inner:
+        return isinstance(value, list | tuple) and all(_fits(item, inner[0]) for item in value)
+    if inner:
+        return any(_fits(value, one) for one in inner)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _told(hint: Any) -> str:
+    inner = get_args(hint)
+    if ... in inner:
+        return f"a list, each {_WORDS[inner[0]]}"
+    return " or ".join(_WORDS[one] for one in inner or (hint,))

@@ -17,8 +17,19 @@ _FINER = {
     "surprise": "surprised surprising suprise",
     "others": "other neutral confused confusion helpless tense nervous sympathy",
 }
+_FINER_ELSEWHERE = {  # German; Chinese; Japanese
+    "positive": "positiv freude freudig glücklich lächeln "
+    "积极 正性 高兴 开心 快乐 喜悦 微笑 ポジティブ 喜び 幸福 笑顔",
+    "negative": "negativ ärger wut zorn ekel angst furcht trauer traurig traurigkeit verachtung schmerz "
+    "消极 负性 愤怒 生气 厌恶 恐惧 害怕 悲伤 伤心 轻蔑 压抑 ネガティブ 怒り 嫌悪 恐怖 恐れ 悲しみ 軽蔑",
+    "surprise": "überraschung überrascht 惊讶 吃惊 驚き",
+    "others": "andere anderes sonstige sonstiges verwirrt 其他 其它 中性 困惑 その他 中立",
+}
 FINE_TO_COARSE = {coarse: coarse for coarse in EMOTIONS} | {
-    fine: coarse for coarse in EMOTIONS for fine in _FINER[coarse].split()
+    fine: coarse
+    for words in (_FINER, _FINER_ELSEWHERE)
+    for coarse in EMOTIONS
+    for fine in words[coarse].split()
 }
 AS_WRITTEN = "as written"  # as `emotion_map`: every label stays, known or not
 

@@ -52,6 +52,14 @@ def test_every_finer_label_leads_to_one_of_the_four():
     assert set(FINE_TO_COARSE.values()) == set(EMOTIONS)
 
 
+def test_words_of_other_languages_are_read_whatever_their_case():
+    written = ["Freude", "ÄRGER", "Überraschung", "其他", "开心", "厌恶", "驚き", "その他"]
+    table = pd.DataFrame({"video": "a", "fps": 30.0, "onset": range(0, 80, 10), "emotion": written})
+    checked, _ = validate(table.assign(offset=table["onset"] + 5))
+    known = ["positive", "negative", "surprise", "others", "positive", "negative", "surprise", "others"]
+    assert checked["emotion"].tolist() == known
+
+
 # expression type
 
 

@@ -22,7 +22,6 @@ from fedet.faces import FaceDetector, HaarDetector
 from fedet.features import (
     CROP,
     DAMAGES,
-    FACE_SEARCH,
     FPS,
     STATES,
     WIDTH,
@@ -35,6 +34,7 @@ from fedet.features import (
     folded,
     in_background,
     read_change,
+    search_of,
     state_of,
     vectors_of,
 )
@@ -73,7 +73,7 @@ def cut_crops(
     Raises InputError where the video cannot be read at all.
     """
     video, detector = opened or open_video(path), detector or HaarDetector()
-    place = _place(Path(cache), Path(path), detector, video.fps)
+    place = _place(Path(cache), Path(path), detector, video)
     if place.with_suffix(".json").exists():
         with suppress(InputError):  # damaged: cut anew
             return _read_crops(place)
@@ -108,11 +108,10 @@ def _read_crops(place: Path) -> Crops:
         raise damaged(place, error) from error
 
 
-def _place(folder: Path, path: Path, detector: FaceDetector, fps: float) -> Path:
+def _place(folder: Path, path: Path, detector: FaceDetector, video: Video) -> Path:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    facts = f"{state_of(path)} {type(detector).__name__} {fps} "
-    facts += f"{CROP} {FACE_SEARCH}"
+    facts = f"{state_of(path)} {type(detector).__name__} {video.fps} {CROP} {search_of(video)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"
 

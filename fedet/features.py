@@ -28,7 +28,7 @@ from fedet.errors import InputError
 from fedet.faces import crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
-from fedet.video import IMAGE_SUFFIXES, Video, open_video
+from fedet.video import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
 CROP = 112  # side of the face crops, pixels
@@ -239,11 +239,13 @@ def extract(
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
 
-    Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there.
+    Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
+    longer side is above `MOST_SIDE` are reduced to it as they are decoded.
     Raises InputError where the video cannot be read at all.
     """
     video = opened or open_video(path)
-    place = cache_file(Path(cache), path, net, detector, video.fps) if cache else None
+    facts = path, net, detector, video.fps, search_of(video)
+    place = cache_file(Path(cache), *facts) if cache else None
     if place and place.with_suffix(".json").exists():
         with suppress(InputError):
             return read_track(place)
@@ -299,7 +301,7 @@ def _extract_into(detector: FaceDetector, file, video, net, batch_size, progress
 
 def crops_of(video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:
     """Face crop (112, 112, 3) uint8 or None, state and face number of each frame at 30 fps."""
-    for f in track_faces(video.frames(fps=FPS), detector):
+    for f in track_faces(video.frames(fps=FPS, max_side=MOST_SIDE), detector):
         yield (crop(f.image, f.box, CROP) if f.box is not None else None), f.state, f.track
 
 
@@ -382,15 +384,28 @@ def map_vectors(file: Path, n: int) -> np.ndarray:
     return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
 
 
+def search_of(video: Video) -> str:
+    """What the name of anything kept of a video says of how its faces were found."""
+    return f"{FACE_SEARCH} {MOST_SIDE}" if max(video.width, video.height) > MOST_SIDE else str(FACE_SEARCH)
+
+
 def cache_file(
-    folder: Path, path: str | Path, net: FaceNet, detector: FaceDetector | None, fps: float
+    folder: Path,
+    path: str | Path,
+    net: FaceNet,
+    detector: FaceDetector | None,
+    fps: float,
+    search: str = str(FACE_SEARCH),
 ) -> Path:
-    """Where a video's vectors are kept: named after the file, its size and time, and the networks."""
+    """Where a video's vectors are kept: named after the file, its size and time, and the networks.
+
+    `search` is that of `search_of`; larger pictures have another one than the default.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     facts = f"{state_of(path)} {net.name} {net.digest}"
-    facts += f" {type(detector).__name__} {fps} {FACE_SEARCH}"
+    facts += f" {type(detector).__name__} {fps} {search}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 

@@ -22,7 +22,7 @@ from fedet.cells import replaced
 from fedet.datasets import Dataset
 from fedet.detection import frames_at
 from fedet.errors import InputError
-from fedet.features import CROP, FACE_SEARCH, FPS, STATES, FaceTrack, crops_of
+from fedet.features import CROP, FPS, STATES, FaceTrack, crops_of, search_of
 from fedet.frame_wise import smoothed
 from fedet.methods import LOW_SCORE, Fitted, canonical
 from fedet.selection import figures_of_tables
@@ -110,7 +110,7 @@ def flow_track(path: str | Path, opened: Video, cache: str | Path | None = None,
     if cache is not None:
         stat = Path(path).stat()
         facts = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {opened.fps} "
-        facts += f"{FACE_SEARCH} {VERSION}"
+        facts += f"{search_of(opened)} {VERSION}"
         name = hashlib.sha256((facts + json.dumps(REGIONS)).encode()).hexdigest()[:12]
         place = Path(cache) / f"{Path(path).stem}-{name}.flow.npz"
         if place.is_file():

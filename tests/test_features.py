@@ -15,6 +15,7 @@ from fedet.crops import cut_crops
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import (
+    CROP,
     STATES,
     WIDTH,
     FaceNet,
@@ -22,6 +23,7 @@ from fedet.features import (
     FaceWeights,
     cache_file,
     change_from_rest,
+    crops_of,
     extract,
     folded,
     in_background,
@@ -34,6 +36,7 @@ from fedet.features import (
     shipped,
     vectors_of,
 )
+from fedet.video import open_video
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +201,33 @@ def test_a_changed_image_has_other_vectors_and_the_key_of_a_file_stays(clip, net
     facts = f"{clip.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest} NoneType 30.0 3"
     key = sha256(facts.encode()).hexdigest()[:12]
     assert cache_file(tmp_path, clip, net, None, 30.0).name == f"clip-{key}.f16"
+
+
+class WideDetector:
+    """A face in every picture; notes their sizes."""
+
+    def __init__(self):
+        self.sizes = set()
+
+    def detect(self, image, near=None):
+        from fedet.faces import Box
+
+        self.sizes.add(image.shape[:2])
+        return [Box(4, 4, image.shape[1] / 60, image.shape[1] / 60, 1.0)]
+
+
+@pytest.mark.parametrize(("width", "seen"), [(1920, 1920), (3840, 1920)])
+def test_only_pictures_larger_than_the_limit_are_reduced_and_kept_under_another_name(
+    net, tmp_path, width, seen
+):
+    height, path = width // 24, tmp_path / "wide.mp4"
+    write_video(path, (np.full((height, width, 3), 120, np.uint8) for _ in range(8)), 30)
+    detector = WideDetector()
+    faces = extract(path, net, detector, cache=tmp_path)
+    assert detector.sizes == {(seen // 24, seen)} and faces.mask.all()
+    kept = next(tmp_path.glob("*.f16"))
+    assert (kept == cache_file(tmp_path, path, net, detector, 30.0)) == (width == seen)
+    assert next(crops_of(open_video(path), detector))[0].shape == (CROP, CROP, 3)
 
 
 @pytest.mark.parametrize("suffix", [".f16", ".json", ".npz"])

@@ -234,6 +234,8 @@ def test_reduced_frames_keep_the_geometry(tmp_path):
     assert frame.scale == 0.5
     assert number_of(frame.image) == 0
     assert next(video.frames(max_side=1000)).scale == 1.0
+    there = video.frame_at(1 / 30, max_side=48)
+    assert (there.image.shape, there.scale, number_of(there.image)) == ((32, 48, 3), 0.5, 1)
 
 
 @pytest.mark.parametrize("source_fps", [10, 25, 30, 60, 200])

@@ -12,10 +12,11 @@ import queue
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -253,14 +254,9 @@ def extract(
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            options = (file, video, folded(net), batch_size, progress)
-            rest, state, track, fps, problems = _extract_into(detector or HaarDetector(), *options)
-            if detector is None and len(state) and (state == STATES.index("missing")).all():
-                file.seek(0)
-                searched = f"no face of {MIN_FACE:.0%} of the picture's shorter side or more"
-                small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
-                rest, state, track, fps, problems = _extract_into(small, *options)
-                problems.append(f"{searched}: looked for ones from {SMALL_FACE:.0%} on")
+            into = partial(_extract_into, file, video, folded(net), batch_size, progress)
+            (state, track, rest), problems = of_any_size(into, detector)
+        fps, problems = float(video.fps or FPS), [*video.problems, *problems]
         notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
         if place:
             os.replace(part, place)
@@ -272,9 +268,11 @@ def extract(
         part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
 
 
-def _extract_into(detector: FaceDetector, file, video, net, batch_size, progress) -> tuple:
+def _extract_into(file, video, net, batch_size, progress, detector: FaceDetector) -> tuple:
+    """Writes the vectors to `file`; states (T,) uint8, face numbers (T,) int32 and rest (T,) float32."""
     from tqdm.auto import tqdm
 
+    file.seek(0)
     total = round(video.duration_s * FPS) if video.duration_s else None
     rest, state, track = [], [], []
     frames = tqdm(
@@ -295,8 +293,24 @@ def _extract_into(detector: FaceDetector, file, video, net, batch_size, progress
     if batch:
         rest.append(_append(file, net, batch))
     joined = np.concatenate(rest) if rest else np.zeros(0, np.float32)
-    fps = float(video.fps or FPS)
-    return joined, np.array(state, np.uint8), np.array(track, np.int32), fps, list(video.problems)
+    return np.array(state, np.uint8), np.array(track, np.int32), joined
+
+
+def of_any_size(read: Callable[[FaceDetector], tuple], detector: FaceDetector | None) -> tuple:
+    """What `read(detector)` makes of a video, and a list of problems.
+
+    Where no detector is given it is OpenCV's cascades, and once more for small faces if they see none.
+
+    Args:
+        read: reads the video from its beginning and returns a tuple, first the states of its frames
+            as indices into `STATES`.
+    """
+    found = read(detector or HaarDetector())
+    if detector is not None or not len(found[0]) or (found[0] != STATES.index("missing")).any():
+        return found, []
+    searched = f"no face of {MIN_FACE:.0%} of the picture's shorter side or more"
+    small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
+    return read(small), [f"{searched}: looked for ones from {SMALL_FACE:.0%} on"]
 
 
 def crops_of(video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faces import drawing
 
-from fedet.crops import cut_crops
+from fedet.crops import cut_crops, track_of
+from fedet.detection import Detector, Inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
+from fedet.explain import crops_at
 from fedet.features import (
     CROP,
     STATES,
@@ -36,6 +38,7 @@ from fedet.features import (
     shipped,
     vectors_of,
 )
+from fedet.flow import flow_track
 from fedet.video import open_video
 
 
@@ -163,7 +166,7 @@ def test_frames_without_a_face_are_marked_and_their_vectors_empty(clip, net):
     assert not faces.vectors[missing].any() and faces.vectors[~missing].any(1).all()
 
 
-def test_a_small_face_is_looked_for_where_there_is_no_larger_one(net, tmp_path):
+def test_a_small_face_is_looked_for_where_there_is_no_larger_one_whoever_reads(net, tmp_path):
     picture, scene = drawing(), np.full((720, 960, 3), (90, 110, 130), np.uint8)
     for name, scale in (("near", 2.0), ("far", 0.6), ("none", 0)):
         frame = scene.copy()
@@ -175,6 +178,24 @@ def test_a_small_face_is_looked_for_where_there_is_no_larger_one(net, tmp_path):
         assert faces.mask.all() == bool(scale) and faces.mask.any() == bool(scale)
         assert len(faces.vectors) == 12 and faces.vectors.any(1).all() == bool(scale)
         assert any("no face of 15%" in problem for problem in faces.problems) == (scale < 1)
+        cut = cut_crops(tmp_path / f"{name}.mp4", tmp_path / "cut")
+        assert np.array_equal(cut.state, faces.state) and cut.problems == faces.problems
+        assert np.array_equal(track_of(cut, cut.images, net).vectors, faces.vectors)
+        moved = flow_track(tmp_path / f"{name}.mp4", open_video(tmp_path / f"{name}.mp4"))
+        assert np.array_equal(moved.state, faces.state)
+
+
+def test_the_crops_that_explain_are_those_of_a_small_face_too(net, tmp_path):
+    frame = np.full((720, 960, 3), (90, 110, 130), np.uint8)
+    small = cv2.resize(drawing(), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    frame[100 : 100 + small.shape[0], 200 : 200 + small.shape[1]] = small
+    write_video(tmp_path / "far.mp4", (frame for _ in range(6)), 30)
+    detector = Detector(None, net, Inputs())
+    cut = cut_crops(tmp_path / "far.mp4", tmp_path / "cut")
+    (shown,) = crops_at(tmp_path / "far.mp4", [3], detector)
+    assert np.array_equal(shown, cut.images[3])
+    with pytest.raises(InputError, match="ends before frame 9"):
+        crops_at(tmp_path / "far.mp4", [9], detector)
 
 
 def test_the_cache_gives_the_same_and_is_used(clip, net, tmp_path):

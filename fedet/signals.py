@@ -35,7 +35,7 @@ class Side(NamedTuple):
     """The side signals of one video."""
 
     values: np.ndarray  # (T, C) float32, the columns of `channels_of`
-    problems: tuple[str, ...]  # what was missing
+    problems: tuple[str, ...]  # what was missing or broken
 
 
 def check_signals(names: Sequence[str]) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def side_signals(
     video = Path(video)
     check_signals(names)
     heard = listen(video) if {"loudness", "speech"} & set(names) else None
-    parts, problems = [np.zeros((n_frames, 0), np.float32)], []
+    parts, problems = [np.zeros((n_frames, 0), np.float32)], list(heard.problems if heard else ())
     for name in names:
         if name in FROM_FILES:
             time, values = _from_file(video, name, sources or {})
@@ -81,8 +81,8 @@ def side_signals(
             time, values = np.zeros(0), np.zeros((0, 1))
             problems.append(f"no sound in {video.name}: {name} is missing throughout")
         else:
-            time, level, speech = heard
-            values = (level + 80)[:, None] / 10 if name == "loudness" else speech[:, None]
+            time = heard.time
+            values = ((heard.level + 80) / 10 if name == "loudness" else heard.speech)[:, None]
         parts.append(on_grid(time, values, n_frames, fps))
     return Side(np.concatenate(parts, axis=1), tuple(problems))
 

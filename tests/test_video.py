@@ -336,6 +336,36 @@ def test_broken_frames_are_left_out_and_counted(tmp_path):
     assert resampled[6:9] == [6, 6, 8]
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_behind_a_broken_beginning_frames_keep_their_times_and_numbers(tmp_path, name):
+    """Without the first key frame nothing before the second can be decoded."""
+    path = make(tmp_path / name, n=90, options={"g": "30"})
+    with av.open(str(path)) as container:
+        first = bytes(next(p for p in container.demux(video=0) if p.size))
+    data = path.read_bytes()
+    assert data.count(first) == 1
+    path.write_bytes(data.replace(first, b"\x55" * len(first)))
+    video = open_video(path)
+    frames = list(video.frames())
+    assert numbers(frames) == [f.index for f in frames] == list(range(30, 90))
+    assert frames[0].time_s == pytest.approx(1.0, abs=0.002)
+    assert "no frame before 1.00 s can be read; the one there stands in" in video.problems
+    assert numbers(video.frames(fps=30)) == [30] * 30 + list(range(30, 90))
+    assert video.n_frames_estimate == 90 and number_of(video.frame_at(2.0).image) == 60
+
+
+def test_frames_that_come_unevenly_are_told(tmp_path):
+    times = [t for k in range(30) for t in (100 * k, 100 * k + 33)]  # every third one is left out
+    video = open_video(make(tmp_path / "a.mkv", times_ms=times))
+    assert numbers(video.frames()) == list(range(60))
+    assert any(p.startswith("frames come unevenly, 60 in 2.97 s") for p in video.problems)
+
+
+def test_frames_that_an_edit_list_cuts_off_are_not_counted(tmp_path):
+    video = open_video(make(tmp_path / "a.mp4", times_ms=range(-400, 2000, 40)))
+    assert numbers(video.frames()) == list(range(10, 60)) and video.n_frames_estimate == 50
+
+
 def test_odd_file_names_and_foreign_tags_do_no_harm(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_video("12:30 čas.mp4", [numbered(n) for n in range(3)], fps=30)
@@ -371,7 +401,9 @@ def test_sound_beside_the_picture_does_no_harm(tmp_path):
             container.mux(sound.encode(wave))
         container.mux(picture.encode(None))
         container.mux(sound.encode(None))
-    assert numbers(open_video(path).frames()) == list(range(30))
+    video = open_video(path)  # its sound is longer
+    assert numbers(video.frames()) == list(range(30))
+    assert (video.n_frames_estimate, video.problems) == (30, [])
 
 
 # Bad input

@@ -117,6 +117,8 @@ class Decoder:
         self._earliest = float(min(shown) * self._time_base) if shown else None
         gaps = np.diff(stamps.astype(float)) * float(self._time_base)
         seen = float(np.median(gaps)) if gaps.size else 0.0
+        if 0 < seen < 10 * self._time_base:  # coarse stamps: GIF counts in hundredths of a second
+            seen = float(np.mean(gaps))
         for rate in (stream.average_rate, stream.guessed_rate):
             if rate and 0.1 <= rate <= 1000 and (seen <= 0 or 0.9 < seen * rate < 1.1):
                 return float(1 / rate)
@@ -151,13 +153,19 @@ class Decoder:
                     if stamp is None and seek_s > 0 and clock.now is None:
                         return  # without a stamp nobody knows where the seek has landed
                     time_s = clock.place(stamp)
-                    self._check_size(frame, time_s)
+                    self._check(frame, time_s)
                     yield time_s, frame
                 complete = clock.now is not None
         finally:
             self._note(clock, complete, seek_s <= 0)
 
-    def _check_size(self, frame: av.VideoFrame, time_s: float) -> None:
+    def _check(self, frame: av.VideoFrame, time_s: float) -> None:
+        if frame.interlaced_frame:
+            self.problems.setdefault(
+                "interlaced",
+                "marked as interlaced: both halves of a frame are shown at once; deinterlace it first "
+                "if moving edges look like combs",
+            )
         if (frame.width, frame.height) != self.coded_size:
             self.problems.setdefault(
                 "size",
@@ -304,6 +312,8 @@ def _packets(container, stream, clock: _Clock | None = None) -> Iterator[av.Pack
     except FFmpegError as error:
         if clock is not None:
             clock.error = error.strerror
+    except IndexError:
+        pass  # at its end PyAV drains all streams and does not know those that appeared within the file
 
 
 def _decode(container, stream, clock: _Clock) -> Iterator[av.VideoFrame]:

@@ -157,6 +157,8 @@ class _Track:
             if not self.heard_s:
                 raise self._refused(error) from error
             self.stopped = str(error)
+        except IndexError:
+            pass  # as in `fedet.decoding`: streams that appeared within the file, at its end
 
     def problems(self) -> tuple[str, ...]:
         """What was lost, a sentence each; InputError if that is more than what was heard."""

@@ -8,7 +8,7 @@ out is told in `Video.problems`.
 Images are RGB, uint8, H x W x 3, as displayed: rotation and mirroring from the file's display
 matrix are applied, non-square pixels are stretched to square ones, a frame whose size differs from
 the first one's is scaled to it. Alpha is ignored, higher bit depths are reduced to 8 bits,
-interlaced video is not deinterlaced.
+interlaced video is not deinterlaced, which is told.
 """
 
 from __future__ import annotations

@@ -366,6 +366,28 @@ def test_frames_that_an_edit_list_cuts_off_are_not_counted(tmp_path):
     assert numbers(video.frames()) == list(range(10, 60)) and video.n_frames_estimate == 50
 
 
+def test_a_stream_that_appears_within_the_file_does_no_harm(tmp_path):
+    path = make(tmp_path / "a.ts", "mpeg4", options={"g": "1"})
+    data = bytearray(path.read_bytes())
+    starts = [at for at in range(0, len(data), 188) if data[at + 1] & 0x5F == 0x41 and data[at + 2] == 0]
+    data[starts[-3] + 1 : starts[-3] + 3] = b"\x42\x00"  # a packet of another stream
+    path.write_bytes(data)
+    shown = numbers(open_video(path).frames())
+    assert shown[:56] == list(range(56)) and shown[-1] == 59
+
+
+def test_the_header_is_believed_where_stamps_are_coarse(tmp_path):
+    video = open_video(make(tmp_path / "a.gif", "gif", pix_fmt="rgb8"))  # 3, 3 and 4 hundredths
+    assert video.fps == pytest.approx(30) and numbers(video.frames()) == list(range(60))
+    assert video.problems == []
+
+
+def test_interlaced_video_is_told(tmp_path):
+    video = open_video(make(tmp_path / "a.mkv", options={"x264-params": "tff=1"}, n=5))
+    assert numbers(video.frames()) == list(range(5))
+    assert video.problems[0].startswith("marked as interlaced")
+
+
 def test_odd_file_names_and_foreign_tags_do_no_harm(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_video("12:30 čas.mp4", [numbered(n) for n in range(3)], fps=30)

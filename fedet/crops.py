@@ -40,7 +40,7 @@ from fedet.features import (
     state_of,
     vectors_of,
 )
-from fedet.signals import side_signals
+from fedet.signals import training_signals
 from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures
 
@@ -172,7 +172,7 @@ def face_videos_of(
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
         cut = cut_crops(row.path, cache, detector, dataset.open(row.video))
         faces = track_of(cut, cut.images, net)
-        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
+        side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         made = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
         records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces))
     return records

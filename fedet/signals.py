@@ -4,6 +4,7 @@ Each signal is brought onto the detector's 30 frames a second BY TIME. Where it 
 its values are 0 and its last channel, `<signal>_present`, is 0: a gap is told, never NaN.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,16 @@ def side_signals(
             values = ((heard.level + 80) / 10 if name == "loudness" else heard.speech)[:, None]
         parts.append(on_grid(time, values, n_frames, fps))
     return Side(np.concatenate(parts, axis=1), tuple(problems))
+
+
+def training_signals(
+    video: str | Path, names: Sequence[str], n_frames: int, fps: float, sources: Mapping | None
+) -> np.ndarray:
+    """The values (T, C) of `side_signals`; what was missing or broken is a warning."""
+    side = side_signals(video, names, n_frames, fps, sources)
+    for problem in side.problems:
+        warnings.warn(problem, UserWarning, stacklevel=3)
+    return side.values
 
 
 def on_grid(time: np.ndarray, values: np.ndarray, n_frames: int, fps: float) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Frames of a video file or of a folder of numbered images, by presentation time.
 
-Time zero is the first frame that can be shown, whatever time stamp it carries. A frame's time is
-its own time stamp, never index / frame rate: files of variable rate are common and headers lie.
+Time zero is the first frame that can be shown, whatever time stamp it carries, or a broken one
+before it. A frame's time is its own time stamp, never index / frame rate: files of variable rate are
+common and headers lie.
 `Video.frames` yields one frame after the other and keeps none. What had to be repaired or left
 out is told in `Video.problems`.
 

@@ -23,6 +23,7 @@ from fedet.signals import (
     read_openface,
     read_pyfeat,
     side_signals,
+    training_signals,
 )
 from fedet.sound import RATE, _Track, analyse, listen
 from fedet.voice import sung, voice_track
@@ -123,6 +124,8 @@ def test_no_sound_is_missing_and_told(tmp_path):
     side = side_signals(film(tmp_path / "mute.mp4", None, 1.0), ["loudness"], 30)
     assert not side.values.any() and side.values.shape == (30, 2)
     assert "mute.mp4" in side.problems[0] and "loudness" in side.problems[0]
+    with pytest.warns(UserWarning, match=r"mute\.mp4"):
+        training_signals(tmp_path / "mute.mp4", ["loudness"], 30, 30.0, None)
 
 
 def smash(path, which) -> None:

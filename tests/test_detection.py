@@ -146,7 +146,6 @@ def test_records_carry_every_event_over(made, detector):
     assert all(len(r.vectors) == 480 and r.fps == 30 for r in records)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}; set FEDET_REAL_CLIPS")
 def test_people_of_the_same_name_in_two_sets_stay_two(made, detector):
     one = records_of(read_dataset(made), detector.net, detector.inputs, progress=False, videos=["s01_01"])
     both = joined({"a": one, "b": one})
@@ -158,6 +157,7 @@ def test_people_of_the_same_name_in_two_sets_stay_two(made, detector):
     assert joined({"a": one}) == one
 
 
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}; set FEDET_REAL_CLIPS")
 def test_the_smile_of_a_real_person_is_found_and_nothing_else(detector):
     coded = pd.read_csv(REAL / "annotations.csv").iloc[0]
     table = fedet.detect(REAL / coded["video"], detector)

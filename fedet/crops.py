@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,10 @@ from fedet.annotations import empty_table
 from fedet.datasets import Dataset
 from fedet.detection import Inputs, beside, record_of, videos_of
 from fedet.errors import InputError
-from fedet.faces import FaceDetector, HaarDetector
+from fedet.faces import FaceDetector
 from fedet.features import (
     CROP,
     DAMAGES,
-    FACE_SEARCH,
     FPS,
     STATES,
     WIDTH,
@@ -34,11 +34,13 @@ from fedet.features import (
     damaged,
     folded,
     in_background,
+    of_any_size,
     read_change,
+    search_of,
     state_of,
     vectors_of,
 )
-from fedet.signals import side_signals
+from fedet.signals import training_signals
 from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures
 
@@ -70,29 +72,37 @@ def cut_crops(
 ) -> Crops:
     """The crops that `fedet.features.extract` shows to its network, 38 kB a frame in a file of `cache`.
 
+    `detector` is as for `extract`: None looks for small faces where there are no larger ones.
     Raises InputError where the video cannot be read at all.
     """
-    video, detector = opened or open_video(path), detector or HaarDetector()
-    place = _place(Path(cache), Path(path), detector, video.fps)
+    video = opened or open_video(path)
+    place = _place(Path(cache), Path(path), detector, video)
     if place.with_suffix(".json").exists():
         with suppress(InputError):  # damaged: cut anew
             return _read_crops(place)
-    state, track = [], []
     handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            for face, status, number in in_background(crops_of(video, detector)):
-                picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
-                file.write(np.ascontiguousarray(picture).tobytes())
-                state.append(STATES.index(status))
-                track.append(number)
+            (state, track), problems = of_any_size(partial(_cut_into, file, video), detector)
         os.replace(name, place)
     finally:
         Path(name).unlink(missing_ok=True)
-    np.savez(place.with_suffix(".npz"), state=np.array(state, np.uint8), track=np.array(track, np.int32))
-    notes = {"fps": float(video.fps or FPS), "problems": list(video.problems)}
+    np.savez(place.with_suffix(".npz"), state=state, track=track)
+    notes = {"fps": float(video.fps or FPS), "problems": [*video.problems, *problems]}
     place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
     return _read_crops(place)
+
+
+def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
+    """Writes the crops to `file`; states (T,) uint8 and face numbers (T,) int32."""
+    state, track = [], []
+    file.seek(0)
+    for face, status, number in in_background(crops_of(video, detector)):
+        picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
+        file.write(np.ascontiguousarray(picture).tobytes())
+        state.append(STATES.index(status))
+        track.append(number)
+    return np.array(state, np.uint8), np.array(track, np.int32)
 
 
 def _read_crops(place: Path) -> Crops:
@@ -108,11 +118,10 @@ def _read_crops(place: Path) -> Crops:
         raise damaged(place, error) from error
 
 
-def _place(folder: Path, path: Path, detector: FaceDetector, fps: float) -> Path:
+def _place(folder: Path, path: Path, detector: FaceDetector | None, video: Video) -> Path:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    facts = f"{state_of(path)} {type(detector).__name__} {fps} "
-    facts += f"{CROP} {FACE_SEARCH}"
+    facts = f"{state_of(path)} {type(detector).__name__} {video.fps} {CROP} {search_of(video)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"
 
@@ -163,7 +172,7 @@ def face_videos_of(
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
         cut = cut_crops(row.path, cache, detector, dataset.open(row.video))
         faces = track_of(cut, cut.images, net)
-        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
+        side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         made = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
         records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces))
     return records

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -46,13 +47,16 @@ class Decoder:
             self._spacing_s = self._nominal_spacing(container, stream)
         with _open(path) as container:
             stream = _picture_stream(container, path)
-            self.n_frames = stream.frames or None
-            first = next(_decode(container, stream, _Clock(self._spacing_s, 0.0)), None)
+            clock = _Clock(self._spacing_s, 0.0)
+            first = next(_decode(container, stream, clock), None)
             if first is None:
                 raise InputError(f"{path}: no frame can be read; the file is empty or broken")
             self._t0 = self._stamp(first) or 0.0
+            if clock.broken and self._earliest is not None and "avi" not in self._formats:
+                self._t0 = min(self._t0, self._earliest)  # frames count from the first, though broken
             self._turn = _orientation(first)
             self.duration_s = _claimed_duration(container, stream, self._t0)
+            self.n_frames = self._counted(stream.frames)
             self.coded_size = (first.width, first.height)
             ratio = float(stream.sample_aspect_ratio or 1)
         ratio = ratio if 0.1 <= ratio <= 10 else 1.0
@@ -76,7 +80,11 @@ class Decoder:
                 yield rank, *first
                 yield from ((r, *timed_frame) for r, timed_frame in enumerate(timed, rank + 1))
                 return
-        yield from ((r, *timed_frame) for r, timed_frame in enumerate(self._timed(0.0)))
+        timed = self._timed(0.0)
+        for first in timed:
+            rank = self._rank(first[0]) if first[0] > TICK_TOLERANCE_S else 0  # behind broken ones
+            yield rank, *first
+            yield from ((r, *timed_frame) for r, timed_frame in enumerate(timed, rank + 1))
 
     def converter(self, scale: float):
         """A function from frame to (H, W, 3) uint8 RGB as displayed, sides times `scale`."""
@@ -103,14 +111,23 @@ class Decoder:
 
     def _nominal_spacing(self, container, stream) -> float:
         """Seconds from frame to frame: the header's where the first stamps agree, else theirs."""
-        packets = islice(_packets(container, stream), 60)
+        packets = list(islice(_packets(container, stream), 60))
         stamps = np.sort([t for p in packets if (t := self._ticks(p)) is not None])
+        shown = [t for p in packets if not p.is_discard and (t := self._ticks(p)) is not None]
+        self._earliest = float(min(shown) * self._time_base) if shown else None
         gaps = np.diff(stamps.astype(float)) * float(self._time_base)
         seen = float(np.median(gaps)) if gaps.size else 0.0
+        if 0 < seen < 10 * self._time_base:  # coarse stamps: GIF counts in hundredths of a second
+            seen = float(np.mean(gaps))
         for rate in (stream.average_rate, stream.guessed_rate):
             if rate and 0.1 <= rate <= 1000 and (seen <= 0 or 0.9 < seen * rate < 1.1):
                 return float(1 / rate)
         return seen if seen > 0 else 1 / 30
+
+    def _counted(self, told: int) -> int | None:
+        """How many frames are shown; what an mp4 cuts off with an edit list still is in its number."""
+        fitting = round(self.duration_s / self._spacing_s) if self.duration_s else told
+        return (fitting if told > fitting + 1 else told) or None
 
     def _ticks(self, item) -> int | None:
         """The time stamp of a packet or frame, in the stream's time base."""
@@ -136,13 +153,19 @@ class Decoder:
                     if stamp is None and seek_s > 0 and clock.now is None:
                         return  # without a stamp nobody knows where the seek has landed
                     time_s = clock.place(stamp)
-                    self._check_size(frame, time_s)
+                    self._check(frame, time_s)
                     yield time_s, frame
                 complete = clock.now is not None
         finally:
-            self._note(clock, complete)
+            self._note(clock, complete, seek_s <= 0)
 
-    def _check_size(self, frame: av.VideoFrame, time_s: float) -> None:
+    def _check(self, frame: av.VideoFrame, time_s: float) -> None:
+        if frame.interlaced_frame:
+            self.problems.setdefault(
+                "interlaced",
+                "marked as interlaced: both halves of a frame are shown at once; deinterlace it first "
+                "if moving edges look like combs",
+            )
         if (frame.width, frame.height) != self.coded_size:
             self.problems.setdefault(
                 "size",
@@ -150,7 +173,7 @@ class Decoder:
                 f"scaled to {self.coded_size[0]}x{self.coded_size[1]}, the first frame's",
             )
 
-    def _note(self, clock: _Clock, complete: bool) -> None:
+    def _note(self, clock: _Clock, complete: bool, from_start: bool) -> None:
         """Writes down what a pass found; only a pass to the end knows where the video ends."""
         found = {}
         if clock.broken:
@@ -163,12 +186,26 @@ class Decoder:
                 f"{clock.gap_at_s:.2f} s on"
             )
         end_s = (clock.now or 0.0) + self._spacing_s
+        if complete and from_start:
+            found |= self._note_whole(clock, end_s)
         claimed = self.duration_s or 0.0
         if complete and end_s < claimed - max(0.5, 2 * self._spacing_s):
             found["end"] = f"ends at {end_s:.2f} s, although its header says {claimed:.2f} s"
         elif complete and clock.error:
             found["end"] = f"cannot be read beyond {end_s:.2f} s ({clock.error})"
         self.problems = self.problems | found if complete else found | self.problems
+
+    def _note_whole(self, clock: _Clock, end_s: float) -> dict[str, str]:
+        """What only a pass over the whole video can tell."""
+        found = {}
+        if clock.first > TICK_TOLERANCE_S:
+            found["start"] = f"no frame before {clock.first:.2f} s can be read; the one there stands in"
+        if not clock.broken and abs(clock.count - end_s * self.fps) > max(2, 0.02 * clock.count):
+            found["rate"] = (
+                f"frames come unevenly, {clock.count} in {end_s:.2f} s; frame numbers are counted by "
+                f"time, {self.fps:.2f} a second"
+            )
+        return found
 
     def _rank(self, time_s: float) -> int:
         """How many frames come before `time_s`, counted in the packets without decoding them."""
@@ -189,6 +226,8 @@ class _Clock:
         self.spacing_s = spacing_s
         self.shift = -t0
         self.now: float | None = None
+        self.first = 0.0  # when the first frame is shown: later than 0 behind broken ones
+        self.count = 0  # frames placed
         self.repaired = 0
         self.broken = 0
         self.gaps, self.gap_s, self.gap_at_s = 0, 0.0, 0.0  # number, the longest and where
@@ -196,8 +235,9 @@ class _Clock:
 
     def place(self, stamp: float | None) -> float:
         time_s = None if stamp is None else stamp + self.shift
+        self.count += 1
         if self.now is None:
-            self.now = time_s or 0.0
+            self.now = self.first = time_s or 0.0
             return self.now
         following = self.now + self.spacing_s
         if time_s is None:
@@ -272,6 +312,8 @@ def _packets(container, stream, clock: _Clock | None = None) -> Iterator[av.Pack
     except FFmpegError as error:
         if clock is not None:
             clock.error = error.strerror
+    except IndexError:
+        pass  # at its end PyAV drains all streams and does not know those that appeared within the file
 
 
 def _decode(container, stream, clock: _Clock) -> Iterator[av.VideoFrame]:
@@ -294,6 +336,10 @@ def _decode(container, stream, clock: _Clock) -> Iterator[av.VideoFrame]:
 def _claimed_duration(container, stream, t0: float) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
+    if told := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        # Matroska: the end of this stream; the whole file's may be that of the sound
+        hours, minutes, seconds = map(float, told.groups())
+        return max(0.0, 3600 * hours + 60 * minutes + seconds - t0)
     if container.duration and container.duration > 0:
         # The whole file's length counts from time zero, the first frame may come later.
         return max(0.0, container.duration / av.time_base - t0)

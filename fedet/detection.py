@@ -35,7 +35,7 @@ from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.render import AUS
 from fedet.settings import settings_of
-from fedet.signals import check_signals, side_signals
+from fedet.signals import check_signals, side_signals, training_signals
 from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures, detections
 
@@ -324,7 +324,7 @@ def records_of(
     records = []
     for row, events in videos_of(dataset, videos, progress):
         faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
-        side = side_signals(row.path, inputs.signals, len(faces.state), FPS, sources).values
+        side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
     return records
 

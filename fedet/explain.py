@@ -15,8 +15,19 @@ from torch import Tensor
 
 from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
 from fedet.errors import InputError
-from fedet.faces import HaarDetector
-from fedet.features import FPS, MEAN, STD, FaceNet, FaceTrack, change_from_rest, crops_of, read_change
+from fedet.faces import FaceDetector
+from fedet.features import (
+    FPS,
+    MEAN,
+    STATES,
+    STD,
+    FaceNet,
+    FaceTrack,
+    change_from_rest,
+    crops_of,
+    of_any_size,
+    read_change,
+)
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
 from fedet.video import open_video
@@ -80,17 +91,25 @@ def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[n
 
     Raises InputError where there is no face. Reads the video up to the last of them.
     """
-    found: dict[int, np.ndarray] = {}
-    for number, (face, _, _) in enumerate(crops_of(open_video(video), detector.faces or HaarDetector())):
-        if number in frames:
-            if face is None:
-                raise InputError(f"{video}: no face in frame {number} at 30 frames a second")
-            found[number] = face
-        if number >= max(frames):
-            break
-    if missing := [f for f in frames if f not in found]:
-        raise InputError(f"{video}: ends before frame {missing[0]}")
-    return [found[f] for f in frames]
+
+    def read(faces: FaceDetector) -> tuple[np.ndarray, dict[int, np.ndarray | None]]:
+        states, found, seen = [], {}, False
+        for number, (face, state, _) in enumerate(crops_of(open_video(video), faces)):
+            states.append(STATES.index(state))
+            if number in frames:
+                found[number] = face
+            seen = seen or face is not None
+            if seen and number >= max(frames):  # without any face smaller ones will be looked for
+                break
+        return np.array(states), found
+
+    (_, found), _ = of_any_size(read, detector.faces)
+    for frame in frames:
+        if frame not in found:
+            raise InputError(f"{video}: ends before frame {frame} at 30 frames a second")
+        if found[frame] is None:
+            raise InputError(f"{video}: no face in frame {frame} at 30 frames a second")
+    return [found[frame] for frame in frames]
 
 
 def rest_frame(faces: FaceTrack) -> int:

@@ -12,10 +12,11 @@ import queue
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from fedet.errors import InputError
 from fedet.faces import crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
-from fedet.video import IMAGE_SUFFIXES, Video, open_video
+from fedet.video import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
 CROP = 112  # side of the face crops, pixels
@@ -256,11 +257,13 @@ def extract(
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
 
-    Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there.
+    Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
+    longer side is above `MOST_SIDE` are reduced to it as they are decoded.
     Raises InputError where the video cannot be read at all.
     """
     video = opened or open_video(path)
-    place = cache_file(Path(cache), path, net, detector, video.fps) if cache else None
+    facts = path, net, detector, video.fps, search_of(video)
+    place = cache_file(Path(cache), *facts) if cache else None
     if place and place.with_suffix(".json").exists():
         with suppress(InputError):
             return read_track(place)
@@ -268,14 +271,9 @@ def extract(
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            options = (file, video, folded(net), batch_size, progress)
-            rest, state, track, fps, problems = _extract_into(detector or HaarDetector(), *options)
-            if detector is None and len(state) and (state == STATES.index("missing")).all():
-                file.seek(0)
-                searched = f"no face of {MIN_FACE:.0%} of the picture's shorter side or more"
-                small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
-                rest, state, track, fps, problems = _extract_into(small, *options)
-                problems.append(f"{searched}: looked for ones from {SMALL_FACE:.0%} on")
+            into = partial(_extract_into, file, video, folded(net), batch_size, progress)
+            (state, track, rest), problems = of_any_size(into, detector)
+        fps, problems = float(video.fps or FPS), [*video.problems, *problems]
         notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
         if place:
             os.replace(part, place)
@@ -287,9 +285,11 @@ def extract(
         part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
 
 
-def _extract_into(detector: FaceDetector, file, video, net, batch_size, progress) -> tuple:
+def _extract_into(file, video, net, batch_size, progress, detector: FaceDetector) -> tuple:
+    """Writes the vectors to `file`; states (T,) uint8, face numbers (T,) int32 and rest (T,) float32."""
     from tqdm.auto import tqdm
 
+    file.seek(0)
     total = round(video.duration_s * FPS) if video.duration_s else None
     rest, state, track = [], [], []
     frames = tqdm(
@@ -310,13 +310,29 @@ def _extract_into(detector: FaceDetector, file, video, net, batch_size, progress
     if batch:
         rest.append(_append(file, net, batch))
     joined = np.concatenate(rest) if rest else np.zeros(0, np.float32)
-    fps = float(video.fps or FPS)
-    return joined, np.array(state, np.uint8), np.array(track, np.int32), fps, list(video.problems)
+    return np.array(state, np.uint8), np.array(track, np.int32), joined
+
+
+def of_any_size(read: Callable[[FaceDetector], tuple], detector: FaceDetector | None) -> tuple:
+    """What `read(detector)` makes of a video, and a list of problems.
+
+    Where no detector is given it is OpenCV's cascades, and once more for small faces if they see none.
+
+    Args:
+        read: reads the video from its beginning and returns a tuple, first the states of its frames
+            as indices into `STATES`.
+    """
+    found = read(detector or HaarDetector())
+    if detector is not None or not len(found[0]) or (found[0] != STATES.index("missing")).any():
+        return found, []
+    searched = f"no face of {MIN_FACE:.0%} of the picture's shorter side or more"
+    small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
+    return read(small), [f"{searched}: looked for ones from {SMALL_FACE:.0%} on"]
 
 
 def crops_of(video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:
     """Face crop (112, 112, 3) uint8 or None, state and face number of each frame at 30 fps."""
-    for f in track_faces(video.frames(fps=FPS), detector):
+    for f in track_faces(video.frames(fps=FPS, max_side=MOST_SIDE), detector):
         yield (crop(f.image, f.box, CROP) if f.box is not None else None), f.state, f.track
 
 
@@ -399,15 +415,28 @@ def map_vectors(file: Path, n: int) -> np.ndarray:
     return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
 
 
+def search_of(video: Video) -> str:
+    """What the name of anything kept of a video says of how its faces were found."""
+    return f"{FACE_SEARCH} {MOST_SIDE}" if max(video.width, video.height) > MOST_SIDE else str(FACE_SEARCH)
+
+
 def cache_file(
-    folder: Path, path: str | Path, net: FaceNet, detector: FaceDetector | None, fps: float
+    folder: Path,
+    path: str | Path,
+    net: FaceNet,
+    detector: FaceDetector | None,
+    fps: float,
+    search: str = str(FACE_SEARCH),
 ) -> Path:
-    """Where a video's vectors are kept: named after the file, its size and time, and the networks."""
+    """Where a video's vectors are kept: named after the file, its size and time, and the networks.
+
+    `search` is that of `search_of`; larger pictures have another one than the default.
+    """
     path = Path(path)
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     facts = f"{state_of(path)} {net.name} {net.digest}"
-    facts += f" {type(detector).__name__} {fps} {FACE_SEARCH}"
+    facts += f" {type(detector).__name__} {fps} {search}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 

@@ -22,7 +22,7 @@ from fedet.cells import replaced
 from fedet.datasets import Dataset
 from fedet.detection import frames_at
 from fedet.errors import InputError
-from fedet.features import CROP, FACE_SEARCH, FPS, STATES, FaceTrack, crops_of
+from fedet.features import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
 from fedet.frame_wise import smoothed
 from fedet.methods import LOW_SCORE, Fitted, canonical
 from fedet.selection import figures_of_tables
@@ -46,7 +46,7 @@ RIGID = (
     (0.17, 0.24, 0.25, 0.42),
     (0.76, 0.83, 0.25, 0.42),
 )
-VERSION = "1"  # of the flow's cache
+VERSION = "2"  # of the flow's cache
 
 
 # --- from a video to movements
@@ -76,8 +76,8 @@ def movements(
     Args:
         crops: face crop (112, 112, 3) or None, state, and face number of each frame.
     Returns:
-        (T, 2 R) float32 pixels a frame, x and y of one region beside each other, 0 where there is
-        nothing to compare with; states (T,) uint8; face numbers (T,) int32.
+        States (T,) uint8; face numbers (T,) int32; movements (T, 2 R) float32 pixels a frame, x and y of
+        one region beside each other, 0 where there is nothing to compare with.
     """
     import cv2
 
@@ -99,25 +99,23 @@ def movements(
         rows.append(row)
         before, whose = grey, number
     table = np.stack(rows) if rows else np.zeros((0, 2 * len(boxes)), np.float32)
-    return table, np.array(states, np.uint8), np.array(numbers, np.int32)
+    return np.array(states, np.uint8), np.array(numbers, np.int32), table
 
 
 def flow_track(path: str | Path, opened: Video, cache: str | Path | None = None, faces=None) -> FaceTrack:
     """The movements of a video at 30 fps, in the form of a track of face vectors; kept in `cache`."""
-    from fedet.faces import HaarDetector
-
     place = None
     if cache is not None:
         stat = Path(path).stat()
         facts = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {opened.fps} "
-        facts += f"{FACE_SEARCH} {VERSION}"
+        facts += f"{search_of(opened)} {VERSION}"
         name = hashlib.sha256((facts + json.dumps(REGIONS)).encode()).hexdigest()[:12]
         place = Path(cache) / f"{Path(path).stem}-{name}.flow.npz"
         if place.is_file():
             with np.load(place) as parts:
                 moved, state, track = parts["moved"], parts["state"], parts["track"]
             return _track(moved, state, track, opened)
-    moved, state, track = movements(crops_of(opened, faces or HaarDetector()))
+    (state, track, moved), _ = of_any_size(lambda detector: movements(crops_of(opened, detector)), faces)
     if place is not None:
         with replaced(place) as part:
             np.savez(part, moved=moved, state=state, track=track)

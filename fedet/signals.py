@@ -4,6 +4,7 @@ Each signal is brought onto the detector's 30 frames a second BY TIME. Where it 
 its values are 0 and its last channel, `<signal>_present`, is 0: a gap is told, never NaN.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ class Side(NamedTuple):
     """The side signals of one video."""
 
     values: np.ndarray  # (T, C) float32, the columns of `channels_of`
-    problems: tuple[str, ...]  # what was missing
+    problems: tuple[str, ...]  # what was missing or broken
 
 
 def check_signals(names: Sequence[str]) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ def side_signals(
     video = Path(video)
     check_signals(names)
     heard = listen(video) if {"loudness", "speech"} & set(names) else None
-    parts, problems = [np.zeros((n_frames, 0), np.float32)], []
+    parts, problems = [np.zeros((n_frames, 0), np.float32)], list(heard.problems if heard else ())
     for name in names:
         if name in FROM_FILES:
             time, values = _from_file(video, name, sources or {})
@@ -81,10 +82,20 @@ def side_signals(
             time, values = np.zeros(0), np.zeros((0, 1))
             problems.append(f"no sound in {video.name}: {name} is missing throughout")
         else:
-            time, level, speech = heard
-            values = (level + 80)[:, None] / 10 if name == "loudness" else speech[:, None]
+            time = heard.time
+            values = ((heard.level + 80) / 10 if name == "loudness" else heard.speech)[:, None]
         parts.append(on_grid(time, values, n_frames, fps))
     return Side(np.concatenate(parts, axis=1), tuple(problems))
+
+
+def training_signals(
+    video: str | Path, names: Sequence[str], n_frames: int, fps: float, sources: Mapping | None
+) -> np.ndarray:
+    """The values (T, C) of `side_signals`; what was missing or broken is a warning."""
+    side = side_signals(video, names, n_frames, fps, sources)
+    for problem in side.problems:
+        warnings.warn(problem, UserWarning, stacklevel=3)
+    return side.values
 
 
 def on_grid(time: np.ndarray, values: np.ndarray, n_frames: int, fps: float) -> np.ndarray:

@@ -6,8 +6,9 @@ between 60 and 400 Hz. Singing, music and barking have one too: it hears voices,
 """
 
 from collections.abc import Iterator
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,26 +21,38 @@ ABOVE_DB = 9.0  # speech is this much louder than the quietest tenth of the 20 s
 LEAST_DB = -60.0  # ... and than this
 VOICED = 0.5  # least peak of the normalised autocorrelation
 GAP_S, LEAST_S = 0.3, 0.1  # shorter gaps are closed, shorter stretches left out
+HOLE_S = 0.02  # stamps may be off by so much
+ANEW_S = 1.0, 600.0  # stamps that jump farther back or ahead begin anew: the sound just goes on
 
 
-def listen(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Times (N,) in seconds of the video, loudness (N,) in dB of full scale, speech (N,) 0 or 1.
+class Heard(NamedTuple):
+    """The sound of a video: a value every 10 ms, none where the track has a hole."""
 
-    A value every 10 ms, none where the track has a hole. None if the file has no sound (a folder
-    of images never has). Memory: 24 bytes a value.
+    time: np.ndarray  # (N,) seconds of the video, ascending
+    level: np.ndarray  # (N,) loudness, dB of full scale
+    speech: np.ndarray  # (N,) 0 or 1
+    problems: tuple[str, ...]  # what was lost
 
-    Raises InputError if the sound cannot be decoded at all.
+
+def listen(path: str | Path) -> Heard | None:
+    """What is heard in a video; None if the file has no sound (a folder of images never has).
+
+    A packet that cannot be decoded leaves a hole of its length. Memory: 24 bytes a value.
+
+    Raises InputError if more of the sound is broken than can be decoded.
     """
     times, levels, voices = [], [], []
-    for start_s, samples in _stretches(Path(path)):
+    track = _Track(Path(path))
+    for start_s, samples in _stretches(track):
         level, voicing = analyse(samples)
         times.append(start_s + (np.arange(len(level)) * HOP + WINDOW / 2) / RATE)
         levels.append(level)
         voices.append(voicing)
-    if not times:
+    problems = track.problems()
+    if not sum(map(len, times)):
         return None
     time, level, voicing = (np.concatenate(part) for part in (times, levels, voices))
-    return time, level, speech_of(time, level, voicing)
+    return Heard(time, level, speech_of(time, level, voicing), problems)
 
 
 def analyse(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,14 +94,14 @@ def _without_runs(active: np.ndarray, value: bool, shorter: int) -> np.ndarray:
     return out
 
 
-def _stretches(path: Path, seconds: float = 10.0) -> Iterator[tuple[float, np.ndarray]]:
+def _stretches(track: "_Track", seconds: float = 10.0) -> Iterator[tuple[float, np.ndarray]]:
     """Pieces of the sound track: the second at which each begins, and its samples (M,) float32.
 
     Consecutive pieces overlap so that every window lies in exactly one of them.
     """
     start_s, held, count = 0.0, [], 0
-    for at_s, part in _decoded(path):
-        if held and abs(at_s - (start_s + count / RATE)) > 0.02:  # a hole, or stamps that jump
+    for at_s, part in track.pieces():
+        if held and abs(at_s - (start_s + count / RATE)) > HOLE_S:
             yield start_s, np.concatenate(held)
             held, count = [], 0
         if not held:
@@ -105,29 +118,104 @@ def _stretches(path: Path, seconds: float = 10.0) -> Iterator[tuple[float, np.nd
         yield start_s, np.concatenate(held)
 
 
-def _decoded(path: Path) -> Iterator[tuple[float, np.ndarray]]:
-    """Seconds since the first video frame, and mono samples (M,) float32 at `RATE`."""
-    import av
-    from av.error import FFmpegError
+@dataclass
+class _Track:
+    """The sound track of a file, read once; counts what cannot be decoded."""
 
-    if path.is_dir():
-        return
-    try:
-        with av.open(str(path.absolute())) as container:
-            if not container.streams.audio:
+    path: Path
+    end_s: float | None = None  # of what was read so far, seconds of the video
+    shift_s: float = 0.0  # of stamps that began anew
+    heard_s: float = 0.0
+    broken: int = 0  # packets
+    lost_s: float = 0.0  # their length together, ...
+    lost_at_s: float = 0.0  # ... and where the first of them is
+    error: str = ""  # of the first
+    stopped: str = ""  # what ended the reading before the end of the file
+
+    def pieces(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Seconds since the first video frame, ascending, and mono samples (M,) float32 at `RATE`."""
+        import av
+        from av.error import FFmpegError
+
+        if self.path.is_dir():
+            return
+        try:
+            with av.open(str(self.path.absolute()), metadata_errors="replace") as container:
+                if not container.streams.audio:
+                    return
+                zero_s, resampler, kind = _first_picture_s(container), None, None
+                for frame in self._frames(container, container.streams.audio[0], zero_s):
+                    if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+                    for piece in resampler.resample(frame):
+                        stamp_s = _seconds(piece.pts, piece.time_base)
+                        at_s = None if stamp_s is None else stamp_s - zero_s
+                        at_s, samples = self._placed(at_s, piece.to_ndarray().reshape(-1))
+                        if len(samples):
+                            yield at_s, samples
+        except FFmpegError as error:
+            if not self.heard_s:
+                raise self._refused(error) from error
+            self.stopped = str(error)
+        except IndexError:
+            pass  # as in `fedet.decoding`: streams that appeared within the file, at its end
+
+    def problems(self) -> tuple[str, ...]:
+        """What was lost, a sentence each; InputError if that is more than what was heard."""
+        if self.broken and self.lost_s >= self.heard_s:
+            raise self._refused(f"{self.broken} broken packets, {self.heard_s:.1f} s heard; {self.error}")
+        told, name = [], self.path.name
+        if self.broken:
+            lost = f"{self.lost_s:.2f} s of sound in {self.broken} broken packets are missing"
+            told.append(f"{name}: {lost}, from {self.lost_at_s:.2f} s on")
+        if self.stopped:
+            told.append(f"{name}: its sound cannot be read beyond {self.end_s:.2f} s ({self.stopped})")
+        return tuple(told)
+
+    def _refused(self, why) -> InputError:
+        return InputError(f"{self.path}: its sound cannot be decoded ({why}); detect without it")
+
+    def _frames(self, container, stream, zero_s: float) -> Iterator:
+        """Decoded frames; broken packets are counted and left out."""
+        from av.error import FFmpegError
+
+        for packet in container.demux(stream):  # the last one is empty: it drains the decoder
+            try:
+                yield from stream.decode(packet)
+            except EOFError:
                 return
-            zero = _first_picture_s(container)
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-            for frame in container.decode(container.streams.audio[0]):
-                for piece in resampler.resample(frame):
-                    stamp = (piece.pts or 0) * (piece.time_base or Fraction(1, RATE))
-                    yield float(stamp) - zero, piece.to_ndarray().reshape(-1)
-    except FFmpegError as error:
-        raise InputError(f"{path}: its sound cannot be decoded ({error}); detect without it") from error
+            except FFmpegError as error:
+                stamp_s = _seconds(packet.pts, packet.time_base)
+                at_s = (self.end_s or 0.0) if stamp_s is None else stamp_s - zero_s + self.shift_s
+                lasts_s = _seconds(packet.duration, packet.time_base) or 0.0
+                self.lost_at_s = self.lost_at_s if self.broken else at_s
+                self.error = self.error or str(error)
+                self.broken, self.lost_s = self.broken + 1, self.lost_s + lasts_s
+                if self.end_s is not None and stamp_s is None:
+                    self.end_s += lasts_s
+
+    def _placed(self, at_s: float | None, samples: np.ndarray) -> tuple[float, np.ndarray]:
+        """Where samples belong, and what of them does not lie before the end of what was heard."""
+        end_s = self.end_s
+        at_s = (end_s or 0.0) if at_s is None else at_s + self.shift_s
+        if end_s is not None and not -ANEW_S[0] <= at_s - end_s <= ANEW_S[1]:
+            self.shift_s += end_s - at_s
+            at_s = end_s
+        if end_s is not None and at_s < end_s - HOLE_S:  # a broken packet that made too much sound
+            known = round((end_s - at_s) * RATE)
+            at_s, samples = at_s + known / RATE, samples[known:]
+        if len(samples):
+            self.end_s = at_s + len(samples) / RATE
+            self.heard_s += len(samples) / RATE
+        return at_s, samples
+
+
+def _seconds(ticks: int | None, time_base) -> float | None:
+    return None if ticks is None or not time_base else float(ticks * time_base)
 
 
 def _first_picture_s(container) -> float:
-    if not container.streams.video:
-        return 0.0
-    stream = container.streams.video[0]
-    return float(stream.start_time * stream.time_base) if stream.start_time else 0.0
+    from av.stream import Disposition
+
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    return (_seconds(streams[0].start_time, streams[0].time_base) or 0.0) if streams else 0.0

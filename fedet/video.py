@@ -1,14 +1,15 @@
 """Frames of a video file or of a folder of numbered images, by presentation time.
 
-Time zero is the first frame that can be shown, whatever time stamp it carries. A frame's time is
-its own time stamp, never index / frame rate: files of variable rate are common and headers lie.
+Time zero is the first frame that can be shown, whatever time stamp it carries, or a broken one
+before it. A frame's time is its own time stamp, never index / frame rate: files of variable rate are
+common and headers lie.
 `Video.frames` yields one frame after the other and keeps none. What had to be repaired or left
 out is told in `Video.problems`.
 
 Images are RGB, uint8, H x W x 3, as displayed: rotation and mirroring from the file's display
 matrix are applied, non-square pixels are stretched to square ones, a frame whose size differs from
 the first one's is scaled to it. Alpha is ignored, higher bit depths are reduced to 8 bits,
-interlaced video is not deinterlaced.
+interlaced video is not deinterlaced, which is told.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = ["Frame", "ImageFolder", "Video", "VideoFile", "open_video", "write_vi
 
 TICK_TOLERANCE_S = 0.0011  # containers round time stamps, also the first, to milliseconds
 MIN_SIDE_PX = 16  # below this there is no face to be seen
+MOST_SIDE = 1920  # longer side of pictures of which many are held at once; larger ones are reduced to it
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
@@ -92,25 +94,34 @@ class Video:
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise InputError(f"fps={fps!r} must be a positive number of frames per second")
-        if max_side is not None and max_side < 1:
-            raise InputError(f"max_side={max_side!r} must be a positive number of pixels")
+        scale = self._scale(max_side)
         _check_time("start_s", start_s)
-        scale = min(1.0, max_side / max(self.width, self.height)) if max_side else 1.0
         end_s = math.inf if end_s is None else end_s
         if fps is None:
             return self._every(start_s, end_s, scale)
         return self._resampled(start_s, end_s, fps, scale)
 
-    def frame_at(self, time_s: float) -> Frame:
-        """The frame shown at `time_s` (seconds), with its own time; InputError beyond the end."""
+    def frame_at(self, time_s: float, max_side: int | None = None) -> Frame:
+        """The frame shown at `time_s` (seconds), with its own time; InputError beyond the end.
+
+        `max_side` is that of `frames`.
+        """
+        scale = self._scale(max_side)
         _check_time("time_s", time_s)
-        shown = self._shown(time_s, 1.0)
+        shown = self._shown(time_s, scale)
         first = next(shown, None)
         if first is None or (
             time_s >= first.time_s + first.lasts_s + TICK_TOLERANCE_S and next(shown, None) is None
         ):
             raise InputError(f"{self.path}: no frame at {time_s:g} s, the video ends before that")
-        return Frame(first.index, first.time_s, first.load())
+        return Frame(first.index, first.time_s, first.load(), scale)
+
+    def _scale(self, max_side: int | None) -> float:
+        if max_side is None:
+            return 1.0
+        if max_side < 1:
+            raise InputError(f"max_side={max_side!r} must be a positive number of pixels")
+        return min(1.0, max_side / max(self.width, self.height))
 
     def _every(self, start_s: float, end_s: float, scale: float) -> Iterator[Frame]:
         for shown in self._shown(start_s, scale):

@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faces import drawing
 
-from fedet.crops import cut_crops
+from fedet.crops import cut_crops, track_of
+from fedet.detection import Detector, Inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
+from fedet.explain import crops_at
 from fedet.features import (
+    CROP,
     STATES,
     WIDTH,
     FaceNet,
@@ -22,6 +25,7 @@ from fedet.features import (
     FaceWeights,
     cache_file,
     change_from_rest,
+    crops_of,
     extract,
     folded,
     in_background,
@@ -35,6 +39,8 @@ from fedet.features import (
     shipped,
     vectors_of,
 )
+from fedet.flow import flow_track
+from fedet.video import open_video
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +167,7 @@ def test_frames_without_a_face_are_marked_and_their_vectors_empty(clip, net):
     assert not faces.vectors[missing].any() and faces.vectors[~missing].any(1).all()
 
 
-def test_a_small_face_is_looked_for_where_there_is_no_larger_one(net, tmp_path):
+def test_a_small_face_is_looked_for_where_there_is_no_larger_one_whoever_reads(net, tmp_path):
     picture, scene = drawing(), np.full((720, 960, 3), (90, 110, 130), np.uint8)
     for name, scale in (("near", 2.0), ("far", 0.6), ("none", 0)):
         frame = scene.copy()
@@ -173,6 +179,24 @@ def test_a_small_face_is_looked_for_where_there_is_no_larger_one(net, tmp_path):
         assert faces.mask.all() == bool(scale) and faces.mask.any() == bool(scale)
         assert len(faces.vectors) == 12 and faces.vectors.any(1).all() == bool(scale)
         assert any("no face of 15%" in problem for problem in faces.problems) == (scale < 1)
+        cut = cut_crops(tmp_path / f"{name}.mp4", tmp_path / "cut")
+        assert np.array_equal(cut.state, faces.state) and cut.problems == faces.problems
+        assert np.array_equal(track_of(cut, cut.images, net).vectors, faces.vectors)
+        moved = flow_track(tmp_path / f"{name}.mp4", open_video(tmp_path / f"{name}.mp4"))
+        assert np.array_equal(moved.state, faces.state)
+
+
+def test_the_crops_that_explain_are_those_of_a_small_face_too(net, tmp_path):
+    frame = np.full((720, 960, 3), (90, 110, 130), np.uint8)
+    small = cv2.resize(drawing(), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    frame[100 : 100 + small.shape[0], 200 : 200 + small.shape[1]] = small
+    write_video(tmp_path / "far.mp4", (frame for _ in range(6)), 30)
+    detector = Detector(None, net, Inputs())
+    cut = cut_crops(tmp_path / "far.mp4", tmp_path / "cut")
+    (shown,) = crops_at(tmp_path / "far.mp4", [3], detector)
+    assert np.array_equal(shown, cut.images[3])
+    with pytest.raises(InputError, match="ends before frame 9"):
+        crops_at(tmp_path / "far.mp4", [9], detector)
 
 
 def test_the_cache_gives_the_same_and_is_used(clip, net, tmp_path):
@@ -199,6 +223,33 @@ def test_a_changed_image_has_other_vectors_and_the_key_of_a_file_stays(clip, net
     facts = f"{clip.resolve()} {stat.st_size} {stat.st_mtime_ns} {net.name} {net.digest} NoneType 30.0 3"
     key = sha256(facts.encode()).hexdigest()[:12]
     assert cache_file(tmp_path, clip, net, None, 30.0).name == f"clip-{key}.f16"
+
+
+class WideDetector:
+    """A face in every picture; notes their sizes."""
+
+    def __init__(self):
+        self.sizes = set()
+
+    def detect(self, image, near=None):
+        from fedet.faces import Box
+
+        self.sizes.add(image.shape[:2])
+        return [Box(4, 4, image.shape[1] / 60, image.shape[1] / 60, 1.0)]
+
+
+@pytest.mark.parametrize(("width", "seen"), [(1920, 1920), (3840, 1920)])
+def test_only_pictures_larger_than_the_limit_are_reduced_and_kept_under_another_name(
+    net, tmp_path, width, seen
+):
+    height, path = width // 24, tmp_path / "wide.mp4"
+    write_video(path, (np.full((height, width, 3), 120, np.uint8) for _ in range(8)), 30)
+    detector = WideDetector()
+    faces = extract(path, net, detector, cache=tmp_path)
+    assert detector.sizes == {(seen // 24, seen)} and faces.mask.all()
+    kept = next(tmp_path.glob("*.f16"))
+    assert (kept == cache_file(tmp_path, path, net, detector, 30.0)) == (width == seen)
+    assert next(crops_of(open_video(path), detector))[0].shape == (CROP, CROP, 3)
 
 
 @pytest.mark.parametrize("suffix", [".f16", ".json", ".npz"])

@@ -31,7 +31,7 @@ def face(dx: float = 0.0, dy: float = 0.0, region: str = "", by: float = 0.0) ->
 def moved(*crops, states=None, tracks=None) -> np.ndarray:
     n = len(crops)
     states, tracks = states or ["found"] * n, tracks or [0] * n
-    return flow.movements(zip(crops, states, tracks, strict=True))[0].reshape(n, -1, 2)
+    return flow.movements(zip(crops, states, tracks, strict=True))[2].reshape(n, -1, 2)
 
 
 def test_a_moving_head_is_no_expression_and_a_moving_mouth_is_one():

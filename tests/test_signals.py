@@ -1,5 +1,8 @@
 """Side signals: sound and other tools' CSV files on the detector's grid of frames."""
 
+from pathlib import Path
+
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,8 +23,9 @@ from fedet.signals import (
     read_openface,
     read_pyfeat,
     side_signals,
+    training_signals,
 )
-from fedet.sound import RATE, analyse, listen
+from fedet.sound import RATE, _Track, analyse, listen
 from fedet.voice import sung, voice_track
 
 GREY = np.full((32, 32, 3), 90, np.uint8)
@@ -111,7 +115,7 @@ def test_speech_in_a_file_is_heard_when_it_is_spoken(tmp_path, suffix):
 
 def test_a_long_track_is_heard_like_its_parts(tmp_path):
     samples = 0.3 * torch.randn(25 * RATE, generator=generator()).numpy()
-    time, level, _ = listen(film(tmp_path / "a.mp4", samples.clip(-1, 1), 25.0, fps=5))
+    time, level, *_ = listen(film(tmp_path / "a.mp4", samples.clip(-1, 1), 25.0, fps=5))
     assert np.allclose(np.diff(time), 0.01, atol=1e-6) and abs(time[-1] - 25) < 0.1
     assert np.abs(level[5:-5] - level[5:-5].mean()).max() < 3
 
@@ -120,6 +124,53 @@ def test_no_sound_is_missing_and_told(tmp_path):
     side = side_signals(film(tmp_path / "mute.mp4", None, 1.0), ["loudness"], 30)
     assert not side.values.any() and side.values.shape == (30, 2)
     assert "mute.mp4" in side.problems[0] and "loudness" in side.problems[0]
+    with pytest.warns(UserWarning, match=r"mute\.mp4"):
+        training_signals(tmp_path / "mute.mp4", ["loudness"], 30, 30.0, None)
+
+
+def smash(path, which) -> None:
+    """Overwrites sound packets."""
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for number in which:
+        at = data.index(packets[number])
+        data[at : at + len(packets[number])] = b"\x55" * len(packets[number])
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_broken_sound_packet_is_a_hole_of_its_length_and_told(tmp_path, suffix):
+    samples = (0.3 * torch.randn(6 * RATE, generator=generator()).numpy()).clip(-1, 1)
+    path = film(tmp_path / f"a.{suffix}", samples, 6.0)
+    whole = listen(path)
+    smash(path, [40, 41])  # of 64 ms each
+    side = side_signals(path, ["loudness"], 180)
+    heard = listen(path)
+    kept = np.isin(whole.time.round(2), heard.time.round(2))
+    gone = whole.time[~kept]
+    assert (np.diff(heard.time) > 0).all() and 2.45 < gone.min() < 2.6 and 0.1 < np.ptp(gone) < 0.2
+    assert np.abs(heard.level - whole.level[kept])[np.abs(heard.time - 2.6) > 0.2].max() < 1
+    assert side.problems == heard.problems and len(heard.problems) == 1
+    assert f"a.{suffix}: 0.13 s of sound in 2 broken packets" in heard.problems[0]
+    assert "from 2.5" in heard.problems[0]
+
+
+def test_sound_that_is_mostly_broken_is_refused(tmp_path):
+    samples = (0.3 * torch.randn(2 * RATE, generator=generator()).numpy()).clip(-1, 1)
+    path = film(tmp_path / "a.mkv", samples, 2.0)
+    smash(path, range(4, 28))
+    with pytest.raises(InputError, match=r"a\.mkv: its sound .*24 broken packets, 0\.\d s heard"):
+        listen(path)
+
+
+@pytest.mark.parametrize("stamps", [[0, None, None], [0, 1.0, 1.7], [0, 1.0, -50.0]])
+def test_stamps_of_sound_that_are_missing_or_run_back_do_no_harm(stamps):
+    track, second = _Track(Path("a.ts")), np.zeros(RATE, np.float32)
+    placed = [track._placed(stamp, second) for stamp in stamps]
+    ends = [at + len(samples) / RATE for at, samples in placed]
+    assert [at for at, _ in placed] == pytest.approx([0, 1, 2])
+    assert ends == pytest.approx([1, 2, 2.7 if stamps[2] == 1.7 else 3])
 
 
 def test_the_generated_voice_is_heard_where_the_mouth_moves(tmp_path):

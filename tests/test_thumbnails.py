@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from fedet.boxes import HaarDetector
 from fedet.cli import app
+from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import load_facenet, read_kept
 from fedet.synthetic import SynthConfig, synthesize
@@ -30,6 +31,11 @@ def test_a_blurred_face_is_coarse_and_the_rest_a_mosaic(video):
     inner = tuple(slice(int(a), int(a + box.size)) for a in (box.y, box.x))
     assert len(np.unique(blurred[inner].reshape(-1, 3), axis=0)) <= 64
     assert len(np.unique(blurred.reshape(-1, 3), axis=0)) <= 40 * 40 and blurred.shape == image.shape
+
+
+def test_a_strip_holds_no_picture_larger_than_full_hd(tmp_path):
+    write_video(tmp_path / "a.mp4", [np.full((160, 3840, 3), 90, np.uint8)] * 2, 30)
+    assert [p.shape for p in frames_near(tmp_path / "a.mp4", [0.0, 0.05])] == [(80, 1920, 3)] * 2
 
 
 @pytest.mark.parametrize("size", [90, 200])

@@ -234,6 +234,8 @@ def test_reduced_frames_keep_the_geometry(tmp_path):
     assert frame.scale == 0.5
     assert number_of(frame.image) == 0
     assert next(video.frames(max_side=1000)).scale == 1.0
+    there = video.frame_at(1 / 30, max_side=48)
+    assert (there.image.shape, there.scale, number_of(there.image)) == ((32, 48, 3), 0.5, 1)
 
 
 @pytest.mark.parametrize("source_fps", [10, 25, 30, 60, 200])
@@ -334,6 +336,58 @@ def test_broken_frames_are_left_out_and_counted(tmp_path):
     assert resampled[6:9] == [6, 6, 8]
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_behind_a_broken_beginning_frames_keep_their_times_and_numbers(tmp_path, name):
+    """Without the first key frame nothing before the second can be decoded."""
+    path = make(tmp_path / name, n=90, options={"g": "30"})
+    with av.open(str(path)) as container:
+        first = bytes(next(p for p in container.demux(video=0) if p.size))
+    data = path.read_bytes()
+    assert data.count(first) == 1
+    path.write_bytes(data.replace(first, b"\x55" * len(first)))
+    video = open_video(path)
+    frames = list(video.frames())
+    assert numbers(frames) == [f.index for f in frames] == list(range(30, 90))
+    assert frames[0].time_s == pytest.approx(1.0, abs=0.002)
+    assert "no frame before 1.00 s can be read; the one there stands in" in video.problems
+    assert numbers(video.frames(fps=30)) == [30] * 30 + list(range(30, 90))
+    assert video.n_frames_estimate == 90 and number_of(video.frame_at(2.0).image) == 60
+
+
+def test_frames_that_come_unevenly_are_told(tmp_path):
+    times = [t for k in range(30) for t in (100 * k, 100 * k + 33)]  # every third one is left out
+    video = open_video(make(tmp_path / "a.mkv", times_ms=times))
+    assert numbers(video.frames()) == list(range(60))
+    assert any(p.startswith("frames come unevenly, 60 in 2.97 s") for p in video.problems)
+
+
+def test_frames_that_an_edit_list_cuts_off_are_not_counted(tmp_path):
+    video = open_video(make(tmp_path / "a.mp4", times_ms=range(-400, 2000, 40)))
+    assert numbers(video.frames()) == list(range(10, 60)) and video.n_frames_estimate == 50
+
+
+def test_a_stream_that_appears_within_the_file_does_no_harm(tmp_path):
+    path = make(tmp_path / "a.ts", "mpeg4", options={"g": "1"})
+    data = bytearray(path.read_bytes())
+    starts = [at for at in range(0, len(data), 188) if data[at + 1] & 0x5F == 0x41 and data[at + 2] == 0]
+    data[starts[-3] + 1 : starts[-3] + 3] = b"\x42\x00"  # a packet of another stream
+    path.write_bytes(data)
+    shown = numbers(open_video(path).frames())
+    assert shown[:56] == list(range(56)) and shown[-1] == 59
+
+
+def test_the_header_is_believed_where_stamps_are_coarse(tmp_path):
+    video = open_video(make(tmp_path / "a.gif", "gif", pix_fmt="rgb8"))  # 3, 3 and 4 hundredths
+    assert video.fps == pytest.approx(30) and numbers(video.frames()) == list(range(60))
+    assert video.problems == []
+
+
+def test_interlaced_video_is_told(tmp_path):
+    video = open_video(make(tmp_path / "a.mkv", options={"x264-params": "tff=1"}, n=5))
+    assert numbers(video.frames()) == list(range(5))
+    assert video.problems[0].startswith("marked as interlaced")
+
+
 def test_odd_file_names_and_foreign_tags_do_no_harm(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_video("12:30 čas.mp4", [numbered(n) for n in range(3)], fps=30)
@@ -369,7 +423,9 @@ def test_sound_beside_the_picture_does_no_harm(tmp_path):
             container.mux(sound.encode(wave))
         container.mux(picture.encode(None))
         container.mux(sound.encode(None))
-    assert numbers(open_video(path).frames()) == list(range(30))
+    video = open_video(path)  # its sound is longer
+    assert numbers(video.frames()) == list(range(30))
+    assert (video.n_frames_estimate, video.problems) == (30, [])
 
 
 # Bad input

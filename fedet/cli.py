@@ -530,7 +530,9 @@ def convert(
     source: Annotated[Path, typer.Argument(help=".csv, .json, .eaf, .vtt or a folder of such.")],
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix is the format.")],
     fps: Annotated[float | None, typer.Option(help="Frames a second where the source has none.")] = None,
-    video: Annotated[Path | None, typer.Option(help="The video: its rate, and the link in ELAN.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
+    ] = None,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT and BORIS, frames preserved."""
     from fedet.formats import convert as convert_file

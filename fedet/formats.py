@@ -17,9 +17,10 @@ import pandas as pd
 from fedet.activitynet import read_json, write_json
 from fedet.annotations import read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
-from fedet.cells import natural_key
+from fedet.cells import natural_key, some_of
 from fedet.elan import check_replaceable, read_eaf, write_eaf
 from fedet.errors import InputError
+from fedet.folders import has_images
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import join_repairs, repair
 from fedet.video import open_video
@@ -125,6 +126,7 @@ def convert(
         fps: Frames per second where `src` has none.
         video: Video file: tells fps, is linked in ELAN, names the video of a single file that
             does not tell it, and if `src` holds several videos only the one of this name is written.
+            A folder of videos tells the rate and the link of each.
 
     Returns:
         The report of what was repaired, left out or kept.
@@ -134,14 +136,18 @@ def convert(
     """
     src, dst = Path(src), Path(dst)
     format_of(dst)
-    film = Path(video) if video is not None else None
+    film, folder = (Path(video), None) if video is not None else (None, None)
+    if film and film.is_dir() and not has_images(film):
+        film, folder = None, film
     rate = fps or (open_video(film).fps if film else None)
     table, repairs = _read_all(src, rate, film)
-    media = {v: film if film and film.stem == v else _media(v, src, dst) for v in _videos(table)}
+    media = {v: film if film and film.stem == v else _media(v, folder, src, dst) for v in _videos(table)}
     if film and len(media) > 1:
         table, media = _only(table, film, src), {film.stem: film}
     elif film:
         media = dict.fromkeys(media, film)
+    if folder and not any(media.values()):
+        raise InputError(f"video={folder}: none of {some_of(list(media))} lies in this folder; name another")
     table = _with_rates(table.reset_index(drop=True), media)
     if "{video}" not in dst.name:
         durations = _durations(media) if format_of(dst) == ".json" else None
@@ -156,8 +162,8 @@ def convert(
 
 def _only(table: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
     if film.stem not in set(table["video"]):
-        some = ", ".join(_videos(table)[:3])
-        raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}, ...")
+        some = some_of(_videos(table))
+        raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}")
     return table[table["video"] == film.stem]
 
 
@@ -197,9 +203,10 @@ def _videos(table: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(table["video"]))
 
 
-def _media(video: str, src: Path, dst: Path) -> Path | None:
-    """The video file of this name beside the files or in a folder `videos` beside them."""
-    for folder in dict.fromkeys([src if src.is_dir() else src.parent, dst.parent]):
+def _media(video: str, given: Path | None, src: Path, dst: Path) -> Path | None:
+    """The video file of this name in the folder given, beside the files, or in a folder `videos` there."""
+    beside = [src if src.is_dir() else src.parent, dst.parent]
+    for folder in dict.fromkeys([given, *beside] if given else beside):
         for place in (folder, folder / "videos"):
             for suffix in ("", *VIDEO_SUFFIXES):
                 film = place / f"{Path(video).name}{suffix}"

@@ -1,5 +1,6 @@
 """The brief of a pilot: sections as Markdown and two figures, in English or Japanese."""
 
+import math
 from html import escape
 
 import numpy as np
@@ -221,14 +222,16 @@ def plot_found(
     initials = {name: initial if writable(initial) else "" for name, initial in initials.items()}
     for row, video in enumerate(shown.itertuples()):
         ax.barh(row, video.seconds, 0.5, color="#EEEEEE")
-        own = survey.detections[survey.detections["video"] == video.video]
-        for event in own.itertuples():
+        own = survey.detections[survey.detections["video"] == video.video].sort_values("onset")
+        covers = [*(own["onset"] / own["fps"])[1:], math.inf]  # from here on the next one lies above
+        for event, cover in zip(own.itertuples(), covers, strict=True):
             left, right = event.onset / event.fps, (event.offset + 1) / event.fps
             name = "unknown" if pd.isna(event.emotion) else str(event.emotion)
             ax.barh(row, right - left, 0.62, left, color=colours[name], edgecolor=EDGE, linewidth=0.4)
-            if right - left > least_s:
+            seen = min(right, cover)
+            if seen - left > least_s:
                 style = {"color": "white" if name == "negative" else "black", "fontsize": 7}
-                place = ((left + right) / 2, row, initials[name])
+                place = ((left + seen) / 2, row, initials[name])
                 letters.append(ax.text(*place, ha="center", va="center", **style))
     names = [f"{i}. {str(v)[:28]}" for i, v in enumerate(shown["video"], 1)]  # numbered as in the table
     names = [name if writable(name) else f"video {i}" for i, name in enumerate(names, 1)]

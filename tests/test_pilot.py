@@ -162,6 +162,9 @@ def test_figures_follow_the_survey():
     assert len(plot_found(found).patches) == 3  # the video's length, two detections
     found.videos["seconds"] = 40.0
     assert [text.get_text() for text in plot_found(found).texts] == ["P"]  # the micro one is too narrow
+    covered = surveyed(rows=[(30, 119, "positive", 0.9), (40, 119, "negative", 0.8)])
+    covered.videos["seconds"] = 40.0
+    assert [text.get_text() for text in plot_found(covered).texts] == ["N"]
     assert plot_hours(brief.hours, brief.way_names()).get_xlim()[0] == 0
     assert writable("hours") and isinstance(writable("時間"), bool)
     widget = calculator(found, pilot.TimeModel())

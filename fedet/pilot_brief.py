@@ -223,7 +223,8 @@ def plot_found(
     for row, video in enumerate(shown.itertuples()):
         ax.barh(row, video.seconds, 0.5, color="#EEEEEE")
         own = survey.detections[survey.detections["video"] == video.video].sort_values("onset")
-        covers = [*(own["onset"] / own["fps"])[1:], math.inf]  # from here on the next one lies above
+        # From its start on the next one lies above.
+        covers = (own["onset"] / own["fps"]).astype("Float64").shift(-1).fillna(math.inf)
         for event, cover in zip(own.itertuples(), covers, strict=True):
             left, right = event.onset / event.fps, (event.offset + 1) / event.fps
             name = "unknown" if pd.isna(event.emotion) else str(event.emotion)

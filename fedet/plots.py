@@ -151,7 +151,7 @@ def plot_confusion(
     if most and alike == 1:
         title += f";\nmost often “{a}” becomes “{b}” ({most})"
     elif most:
-        title += f";\n{alike} mistakes are the most frequent ({most} each)"
+        title += f";\n{alike} confusions tie as most frequent ({most} each)"
     finish(ax, title[0].upper() + title[1:], columns, rows)
     ax.spines[:].set_visible(False)
     return ax

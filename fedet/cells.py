@@ -204,3 +204,8 @@ def replaced(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def some_of(names: list[str], most: int = 5) -> str:
+    """The first of several names, for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -491,20 +491,22 @@ def evaluate(
     truth: Annotated[Path, typer.Argument(help="Annotated intervals, or a dataset's folder.")],
     out: Annotated[Path | None, typer.Option(help="Write everything as JSON here.")] = None,
     tiou: Annotated[float, typer.Option(help="Overlap that counts as found.")] = 0.5,
-    threshold: Annotated[float, typer.Option(help="Leave out predictions with a lower score.")] = 0.0,
+    threshold: Annotated[
+        float, typer.Option(help="Count from this score on; average precision and calibration rank all.")
+    ] = 0.0,
     score: Annotated[float | None, typer.Option(help="Score of predictions that have none.")] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
+    from fedet.comparison import evaluate_pooled
     from fedet.datasets import read_dataset
-    from fedet.evaluation import evaluate as evaluated
     from fedet.formats import read_intervals
 
     check_options(seed=seed)
     if math.isnan(threshold):
-        raise InputError("--threshold nan: a number, below which predictions are left out")
+        raise InputError("--threshold nan: a number, from which predictions count")
     found, repairs = read_intervals(predictions, fps=fps)
     report_repairs(repairs)
     videos = None
@@ -516,8 +518,8 @@ def evaluate(
     report_repairs(repairs)
     if score is not None:
         found["score"] = found["score"].fillna(score)
-    found = found[(found["score"] >= threshold) | found["score"].isna()]
-    result = evaluated(found, table, videos, tiou, fps=fps, n_resamples=resamples, seed=seed)
+    found["threshold"] = threshold
+    result = evaluate_pooled(found, table, videos, tiou=tiou, fps=fps, n_resamples=resamples, seed=seed)
     print(result.format())
     if out is not None:
         result.to_json(out)
@@ -528,7 +530,9 @@ def convert(
     source: Annotated[Path, typer.Argument(help=".csv, .tsv, .json, .eaf, .vtt, .srt; folder of .eaf.")],
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix is the format.")],
     fps: Annotated[float | None, typer.Option(help="Frames a second where the source has none.")] = None,
-    video: Annotated[Path | None, typer.Option(help="The video: its rate, and the link in ELAN.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
+    ] = None,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT and BORIS, frames preserved."""
     from fedet.formats import convert as convert_file

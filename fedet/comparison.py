@@ -40,10 +40,11 @@ def evaluate_folds(run: CrossValidation, seed: int, **options) -> Evaluation:
 
 
 def evaluate_pooled(
-    predictions: pd.DataFrame, truth: pd.DataFrame, videos: pd.DataFrame, **options
+    predictions: pd.DataFrame, truth: pd.DataFrame, videos: pd.DataFrame | None, **options
 ) -> Evaluation:
     """As `evaluate_folds`, from a table of predictions with a column threshold."""
-    kept = predictions[predictions["score"] >= predictions["threshold"]]
+    below = predictions["score"] < predictions["threshold"]
+    kept = predictions[~below.fillna(False)]  # without a score: kept, so that its lack is told
     at, whole = (evaluate(table, truth, videos, **options) for table in (kept, predictions))
     ranked = [name for name in whole.figures.index if _of_ranking(name)]
     figures = at.figures.copy()

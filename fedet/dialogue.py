@@ -184,7 +184,8 @@ def queue_message(explorer) -> dict:
     soon = items[items["minutes"].cumsum() <= QUEUE_MINUTES]
     if now is not None and len(soon):
         then, spent = soon["f1_after"].iloc[-1], soon["minutes"].sum()
-        expect = f"expected F1 {now:.2f} → {then:.2f} in {spent:.0f} min"
+        time = f"{60 * spent:.0f} s" if spent < 1 else f"{spent:.0f} min"
+        expect = f"expected F1 {now:.2f} → {then:.2f} in {time}"
     rows = [
         {
             "kind": row.kind,

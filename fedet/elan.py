@@ -29,7 +29,7 @@ from fedet.captions import (
     to_frame,
     written,
 )
-from fedet.cells import as_number, as_text, replaced
+from fedet.cells import as_number, as_text, replaced, some_of
 from fedet.errors import InputError
 from fedet.repairs import join_repairs, repair
 
@@ -95,7 +95,7 @@ def write_eaf(
     if len(videos) > 1:
         raise InputError(
             f"{path}: an .eaf file holds one video, the table has {len(videos)} "
-            f"({', '.join(videos[:3])}, ...): write one file per video, as in {{video}}.eaf"
+            f"({some_of(videos)}): write one file per video, as in {{video}}.eaf"
         )
     rates = list(dict.fromkeys(r["fps"] for r in rows)) or [as_text(fps)]
     if len(rates) > 1:

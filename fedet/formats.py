@@ -19,9 +19,10 @@ import pandas as pd
 from fedet.activitynet import read_json, write_json
 from fedet.annotations import read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
-from fedet.cells import natural_key
+from fedet.cells import natural_key, some_of
 from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
+from fedet.folders import has_images
 from fedet.handwork import check_replaceable
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import join_repairs, repair
@@ -135,7 +136,8 @@ def convert(
         fps: Frames per second where `src` has none.
         video: Video file: tells fps, is linked in ELAN, names the video of a single file that
             does not tell it, and if `src` holds several videos only the one of this name is written
-            (where people share it, that of the subject after whom its folder is called).
+            (where people share it, that of the subject after whom its folder is called). A folder of
+            videos tells the rate and the link of each.
 
     Returns:
         The report of what was repaired, left out or kept.
@@ -145,14 +147,18 @@ def convert(
     """
     src, dst = Path(src), Path(dst)
     format_of(dst)
-    film = Path(video) if video is not None else None
+    film, folder = (Path(video), None) if video is not None else (None, None)
+    if film and film.is_dir() and not has_images(film):
+        film, folder = None, film
     rate = fps or (open_video(film).fps if film else None)
     table, repairs = _read_all(src, rate, film)
     names = names_of(table)
     if film and names.nunique() > 1:
         table = _only(table, names, film, src)
         names = names.loc[table.index]
-    media = {n: film or _media(n, src, dst) for n in names.unique()}
+    media = {n: film or _media(n, folder, src, dst) for n in names.unique()}
+    if folder and not any(media.values()):
+        raise InputError(f"video={folder}: none of {some_of(list(media))} lies in this folder; name another")
     table = _with_rates(table, names, media)
     if "{video}" not in dst.name:
         if format_of(dst) in (".eaf", ".vtt"):
@@ -170,8 +176,8 @@ def _only(table: pd.DataFrame, names: pd.Series, film: Path, src: Path) -> pd.Da
     """The rows of the video that a file holds."""
     mine = table["video"] == film.stem
     if not mine.any():
-        some = ", ".join(list(dict.fromkeys(table["video"]))[:3])
-        raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}, ...")
+        some = some_of(list(dict.fromkeys(table["video"])))
+        raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}")
     if names[mine].nunique() > 1:
         people = ", ".join(dict.fromkeys(table.loc[mine, "subject"]))
         mine &= table["subject"] == film.resolve().parent.name
@@ -225,10 +231,11 @@ def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     return table[~again].reset_index(drop=True), join_repairs(*lines)
 
 
-def _media(name: str, src: Path, dst: Path) -> Path | None:
-    """The video file of this name beside the files or in a folder `videos` beside them; one that people
-    share is not taken for any of them."""
-    for folder in dict.fromkeys([src if src.is_dir() else src.parent, dst.parent]):
+def _media(name: str, given: Path | None, src: Path, dst: Path) -> Path | None:
+    """The video file of this name in the folder given, beside the files, or in a folder `videos` there;
+    one that people share is not taken for any of them."""
+    beside = [src if src.is_dir() else src.parent, dst.parent]
+    for folder in dict.fromkeys([given, *beside] if given else beside):
         for place in (folder, folder / "videos"):
             for suffix in ("", *VIDEO_SUFFIXES):
                 film = place / f"{Path(name).name}{suffix}"

@@ -15,6 +15,7 @@ import pandas as pd
 
 from fedet.alignment import SAME_RATE
 from fedet.annotations import AS_WRITTEN, empty_table, validate
+from fedet.cells import some_of
 from fedet.errors import InputError
 from fedet.labels import EMOTIONS, FINE_TO_COARSE, MICRO_MAX_S, expression_type_of
 from fedet.palette import EMOTION_COLOURS
@@ -176,7 +177,7 @@ def _only_name(seeds, truth) -> str:
     tables = [t for _, t in seeds] + ([] if truth is None else [truth])
     names = sorted({str(v) for t in tables if "video" in t for v in t["video"].dropna()})
     if len(names) > 1:
-        raise InputError(f"the tables hold {len(names)} videos ({_some(names)}): name one, name=")
+        raise InputError(f"the tables hold {len(names)} videos ({some_of(names)}): name one, name=")
     return names[0] if names else "video"
 
 
@@ -190,22 +191,18 @@ def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]
     names = sorted({str(v) for v in table["video"].dropna()})
     of_video = [stem(str(v)) == stem(name) for v in table["video"]]
     if not any(of_video):
-        raise InputError(f"{what}: no interval of video {name!r}; found {_some(names)}")
+        raise InputError(f"{what}: no interval of video {name!r}; found {some_of(names)}")
     rows = table[of_video]
     checked, repairs = validate(rows, fps=fps, source_name=what, emotion_map=AS_WRITTEN)
     subjects = sorted(set(checked["subject"].dropna()))
     if len(subjects) > 1:
         raise InputError(
-            f"{what}: video {name!r} of {len(subjects)} subjects ({_some(subjects)}); give the rows of one"
+            f"{what}: video {name!r} of {len(subjects)} subjects ({some_of(subjects)}); give the rows of one"
         )
     for problem, group in repairs[repairs["action"] != "kept"].groupby("problem", sort=False):
         if group["row"].notna().any():
             notices.append(f"{what}: {len(group)} rows {group['action'].iloc[0]}: {problem}")
     return checked
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def _rate(checked, truth, fallback: float | None, name: str) -> float:

@@ -1,5 +1,6 @@
 """The brief of a pilot: sections as Markdown and two figures, in English or Japanese."""
 
+import math
 from html import escape
 
 import numpy as np
@@ -15,6 +16,9 @@ from fedet.pilot_texts import texts
 # Fonts with Japanese letters that systems bring along; the first that is there is used.
 JAPANESE = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic",
             "IPAexGothic", "IPAGothic", "TakaoGothic", "VL Gothic")  # fmt: skip
+
+SHORT_H = 2.0  # shorter times are told in minutes
+LETTER = 0.02  # share of the axis that a bar must have to carry a letter
 
 
 class Brief:
@@ -105,11 +109,17 @@ class Brief:
             return self.words["unknown"]
         return self.words["percent"].format(*(100 * value for value in share))
 
+    def _time(self, hours: float) -> str:
+        """A time in the unit that can be read: minutes below two hours."""
+        value, unit = (60 * hours, "minutes") if hours < SHORT_H else (hours, "hours")
+        return self.words[unit].format(_number(value))
+
     def cost(self) -> str:
-        """Hours and costs of the three ways, here and for the project, and what is assumed."""
+        """Times and costs of the three ways, here and for the project, and what is assumed."""
         hours, scale = self.hours["hours"], 3600 * self.project_h / self.survey.seconds
         values = {
-            "hand_h": hours["by_hand"], "found_h": hours["detections"], "scan_h": hours["with_scan"],
+            "hand": self._time(hours["by_hand"]), "found": self._time(hours["detections"]),
+            "scan": self._time(hours["with_scan"]),
             "project_hand": scale * hours["by_hand"], "project_found": scale * hours["detections"],
             "project_scan": scale * hours["with_scan"], "project_h": self.project_h,
             "machine_min": float(self.survey.videos["took_s"].sum()) / 60,
@@ -119,7 +129,7 @@ class Brief:
         rows = [
             [
                 self.words["ways"][way],
-                f"{row['hours']:.2f}",
+                self._time(row["hours"]),
                 f"{row['cost']:,.0f}",
                 f"{scale * row['hours']:,.0f}",
             ]
@@ -154,6 +164,10 @@ def _plain(text: str) -> str:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
 
 def _items(items: list[str]) -> str:
@@ -192,7 +206,10 @@ def _write(ax: Axes, *others) -> None:
 def plot_found(
     survey: Survey, most: int = 8, ax: Axes | None = None, words: dict[str, str] | None = None
 ) -> Axes:
-    """Detections of the busiest videos along their time, by emotion; `words` of `Brief.figure_words`."""
+    """Detections of the busiest videos along their time, by emotion; `words` of `Brief.figure_words`.
+
+    What is wide enough carries the first letter of its emotion: colour is not all that tells.
+    """
     words = words or texts("en")["drawn"]
     videos = survey.videos
     order = (videos["macro"] + videos["micro"]).sort_values(ascending=False, kind="stable").index[:most]
@@ -200,13 +217,23 @@ def plot_found(
     ax = axes(ax, (8.0, 0.9 + 0.32 * len(shown)))
     labels = survey.detections["emotion"].fillna("unknown").astype(str)
     colours = emotion_colours(labels)
+    least_s, letters = LETTER * max(shown["seconds"], default=0.0), []
+    initials = {name: words.get(name, name)[:1].upper() for name in colours}
+    initials = {name: initial if writable(initial) else "" for name, initial in initials.items()}
     for row, video in enumerate(shown.itertuples()):
         ax.barh(row, video.seconds, 0.5, color="#EEEEEE")
-        own = survey.detections[survey.detections["video"] == video.video]
-        for event in own.itertuples():
+        own = survey.detections[survey.detections["video"] == video.video].sort_values("onset")
+        # From its start on the next one lies above.
+        covers = (own["onset"] / own["fps"]).astype("Float64").shift(-1).fillna(math.inf)
+        for event, cover in zip(own.itertuples(), covers, strict=True):
             left, right = event.onset / event.fps, (event.offset + 1) / event.fps
             name = "unknown" if pd.isna(event.emotion) else str(event.emotion)
             ax.barh(row, right - left, 0.62, left, color=colours[name], edgecolor=EDGE, linewidth=0.4)
+            seen = min(right, cover)
+            if seen - left > least_s:
+                style = {"color": "white" if name == "negative" else "black", "fontsize": 7}
+                place = ((left + seen) / 2, row, initials[name])
+                letters.append(ax.text(*place, ha="center", va="center", **style))
     names = [f"{i}. {str(v)[:28]}" for i, v in enumerate(shown["video"], 1)]  # numbered as in the table
     names = [name if writable(name) else f"video {i}" for i, name in enumerate(names, 1)]
     ax.set_yticks(range(len(shown)), names)
@@ -218,7 +245,7 @@ def plot_found(
     if handles:
         place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
         ax.legend(handles=handles, frameon=False, ncols=4, fontsize=8, **place)
-    _write(ax, title)
+    _write(ax, title, *letters)
     return ax
 
 
@@ -228,18 +255,20 @@ def plot_hours(
     ax: Axes | None = None,
     words: dict[str, str] | None = None,
 ) -> Axes:
-    """A person's hours by way of working, of `TimeModel.hours`; names and words of a `Brief`."""
+    """A person's time by way of working, of `TimeModel.hours`; names and words of a `Brief`."""
     ax = axes(ax, (8.0, 1.9))
     names, words = names or texts("en")["ways"], words or texts("en")["drawn"]
     values = hours["hours"].to_numpy(float)
+    short = values.max() < SHORT_H
+    values, unit = (60 * values, "min") if short else (values, "h")
     ax.barh(np.arange(len(values)), values, 0.6, color=["#777777", "#0072B2", "#56B4E9"])
     for row, value in enumerate(values):
-        ax.text(value, row, f" {value:.2f} h", va="center", color=INK, fontsize=9)
+        ax.text(value, row, f" {_number(value)} {unit}", va="center", color=INK, fontsize=9)
     ax.set_yticks(range(len(values)), [names[way] for way in hours.index])
     ax.invert_yaxis()
     ax.set_xlim(0, max(values.max() * 1.15, 1e-6))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_xlabel(words["hours"])
+    ax.set_xlabel(words["minutes" if short else "hours"])
     _write(ax)
     return ax
 

@@ -147,8 +147,11 @@ def plot_confusion(
     share_text = f"{100 * agreed / counts.sum():.0f} % of {count(int(counts.sum()), 'event')}"
     title = f"{rows} and {columns} agree on {share_text}"
     most, a, b = max(off, default=(0, "", ""))
-    if most:
+    alike = sum(n == most for n, *_ in off)
+    if most and alike == 1:
         title += f";\nmost often “{a}” becomes “{b}” ({most})"
+    elif most:
+        title += f";\n{alike} confusions tie as most frequent ({most} each)"
     finish(ax, title[0].upper() + title[1:], columns, rows)
     ax.spines[:].set_visible(False)
     return ax

@@ -151,8 +151,9 @@ def _missing(missing: dict[str, str]) -> str:
         return ""
     whys = dict.fromkeys(missing.values())
     lists = "; ".join(f"{', '.join(n for n, w in missing.items() if w == why)} ({why})" for why in whys)
+    kind = "omitted" if set(whys) == {"not run yet"} else "caution"  # a choice is no warning
     return (
-        f'<p class="caution"><strong>Not in this report:</strong> {html.escape(lists)}. The command that '
+        f'<p class="{kind}"><strong>Not in this report:</strong> {html.escape(lists)}. The command that '
         "made it, given again without <code>--only</code>, runs these and keeps what is finished.</p>"
     )
 

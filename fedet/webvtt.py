@@ -13,7 +13,7 @@ import pandas as pd
 
 from fedet.annotations import COLUMNS, validate
 from fedet.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
-from fedet.cells import as_text, decode, replaced
+from fedet.cells import as_text, decode, replaced, some_of
 from fedet.errors import InputError
 from fedet.repairs import join_repairs, repair
 
@@ -35,7 +35,7 @@ def write_vtt(
     if len(videos) > 1:
         raise InputError(
             f"{path}: a .vtt file goes with one video, the table has {len(videos)} "
-            f"({', '.join(videos[:3])}, ...): write one file per video, as in {{video}}.vtt"
+            f"({some_of(videos)}): write one file per video, as in {{video}}.vtt"
         )
     base = {"video": videos[0], "fps": rows[0]["fps"] if rows else as_text(fps),
             "subject": rows[0]["subject"] if rows else ""}  # fmt: skip

@@ -123,6 +123,37 @@ def test_names_and_notes_with_markup_are_shown_as_text(page):
     assert page.problems == []
 
 
+def test_matched_and_unmatched_look_the_same_in_light_and_dark(browser, saved):
+    """A full dot in the interval's ink or a ring around its colour, whatever the theme."""
+    marks = {}
+    for scheme in ("light", "dark"):
+        page = new_page(browser, viewport={"width": 1200, "height": 800}, color_scheme=scheme)
+        page.goto(saved[1].as_uri())
+        page.locator(".fx-figures tbody tr").first.wait_for()
+        set_slider(page, "Threshold", 0.5)
+        marks[scheme] = page.evaluate("""() => {
+            const { timeline, scene } = document.querySelector('.fx').explorer;
+            const lane = timeline.lane('prediction');
+            const pen = timeline.base.getContext('2d');
+            return Object.fromEntries(['p0', 'p1'].map((id) => {
+                const item = scene.predictions.items.find((x) => x.id === id);
+                const { y, h } = timeline.box(lane, item);
+                return [id, [...pen.getImageData(timeline.x(item.e) - 6, y + h / 2, 1, 1).data.slice(0, 3)]];
+            }));
+        }""")
+    assert marks["light"] == marks["dark"]
+    assert max(marks["light"]["p0"]) < 60 < max(marks["light"]["p1"])  # found, and the same once more
+
+
+def test_without_a_picture_the_queue_stays_clear_of_the_buttons_below(browser, tmp_path):
+    explorer = Explorer(None, predicted(), truth(), curves(), name="clip", autosave=False)
+    page = new_page(browser, viewport={"width": 1200, "height": 800})
+    page.set_default_timeout(20_000)
+    page.goto(explorer.to_html(tmp_path / "blind.html").as_uri())
+    page.get_by_text("How this is reckoned").click()
+    page.get_by_text("Expected mistakes mended per minute").click()
+
+
 def test_a_page_is_usable_on_a_phone(browser, saved):
     options = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
     page = new_page(browser, **options)
@@ -208,6 +239,9 @@ def test_drag_threshold_undo_and_export_arrive_in_python(lab):
     page.locator(".fx-lanes").click(position=spot(page, 320.5, id="p4"))
     page.keyboard.press("f")
     page.get_by_role("heading", name="Review 4 of 5").wait_for()
+    for name in ("Threshold", "NMS tIoU", "Match tIoU"):  # a screen reader can tell them apart
+        page.get_by_role("slider", name=name).wait_for()
+    page.get_by_role("button", name="spotting", pressed=True).wait_for()
 
     # The offset from frame 352 to frame 341: the edge is the frame's right side.
     drag(page, spot(page, 353, id="p4"), spot(page, 342, id="p4"))
@@ -267,6 +301,8 @@ def test_a_whole_review_by_keyboard_alone(lab):
             break
     assert page.evaluate("() => document.activeElement.matches(':focus-visible')")
 
+    keys.press("a")  # nothing is selected yet
+    page.get_by_text("Select an interval of the review first").last.wait_for()
     keys.press("ArrowDown")  # 58-95, positive
     keys.press("a")
     wait_for_edits(page, 1)

@@ -1,6 +1,7 @@
 """The command as a user meets it: what it prints, what it writes, and how it refuses bad input."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -232,6 +233,19 @@ def test_predictions_without_a_score_are_never_left_out_in_silence(tmp_path):
     (tmp_path / "out.json").mkdir()
     options = ("--resamples", 10, "--score", 1, "--out", tmp_path / "out.json")
     assert "cannot be written" in refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))
+
+
+def test_a_threshold_counts_from_there_on_and_ranks_everything(tmp_path):
+    truth = "subject,video,fps,onset,offset,emotion\ns1,a,30,10,40,positive\ns2,b,30,5,60,surprise\n"
+    (tmp_path / "t.csv").write_text(truth)
+    head, first, second = truth.splitlines()
+    (tmp_path / "p.csv").write_text(f"{head},score\n{first},0.9\n{second},0.2\n")
+    options = ("--threshold", 0.5, "--resamples", 0, "--out", tmp_path / "out.json")
+    scored = here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options)
+    assert scored.returncode == 0, scored.stderr
+    figures = json.loads((tmp_path / "out.json").read_text())["figures"]
+    assert figures["spotting_f1"]["value"] == pytest.approx(2 / 3)  # one of two events, no false alarm
+    assert figures["map"]["value"] == 1  # the second one is found further down the ranking
 
 
 @pytest.mark.parametrize("line, told", [

@@ -711,6 +711,23 @@ def test_convert_takes_rate_and_link_from_the_video(tmp_path):
     assert entry["fps"] == 25.0 and entry["duration"] == pytest.approx(2.0)
 
 
+def test_convert_links_each_video_of_a_folder(tmp_path):
+    films = tmp_path / "interviews"
+    films.mkdir()
+    for name in ("a", "b"):
+        write_video(films / f"{name}.mp4", [np.zeros((32, 32, 3), np.uint8)] * 50, 25)
+    table = pd.concat([intervals((1, None, 9, "positive"), fps=25, video=v) for v in "abc"])
+    (tmp_path / "found").mkdir()
+    write_csv(table, tmp_path / "found" / "all.csv")
+    convert(tmp_path / "found" / "all.csv", tmp_path / "{video}.eaf", video=films)
+    links = {v: tier_spans(tmp_path / f"{v}.eaf")[1].media_descriptors for v in "abc"}
+    assert [links[v][0]["RELATIVE_MEDIA_URL"] for v in "ab"] == ["./interviews/a.mp4", "./interviews/b.mp4"]
+    assert not links["c"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=r"none of a, b, c lies in this folder"):
+        convert(tmp_path / "found" / "all.csv", tmp_path / "{video}.eaf", video=tmp_path / "none")
+
+
 def test_convert_with_one_video_chosen(tmp_path):
     film = tmp_path / "b.mp4"
     write_video(film, [np.zeros((32, 32, 3), np.uint8)] * 50, 25)

@@ -140,6 +140,16 @@ def test_a_name_that_no_font_can_write_becomes_its_number_in_the_table():
     assert label == "video 1" and "1. \U0001f3ac.mp4" in Brief(found, pilot.TimeModel()).videos()
 
 
+def test_times_are_told_in_units_that_can_be_read():
+    brief = Brief(surveyed(), pilot.TimeModel())
+    short, long = brief.hours.assign(hours=[0.167, 0.071, 1.5]), brief.hours.assign(hours=[30.0, 4.25, 6.0])
+    told = [[text.get_text().strip() for text in plot_hours(hours).texts] for hours in (short, long)]
+    assert told == [["10 min", "4.3 min", "90 min"], ["30 h", "4.2 h", "6.0 h"]]
+    assert [plot_hours(hours).get_xlabel().split()[0] for hours in (short, long)] == ["minutes", "hours"]
+    brief.hours = short
+    assert "**4.3 min**" in brief.cost() and "| 10 min |" in brief.cost()
+
+
 def test_figures_follow_the_survey():
     found = surveyed()
     brief = Brief(found, pilot.TimeModel(), project_h=10)
@@ -150,6 +160,11 @@ def test_figures_follow_the_survey():
     with pytest.raises(InputError, match="project_h"):
         Brief(found, pilot.TimeModel(), project_h=0)
     assert len(plot_found(found).patches) == 3  # the video's length, two detections
+    found.videos["seconds"] = 40.0
+    assert [text.get_text() for text in plot_found(found).texts] == ["P"]  # the micro one is too narrow
+    covered = surveyed(rows=[(30, 119, "positive", 0.9), (40, 119, "negative", 0.8)])
+    covered.videos["seconds"] = 40.0
+    assert [text.get_text() for text in plot_found(covered).texts] == ["N"]
     assert plot_hours(brief.hours, brief.way_names()).get_xlim()[0] == 0
     assert writable("hours") and isinstance(writable("時間"), bool)
     widget = calculator(found, pilot.TimeModel())

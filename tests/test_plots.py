@@ -119,6 +119,8 @@ def test_confusion_shows_every_count_and_the_worst_mistake(result):
     ax = plot_confusion(result.confusion)
     assert "50 % of 2 events" in title(ax) and "“positive” becomes “others” (1)" in title(ax)
     assert len(ax.texts) == result.confusion.size
+    tied = plot_confusion(pd.DataFrame([[3, 1], [1, 2]], index=["a", "b"], columns=["a", "b"]))
+    assert title(tied).endswith("2 confusions tie as most frequent (1 each)")
     perfect = plot_confusion(pd.DataFrame([[3]], index=["a"], columns=["a"]), "expert", "self")
     assert title(perfect) == "Expert and self agree on 100 % of 3 events"
 

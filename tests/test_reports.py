@@ -258,11 +258,13 @@ def test_the_page_stands_after_every_notebook_and_names_what_is_not_there(tmp_pa
 
     options = {"notebooks": folder, "say": say}
     make_report(out, **options)
-    assert "Not in this report:</strong> 01_b (not run yet)" in pages[0] and 'id="c-00_a"' in pages[0]
+    assert '<p class="omitted"><strong>Not in this report:</strong> 01_b (not run yet)' in pages[0]
+    assert 'id="c-00_a"' in pages[0]
     page = (out / "report.html").read_text("utf-8")
     assert "Not in this report" not in page
     make_report(out, only=["1"], values=["seed=2"], **options)
     page = (out / "report.html").read_text("utf-8")
+    assert '<p class="caution"><strong>Not in this report:</strong>' in page
     assert "00_a (run with other parameters, cells or package)" in page and 'id="c-00_a"' not in page
 
 

@@ -740,7 +740,8 @@ export class Timeline {
       this.paintReview(c, item, colour, a, y, wide, tall, selected);
     }
     this.paintText(c, kind, item, a, y, wide, tall, colour);
-    if (kind !== "review" && kind !== "seed") this.paintVerdict(c, lane, item, a, y, wide, tall);
+    if (kind === "truth") this.paintVerdict(c, lane, item, a, y, wide, tall, theme.ink, theme.surface);
+    if (kind === "prediction") this.paintVerdict(c, lane, item, a, y, wide, tall, inkOn(colour), colour);
     if (selected) {
       this.outline(c, theme.accent, a - 2, y - 1, wide + 4, tall + 2, 2);
       if (kind === "review" && !scene.data.readonly) this.paintHandles(c, a, b, y, tall);
@@ -803,18 +804,22 @@ export class Timeline {
     c.fillText(text, left, middle);
   }
 
-  /** A full dot: matched; a ring: not matched. Above the interval's right end. */
-  paintVerdict(c, lane, item, a, y, wide, tall) {
+  /** A full dot: matched; a ring: not matched. At the right end; one pen, so that no theme turns them round. */
+  paintVerdict(c, lane, item, a, y, wide, tall, pen, ground) {
     const verdict = this.scene.verdict(lane.key, item);
     if (!verdict || wide < 9) return;
-    const [x, r] = [Math.min(a + wide, this.width) - 6, 3];
+    const [x, middle] = [Math.min(a + wide, this.width) - 6, y + tall / 2];
+    c.fillStyle = ground;
     c.beginPath();
-    c.arc(x, y + tall / 2, r, 0, 2 * Math.PI);
-    c.fillStyle = verdict === "hit" ? this.theme.ink : this.theme.surface;
+    c.arc(x, middle, 5, 0, 2 * Math.PI);
     c.fill();
-    c.strokeStyle = verdict === "hit" ? this.theme.surface : this.theme.ink;
-    c.lineWidth = 1.25;
-    c.stroke();
+    c.fillStyle = c.strokeStyle = pen;
+    c.lineWidth = 1.5;
+    c.beginPath();
+    c.arc(x, middle, verdict === "hit" ? 3.5 : 3, 0, 2 * Math.PI);
+    if (verdict === "hit") c.fill();
+    else c.stroke();
+    c.lineWidth = 1;
   }
 
   paintApex(c, kind, x, y, tall) {
@@ -1516,9 +1521,11 @@ class Side {
     this.table = h("section", { className: "fx-figures", "aria-label": "Figures against truth" },
       h("table", {}, h("thead", {}, h("tr", {}, ...head)), this.figures),
       h("figure", {}, this.spark, h("figcaption", {}, "F1 by threshold")));
+    this.queueHead = h("p", { className: "fx-queue-head", "aria-hidden": "true" },
+      h("span", {}, "at"), h("span", {}, "why"), h("span", {}, "mistakes/min"));
     this.queueBox = h("section", { className: "fx-queue-box", "aria-label": "Queue" },
       h("header", {}, h("h3", { className: "fx-title" }, "Worth a look"), this.expect),
-      h("p", { className: "fx-queue-head", "aria-hidden": "true" }, h("span", {}, "at"), h("span", {}, "why"), h("span", {}, "mistakes/min")),
+      this.queueHead,
       this.queue,
       h("details", {}, h("summary", {}, "How this is reckoned"), this.how));
     this.node = h("div", { className: "fx-side" }, this.table, this.queueBox);
@@ -1594,7 +1601,8 @@ class Side {
     this.items = content.items;
     this.queueBox.hidden = !content.items.length && !content.note;
     this.how.textContent = content.note ?? "";
-    this.expect.textContent = content.expect ?? "";
+    this.queue.hidden = this.queueHead.hidden = !content.items.length;
+    this.expect.textContent = content.items.length ? content.expect ?? "" : "nothing is left to look at";
     this.queue.replaceChildren(...content.items.slice(0, 60).map((item, i) => {
       const rate = h("b", {}, item.per_minute.toFixed(1));
       const where = h("span", { className: "fx-when" }, clock(item.s / view.scene.fps, 1));
@@ -1799,6 +1807,8 @@ export class Explorer {
     this.playButton = on("Play", "Space", "play", () => this.togglePlay());
     this.loopButton = on("Repeat the interval", "M", "loop", () => this.toggleLoop());
     this.faceButton = on("Face or whole picture", "V", "face", () => this.toggleFace());
+    this.loopButton.setAttribute("aria-pressed", String(this.state.loop));
+    this.faceButton.setAttribute("aria-pressed", String(this.state.face));
     this.undoButton = on("Undo", "Z", "undo", () => this.edit("undo"));
     this.redoButton = on("Redo", "Y", "redo", () => this.edit("redo"));
     this.time = h("output", { className: "fx-time", "aria-label": "Time and frame" });
@@ -1922,8 +1932,7 @@ export class Explorer {
     this.settings?.update();
     this.undoButton.disabled = !this.scene.data.review.undo;
     this.redoButton.disabled = !this.scene.data.review.redo;
-    const { done, total } = this.scene.progress();
-    this.status.textContent = this.scene.data.review.hidden ? "" : `${done} of ${total} reviewed`;
+    this.remark("");
     this.mark("base", "over", "mini", "panel", "figures", "picture");
   }
 
@@ -1947,8 +1956,17 @@ export class Explorer {
     this.lanesBox.focus({ preventScroll: true });
   }
 
+  /** For a screen reader. */
   say(text) {
     this.live.textContent = text;
+  }
+
+  /** Why a key did nothing, below the lanes and for a screen reader; it stays until something is done. */
+  remark(text) {
+    if (text) this.say(text);
+    const { done, total } = this.scene.progress();
+    const progress = this.scene.data.review.hidden ? "" : `${done} of ${total} reviewed`;
+    this.status.textContent = [progress, text].filter(Boolean).join(" · ");
   }
 
   /** A banner; `actions` are [label, function]. */
@@ -2167,6 +2185,7 @@ export class Explorer {
   select(lane, item, { seek = true } = {}) {
     if (document.activeElement === this.inspector.noteBox) this.inspector.saveNote();
     this.state.selected = item ? { lane, id: item.id } : null;
+    this.remark("");
     if (item) {
       this.state.lane = lane;
       if (seek) this.seek(item.s);
@@ -2190,7 +2209,7 @@ export class Explorer {
   jump(direction, test = () => true) {
     const { state } = this;
     const items = this.visibleItems(state.lane).filter(test);
-    if (!items.length) return this.say("No interval there");
+    if (!items.length) return this.remark("No interval there");
     const current = state.selected?.lane === state.lane ? this.selectedItem() : null;
     const at = items.indexOf(current);
     const from = current ?? { s: state.frame, e: state.frame };
@@ -2199,7 +2218,7 @@ export class Explorer {
     else if (direction > 0) to = items.find((item) => item.s > from.s || (item.s === from.s && item.e > from.e));
     else to = items.findLast((item) => item.s < from.s);
     if (to) this.select(state.lane, to);
-    else this.say(direction > 0 ? "That was the last one" : "That was the first one");
+    else this.remark(direction > 0 ? "That was the last one" : "That was the first one");
   }
 
   nextLane() {
@@ -2212,7 +2231,7 @@ export class Explorer {
   goQueue(index) {
     const items = this.side.items ?? [];
     const item = items[index];
-    if (!item) return this.say("The queue is empty");
+    if (!item) return this.remark(!items.length ? "The queue is empty" : index < 0 ? "That was the first one" : "That was the last one");
     this.state.queueAt = index;
     this.side.mark();
     const row = item.row_id ? this.scene.rows.get(item.row_id) : null;
@@ -2249,7 +2268,7 @@ export class Explorer {
     if (scene.data.readonly) return;
     const needsRow = !["undo", "redo", "add", "seen"].includes(op);
     const row = needsRow ? this.selectedRow() : null;
-    if (needsRow && !row) return this.say("Select an interval of the review first");
+    if (needsRow && !row) return this.remark("Select an interval of the review first");
     if (op === "relabel" && scene.classes[row.cls] === values.emotion) return;
     const command = { id: newId(), op, ...values, ...(row ? { row: row.id } : {}) };
     this.outbox.put(command);
@@ -2356,8 +2375,9 @@ export class Explorer {
     if (this.outbox.waitedMs() < SILENCE_MS || this.scene.data.readonly) return;
     this.silent = true;
     const n = this.outbox.list.length;
-    this.banner(`The kernel has not answered: ${n} edit${n > 1 ? "s wait" : " waits"}. They are kept in this ` +
-      "browser. If the kernel was restarted, run the cell again: they will be offered there.");
+    const [waits, it, kept] = n > 1 ? ["edits wait", "they", "They are"] : ["edit waits", "it", "It is"];
+    this.banner(`The kernel has not answered: ${n} ${waits}. ${kept} kept in this browser. If the kernel was ` +
+      `restarted, run the cell again: ${it} will be offered there.`);
   }
 
   kernelAnswers() {
@@ -2685,6 +2705,15 @@ export function mount(root, data) {
   return view;
 }
 
+/** What ipywidgets leaves out for a screen reader: names of the sliders, states of the toggles beside the view. */
+function nameControls(el) {
+  const panel = el.closest(".widget-vbox");
+  for (const slider of panel?.querySelectorAll(".widget-slider") ?? [])
+    slider.querySelector(".noUi-handle")?.setAttribute("aria-label", slider.querySelector(".widget-label").textContent);
+  for (const toggle of panel?.querySelectorAll("button.widget-toggle-button, .widget-toggle-buttons button") ?? [])
+    toggle.setAttribute("aria-pressed", String(toggle.classList.contains("mod-active")));
+}
+
 /** As the view of an anywidget: asks Python for the data, then keeps both in step. */
 function render({ model, el }) {
   const root = h("div");
@@ -2699,7 +2728,10 @@ function render({ model, el }) {
     },
     send: (message) => model.send(message),
   };
-  const traitChanged = () => view?.settingsChanged(Object.fromEntries(TRAITS.map((t) => [t, model.get(t)])));
+  const traitChanged = () => {
+    view?.settingsChanged(Object.fromEntries(TRAITS.map((t) => [t, model.get(t)])));
+    setTimeout(() => nameControls(el)); // once the toggles have changed, too
+  };
   const frameChanged = () => view && model.get("frame") !== view.state.frame && view.seek(model.get("frame"));
   const handlers = {
     state(content, buffers) {
@@ -2710,6 +2742,7 @@ function render({ model, el }) {
         ? new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) : null;
       view = root.explorer = new Explorer(root, content.data, scores, link);
       if (lost) view.offerLost(content.known);
+      nameControls(el);
       view.askQueue();
       frameChanged();
     },

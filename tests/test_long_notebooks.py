@@ -1,0 +1,46 @@
+"""Notebooks that train for minutes run from end to end on few people; nbval runs the others as they are."""
+
+import nbformat
+import pytest
+from test_notebooks import NOTEBOOKS, ROOT
+
+from fedet.headlines import collect
+from fedet.parameters import parameters_of
+from fedet.report_plan import Chapter
+from fedet.report_run import run
+
+STUDY = {"subjects": 6, "seconds": 12.0, "folds": "2", "epochs": 2, "n_resamples": 50, "jobs": 1}
+SMALL = {
+    "02_train_and_evaluate": STUDY,
+    "03_ablations": STUDY | {"seeds": 1},
+    "06_check_protocol": STUDY,
+    "08_learn_from_corrections": {
+        "minutes": "1,2", "people": 2, "left_out": 2, "size": 64, "epochs": 2, "folds": 2, "n_resamples": 50
+    },
+    "10_stress_and_explain": {
+        "people": 6, "seconds": 4.0, "stressed": 1, "levels": 1, "talkers": 4, "epochs": 1, "n_resamples": 50,
+        "jobs": 1
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("made")
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem in SMALL], ids=lambda p: p.stem)
+def test_it_runs_on_few_people_and_hands_over_the_figures_that_are_stored(path, folder, tmp_path):
+    values = SMALL[path.stem] | {"folder": str(folder)}
+    known = parameters_of(nbformat.read(path, as_version=4), path.name)
+    chapter = Chapter(path, known, {k: v for k, v in values.items() if k in known}, 1.0, "")
+    out = tmp_path / "notebooks" / path.name
+    out.parent.mkdir()
+    assert run(chapter, out) is None
+    made, stored = (collect(nbformat.read(p, as_version=4)) for p in (out, path))
+    assert [e["name"] for e in made] == [e["name"] for e in stored]
+
+
+def test_every_notebook_is_run_by_the_tests_in_one_of_both_ways():
+    told = (ROOT / "Makefile").read_text().split("LONG := ")[1].splitlines()[0].split()
+    assert told == sorted(name[:2] for name in SMALL)

@@ -42,7 +42,7 @@ def plot_timeline(
     tiou: float = 0.5,
     ax: Axes | None = None,
 ) -> Axes:
-    """One video: annotated events above, predictions below (hatched), in seconds.
+    """One video: annotated events above (hatched), predictions below, in seconds.
 
     Args:
         truth, predictions: canonical tables; None leaves a lane out.
@@ -62,7 +62,7 @@ def plot_timeline(
     labels = dict.fromkeys(x for lane in shown.values() for x in lane["label"])
     colours = emotion_colours(labels)
     for row, (name, lane) in enumerate(shown.items()):
-        _draw_lane(ax, lane, row, "////" if name == "predicted" else "", colours)
+        _draw_lane(ax, lane, row, "////" if name == "truth" else "", colours)
     names, bottom = list(shown), len(shown)
     if scores is not None:
         rate = fps or _rate(shown.values())

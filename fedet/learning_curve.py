@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -174,4 +175,4 @@ def plot_learning_curve(stages: Sequence[Stage], names=("spotting_f1", "map_0.5"
     ax.legend(frameon=False, loc="best")
     row = gains(shown[-1], shown[0]).loc[names[0]]
     title = f"{HEADLINE[names[0]]} on people left out: {told(row)}"
-    return finish(ax, title, "reviewed minutes", "value with its 95 % interval")
+    return finish(ax, fill(title, 72), "reviewed minutes", "value with its 95 % interval")

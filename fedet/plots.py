@@ -188,7 +188,7 @@ def plot_subject_strip(
             ax.plot([median] * 2, [row - 0.34, row + 0.34], color=INK, linewidth=2)
             ax.annotate(f"{median:.2f}", (median, row + 0.36), ha="center", va="top", fontsize=9)
         if (~defined).any():
-            text = f"{count(int((~defined).sum()), 'subject')} without"
+            text = f"{count(int((~defined).sum()), 'subject')}\nundefined"
             ax.annotate(text, (1.02, row), va="center", fontsize=8, color=INK)
     ax.set_yticks(range(len(named)) if any(named) else [], list(named) if any(named) else [])
     ax.set_ylim(len(named) - 0.45, -0.55)

@@ -44,6 +44,8 @@ def plot_robustness(table: pd.DataFrame, across: int = 4) -> np.ndarray:
         ax.set(xticks=place, xticklabels=[f"{s:g}" for s in part["strength"]], ylim=(-0.03, 1.03))
         finish(ax, f"{name}\n{fill(row['finding'], 32)}", row["unit"], "")  # no wider than its panel
         ax.title.set_fontsize(9)
+    for ax in grid[:, 0]:
+        ax.set_ylabel("F1, or share", fontsize=8)
     reached = found["half_at"].notna().sum()
     fig.suptitle(
         f"F1 halves under {reached} of {len(found)} perturbations "
@@ -174,7 +176,7 @@ def plot_arms(figures: pd.DataFrame, differences: pd.DataFrame, ax: Axes | None 
         ax.plot(x, part["value"], MARKERS[k], color=COLOURS[k], label=label)
     ax.set(xticks=range(len(arms)), xticklabels=[a if a == "as it is" else f"{a} speech" for a in arms])
     ax.set_ylim(bottom=0)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     gap = differences.loc["alarms_talking"]
     if np.isnan(gap["value"]):
         return nothing(ax, "Nobody talked in these videos")

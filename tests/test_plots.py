@@ -134,7 +134,7 @@ def test_subject_strip_has_a_dot_per_subject_and_method(result):
     assert values == pytest.approx(sorted(result.subjects["f1"]))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["ours", "silent"]
     undefined = result.subjects.assign(f1=[0.5, math.nan])
-    assert "1 subject without" in written(plot_subject_strip(undefined))
+    assert "1 subject\nundefined" in written(plot_subject_strip(undefined))
 
 
 def test_forest_counts_the_intervals_that_exclude_the_reference(result):
@@ -170,8 +170,8 @@ def test_timeline_is_in_seconds_and_tells_truth_and_prediction_apart():
     assert title(ax) == "a: 1 of 3 events found (tIoU 0.5), 1 false alarm"
     assert [t.get_text() for t in ax.get_yticklabels()] == ["truth", "predicted"]
     boxes = [c for c in ax.collections if c.get_facecolor().size and c.get_facecolor()[0, 3]]
-    truth = [c for c in boxes if not c.get_hatch()]
-    guess = [c for c in boxes if c.get_hatch()]
+    truth = [c for c in boxes if c.get_hatch()]
+    guess = [c for c in boxes if not c.get_hatch()]
     assert len(truth) == 3 and len(guess) == 2
     spans = [c.get_paths()[0].get_extents() for c in truth]
     assert [s.x0 for s in spans] == pytest.approx([1.0, 3.0, 95 / 30])

@@ -26,6 +26,7 @@ __all__ = [
     "CROP_DOWN",
     "CROP_SCALE",
     "Box",
+    "Counted",
     "FaceDetector",
     "FaceFrame",
     "Following",
@@ -255,6 +256,38 @@ def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
     score = float(np.interp(0.0, times, path[:, 4]))
     box = Box(cx - size / 2, cy - size / 2, size, size, score, roll)
     return FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
+
+
+class Counted:
+    """A detector, and in how many of its looks at the whole picture somebody else was as near.
+
+    One face is followed, and whose is not always plain: two people at a table are told of.
+    """
+
+    AS_NEAR = 0.6  # size of the second face, of the first; a passer-by or a picture on the wall is smaller
+    OFTEN = 0.3  # share of the looks from which on it is told, at least
+    LEAST = 3  # so many looks: a single one may be a false alarm
+
+    def __init__(self, detector: FaceDetector):
+        self.detector, self.looks, self.several = detector, 0, 0
+
+    def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
+        boxes = self.detector.detect(image, near=near)
+        if near is None:
+            self.looks += 1
+            self.several += self._several(boxes)
+        return boxes
+
+    def _several(self, boxes: list[Box]) -> bool:
+        first = max(boxes, key=lambda b: b.size, default=None)
+        return any(b.size >= self.AS_NEAR * first.size and _iou(b, first) < 0.1 for b in boxes if b != first)
+
+    def problems(self) -> list[str]:
+        """One line if there was often another face, else none."""
+        if self.several < max(self.LEAST, self.OFTEN * self.looks):
+            return []
+        share = f"{self.several / self.looks:.0%} of the looks at the whole picture"
+        return [f"another face about as large in {share}: only one is followed; --thumbnails shows whose"]
 
 
 def _iou(a: Box, b: Box) -> float:

@@ -26,7 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedet.boxes import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.errors import InputError
-from fedet.faces import crop, track_faces
+from fedet.faces import Counted, crop, track_faces
 from fedet.labels import EMOTIONS
 from fedet.render import AUS
 from fedet.video import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
@@ -317,14 +317,16 @@ def of_any_size(read: Callable[[FaceDetector], tuple], detector: FaceDetector | 
     """What `read(detector)` makes of a video, and a list of problems.
 
     Where no detector is given it is OpenCV's cascades, and once more for small faces if they see none.
+    That somebody else is in the picture is one of the problems.
 
     Args:
         read: reads the video from its beginning and returns a tuple, first the states of its frames
             as indices into `STATES`.
     """
-    found = read(detector or HaarDetector())
+    seen = Counted(detector or HaarDetector())
+    found = read(seen)
     if detector is not None or not len(found[0]) or (found[0] != STATES.index("missing")).any():
-        return found, []
+        return found, seen.problems()
     searched = f"no face of {MIN_FACE:.0%} of the picture's shorter side or more"
     small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
     return read(small), [f"{searched}: looked for ones from {SMALL_FACE:.0%} on"]

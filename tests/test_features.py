@@ -186,6 +186,21 @@ def test_a_small_face_is_looked_for_where_there_is_no_larger_one_whoever_reads(n
         assert np.array_equal(moved.state, faces.state)
 
 
+def test_somebody_as_near_is_told_and_somebody_small_is_not(net, tmp_path):
+    picture = drawing()
+    for name, scale in (("two", 0.8), ("one", 0.0), ("behind", 0.4)):
+        frame = np.full((300, 700, 3), (90, 110, 130), np.uint8)
+        frame[: picture.shape[0], : picture.shape[1]] = picture
+        if scale:
+            other = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            frame[: other.shape[0], 400 : 400 + other.shape[1]] = other
+        write_video(tmp_path / f"{name}.mp4", (frame for _ in range(75)), 30)
+        faces = extract(tmp_path / f"{name}.mp4", net, cache=tmp_path / "kept")
+        told = [p for p in faces.problems if "another face about as large" in p]
+        assert len(told) == (name == "two") and faces.mask.all()
+        assert extract(tmp_path / f"{name}.mp4", net, cache=tmp_path / "kept").problems == faces.problems
+
+
 def test_the_crops_that_explain_are_those_of_a_small_face_too(net, tmp_path):
     frame = np.full((720, 960, 3), (90, 110, 130), np.uint8)
     small = cv2.resize(drawing(), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)

@@ -51,4 +51,5 @@ def name_of(root: str | Path) -> tuple[str, bool]:
         if note == plain(benchmark_config(difficulty)):
             return benchmark_name(difficulty), True
     people, videos, length = note["subjects"], note["videos"], note["seconds"]
-    return f"generated, {people} x {videos} x {length:g} s, seed {note['seed']}", True
+    each = f"{videos} video{'s' * (videos != 1)} of {length:g} s each"
+    return f"{people} generated people, {each}, seed {note['seed']}", True

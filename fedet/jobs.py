@@ -18,6 +18,7 @@ from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.folds import Fold, LeakError, of_subjects, only, sealed
 from fedet.methods import Fitted, Method
+from fedet.settings import read_object
 
 # Weight initialisation and dropout read torch's global generator, so two jobs in threads of one
 # process (a Dask worker with several) would disturb each other.
@@ -133,7 +134,7 @@ def read_result(out: Path | None, name: str, job: Job) -> JobResult | None:
     note_at = stem.with_name(stem.name + ".json")
     if not note_at.is_file():
         return None
-    note = json.loads(note_at.read_text())
+    note = read_object(note_at, "fold", "threshold", "choices", "seconds")
     if {k: tuple(v) if k != "name" else v for k, v in note["fold"].items()} != asdict(job.fold):
         raise InputError(f"{note_at}: another fold; name another folder or delete this one")
     tables = [_table(stem.with_name(stem.name + s)) for s in (".csv", ".history.csv", ".epochs.csv")]

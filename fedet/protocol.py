@@ -22,6 +22,7 @@ from fedet.errors import InputError
 from fedet.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
 from fedet.jobs import Job, JobResult, read_result, run_job, write_result
 from fedet.methods import Method, settings_of
+from fedet.settings import read_object
 from fedet.windows import VideoFeatures
 
 
@@ -242,7 +243,7 @@ def _claim(out: Path, name: str, settings: dict[str, Any]) -> None:
         raise InputError(f"{out} is a file; name a folder for the results")
     place = out / name / "settings.json"
     if place.is_file():
-        before = json.loads(place.read_text())
+        before = read_object(place)
         if changed := sorted(_differences(before, settings)):
             text = f"{place.parent}: holds a sweep with other settings ({'; '.join(changed[:4])})"
             raise InputError(f"{text}; name another folder or delete this one")

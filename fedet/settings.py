@@ -1,8 +1,10 @@
-"""Settings that were read from a JSON file, checked against the fields of their dataclass."""
+"""JSON files that fedet wrote, read with care; settings are checked against the fields of their dataclass."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -11,6 +13,23 @@ from fedet.errors import InputError
 T = TypeVar("T")
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
+
+
+def read_object(path: Path, *needs: str) -> dict[str, Any]:
+    """The JSON object of a file, with at least the keys in `needs`.
+
+    Raises:
+        InputError: The file was damaged or is of something else.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(told, dict):
+            raise ValueError(f"{told!r:.60} instead of an object")
+        if lost := [key for key in needs if key not in told]:
+            raise ValueError(f"no {', '.join(lost)} in it")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); put it back, or delete it to begin anew") from error
+    return told
 
 
 def settings_of(kind: type[T], values: object, source: str) -> T:

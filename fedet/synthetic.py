@@ -33,6 +33,7 @@ from fedet.render import (
     take,
     uniform,
 )
+from fedet.settings import read_object
 
 GENERATOR_VERSION = "2"  # the same seed and version give the same people, events and pixels
 HELD_S = (1.5, 6.0)  # durations of expressions that are held
@@ -470,7 +471,7 @@ def plain(config: SynthConfig) -> dict:
 
 def noted(place: Path) -> dict:
     """What `claim` noted; a field that did not exist then has the usual value it was made with."""
-    usual, told = plain(SynthConfig()), json.loads(place.read_text())
+    usual, told = plain(SynthConfig()), read_object(place)
     return usual | told | {"confounders": usual["confounders"] | told.get("confounders", {})}
 
 

@@ -30,6 +30,7 @@ from fedet.loop import SCALARS, Run, TrainConfig, seeded
 from fedet.model import FEDN, FEDNConfig, load_weights
 from fedet.sampling import feature_scale
 from fedet.selection import hold_out
+from fedet.settings import read_object
 from fedet.windows import VideoFeatures
 
 
@@ -240,7 +241,7 @@ def finished_run(out: Path, settings: dict[str, Any]) -> tuple[pd.DataFrame, int
     path = out / "training.json"
     if not path.is_file():
         return None
-    values = json.loads(path.read_text())
+    values = read_object(path, "settings", "best_epoch")
     _same_run(values["settings"], settings, out)
     return read_history(out / "history.csv"), values["best_epoch"]
 

@@ -293,3 +293,12 @@ def test_a_config_with_values_of_another_type_names_file_and_value(tmp_path, cha
 def test_input_of_another_width_is_refused():
     with pytest.raises(InputError, match=r"\(B, T, 12\)"):
         model_of()(torch.zeros(1, 8, 13), torch.ones(1, 8, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"settings": {}}'])
+def test_a_damaged_note_is_named_with_the_way_out(tmp_path, text):
+    from fedet.training import finished_run
+
+    (tmp_path / "training.json").write_text(text)
+    with pytest.raises(InputError, match=r"training\.json: damaged .*delete it to begin anew"):
+        finished_run(tmp_path, {})

@@ -29,7 +29,7 @@ sample-report: setup
 
 # Notebooks that train for minutes: `make test` runs them on few people, `make test-notebooks` as they are.
 LONG := 02 03 06 08 10
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(BIN)/ruff check

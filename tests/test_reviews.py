@@ -325,13 +325,13 @@ def test_one_command_leads_from_reviews_to_a_detector(tmp_path):
 def test_rows_that_cannot_be_learnt_from_are_told(folder, tmp_path):
     (tmp_path / "other.csv").write_text(
         "video,onset,offset,emotion\nother,5,15,happy\nother,60,50,sad\nother,20,x,sad\n"
-        "other,200,230,fear\nother,70,300,Freude\n"
+        "other,200,230,fear\nother,70,300,gespannt\n"
     )
     dataset = reviewed_dataset(folder / "videos", [tmp_path])
     assert dataset.annotations[["onset", "offset"]].to_numpy().tolist() == [[5, 15], [70, 89]]
     assert dataset.annotations["emotion"].isna().tolist() == [False, True]
     left_out = dataset.repairs[dataset.repairs["action"] == "left out"]
-    assert len(left_out) == 3 and "Freude" in " ".join(dataset.repairs["value"].dropna())
+    assert len(left_out) == 3 and "gespannt" in " ".join(dataset.repairs["value"].dropna())
 
 
 def test_a_table_of_several_videos_takes_its_rates_from_them(folder, tmp_path):

@@ -9,7 +9,7 @@ from fedet.parameters import parameters_of
 from fedet.report_plan import Chapter
 from fedet.report_run import run
 
-STUDY = {"subjects": 6, "seconds": 12.0, "folds": "2", "epochs": 2, "n_resamples": 50, "jobs": 1}
+STUDY = {"subjects": 6, "seconds": 10.0, "folds": "2", "epochs": 1, "n_resamples": 50, "jobs": 1}
 SMALL = {
     "02_train_and_evaluate": STUDY,
     "03_ablations": STUDY | {"seeds": 1},
@@ -18,7 +18,7 @@ SMALL = {
         "minutes": "1,2", "people": 2, "left_out": 2, "size": 64, "epochs": 2, "folds": 2, "n_resamples": 50
     },
     "10_stress_and_explain": {
-        "people": 6, "seconds": 4.0, "stressed": 1, "levels": 1, "talkers": 4, "epochs": 1, "n_resamples": 50,
+        "people": 6, "seconds": 4.0, "stressed": 1, "levels": 1, "talkers": 2, "epochs": 1, "n_resamples": 50,
         "jobs": 1
     },
 }  # fmt: skip

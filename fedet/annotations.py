@@ -38,12 +38,14 @@ from fedet.schema import (
 
 __all__ = [
     "ACTIONS", "AS_WRITTEN", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE",
-    "MICRO_MAX_S", "MISSING_OFFSETS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "empty_repairs",
-    "columns_of", "csv_table", "empty_table", "expression_type_of", "join_repairs", "read_csv",
-    "repair", "validate", "write_csv",
+    "MICRO_MAX_S", "MISSING_OFFSETS", "OWN_WORDS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "columns_of",
+    "csv_table", "empty_repairs", "empty_table", "expression_type_of", "join_repairs", "own_words",
+    "read_csv", "repair", "validate", "write_csv",
 ]  # fmt: skip
 
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
+
+OWN_WORDS = "emotions.csv"  # beside the labels: label,emotion for words that nobody else uses
 
 _LAST_FRAME = 10**9  # a larger number is no frame
 
@@ -285,7 +287,7 @@ def _emotions(check: Check, column: str, emotion_map: Mapping[str, str] | str | 
     label = written.map(lambda t: mapping.get(header_key(t), pd.NA), na_action="ignore")
     label = label.astype("string")
     unknown = written.notna() & label.isna()
-    check.report(unknown, column, "unknown label: left empty (emotion_map can name it)", "repaired")
+    check.report(unknown, column, f"unknown label: left empty ({OWN_WORDS} can name it)", "repaired")
     changed = written.notna() & label.notna() & (written.str.lower() != label) & check.alive
     pairs = pd.DataFrame({"written": written, "label": label})[changed].value_counts(sort=False)
     for (text, emotion), n in pairs.items():  # type: ignore[misc]
@@ -346,6 +348,34 @@ def csv_table(path: Path) -> pd.DataFrame:
     found = {i: columns_of(grid[i][1]) for i in filled}
     fits = (i for i in filled if "video" in found[i] and {"onset", "start_s"} & set(found[i]))
     return table_of(grid, next(fits, filled[0]))
+
+
+def own_words(place: Path) -> dict[str, str]:
+    """Label -> emotion as `emotions.csv` says, in this folder or beside this file; {} without one.
+
+    It has a header `label,emotion`; other columns are not read.
+
+    Raises:
+        InputError: A column is missing, an emotion is none of ours, or a label has two.
+    """
+    path = (place if place.is_dir() else place.parent) / OWN_WORDS
+    if not path.is_file() or path == place:
+        return {}
+    table = csv_table(path)
+    headers = {header_key(h): h for h in table.columns}
+    if not {"label", "emotion"} <= set(headers):
+        raise InputError(f"{path}: has the columns {', '.join(table.columns)}; needs a header: label,emotion")
+    words: dict[str, str] = {}
+    for row in table.index:
+        label, emotion = table.at[row, headers["label"]], table.at[row, headers["emotion"]].lower()
+        where = f"{path}: row {row}: {label!r} is {emotion!r}"
+        if not label and not emotion:
+            continue
+        if not label or emotion not in EMOTIONS:
+            raise InputError(f"{where}; an emotion is one of {', '.join(EMOTIONS)}")
+        if (before := words.setdefault(header_key(label), emotion)) != emotion:
+            raise InputError(f"{where}, and {before!r} above; keep one")
+    return words
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:

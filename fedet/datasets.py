@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import columns_of, validate
+from fedet.annotations import columns_of, own_words, validate
 from fedet.casme import read_casme2, read_casme3
 from fedet.cells import header_key
 from fedet.errors import InputError
@@ -107,7 +107,8 @@ def read_dataset(
         root: Its folder, or the label file in it.
         layout: "casme2", "casme3", "samm", "tidy", "own"; None recognises it by its files.
         missing_offset: As for `annotations.validate`.
-        emotion_map: Label -> emotion, over FINE_TO_COARSE; "as written" merges and refuses none.
+        emotion_map: Label -> emotion, over FINE_TO_COARSE; "as written" merges and refuses none; None
+            takes that of `annotations.own_words`.
         fps: Frames per second where neither the layout nor the video says.
 
     Raises:
@@ -116,6 +117,7 @@ def read_dataset(
     root = Path(root)
     if not root.exists():
         raise InputError(f"{root}: no such file or folder")
+    emotion_map = own_words(root) if emotion_map is None else emotion_map
     name, release = _recognised(root, layout)
     images = _image_numbers(release)
     release.first_number = _first_number(release, images)

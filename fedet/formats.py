@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.activitynet import read_json, write_json
-from fedet.annotations import read_csv, write_csv
+from fedet.annotations import own_words, read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
 from fedet.cells import natural_key, some_of
 from fedet.elan import read_eaf, write_eaf
@@ -64,11 +64,12 @@ def read_intervals(
         path: The file.
         fps: Frames per second where the file has none.
         video: Name of the video where the file does not tell it (.eaf, .vtt).
-        emotion_map: As for `annotations.validate`.
+        emotion_map: As for `annotations.validate`; None takes that of `annotations.own_words`.
 
     Raises:
         InputError: The file is not what its suffix says, or lacks what is needed.
     """
+    emotion_map = own_words(Path(path)) if emotion_map is None else emotion_map
     name = Path(path).name.lower()
     kind = next((kind for suffix, kind in _READ_AS.items() if name.endswith(suffix)), "") or format_of(path)
     if kind == ".boris.csv" or (kind == ".csv" and is_boris(path)):

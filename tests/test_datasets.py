@@ -11,6 +11,7 @@ from fedet.annotations import AS_WRITTEN, read_csv, write_csv
 from fedet.datasets import frame_files, read_dataset
 from fedet.errors import InputError
 from fedet.folders import videos_in
+from fedet.formats import read_intervals
 from fedet.video import write_video
 
 
@@ -289,6 +290,27 @@ def test_casme3_frames_by_the_names_of_their_images(tmp_path):
 def test_casme3_labels_can_be_mapped_otherwise(casme3):
     data = read_dataset(casme3, emotion_map={"Fear": "surprise", "boredom": "others"})
     assert list(data.annotations["emotion"])[3:5] == ["others", "surprise"]
+
+
+def test_own_words_beside_the_labels(tmp_path):
+    (tmp_path / "videos").mkdir()
+    text = "subject,video,onset,offset,emotion,fps\na,v,0,20,Bore-dom,30\na,v,40,60,fear,30\n"
+    (tmp_path / "annotations.csv").write_text(text + "a,v,70,90,glee,30\n")
+    words = tmp_path / "emotions.csv"
+    words.write_text("Label,Emotion,note\nboredom,others,\nFEAR,Surprise,ours\n")
+    for table in (read_dataset(tmp_path).annotations, read_intervals(tmp_path / "annotations.csv")[0]):
+        assert table["emotion"].fillna("").tolist() == ["others", "surprise", ""]
+    repairs = read_dataset(tmp_path).repairs
+    told = repairs[repairs["value"] == "glee"]["problem"].item()
+    assert "emotions.csv" in told
+    for bad, message in (
+        ("label,emotion\nfear,scared\n", r"emotions\.csv: row 2: 'fear' is 'scared'; an emotion is one"),
+        ("label,emotion\nfear,others\nFear,negative\n", r"row 3: 'Fear' is 'negative', and 'others' above"),
+        ("word,means\nfear,others\n", r"has the columns word, means; needs a header: label,emotion"),
+    ):
+        words.write_text(bad)
+        with pytest.raises(InputError, match=message):
+            read_dataset(tmp_path)
 
 
 def test_casme3_part_c_has_no_apex_and_no_emotion(tmp_path):

@@ -197,7 +197,8 @@ def plot_objectness(
         at = found.strides == stride
         seconds = found.start_s + found.centres[at] / found.fps
         for k, emotion in enumerate(found.emotions):
-            ax.plot(seconds, found.scores[at, k], color=colours[emotion], linewidth=1, label=emotion)
+            style = {"color": colours[emotion], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
+            ax.plot(seconds, found.scores[at, k], linewidth=1, label=emotion, **style)
         ax.plot(seconds, found.objectness[at], "k.", markersize=3, label="highest = objectness")
         ax.axhline(threshold, color=INK, linestyle="--", linewidth=0.8)
         _shade(ax, found, events, shades)

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 
 from fedet.edits import DECIDED
 from fedet.lanes import Lanes, colour_of
@@ -107,10 +108,21 @@ def _curves(axis: Axes, lanes: Lanes, threshold: float, start_s: float, end_s: f
     times = (first + (np.arange(len(peaks)) + 0.5) * step) / lanes.fps
     for name, curve in zip(names, peaks.T, strict=True):
         axis.plot(times, curve, color=colour_of(name), lw=1)
+        _name_peak(axis, times, curve, name)
     axis.axhline(threshold, color="black", lw=0.8, ls=(0, (5, 4)))
     axis.set_ylim(0, 1.02)
     axis.set_ylabel("score")
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _name_peak(axis: Axes, times: np.ndarray, curve: np.ndarray, name: str) -> None:
+    """The letter that the boxes have, at the curve's highest point, if it rises at all."""
+    if not (np.nan_to_num(curve) >= 0.15).any():
+        return
+    at = int(np.nanargmax(curve))
+    letter = axis.annotate(name[:1].upper().replace("$", r"\$"), (times[at], curve[at]), (4, -1),
+                           textcoords="offset points", fontsize=7, va="center")  # fmt: skip
+    letter.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
 def _legend(lanes: Lanes, rows) -> list[Patch]:

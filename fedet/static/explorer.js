@@ -900,6 +900,7 @@ export class Timeline {
     line(c, this.gutter, level, this.width, level);
     c.stroke();
     c.setLineDash([]);
+    this.nameCurves(c, y);
     c.restore();
     if (this.gutter) {
       c.fillStyle = theme.muted;
@@ -910,13 +911,47 @@ export class Timeline {
     }
   }
 
-  /** One curve: the level of the pyramid that has about one run per pixel. */
-  drawCurve(c, levels, y) {
+  /** The visible part of a curve: the level of its pyramid that has about one run per pixel. */
+  visible(levels) {
     const level = clamp(Math.floor(Math.log2(1 / this.scale)), 0, levels.length - 1);
-    const { min, max } = levels[level];
     const run = 2 ** level;
     const first = Math.max(0, Math.floor(this.view.from / run) - 1);
-    const last = Math.min(min.length - 1, Math.ceil(this.view.to / run) + 1);
+    const last = Math.min(levels[level].min.length - 1, Math.ceil(this.view.to / run) + 1);
+    return { level, run, first, last };
+  }
+
+  /** Each curve's name at its highest visible point: colour alone does not tell them apart. */
+  nameCurves(c, y) {
+    const { scene, theme } = this;
+    const taken = [];
+    for (const curve of scene.curves) {
+      const cls = scene.classes.indexOf(curve.name);
+      if (cls >= 0 && !scene.shownClasses.has(cls)) continue;
+      const { level, run, first, last } = this.visible(curve.levels);
+      const { max } = curve.levels[level];
+      let at = -1;
+      for (let i = first; i <= last; i++)
+        if (max[i] !== MISSING && (at < 0 || max[i] > max[at])) at = i;
+      const score = at < 0 ? 0 : max[at] / (MISSING - 1);
+      if (score < 0.15) continue; // along the foot of the lane there is nothing to tell apart
+      const wide = c.measureText(curve.name).width;
+      const left = clamp(this.x((at + 0.5) * run) + 4, this.gutter + 2, this.width - wide - 2);
+      const top = Math.max(y(score), y(1) + 6);
+      if (taken.some((t) => left < t.right && t.left < left + wide && Math.abs(top - t.top) < 11)) continue;
+      taken.push({ left, right: left + wide, top });
+      c.lineWidth = 3;
+      c.strokeStyle = theme.surface;
+      c.strokeText(curve.name, left, top);
+      c.lineWidth = 1;
+      c.fillStyle = theme.ink;
+      c.fillText(curve.name, left, top);
+    }
+  }
+
+  /** One curve, with a band where a pixel stands for many frames. */
+  drawCurve(c, levels, y) {
+    const { level, run, first, last } = this.visible(levels);
+    const { min, max } = levels[level];
     if (level) this.fillBand(c, levels[level], run, first, last, y);
     c.lineWidth = 1.3;
     c.beginPath();
@@ -1637,7 +1672,8 @@ class Settings {
         oninput: () => view.set({ [name]: Number(input.value) }),
       });
       this.inputs[name] = { input, output };
-      return h("label", { className: "fx-slider" }, h("span", {}, label), input, output);
+      const hidden = name === "tiou" && !scene.truth; // nothing to match with
+      return h("label", { className: "fx-slider", hidden }, h("span", {}, label), input, output);
     };
     const toggle = (trait, value, label, colour) => {
       const swatch = h("span", { className: "fx-swatch" });

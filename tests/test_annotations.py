@@ -63,7 +63,7 @@ def test_words_of_other_languages_are_read_whatever_their_case():
 # expression type
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 500), st.integers(0, 300), st.floats(1, 1000))
 def test_expression_type_is_micro_up_to_half_a_second(onset, length, fps):
     kind = expression_type_of(onset, onset + length, fps)
@@ -355,7 +355,7 @@ bad_tables = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(bad_tables, st.sampled_from(["apex_mirror", "apex", "drop"]), st.integers(0, 1))
 def test_whatever_comes_in_the_table_is_sound_and_no_row_is_lost(raw, policy, first):
     table = pd.DataFrame(

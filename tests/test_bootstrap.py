@@ -20,7 +20,7 @@ from fedet.bootstrap import (
 from fedet.errors import InputError
 from fedet.matching import match, match_emotions, overlap_pairs
 
-SLOW = settings(max_examples=40, deadline=None)
+SLOW = settings(max_examples=40)
 weights_of_three = st.sampled_from([(1, 1, 1), (3, 0, 0), (0, 2, 1), (1, 0, 2)])
 
 

@@ -36,7 +36,7 @@ def heard(model, length: int, seed: int = 0, batch_size: int = 16, config: FEDNC
     return x, mask, curves, found
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(20, 400), st.integers(0, 9))
 def test_the_highest_point_is_the_best_detections_score(model, length, seed):
     _, mask, curves, found = heard(model, length, seed)

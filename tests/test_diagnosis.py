@@ -24,7 +24,7 @@ def row(onset, offset, emotion="positive", score=None, video="a"):
     return made | {"emotion": emotion, "type": "macro", "score": score}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rows(predicted=True), rows(predicted=False), st.sampled_from([0.1, 0.3, 1 / 3, 0.5, 0.7, 1.0])
 )
@@ -40,7 +40,7 @@ def test_kinds_against_the_slow_reference(predictions, truths, tiou):
     assert kinds.count("right") == tp
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows(predicted=True, unknown=False), rows(predicted=False, unknown=False))
 def test_gains_are_never_negative_and_follow_from_the_counts(predictions, truths):
     a, found = diagnosed(predictions, truths)

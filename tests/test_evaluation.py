@@ -40,7 +40,7 @@ def read(text):
     return json.loads(text, parse_constant=refuse)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(rows(predicted=True), rows(predicted=False))
 def test_evaluation_against_the_slow_reference(predictions, truths):
     result = evaluate(table(predictions), table(truths), videos(), n_resamples=0)

@@ -103,7 +103,7 @@ def slow_suppressed(rows, strength):
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("ab"),
                        st.sampled_from([0.1, 0.5, 0.9])), max_size=14),

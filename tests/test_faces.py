@@ -256,7 +256,7 @@ def test_other_frame_rates_give_the_same_path():
     assert set(states(follow(script, fps=5))) == {"found"}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1), seconds=st.floats(0.04, 6))
 def test_what_comes_later_does_not_change_what_was_given_out(seed, seconds):
     """Cut anywhere, the path agrees up to the lookahead; and few frames are held at any time."""
@@ -369,7 +369,6 @@ def test_missing_spans():
     assert len(missing_spans([], fps=10)) == 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["found", "bridged", "missing"])))
 def test_missing_spans_hold_exactly_the_missing_frames(given_states):
     table = missing_spans(given_states, fps=30)

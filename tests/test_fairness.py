@@ -62,7 +62,7 @@ def test_only_the_chosen_people_are_generated(tmp_path):
     assert sorted(dataset.videos["subject"]) == wanted and dataset.videos["path"].notna().all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), min_size=12, max_size=12))
 def test_group_figures_are_sums_over_their_people(counts):
     tp, fp, fn = np.array(counts).T

@@ -319,7 +319,7 @@ def expression(n=600, seed=0):
     return 0.05 * rng.normal(size=(n, WIDTH)) + course * direction, -course[:, 0]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.sampled_from(["rest", "median"]))
 def test_who_it_is_does_not_matter(seed, reference):
     vectors, rest = expression()

@@ -69,8 +69,7 @@ def same(got, want):
 
 
 @pytest.mark.parametrize("suffix", ALL)
-@settings(max_examples=12, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables())
 def test_round_trip_is_exact(tmp_path, suffix, table):
     path = tmp_path / f"clip{suffix}"
@@ -82,8 +81,7 @@ def test_round_trip_is_exact(tmp_path, suffix, table):
 
 
 @pytest.mark.parametrize("suffix", [".boris.csv", ".json"])
-@settings(max_examples=12, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables(videos=("clip", "0101", "a, b"), with_text=False))
 def test_several_videos_round_trip(tmp_path, suffix, table):
     path = tmp_path / f"all{suffix}"
@@ -98,8 +96,7 @@ def _noted(table):
 
 
 @pytest.mark.parametrize("suffix", [".eaf", ".vtt", ".json", ".boris.csv"])
-@settings(max_examples=5, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables(with_text=False))
 def test_csv_there_and_back_through_convert(tmp_path, suffix, table):
     table = table.dropna(axis="columns", how="all").reindex(columns=[*COLUMNS, *_noted(table)])
@@ -114,7 +111,6 @@ def test_csv_there_and_back_through_convert(tmp_path, suffix, table):
         assert back.read_bytes() == there.read_bytes()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2_000_000), st.one_of(st.sampled_from(RATES), st.floats(1, 900)))
 def test_a_frame_survives_milliseconds(frame, fps):
     assert to_frame(to_ms(frame, fps), fps) == frame
@@ -165,8 +161,7 @@ def test_eaf_tiers_times_and_readable_values(tmp_path):
     assert set(TIERS) <= set(spans)
 
 
-@settings(max_examples=12, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables())
 def test_eaf_fulfils_the_schema(tmp_path, table):
     path = tmp_path / "clip.eaf"

@@ -13,7 +13,7 @@ from fedet.kappa import cohen_kappa, label_agreement, matched_agreement
 labels = st.sampled_from(["positive", "negative", "others"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(labels, labels, st.sampled_from(["s1", "s2", "s3"])), max_size=15))
 def test_kappa_against_the_slow_reference(made):
     frame = pd.DataFrame(made, columns=["a", "b", "subject"], dtype=object)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedet.errors import InputError
@@ -29,7 +29,6 @@ def frames(first: int, last: int) -> torch.Tensor:
 inclusive = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda x: (min(x), max(x)))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(inclusive, inclusive)
 def test_iou_is_that_of_counted_frames(a, b):
     one, other = (set(range(x[0], x[1] + 1)) for x in (a, b))
@@ -37,7 +36,6 @@ def test_iou_is_that_of_counted_frames(a, b):
     assert interval_iou(frames(*a), frames(*b)).item() == pytest.approx(expected)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(inclusive, inclusive, st.integers(-50, 50), st.floats(0.1, 10))
 def test_losses_are_the_same_anywhere_at_any_scale(a, b, shift, scale):
     one, other = frames(*a), frames(*b)
@@ -46,7 +44,6 @@ def test_losses_are_the_same_anywhere_at_any_scale(a, b, shift, scale):
         torch.testing.assert_close(moved, loss(one, other))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(inclusive, inclusive)
 def test_diou_is_symmetric_bounded_and_zero_only_when_equal(a, b):
     loss = diou_loss(frames(*a), frames(*b))

@@ -25,8 +25,8 @@ from fedet.alignment import align
 from fedet.errors import InputError
 from fedet.matching import Conventions, match, match_emotions, overlap_pairs, reaches, tiou
 
-SLOW = settings(max_examples=100, deadline=None)
-QUICK = settings(max_examples=30, deadline=None)
+SLOW = settings(max_examples=100)
+QUICK = settings(max_examples=30)
 thresholds = st.sampled_from(THRESHOLDS)
 
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedet import pilot, pilot_brief
@@ -54,7 +54,6 @@ def test_hours_by_hand_of_a_case_reckoned_on_paper():
     assert hours["cost"].tolist() == pytest.approx([10.0, 0.4, 0.87])
 
 
-@settings(deadline=None)  # a busy machine is no mistake
 @given(st.floats(0, 1e5), st.lists(st.floats(0.1, 5), max_size=20), st.floats(0.5, 50), st.floats(1, 8))
 def test_skimming_costs_more_than_judging_alone_and_nothing_is_negative(seconds, lengths, manual, scan):
     hours = pilot.TimeModel(manual_speed=manual, scan_speed=scan).hours(seconds, lengths)["hours"]

@@ -39,7 +39,7 @@ def cells(text):
     return reader.found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(FIGURES, WORDS), min_size=1, max_size=5), st.booleans())
 def test_no_cell_is_lost_or_moved(rows, named):
     table = pd.DataFrame(rows, columns=["value", "note"])

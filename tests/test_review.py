@@ -169,7 +169,7 @@ def play(review: Review, edits) -> None:
             continue
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EDIT, max_size=25))
 def test_undo_leads_back_to_the_start_and_redo_to_the_end(edits):
     review, untouched = start(), start()
@@ -185,7 +185,7 @@ def test_undo_leads_back_to_the_start_and_redo_to_the_end(edits):
     assert review.rows == end
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(EDIT, max_size=15), st.lists(EDIT, max_size=5))
 def test_a_journal_read_again_is_the_review(tmp_path_factory, first, second):
     path = tmp_path_factory.mktemp("journal") / "v.jsonl"
@@ -344,14 +344,14 @@ def coded(draw):
     return intervals(rows) if rows else intervals([(0, 5, "others", None)])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(coded(), coded())
 def test_agreement_does_not_depend_on_who_is_first(first, second):
     ab, ba = (agreement(*pair, n_frames={"v": 200}) for pair in ((first, second), (second, first)))
     pd.testing.assert_series_equal(ab.summary(), ba.summary())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(coded(), coded())
 def test_frame_kappa_is_that_of_the_library(first, second):
     def frames(table):
@@ -442,7 +442,7 @@ def test_long_stretches_are_offered_until_they_were_seen():
     assert ratio == pytest.approx(2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 2900), st.integers(0, 90), st.floats(0, 1)), min_size=1,
                 max_size=20), st.floats(0.05, 0.95))  # fmt: skip
 def test_the_expected_f1_rises_to_one(rows, threshold):

@@ -56,7 +56,7 @@ def slow_grid(time, values, n_frames, fps):
     return np.array(rows)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 3), max_size=30), st.sampled_from([24.0, 30.0, 60.0]), st.integers(1, 80))
 def test_the_grid_agrees_with_a_slow_reference(times, fps, n_frames):
     time = np.sort(np.array(times))

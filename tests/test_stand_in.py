@@ -30,7 +30,7 @@ def test_afterwards_the_review_is_the_truth():
     assert edits["add"] == (review.table()["status"] == "added").sum()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 560), st.integers(0, 39), st.floats(0, 1)), max_size=12))
 def test_afterwards_the_review_is_the_truth_whatever_was_predicted(drawn):
     rows = [(on, on + length, "others", round(score, 3)) for on, length, score in drawn]

@@ -35,7 +35,7 @@ def batches(predictions, truths):
     return made
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(rows(predicted=True), rows(predicted=False))
 def test_each_metric_gives_the_figures_of_the_evaluation(predictions, truths):
     expected = evaluate(table(predictions), table(truths), videos(), n_resamples=0)

@@ -214,7 +214,7 @@ def test_without_validation_the_last_epoch_counts():
     assert result.model.config.default_threshold == CONFIG.default_threshold
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(0, 10), st.booleans())
 def test_the_threshold_is_the_best_that_trying_all_would_find(seed, n, ties):
     rng = np.random.default_rng(seed)

@@ -259,7 +259,7 @@ class Scripted(Video):
             yield _Shown(i, self.times[i], self.lasts_s, lambda i=i: np.full((1, 1, 3), i))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     gaps=st.lists(st.integers(0, 300), max_size=30),
     fps=st.sampled_from([1, 7.5, 24, 30, 59.94]),
@@ -282,7 +282,7 @@ def test_resampling_against_the_definition(gaps, fps, start, length):
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(gaps=st.lists(st.integers(1, 300), max_size=30), cut=st.integers(0, 3000))
 def test_parts_of_a_video_make_up_the_whole(gaps, cut):
     video = Scripted([float(t) / 100 for t in np.cumsum([0, *gaps])], lasts_s=0.04)

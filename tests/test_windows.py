@@ -218,7 +218,7 @@ def test_a_spotter_takes_every_event_as_the_same():
 # --- back to the video
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     shift=st.integers(0, 700),
     lengths=st.lists(st.integers(9, 100), min_size=1, max_size=4),
@@ -402,7 +402,6 @@ def test_long_intervals_are_left_to_the_slower_scales():
     assert fused.intervals.tolist() == [[0, 150]] and fused.scores.tolist() == pytest.approx([0.7])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 12), st.integers(0, 12))
 def test_fusing_uses_each_interval_once_and_invents_none(seed, n, m):
     config, rng = replace(CONFIG, scales=(1, 2)), np.random.default_rng(seed)

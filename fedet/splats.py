@@ -10,20 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.render import Look, Scene
+from fedet.render import Look, Scene, take
 from fedet.splats_body import behind_glass, body_cloud, ear_cloud, glasses_cloud, hand_cloud
-from fedet.splats_eyes import eyeball_cloud, gaze_of, mouth_clouds, rotation
+from fedet.splats_eyes import eyeball_cloud, gaze_of, mouth_clouds, rotation, teeth_cloud
 from fedet.splats_hair import hair_cloud, stroke_clouds
 from fedet.splats_light import develop, lit, shadows, wall
 from fedet.splats_looks import sample_looks
 from fedet.splats_screen import Splats, splat
-from fedet.splats_skin import Cloud, displace, skin_cloud
+from fedet.splats_skin import Cloud, Skin, displace, skin_cloud
 
 __all__ = ["render", "sample_looks"]
 
 PIVOT = (0.0, 0.45, -0.1)  # heads turn about it
 EYES_Z = 1.0  # depth that the scene's `scale` is meant for
+FINER = 1.5  # pixels of the screen to one of the picture
 MOST = 320  # side of the largest screen, pixels
+DENSE = 74  # pixels to a unit, at most: the points would lie too far apart
 
 
 def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
@@ -38,23 +40,27 @@ def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
 
     Returns: (B, 3, size, size) float, 0..1.
     """
-    parts = [draw({k: v[i : i + 4] for k, v in look.items()}, aus[i : i + 4],
-                  {k: v[i : i + 4] for k, v in scene.items()}, size) for i in range(0, len(aus), 4)]  # fmt: skip
-    return torch.cat(parts)
+    skin = displace(look, aus, gaze_of(scene)[1])
+    pictures = []
+    for i in range(len(aus)):  # one by one: its numbers stay in the processor's cache
+        row = torch.tensor([i], device=aus.device)
+        one = Skin(*(value[row] for value in skin))
+        pictures.append(draw(take(look, row), one, aus[row], take(scene, row), size))
+    return torch.cat(pictures)
 
 
-def draw(look: Look, aus: Tensor, scene: Scene, size: int) -> Tensor:
-    """As `render`, all at once: few at a time stay in the processor's cache."""
-    side = min(2 * size, MOST)
+def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor:
+    """As `render`, for one face whose skin has been displaced."""
+    side = 2 * int(min(FINER * size, MOST, DENSE / float(scene["scale"])) / 2)
     gaze = gaze_of(scene)
-    skin = displace(look, aus, gaze[1])
-    head = [skin_cloud(look, skin), *mouth_clouds(look, aus), *stroke_clouds(look, skin.at)]
+    head = [skin_cloud(look, skin)]
+    head += [*(teeth_cloud(look, aus, upper) for upper in (True, False)), *stroke_clouds(look, skin.at)]
     head += [eyeball_cloud(look, skin, *gaze, s) for s in (0, 1)]
     if bool(look["glasses"].any()):
         head = [behind_glass(look, together(head)), glasses_cloud(look, skin.at)]
     turn = rotation(scene["yaw"], scene["pitch"], scene["roll"])
     fine = turned(together(head), turn)
-    shell = turned(together([hair_cloud(look), *(ear_cloud(look, s) for s in (0, 1))]), turn)
+    shell = turned(together([hair_cloud(look), *mouth_clouds(aus), *(ear_cloud(look, s) for s in (0, 1))]), turn)
     broad = [shell, body_cloud(look)]
     if "hand" in scene and bool(scene["hand"].any()):
         broad.append(hand_cloud(look, scene))

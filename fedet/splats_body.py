@@ -21,8 +21,8 @@ NECK_DEPTH = {1.1: 0.3, 1.5: 0.42, 1.9: 0.42, 2.2: 0.5, 2.6: 0.75, 4.0: 0.85}
 
 @table
 def ear_patch() -> Tensor:
-    """Places (34, 22, 2): up to down -1..1, from the head to the rim 0..1."""
-    v, u = torch.meshgrid(torch.linspace(-1, 1, 34), torch.linspace(0, 1, 22), indexing="ij")
+    """Places (28, 18, 2): up to down -1..1, from the head to the rim 0..1."""
+    v, u = torch.meshgrid(torch.linspace(-1, 1, 28), torch.linspace(0, 1, 18), indexing="ij")
     return torch.stack([v, u], -1)
 
 
@@ -46,8 +46,8 @@ def ear_cloud(look: Look, side: int) -> Cloud:
 @table
 def bust() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Angles (C,), heights (R, 1), half widths and depths (R, 1) of neck and shoulders."""
-    y = np.linspace(1.1, 3.3, 130)[:, None]
-    made = (np.linspace(-1.65, 1.65, 210), y, along(NECK, y), along(NECK_DEPTH, y))
+    y = np.linspace(1.1, 3.3, 96)[:, None]
+    made = (np.linspace(-1.65, 1.65, 150), y, along(NECK, y), along(NECK_DEPTH, y))
     return tuple(torch.tensor(v, dtype=torch.float32) for v in made)
 
 

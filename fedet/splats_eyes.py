@@ -9,7 +9,8 @@ from fedet.splats_skin import Cloud, Skin, cloud, per
 from fedet.tables import table
 
 IRIS = 0.086  # radius of an iris
-TEETH_Z = 1.1  # of the middle incisors
+SUNK = 0.12  # the balls are drawn farther back than they are, clear of the lids
+TEETH_Z = 0.98  # of the middle incisors
 
 
 @table
@@ -40,7 +41,7 @@ def eyeball_cloud(look: Look, skin: Skin, gaze_x: Tensor, gaze_y: Tensor, side: 
     paint = torch.lerp(paint, iris, ((1 - place) / 0.12 + 0.5).clamp(0, 1)[..., None])
     pupil = ((per(look["pupil"], 2) - place) / 0.12 + 0.5).clamp(0, 1)
     paint = paint * (1 - 0.97 * pupil)[..., None]
-    at = skin.eyes[:, side, None, None] + BALL * ball
+    at = skin.eyes[:, side, None, None] + BALL * ball - torch.tensor([0.0, 0.0, SUNK], device=ball.device)
     # The upper lid and its lashes keep the light off.
     x = (at[..., 0].abs() - EYE[0]) / SLIT
     edge = EYE[1] + per(skin.high[:, side], 2) * (1 - x**2).clamp(min=0) ** 0.7
@@ -77,7 +78,7 @@ def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     gum = ((0.42 - v) / 0.06 + 0.5 + 2 * (gap < 0.01)).clamp(0, 1) * (v < 0.5)
     pink = torch.tensor([0.4, 0.13, 0.12], device=x.device)
     paint = torch.lerp(look["ivory"][:, None, None] * line[..., None], pink, gum[..., None])
-    deep = (1 - 1.6 * x.abs()).clamp(min=0.25) * (0.75 if upper else 0.6)
+    deep = (1 - 1.6 * x.abs()).clamp(min=0.25) * (0.95 if upper else 0.75)
     return cloud(at, normals(at), paint, 1.0, deep, 0.8 * (1 - gum))
 
 
@@ -88,21 +89,17 @@ def patch() -> Tensor:
     return torch.stack([x, y], -1)
 
 
-def mouth_clouds(look: Look, aus: Tensor) -> list[Cloud]:
-    """The dark at the back, the tongue, and both rows of teeth."""
-    p = patch()
-    drop = per(aus[:, :, INDEX[26]].mean(1), 2)
-    back = torch.stack([0.46 * p[..., 0] + 0 * drop, 0.98 + 0.34 * p[..., 1] + 0.22 * drop, 0.78 - 0.1 * drop + 0 * p[..., 0]], -1)
+def mouth_clouds(aus: Tensor) -> list[Cloud]:
+    """The dark at the back of the mouth, and the tongue."""
+    p, drop = patch(), per(aus[:, :, INDEX[26]].mean(1), 2)
+    x, y = p.unbind(-1)
+    back = torch.stack([0.4 * x * (1 - 0.3 * y) + 0 * drop, 0.95 + 0.28 * y + 0.22 * drop, 0.7 - 0.1 * drop + 0 * x], -1)
     dark = torch.tensor([0.05, 0.012, 0.01], device=p.device)
     round_ = (1 - p.square().sum(-1)).clamp(min=0).sqrt()
-    tongue = torch.stack([0.24 * p[..., 0] + 0 * drop, 1.13 + 0.12 * p[..., 1] + 0.24 * drop,
-                          0.82 + 0.2 * round_ - 0.05 * drop], -1)  # fmt: skip
-    flesh = torch.tensor([0.36, 0.11, 0.1], device=p.device)
+    tongue = torch.stack([0.24 * x + 0 * drop, 1.13 + 0.12 * y + 0.25 * drop, 0.74 + 0.2 * round_ - 0.05 * drop], -1)
+    flesh = torch.tensor([0.3, 0.09, 0.08], device=p.device)
     ahead = torch.tensor([0.0, 0.0, 1.0], device=p.device)
-    return [
-        cloud(back, ahead, dark, 1.5, 0.25), cloud(tongue, normals(tongue), flesh, (round_ > 0) * 1.0, 0.4, 0.5),
-        teeth_cloud(look, aus, True), teeth_cloud(look, aus, False),
-    ]  # fmt: skip
+    return [cloud(back, ahead, dark, 1.5, 0.25), cloud(tongue, normals(tongue), flesh, (round_ > 0) * 1.0, 0.4, 0.5)]
 
 
 def gaze_of(scene: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

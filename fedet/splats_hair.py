@@ -18,7 +18,7 @@ SKULL = (0.0, -0.6, -0.1)  # middle of the ellipsoid that the hair lies on, and 
 RADII = (1.08, 1.16, 1.3)
 AROUND = 2.25  # radians, how far the shell reaches to either side
 LOWEST = 4.1  # where hair leaves every picture
-ROWS, STRANDS = 110, 220
+ROWS, STRANDS = 96, 190
 # |radians from the front| -> way from the crown to where short hair ends, radians on the skull
 ENDS = {0.0: 1.04, 0.35: 1.06, 0.62: 1.16, 0.85: 1.36, 1.02: 1.62, 1.2: 1.86, 1.36: 2.12, 1.5: 2.2, 1.62: 1.95,
         1.9: 2.25, 2.25: 2.6}  # fmt: skip
@@ -93,7 +93,7 @@ def hair_cloud(look: Look) -> Cloud:
     rough = (0.35 * strand * free)[..., None]
     normal = F.normalize(normal + rough * tangent, dim=-1)
     paint = look["hair"][:, None, None] * (1 + 0.28 * per(look["strands"], 3) * strand[..., None]).clamp(min=0.25)
-    cloth = look["scarf"][:, None, None] * (1 + 0.12 * torch.sin(26 * arc + 9 * lumps.sign()))[..., None]
+    cloth = look["scarf"][:, None, None] * (1 + 0.12 * torch.sin(13 * arc + lumps))[..., None]
     paint = torch.lerp(paint, cloth, covered[..., None, None])
     crown = per(look["bald"], 2) * (1 - torch.sigmoid((side - 1.25) / 0.03) * (arc > 1.45))
     edge = ((1 - s.way) * 14 + 0.15 + 0.9 * (ragged[:, None] - 0.2) * free).clamp(0, 1)
@@ -182,10 +182,10 @@ def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
     step = torch.linspace(0, 1, 7, device=x.device)
     px = x[..., None] + (length * lean.cos())[..., None] * step
     py = y[..., None] - (length * lean.sin())[..., None] * step
-    colour = (look["hair"] * 0.5 * (1 - look["brow_light"][:, None]) + look["brow_light"][:, None] * (
+    colour = (look["hair"].minimum(0.8 * look["skin"] ** 2.2) * 0.5 * (1 - look["brow_light"][:, None]) + look["brow_light"][:, None] * (
         0.55 * look["hair"] + 0.25 * look["skin"] ** 2.2))[:, None, None] * (0.7 + 0.6 * c)[:, None, None]
     drawn = (c < per(look["brow_dense"], 1)) * torch.ones_like(x)
-    weight = drawn[..., None] * (1.7 - 1.2 * step)
+    weight = drawn[..., None] * (3.2 - 2.4 * step)
     lift = 0.012 + 0.012 * step.expand_as(px)
     return stroke_cloud(look, sheet, sign * px, py, lift, colour, weight)
 
@@ -203,7 +203,7 @@ def whisker_cloud(look: Look, sheet: Tensor) -> Cloud:
     px = px.expand_as(py)
     lift = 0.012 + (per(look["beard_length"], 1) * (0.35 + 0.7 * s) * (1 - 0.75 * tash))[..., None] * step
     colour = look["hair"][:, None, None] * (0.55 + 0.8 * c)[:, None, None]
-    weight = (1.5 * there * (c < 0.35 + 0.65 * there))[..., None] * (1.1 - 0.5 * step)
+    weight = (4.0 * there * (c < 0.35 + 0.65 * there))[..., None] * (1.1 - 0.5 * step)
     return stroke_cloud(look, sheet, px, py, lift, colour, weight)
 
 

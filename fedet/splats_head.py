@@ -22,13 +22,13 @@ BALL = 0.2  # radius of an eyeball
 BALL_Z = 0.745  # its centre
 SEAM = 0.9  # y of the line between the lips
 MOUTH = 0.37  # half its length
-COLUMNS = 216
+COLUMNS = 164
 TURN = 1.95  # radians, how far the sheets reach around the head on either side
 
 # y -> half width, and y -> depth of the midline without the nose
 WIDTH = {-1.74: 0.05, -1.68: 0.36, -1.5: 0.7, -1.3: 0.89, -1.1: 0.99, -0.9: 1.04, -0.6: 1.06, -0.3: 1.04,
-         0.0: 1.01, 0.2: 0.99, 0.5: 0.93, 0.8: 0.85, 1.0: 0.78, 1.2: 0.67, 1.36: 0.53, 1.48: 0.38, 1.56: 0.3,
-         1.6: 0.3}  # fmt: skip
+         0.0: 1.01, 0.2: 0.99, 0.5: 0.93, 0.8: 0.84, 1.0: 0.76, 1.2: 0.63, 1.36: 0.48, 1.48: 0.33, 1.56: 0.22,
+         1.6: 0.2}  # fmt: skip
 DEPTH = {-1.74: 0.05, -1.68: 0.36, -1.5: 0.74, -1.3: 0.95, -1.1: 1.07, -0.9: 1.14, -0.7: 1.18, -0.5: 1.2,
          -0.38: 1.19, -0.2: 1.14, 0.0: 1.12, 0.3: 1.12, 0.6: 1.13, 0.9: 1.16, 1.1: 1.12, 1.3: 1.13,
          1.45: 1.07, 1.54: 0.92, 1.58: 0.7, 1.6: 0.45}  # fmt: skip
@@ -74,7 +74,7 @@ class Template(NamedTuple):
             best = np.minimum(best, gap)
         return best, place
 
-    def fold(self, points: list[tuple[float, float]], width: float = 0.03, bulge: float = 0.6) -> np.ndarray:
+    def fold(self, points: list[tuple[float, float]], width: float = 0.03, bulge: float = 0.4) -> np.ndarray:
         """A furrow of depth 1 with bulges beside it, fading at its ends; outwards is positive."""
         gap, place = self.line(points)
         fade = np.clip(np.minimum(place, 1 - place) * 5 + 0.25, 0, 1) * self.front
@@ -113,9 +113,9 @@ def spaced(start: float, end: float, step: float, fine: float, near: tuple[float
 def template() -> Template:
     """The average head without the features of the face."""
     rows = [
-        spaced(-1.73, EYE[1], 0.014, 0.009, (EYE[1],)),
-        spaced(EYE[1], SEAM, 0.012, 0.0085, (EYE[1], SEAM)),
-        spaced(SEAM, 1.6, 0.012, 0.0085, (SEAM, 1.6)),
+        spaced(-1.73, EYE[1], 0.0185, 0.0105, (EYE[1],)),
+        spaced(EYE[1], SEAM, 0.015, 0.01, (EYE[1], SEAM)),
+        spaced(SEAM, 1.6, 0.0155, 0.01, (SEAM, 1.6)),
     ]
     y = np.concatenate(rows)[:, None]
     a = np.linspace(-1, 1, COLUMNS)

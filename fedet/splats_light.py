@@ -37,7 +37,9 @@ def lit(c: Cloud, shade: Tensor, scene: Scene) -> Tensor:
     tight = tight.square()
     shine = c.gloss * (0.05 * tight + 0.1 * tight.square().square()) * (0.25 + key)
     rim = 0.05 * c.gloss * (1 - c.normal[..., 2].clamp(0, 1)).square().square() * room
-    return c.paint * (room + key)[..., None] ** 1.5 + (shine + rim)[..., None]
+    light = room + key
+    light = light * light.sqrt()
+    return c.paint * light[..., None] + (shine + rim)[..., None]
 
 
 def shadows(clouds: list[Cloud], scene: Scene) -> Tensor:
@@ -74,7 +76,7 @@ def in_shadow(c: Cloud, shade: Tensor, scene: Scene) -> Tensor:
 def plaster() -> Tensor:
     """Soft noise (1, 1, 64, 64)."""
     raw = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(23))
-    return F.avg_pool2d(F.pad(raw, (2, 2, 2, 2), mode="circular"), 5, 1) * 4
+    return F.avg_pool2d(F.pad(raw, (2, 2, 2, 2), mode="circular"), 5, 1) * 2
 
 
 def wall(scene: Scene, side: int) -> Tensor:

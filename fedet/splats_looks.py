@@ -22,6 +22,7 @@ FIBRES = {  # linear colours of hair
 # how a trait differs between the average man (+) and woman (-), in deviations
 MALE = {"jaw": 0.7, "brow_bone": 1.0, "nose_out": 0.4, "nose_wide": 0.3, "lip_up": -0.4, "lip_low": -0.3,
         "chin_wide": 0.8, "chin_long": 0.4, "cheekbone": -0.2, "long": 0.3, "width": 0.2}  # fmt: skip
+REST = {"corners": -0.6}  # mouths at rest do not turn down
 OLD = {"jowl": 1.6, "lip_up": -0.8, "lip_low": -0.5, "nose_long": 0.6, "corners": 0.7, "full": -0.5}
 
 
@@ -51,13 +52,13 @@ def sample_looks(n: int, generator: torch.Generator) -> Look:
     man = 1 - woman
     shape = torch.randn(n, len(traits(template())), generator=generator).clamp(-2.2, 2.2)
     for i, name in enumerate(traits(template())):
-        shape[:, i] += (2 * man - 1) * MALE.get(name, 0.0) + old * OLD.get(name, 0.0)
+        shape[:, i] += REST.get(name, 0.0) + (2 * man - 1) * MALE.get(name, 0.0) + old * OLD.get(name, 0.0)
     blood = u(-0.06, 0.22)
     skin = skin_colour(tone, blood)
     hair = fibre_colour(n, tone, old, woman, generator)
     covered = p(torch.where(woman > 0, 0.14, 0.08))
     bald = man * p(0.1 + 0.25 * old) * (1 - covered)
-    long = woman * p(0.7) + man * p(0.06)
+    long = woman * p(0.7) + man * p(0.06) * (1 - bald)
     beard = man * p(0.22)
     stick = torch.stack([u(0.25, 0.6), u(0.02, 0.12), u(0.03, 0.16)], 1)
     look = {
@@ -72,12 +73,13 @@ def sample_looks(n: int, generator: torch.Generator) -> Look:
         "shadow": woman * p(0.35) * u(0.3, 0.9), "shadow_colour": 0.35 * torch.rand(n, 3, generator=generator),
         "liner": woman * p(0.5) * u(0.4, 1), "lash": u(0.15, 0.5) + 0.45 * woman * u(0, 1), "bags": u(0, 0.5),
         "iris": iris_colour(n, tone, generator), "iris_size": u(0.92, 1.06), "pupil": u(0.34, 0.5),
-        "ivory": torch.stack([u(0.62, 0.82), u(0.56, 0.76), u(0.42, 0.64)], 1), "teeth_long": u(-0.01, 0.025),
+        "ivory": u(0.55, 0.8)[:, None] * torch.stack([u(0.98, 1.02), u(0.9, 0.96), u(0.74, 0.9)], 1), "teeth_long": u(-0.01, 0.025),
         "hair": hair, "bald": bald, "covered": covered, "cloth": torch.rand(n, 3, generator=generator) ** 2 * 0.7,
         "scarf": (torch.rand(n, 3, generator=generator) ** 1.6 * 0.6 + 0.01),
         "hairline": u(-0.06, 0.06) - 0.1 * man * old * u(0, 1), "recede": man * u(0, 0.8) * (0.2 + old),
         "fringe": (1 - bald) * p(0.22 + 0.13 * woman) * u(0.55, 1.0), "fall": long * u(0.5, 1.7),
-        "volume": u(0.03, 0.13) + 0.08 * long * u(0, 1), "curl": p(0.25 + 0.35 * tone) * u(0.4, 1),
+        "volume": (u(0.03, 0.13) + 0.08 * long * u(0, 1)) * (1 - 0.75 * bald),
+        "curl": p(0.25 + 0.35 * tone) * u(0.4, 1) * (1 - 0.7 * bald),
         "sheen": u(0.2, 1), "strands": u(0.5, 1), "parting": u(-1, 1), "wave": u(0, 1),
         "brow_y": u(-0.03, 0.04) - 0.012 * woman, "brow_arch": u(0.0, 0.07) + 0.025 * woman, "brow_slope": u(-0.05, 0.04),
         "brow_thick": u(0.026, 0.05) + 0.014 * man * u(0, 1) - 0.006 * woman, "brow_in": u(0.13, 0.2),

@@ -16,7 +16,7 @@ from fedet.render import AUS, INDEX
 from fedet.splats_head import EYE, MOUTH, SEAM, Template, features, template, traits, vermilion
 from fedet.tables import table
 
-BLEND = 0.05  # half the width of the band about the midline where both sides' muscles act
+BLEND = 0.02  # width of the band about the midline where both sides' muscles act
 AGES = ("forehead", "frown", "crow", "bags", "smile", "corner")  # furrows that stay with the years
 
 
@@ -66,7 +66,7 @@ def shifts(t: Template) -> dict[int, np.ndarray]:
         17: move(0, -0.11 * jaw * h((0, 1.24), (0.3, 0.2)), 0.05 * jaw * h((0, 1.28), (0.2, 0.14)))
             + move(0, -0.075 * below * low_lip, 0.06 * thin_low) + move(0, -0.075 * above * up_lip, 0.03 * thin_up)
             + move(0, 0.02 * corner),
-        18: move(-0.17 * corner - 0.07 * h((0.2, SEAM), (0.14, 0.2)), 0, 0.15 * h((0, SEAM), (0.34, 0.26)))
+        18: move(-0.36 * np.abs(t.x) * h((0, SEAM), (0.6, 0.32)), 0, 0.14 * h((0, SEAM), (0.42, 0.28)))
             + move(0, -0.05 * thin_up + 0.05 * thin_low, 0.05 * border),
         20: move(0.16 * corner, 0.04 * corner, -0.06 * corner) + move(0.06 * h((0.6, 1.0), (0.2, 0.25)))
             + move(0, 0.03 * thin_up - 0.035 * thin_low, -0.03 * border) + move(0, 0.03 * h((0.3, 1.1), (0.3, 0.2))),
@@ -149,7 +149,7 @@ class Muscles(NamedTuple):
 @table
 def muscles() -> Muscles:
     t = template()
-    right = 1 / (1 + np.exp(-np.clip(t.x / (0.4 * BLEND), -40, 40)))
+    right = 1 / (1 + np.exp(-np.clip(t.x / BLEND, -40, 40)))
     sides = np.stack([1 - right, right])  # (2, R, C)
     outwards = np.sign(t.x)[..., None] * np.array([1, 0, 0]) + np.array([0, 1, 1])
     moved = np.stack([shifts(t)[au] for au in AUS]) * outwards
@@ -186,8 +186,8 @@ def lid_shifts(open_: Tensor, aus: Tensor, gaze_y: Tensor) -> tuple[Tensor, Tens
         aus: (B, 2, 18); gaze_y: (B,) looking down is positive.
     """
     au = {n: aus[:, :, INDEX[n]] for n in (5, 6, 7, 9, 12, 43)}
-    low = 0.042 - 0.03 * au[6] - 0.045 * au[7] - 0.02 * au[9] - 0.012 * au[12]
-    wide = 0.108 * open_[:, None] + 0.065 * au[5] - 0.018 * au[7] - 0.012 * au[6] - 0.015 * au[9]
-    high = (0.028 - wide + 0.025 * gaze_y[:, None]).minimum(low - 0.03)
+    low = 0.05 - 0.03 * au[6] - 0.045 * au[7] - 0.02 * au[9] - 0.012 * au[12]
+    wide = 0.12 * open_[:, None] + 0.065 * au[5] - 0.012 * au[7] - 0.012 * au[6] - 0.015 * au[9]
+    high = (0.028 - wide + 0.025 * gaze_y[:, None]).minimum(low - 0.035)
     shut = 0.042 - 0.02 * au[6] - 0.025 * au[7]
     return torch.lerp(high, shut, au[43]), torch.lerp(low, shut, (au[43] * 1.6 - 0.6).clamp(min=0))

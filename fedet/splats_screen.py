@@ -28,6 +28,7 @@ class Spread(NamedTuple):
     part: Tensor  # (M, 2) way to the next pixel, 0..1
     near: Tensor  # (M,) depth
     at: Tensor  # (M,) the nearest pixel
+    solid: Tensor  # (M,) bool: hides what is behind it; a thin hair does not
 
 
 def splat(fine: Splats, broad: Splats, side: int) -> tuple[Tensor, Tensor]:
@@ -56,13 +57,13 @@ def spread(s: Splats, side: int) -> Spread:
     column, row = corner.flatten(0, 1)[kept].long().unbind(1)
     first = (kept // s.depth.shape[1]) * (side * side) + row * side + column
     at = first + (part[:, 0] > 0.5) + side * (part[:, 1] > 0.5)
-    return Spread(kept, first, part, s.depth.flatten()[kept], at)
+    return Spread(kept, first, part, s.depth.flatten()[kept], at, s.weight.flatten()[kept] >= 1)
 
 
 def nearest(p: Spread, b: int, side: int) -> Tensor:
     """The largest depth in each pixel, (B, 1, side, side)."""
     front = p.near.new_full((b * side * side,), FAR)
-    return front.scatter_reduce(0, p.at, p.near, "amax").view(b, 1, side, side)
+    return front.scatter_reduce(0, p.at[p.solid], p.near[p.solid], "amax").view(b, 1, side, side)
 
 
 def summed(s: Splats, p: Spread, front: Tensor, side: int) -> Tensor:
@@ -82,7 +83,7 @@ def summed(s: Splats, p: Spread, front: Tensor, side: int) -> Tensor:
 
 def filled(sums: Tensor) -> tuple[Tensor, Tensor]:
     """Colours and opacities from summed colours and weights (B, 4, S, S); small holes are closed."""
-    around = F.avg_pool2d(sums, 3, 1, 1)
+    around = F.interpolate(F.avg_pool2d(sums, 4, 2, 1), scale_factor=2, mode="bilinear", align_corners=False)
     thin = (1 - sums[:, 3:] / COVERED).clamp(0, 1) * (around[:, 3:] > 0.6 * COVERED)
     sums = sums + thin * around
     alpha = (sums[:, 3:] / COVERED).clamp(0, 1)

@@ -58,7 +58,7 @@ def displace(look: Look, aus: Tensor, gaze_y: Tensor) -> Skin:
     m, t, b = muscles(), template(), len(aus)
     shift = look["shape"] @ m.people + aus.reshape(b, -1) @ m.moves
     at = m.rest + shift.view(b, -1, 3)
-    strength = torch.cat([aus.reshape(b, -1) * per(look["creases"], 1), look["aged"]], 1)
+    strength = torch.cat([0.55 * aus.reshape(b, -1) * per(look["creases"], 1), look["aged"]], 1)
     folds = strength @ m.folds
     at = at + folds[..., None] * m.out
     high, low = lid_shifts(look["open"], aus, gaze_y)
@@ -172,10 +172,12 @@ def skin_cloud(look: Look, skin: Skin) -> Cloud:
     paint = torch.lerp(paint, look["shadow_colour"][:, None], (0.7 * per(look["shadow"], 1) * s.lid)[..., None])
     stubble = per(look["stubble"], 1) * torch.maximum(s.beard, 0.8 * s.lip_hair) * (0.25 + 0.4 * s.dots)
     paint = torch.lerp(paint, 0.4 * look["hair"][:, None] + 0.12 * paint, stubble.clamp(0, 0.75)[..., None])
+    whiskers = torch.maximum(per(look["beard"], 1) * s.beard, per(look["moustache"], 1) * s.lip_hair)
+    paint = torch.lerp(paint, 0.6 * look["hair"][:, None], (0.7 * whiskers).clamp(max=0.8)[..., None])
     dark = (per(torch.maximum(look["lash"], look["liner"]), 1) * s.edge).clamp(0, 0.93)
     paint = paint * (1 - dark)[..., None]
     folds = skin.folds.reshape(b, -1)
-    furrow = torch.exp(9 * folds.clamp(-0.09, 0.02))
+    furrow = torch.exp(8 * folds.clamp(-0.09, 0.02))
     open_ = (1 - s.hollow) * furrow * (1 - 0.75 * s.nostril) * (1 - 0.72 * s.mid)
     gloss = per(look["gloss"], 1) * (0.55 + 0.5 * s.cheeks) + 0.5 * s.red * per(0.4 + look["painted"], 1) + s.rim
     normal = normals(skin.at, t.splits)

@@ -60,7 +60,9 @@ def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor
         head = [behind_glass(look, together(head)), glasses_cloud(look, skin.at)]
     turn = rotation(scene["yaw"], scene["pitch"], scene["roll"])
     fine = turned(together(head), turn)
-    shell = turned(together([hair_cloud(look), *mouth_clouds(aus), *(ear_cloud(look, s) for s in (0, 1))]), turn)
+    shell = turned(
+        together([hair_cloud(look), *mouth_clouds(aus), *(ear_cloud(look, s) for s in (0, 1))]), turn
+    )
     broad = [shell, body_cloud(look)]
     if "hand" in scene and bool(scene["hand"].any()):
         broad.append(hand_cloud(look, scene))
@@ -79,7 +81,9 @@ def together(clouds: list[Cloud]) -> Cloud:
 def turned(c: Cloud, turn: Tensor) -> Cloud:
     """The head's points as the head is held."""
     pivot = torch.tensor(PIVOT, device=turn.device)
-    return c._replace(at=(c.at - pivot) @ turn.transpose(1, 2) + pivot, normal=c.normal @ turn.transpose(1, 2))
+    return c._replace(
+        at=(c.at - pivot) @ turn.transpose(1, 2) + pivot, normal=c.normal @ turn.transpose(1, 2)
+    )
 
 
 def seen(c: Cloud, shade: Tensor, look: Look, scene: Scene) -> Splats:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedet.render import Look, Scene
 from fedet.splats_hair import on_skin
-from fedet.splats_head import along, normals
+from fedet.splats_head import along, names, normals
 from fedet.splats_looks import skin_colour
 from fedet.splats_skin import Cloud, cloud, per
 from fedet.tables import table
@@ -32,7 +32,7 @@ def ear_cloud(look: Look, side: int) -> Cloud:
     sign, out = 2 * side - 1, per(look["ears"], 2)
     wide = (1 - v.abs() ** 2.6).clamp(min=0.02) ** 0.5 * (1 - 0.18 * v)
     rim = torch.exp(-(((u - 0.86) / 0.1) ** 2)) - 0.9 * torch.exp(-(((u - 0.5) / 0.2) ** 2)) * (v < 0.6)
-    width = 1.0 + 0.03 * per(look["shape"][:, 1], 2)
+    width = 1.0 + 0.03 * per(look["shape"][:, names().index("width")], 2)
     x = sign * (width - 0.03 + wide * u * (0.1 + 0.1 * out) + 0.03 * rim * (1 - v.abs() ** 3))
     y = 0.1 + 0.37 * v - 0.06 * u * wide + 0 * out
     z = 0.05 - 0.3 * wide * u - 0.06 * v + 0.05 * rim + 0 * out
@@ -56,17 +56,29 @@ def body_cloud(look: Look) -> Cloud:
     angle, y, width, depth = bust()
     slim = per(look["neck"], 2) * (y < 2.1)
     x = (width + slim) * angle.sin()
-    z = (depth + slim) * angle.cos().clamp(min=-0.2) - 0.1 - 0.25 * ((y - 1.9) / 0.6).clamp(0, 1) * x.abs() / 2
+    z = (
+        (depth + slim) * angle.cos().clamp(min=-0.2)
+        - 0.1
+        - 0.25 * ((y - 1.9) / 0.6).clamp(0, 1) * x.abs() / 2
+    )
     # Tendons run from behind the ears to the notch between the collar bones.
     tendon = torch.exp(-(((x.abs() - (0.08 + 0.5 * (2.1 - y))) / 0.08) ** 2)) * (y < 2.15)
     z = z + 0.03 * tendon
     at = torch.stack([x, y.expand_as(x), z], -1)
-    edge = 2.02 + 0.3 * per(look["neckline"], 2) * (1 - (x.abs() / 0.75)).clamp(min=0) - 0.1 * (x.abs() / 0.6).clamp(max=1)
+    edge = (
+        2.02
+        + 0.3 * per(look["neckline"], 2) * (1 - (x.abs() / 0.75)).clamp(min=0)
+        - 0.1 * (x.abs() / 0.6).clamp(max=1)
+    )
     dressed = torch.sigmoid((y - edge) / 0.012)
     at = at + torch.stack([0 * x, 0 * x, 0.03 * dressed], -1)
     skin = skin_colour(per(look["melanin"] + 0.02, 2) + 0 * x, per(look["blood"], 2) + 0 * x)
     stripe = 1 - per(look["stripes"], 2) * (torch.sin(24 * y + 0 * x) > 0)
-    weave = stripe * (1 + 0.05 * torch.sin(90 * x) * torch.sin(100 * y)) * (1 - 0.3 * torch.exp(-(((y - edge - 0.05) / 0.012) ** 2)))
+    weave = (
+        stripe
+        * (1 + 0.05 * torch.sin(90 * x) * torch.sin(100 * y))
+        * (1 - 0.3 * torch.exp(-(((y - edge - 0.05) / 0.012) ** 2)))
+    )
     cloth = torch.where(per(look["covered"], 1) > 0, look["scarf"], look["cloth"])
     paint = torch.lerp(skin, cloth[:, None, None] * weave[..., None], dressed[..., None])
     under = ((y - 1.45) / 0.55).clamp(0, 1)
@@ -91,17 +103,30 @@ def glasses_cloud(look: Look, sheet: Tensor) -> Cloud:
     """Rims, bridge and the arms to the ears; they sit on the nose."""
     angle, across = lens_rim()
     b, worn = len(sheet), look["glasses"]
-    bridge = on_skin(sheet, torch.zeros(b, 1, device=sheet.device), torch.full((b, 1), 0.02, device=sheet.device))[:, 0]
+    bridge = on_skin(
+        sheet, torch.zeros(b, 1, device=sheet.device), torch.full((b, 1), 0.02, device=sheet.device)
+    )[:, 0]
     x, y = outline(look, angle)
     grow = 1 + per(look["rim"], 2) * across / per(look["lens_h"], 2)
     x, y = x[..., None] * grow, y[..., None] * grow  # (B, A, 5)
     parts = []
     for sign in (-1, 1):
         px = sign * (0.455 + x)
-        parts.append(torch.stack([px, y + per(bridge[:, 1], 2) + 0.0, per(bridge[:, 2], 2) + 0.1 - 0.22 * px**2 + 0 * y], -1))
+        parts.append(
+            torch.stack(
+                [px, y + per(bridge[:, 1], 2) + 0.0, per(bridge[:, 2], 2) + 0.1 - 0.22 * px**2 + 0 * y], -1
+            )
+        )
     step = torch.linspace(-1, 1, 60, device=x.device)
     gap = per(0.47 - look["lens_w"], 1) * step
-    span = torch.stack([gap, per(bridge[:, 1] - 0.06, 1) - 0.05 * (1 - step**2) + 0 * gap, per(bridge[:, 2] + 0.1, 1) + 0 * gap], -1)
+    span = torch.stack(
+        [
+            gap,
+            per(bridge[:, 1] - 0.06, 1) - 0.05 * (1 - step**2) + 0 * gap,
+            per(bridge[:, 2] + 0.1, 1) + 0 * gap,
+        ],
+        -1,
+    )
     parts.append(thick(span, look["rim"]))
     back = torch.linspace(0, 1, 90, device=x.device)
     for sign in (-1, 1):
@@ -131,7 +156,9 @@ def behind_glass(look: Look, c: Cloud, bridge_y: float = 0.0) -> Cloud:
     power = per(look["lens_square"], 1)
     inside = (x / per(look["lens_w"], 1)).abs() ** power + (y / per(look["lens_h"], 1)).abs() ** power
     glass = torch.sigmoid((1 - inside) * 12) * (c.at[..., 2] > 0.6) * per(look["glasses"], 1)
-    streak = torch.exp(-(((x + 0.7 * y - 0.2 * per(look["glare_at"], 1)) / 0.06) ** 2)) * per(look["glare"], 1)
+    streak = torch.exp(-(((x + 0.7 * y - 0.2 * per(look["glare_at"], 1)) / 0.06) ** 2)) * per(
+        look["glare"], 1
+    )
     dark = 1 - per(look["tint"], 1) * glass
     return c._replace(paint=c.paint * dark[..., None] + (0.16 * streak * glass)[..., None])
 
@@ -165,5 +192,7 @@ def hand_cloud(look: Look, scene: Scene) -> Cloud:
     """A hand before the face, at the scene's `hand_x`, `hand_y`; `hand` says whether it is there."""
     at, normal = palm()
     place = torch.stack([scene["hand_x"], scene["hand_y"], torch.full_like(scene["hand_x"], 1.55)], -1)
-    paint = skin_colour(look["melanin"][:, None] * 0.95 + 0 * at[:, 0], look["blood"][:, None] + 0.1 + 0 * at[:, 0])
+    paint = skin_colour(
+        look["melanin"][:, None] * 0.95 + 0 * at[:, 0], look["blood"][:, None] + 0.1 + 0 * at[:, 0]
+    )
     return cloud(0.85 * at + place[:, None], normal, paint, 2.0 * per(scene["hand"], 1), 0.9, 0.25)

@@ -31,8 +31,8 @@ def eyeball_cloud(look: Look, skin: Skin, gaze_x: Tensor, gaze_y: Tensor, side: 
     place = off / radius
     angle = torch.atan2(ball[..., 1] - per(aim[:, 1], 2), ball[..., 0] - per(aim[:, 0], 2))
     spokes = 1 + 0.3 * torch.sin(23 * angle + per(look["seed"], 2)) * torch.sin(9 * angle)
-    white = torch.tensor([0.5, 0.46, 0.43], device=ball.device)
-    vein = torch.tensor([0.42, 0.24, 0.21], device=ball.device)
+    white = torch.tensor([0.6, 0.56, 0.53], device=ball.device)
+    vein = torch.tensor([0.5, 0.29, 0.26], device=ball.device)
     corner = (ball[..., 0].abs() ** 3)[..., None]
     paint = torch.lerp(white, vein, 0.8 * corner).expand(b, *ball.shape)
     # The iris is lighter towards the pupil and has a dark ring around it.
@@ -45,7 +45,7 @@ def eyeball_cloud(look: Look, skin: Skin, gaze_x: Tensor, gaze_y: Tensor, side: 
     # The upper lid and its lashes keep the light off.
     x = (at[..., 0].abs() - EYE[0]) / SLIT
     edge = EYE[1] + per(skin.high[:, side], 2) * (1 - x**2).clamp(min=0) ** 0.7
-    open_ = 0.38 + 0.62 * ((at[..., 1] - edge - 0.01) / 0.07).clamp(0, 1)
+    open_ = 0.45 + 0.55 * ((at[..., 1] - edge - 0.01) / 0.07).clamp(0, 1)
     open_ = open_ * (1 - 0.35 * corner[..., 0])
     return cloud(at, ball, paint, 1.2, open_, 2.2)
 
@@ -59,7 +59,7 @@ def arch() -> Tensor:
 
 def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     """One row of teeth with the gum at their roots; the lower goes with the jaw."""
-    place, b = arch(), len(aus)
+    place = arch()
     x, v = 0.31 * place[..., 0], place[..., 1]
     drop = aus[:, :, INDEX[26]].mean(1)
     # Teeth are as wide as they are: incisors, canines, molars; between them lies a line.
@@ -77,7 +77,7 @@ def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     at = torch.stack([x.expand_as(y), y, z.expand_as(y)], -1)
     gum = ((0.42 - v) / 0.06 + 0.5 + 2 * (gap < 0.01)).clamp(0, 1) * (v < 0.5)
     pink = torch.tensor([0.4, 0.13, 0.12], device=x.device)
-    paint = torch.lerp(look["ivory"][:, None, None] * line[..., None], pink, gum[..., None])
+    paint = torch.lerp(1.15 * look["ivory"][:, None, None] * line[..., None], pink, gum[..., None])
     deep = (1 - 1.6 * x.abs()).clamp(min=0.25) * (0.95 if upper else 0.75)
     return cloud(at, normals(at), paint, 1.0, deep, 0.8 * (1 - gum))
 
@@ -93,13 +93,20 @@ def mouth_clouds(aus: Tensor) -> list[Cloud]:
     """The dark at the back of the mouth, and the tongue."""
     p, drop = patch(), per(aus[:, :, INDEX[26]].mean(1), 2)
     x, y = p.unbind(-1)
-    back = torch.stack([0.4 * x * (1 - 0.3 * y) + 0 * drop, 0.95 + 0.28 * y + 0.22 * drop, 0.7 - 0.1 * drop + 0 * x], -1)
+    back = torch.stack(
+        [0.4 * x * (1 - 0.3 * y) + 0 * drop, 0.95 + 0.28 * y + 0.22 * drop, 0.7 - 0.1 * drop + 0 * x], -1
+    )
     dark = torch.tensor([0.05, 0.012, 0.01], device=p.device)
     round_ = (1 - p.square().sum(-1)).clamp(min=0).sqrt()
-    tongue = torch.stack([0.24 * x + 0 * drop, 1.13 + 0.12 * y + 0.25 * drop, 0.74 + 0.2 * round_ - 0.05 * drop], -1)
+    tongue = torch.stack(
+        [0.24 * x + 0 * drop, 1.13 + 0.12 * y + 0.25 * drop, 0.74 + 0.2 * round_ - 0.05 * drop], -1
+    )
     flesh = torch.tensor([0.3, 0.09, 0.08], device=p.device)
     ahead = torch.tensor([0.0, 0.0, 1.0], device=p.device)
-    return [cloud(back, ahead, dark, 1.5, 0.25), cloud(tongue, normals(tongue), flesh, (round_ > 0) * 1.0, 0.4, 0.5)]
+    return [
+        cloud(back, ahead, dark, 1.5, 0.25),
+        cloud(tongue, normals(tongue), flesh, (round_ > 0) * 1.0, 0.4, 0.5),
+    ]
 
 
 def gaze_of(scene: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -119,4 +126,3 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     nod = stack(one, zero, zero, zero, pitch.cos(), pitch.sin(), zero, -pitch.sin(), pitch.cos())
     tilt = stack(roll.cos(), -roll.sin(), zero, roll.sin(), roll.cos(), zero, zero, zero, one)
     return tilt @ nod @ turn
-

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from torch import Tensor
 
 from fedet.render import Look
-from fedet.splats_head import COLUMNS, EYE, TURN, WIDTH, along, normals, template
+from fedet.splats_head import COLUMNS, EYE, TURN, WIDTH, along, names, normals, template
 from fedet.splats_skin import Cloud, along_jaw, cloud, per
 from fedet.tables import table
 
@@ -44,7 +44,10 @@ def shell() -> Shell:
     def unit(raw: np.ndarray) -> np.ndarray:
         return raw / raw.std()
 
-    noise = [unit(gaussian_filter(rng.standard_normal((ROWS, STRANDS)), (14, s))) for s in (0.6, 0.6, 0.9, 1.5, 3, 6)]
+    noise = [
+        unit(gaussian_filter(rng.standard_normal((ROWS, STRANDS)), (14, s)))
+        for s in (0.6, 0.6, 0.9, 1.5, 3, 6)
+    ]
     lumps = [unit(gaussian_filter(rng.standard_normal((ROWS, STRANDS)), s)) for s in (1.6, 1.6, 3, 3)]
     ragged = [unit(gaussian_filter1d(rng.standard_normal(STRANDS), s)) for s in (0.7, 0.7, 2, 2, 6, 6)]
     made = (angle, way, along(ENDS, np.abs(angle)), np.stack(noise), np.stack(lumps), np.stack(ragged))
@@ -74,17 +77,32 @@ def hair_cloud(look: Look) -> Cloud:
     beyond = arc - over
     free = 1 - covered[..., None]
     lumps = (grain[:, :4] @ s.lumps.flatten(1)).view(b, ROWS, STRANDS) / 2
-    fluff = per(look["volume"], 2) * (0.4 + 0.6 * (over / 1.1).clamp(max=1)) + 0.05 * per(look["curl"], 2) * (1.5 + lumps)
+    fluff = per(look["volume"], 2) * (0.4 + 0.6 * (over / 1.1).clamp(max=1)) + 0.05 * per(look["curl"], 2) * (
+        1.5 + lumps
+    )
     # Hair is thin where it starts to grow, unless it falls over the brow.
     root = ((1 - s.way) * end[:, None] / 0.35).clamp(max=1)
     loose = (fringe * front + hanging).clamp(max=1)[:, None]
-    fluff = 0.012 + fluff * free * torch.maximum(root, 0.75 * loose) + 0.07 * covered[..., None] + 0.03 * loose * free
+    fluff = (
+        0.012
+        + fluff * free * torch.maximum(root, 0.75 * loose)
+        + 0.07 * covered[..., None]
+        + 0.03 * loose * free
+    )
     tuck = 1 - 0.3 * beyond.clamp(max=0.9) ** 1.4 * (1 - loose) * free - 0.06 * beyond * covered[..., None]
-    bend = 0.05 * per(look["wave"], 2) * torch.sin(5 * arc + 6 * per(look["parting"], 2)) * beyond.clamp(max=1) * free
+    bend = (
+        0.05
+        * per(look["wave"], 2)
+        * torch.sin(5 * arc + 6 * per(look["parting"], 2))
+        * beyond.clamp(max=1)
+        * free
+    )
     ring = over.sin() * (1 + fluff) * tuck + bend
     x = RADII[0] * ring * s.angle.sin()
     z = RADII[2] * ring * s.angle.cos()
     y = -RADII[1] * over.cos() * (1 + fluff) + 1.1 * beyond
+    # A high forehead lifts the skull.
+    y = y - 0.07 * per(look["shape"][:, names().index("forehead")], 2) * ((0.25 - y) / 0.8).clamp(0, 1)
     at = torch.stack([x, y, z], -1) + torch.tensor(SKULL, device=x.device)
     strand = (grain[:, :6] @ s.noise.flatten(1)).view(b, ROWS, STRANDS) / 2.4
     strand = torch.lerp(strand, lumps, per(look["curl"], 2) * 0.7)
@@ -92,7 +110,9 @@ def hair_cloud(look: Look) -> Cloud:
     normal = normals(at)
     rough = (0.35 * strand * free)[..., None]
     normal = F.normalize(normal + rough * tangent, dim=-1)
-    paint = look["hair"][:, None, None] * (1 + 0.28 * per(look["strands"], 3) * strand[..., None]).clamp(min=0.25)
+    paint = look["hair"][:, None, None] * (1 + 0.28 * per(look["strands"], 3) * strand[..., None]).clamp(
+        min=0.25
+    )
     cloth = look["scarf"][:, None, None] * (1 + 0.12 * torch.sin(13 * arc + lumps))[..., None]
     paint = torch.lerp(paint, cloth, covered[..., None, None])
     crown = per(look["bald"], 2) * (1 - torch.sigmoid((side - 1.25) / 0.03) * (arc > 1.45))
@@ -143,7 +163,9 @@ def roots() -> tuple[Tensor, Tensor, Tensor]:
     brow = rng.random((5, 300))
     brow[0] = (np.arange(300) + brow[0]) / 300
     x, y = rng.uniform(-0.93, 0.93, 9000), rng.uniform(-0.2, 1.56, 9000)
-    beard = (y > along_jaw(np.abs(x)) + 0.03 * rng.standard_normal(9000)) & (np.abs(x) < 0.97 * along(WIDTH, y))
+    beard = (y > along_jaw(np.abs(x)) + 0.03 * rng.standard_normal(9000)) & (
+        np.abs(x) < 0.97 * along(WIDTH, y)
+    )
     beard &= np.hypot(x / 0.4, (y - 0.97) / 0.21) > 1
     tash = (np.abs(y - 0.735 - 0.25 * np.clip(np.abs(x) - 0.25, 0, 1)) < 0.085) & (np.abs(x) < 0.45)
     tash &= y < 0.8 + 0.3 * np.clip(np.abs(x) - 0.2, 0, 1)
@@ -153,7 +175,9 @@ def roots() -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.tensor(v, dtype=torch.float32) for v in made)
 
 
-def stroke_cloud(look: Look, sheet: Tensor, x: Tensor, y: Tensor, lift: Tensor, colour: Tensor, weight: Tensor) -> Cloud:
+def stroke_cloud(
+    look: Look, sheet: Tensor, x: Tensor, y: Tensor, lift: Tensor, colour: Tensor, weight: Tensor
+) -> Cloud:
     """Hairs (B, M, steps) along places of the template, `lift` (B, M, steps) off the skin."""
     b = len(x)
     at = on_skin(sheet, x.reshape(b, -1), y.reshape(b, -1)).view(*x.shape, 3)
@@ -166,15 +190,22 @@ def stroke_cloud(look: Look, sheet: Tensor, x: Tensor, y: Tensor, lift: Tensor, 
 def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
     """One eyebrow: hairs that rise at its inner end and lie flat towards its tail."""
     u, v, r, s, c = roots()[0]
-    sign, b = 2 * side - 1, len(sheet)
+    sign = 2 * side - 1
     if side:
         v, r, s = v.flip(0), s.flip(0), r.flip(0)
     inner, outer = per(look["brow_in"], 1), per(look["brow_out"], 1)
     x = inner + (outer - inner) * u
     bow = 4 * (u - 0.12).clamp(min=0) * (1 - u) * (0.5 + 0.8 * u)
-    mid = -0.41 + per(look["brow_y"], 1) - per(look["brow_arch"], 1) * bow + per(look["brow_slope"], 1) * (u - 0.5)
+    mid = (
+        -0.41
+        + per(look["brow_y"], 1)
+        - per(look["brow_arch"], 1) * bow
+        + per(look["brow_slope"], 1) * (u - 0.5)
+    )
     mid = mid + 0.05 * (u - 0.8).clamp(min=0) / 0.2
-    thick = per(look["brow_thick"], 1) * (0.75 + 0.5 * u).minimum(3.2 * (1.04 - u)) * (0.55 + 3 * u).clamp(max=1)
+    thick = (
+        per(look["brow_thick"], 1) * (0.75 + 0.5 * u).minimum(3.2 * (1.04 - u)) * (0.55 + 3 * u).clamp(max=1)
+    )
     y = mid + thick * (2 * v - 1)
     lean = torch.lerp(torch.full_like(u, 1.15), torch.full_like(u, 0.12), (u / 0.35).clamp(max=1) ** 0.7)
     lean = lean + 0.5 * (v - 0.5) * -1 + 0.5 * (r - 0.5) * per(look["brow_wild"], 1)
@@ -182,8 +213,12 @@ def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
     step = torch.linspace(0, 1, 7, device=x.device)
     px = x[..., None] + (length * lean.cos())[..., None] * step
     py = y[..., None] - (length * lean.sin())[..., None] * step
-    colour = (look["hair"].minimum(0.8 * look["skin"] ** 2.2) * 0.5 * (1 - look["brow_light"][:, None]) + look["brow_light"][:, None] * (
-        0.55 * look["hair"] + 0.25 * look["skin"] ** 2.2))[:, None, None] * (0.7 + 0.6 * c)[:, None, None]
+    skin, light = look["skin"] ** 2.2, look["brow_light"][:, None]
+    fibre = look["hair"].minimum(0.6 * skin)
+    colour = (
+        torch.lerp(0.5 * fibre, 0.55 * fibre + 0.25 * skin, light)[:, None, None]
+        * (0.7 + 0.6 * c)[:, None, None]
+    )
     drawn = (c < per(look["brow_dense"], 1)) * torch.ones_like(x)
     weight = drawn[..., None] * (3.2 - 2.4 * step)
     lift = 0.012 + 0.012 * step.expand_as(px)
@@ -193,7 +228,9 @@ def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
 def whisker_cloud(look: Look, sheet: Tensor) -> Cloud:
     """Beard and moustache."""
     (x, y), (r, s, c, tash) = roots()[1], roots()[2]
-    length = torch.lerp(0.6 * per(look["beard_length"], 1) + 0 * x, 0.05 + 0.25 * per(look["beard_length"], 1), tash) * (0.6 + 0.8 * s)
+    length = torch.lerp(
+        0.6 * per(look["beard_length"], 1) + 0 * x, 0.05 + 0.25 * per(look["beard_length"], 1), tash
+    ) * (0.6 + 0.8 * s)
     there = torch.lerp(per(look["beard"], 1) + 0 * x, per(look["moustache"], 1) + 0 * x, tash)
     step = torch.linspace(0, 1, 6, device=x.device)
     aside = torch.lerp(0.3 * x, 0.9 * x.sign() * (0.3 + x.abs()).clamp(max=1), tash) + 0.8 * (r - 0.5)
@@ -215,9 +252,14 @@ def lash_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
     x = (EYE[0] + 0.21 * u)[:, None] + 0 * step
     y = torch.full_like(x, EYE[1] - 0.004)
     b = len(sheet)
-    at = on_skin(sheet, sign * x.expand(b, -1, -1).flatten(1), y.expand(b, -1, -1).flatten(1)).view(b, *x.shape, 3)
+    at = on_skin(sheet, sign * x.expand(b, -1, -1).flatten(1), y.expand(b, -1, -1).flatten(1)).view(
+        b, *x.shape, 3
+    )
     long = 0.075 * (0.45 + per(look["lash"], 2))
-    way = torch.stack([sign * (0.45 * u + 0.2)[:, None] * step, 0.12 * step - 0.75 * step**2 + 0 * x, 0.9 * step + 0 * x], -1)
+    way = torch.stack(
+        [sign * (0.45 * u + 0.2)[:, None] * step, 0.12 * step - 0.75 * step**2 + 0 * x, 0.9 * step + 0 * x],
+        -1,
+    )
     at = at + long[..., None] * way
     dark = torch.tensor([0.012, 0.01, 0.009], device=at.device)
     weight = 1.4 * per(look["lash"], 2) * (1.1 - step)

@@ -7,6 +7,7 @@ All that varies - people, muscles, wrinkles - is a sum of fixed fields on the sh
 so that a batch of heads is one product of matrices. In the template, eyes and mouth are shut.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,9 @@ class Template(NamedTuple):
         """A furrow of depth 1 with bulges beside it, fading at its ends; outwards is positive."""
         gap, place = self.line(points)
         fade = np.clip(np.minimum(place, 1 - place) * 5 + 0.25, 0, 1) * self.front
-        return fade * (bulge * np.exp(-(((gap - 2 * width) / (1.2 * width)) ** 2)) - np.exp(-((gap / width) ** 2)))
+        return fade * (
+            bulge * np.exp(-(((gap - 2 * width) / (1.2 * width)) ** 2)) - np.exp(-((gap / width) ** 2))
+        )
 
     @property
     def upper(self) -> np.ndarray:
@@ -145,7 +148,9 @@ def features(t: Template) -> np.ndarray:
     out += 0.07 * h((0, 0.86), (0.36, 0.24)) - 0.015 * h((0, 0.72), (0.035, 0.08))
     out += 0.012 * h((0.06, 0.72), (0.03, 0.09)) - 0.055 * h((0, 1.12), (0.28, 0.06))
     out += 0.07 * h((0, 1.36), (0.22, 0.14)) - 0.04 * h((0.9, -0.5), (0.16, 0.25))
-    out += 0.03 * h((0.3, -0.85), (0.3, 0.22)) + 0.045 * t.fold([(0.2, 0.37), (0.26, 0.47), (0.2, 0.575)], 0.022, 0)
+    out += 0.03 * h((0.3, -0.85), (0.3, 0.22)) + 0.045 * t.fold(
+        [(0.2, 0.37), (0.26, 0.47), (0.2, 0.575)], 0.022, 0
+    )
     out += 0.018 * t.fold([(0.27, 0.48), (0.4, 0.7), (0.46, 0.92)], 0.05)
     across, side = vermilion(t)
     rolled = 0.085 * np.clip(1 - (across / 1.15) ** 2, 0, 1) ** 0.7 * side**0.6
@@ -160,9 +165,16 @@ def traits(t: Template) -> dict[str, np.ndarray]:
     right = np.sign(t.x)
     low, high = np.clip((y - 0.2) / 0.9, 0, 1), np.clip((-0.35 - y) / 0.8, 0, 1)
     lip, side = vermilion(t)
-    border = np.exp(-(((lip - 1) / 0.9) ** 2)) * np.where(lip > 1, np.exp(-(((lip - 1) / 1.3) ** 2)), 1) * side
+    border = (
+        np.exp(-(((lip - 1) / 0.9) ** 2)) * np.where(lip > 1, np.exp(-(((lip - 1) / 1.3) ** 2)), 1) * side
+    )
     around = h(EYE, (0.3, 0.2))
-    nose = np.exp(-((x / 0.2) ** 2)) * t.front * np.clip((y + 0.3) / 0.3, 0, 1) * np.clip((0.72 - y) / 0.12, 0, 1)
+    nose = (
+        np.exp(-((x / 0.2) ** 2))
+        * t.front
+        * np.clip((y + 0.3) / 0.3, 0, 1)
+        * np.clip((0.72 - y) / 0.12, 0, 1)
+    )
     mouth = h((0, SEAM), (0.5, 0.25))
     zero = np.zeros_like(x)
     made = {
@@ -197,6 +209,12 @@ def traits(t: Template) -> dict[str, np.ndarray]:
         "jowl": (0.02 * right * h((0.55, 1.25), (0.2, 0.2)), 0.03 * h((0.5, 1.2), (0.2, 0.2)), zero),
     }  # fmt: skip
     return {name: np.stack(field, -1) for name, field in made.items()}
+
+
+@lru_cache(maxsize=1)
+def names() -> list[str]:
+    """The traits in the order of a look's `shape`."""
+    return list(traits(template()))
 
 
 def normals(points: Tensor, splits: tuple[int, ...] = ()) -> Tensor:

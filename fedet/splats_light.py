@@ -93,6 +93,8 @@ def wall(scene: Scene, side: int) -> Tensor:
 
 def develop(picture: Tensor, scene: Scene) -> Tensor:
     """The camera: linear light to what a screen shows, gain, cast and gamma; bright parts roll off."""
-    shown = picture.clamp(min=1e-5) ** (1 / SCREEN) * (scene["gain"][:, None] * scene["cast"])[..., None, None]
+    shown = (
+        picture.clamp(min=1e-5) ** (1 / SCREEN) * (scene["gain"][:, None] * scene["cast"])[..., None, None]
+    )
     shown = torch.where(shown > 0.8, 0.8 + 0.2 * torch.tanh((shown - 0.8) / 0.2), shown)
     return shown.clamp(1e-4, 1) ** per(scene["gamma"], 3)

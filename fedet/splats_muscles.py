@@ -24,7 +24,9 @@ def shifts(t: Template) -> dict[int, np.ndarray]:
     """AU -> shifts (R, C, 3) of the right side at intensity 1; x grows away from the midline."""
     h, jaw = t.hill, t.jaw
     lip, side = vermilion(t)
-    border = np.exp(-(((lip - 1) / 0.8) ** 2)) * np.where(lip > 1, np.exp(-(((lip - 1) / 1.2) ** 2)), 1) * side
+    border = (
+        np.exp(-(((lip - 1) / 0.8) ** 2)) * np.where(lip > 1, np.exp(-(((lip - 1) / 1.2) ** 2)), 1) * side
+    )
     above, below = (1 - jaw) * t.lips, jaw * t.lips
     up_lip = np.exp(-((np.clip(SEAM - t.y, 0, None) / 0.2) ** 2))
     low_lip = np.exp(-((np.clip(t.y - SEAM, 0, None) / 0.24) ** 2))
@@ -32,7 +34,12 @@ def shifts(t: Template) -> dict[int, np.ndarray]:
     wing = h((0.19, 0.46), (0.1, 0.12))
     corner, cheek = h((MOUTH, SEAM), (0.17, 0.15)), h((0.5, 0.3), (0.3, 0.26))
     brow_in, brow_out = h((0.2, -0.46), (0.24, 0.24)), h((0.64, -0.44), (0.27, 0.25))
-    drop = np.clip(t.lips + (t.y - SEAM) / 0.42, 0, 1) * jaw * np.clip((0.98 - np.abs(t.x)) / 0.4, 0, 1) * t.front
+    drop = (
+        np.clip(t.lips + (t.y - SEAM) / 0.42, 0, 1)
+        * jaw
+        * np.clip((0.98 - np.abs(t.x)) / 0.4, 0, 1)
+        * t.front
+    )
     drop = drop * drop * (3 - 2 * drop)
 
     def move(dx=0.0, dy=0.0, dz=0.0) -> np.ndarray:
@@ -40,7 +47,8 @@ def shifts(t: Template) -> dict[int, np.ndarray]:
         return np.stack([zero + dx, zero + dy, zero + dz], -1)
 
     return {
-        1: move(-0.015 * brow_in, -0.19 * brow_in, 0.01 * brow_in) + move(0, -0.05 * h((0.2, -0.8), (0.3, 0.2))),
+        1: move(-0.015 * brow_in, -0.19 * brow_in, 0.01 * brow_in) + move(0, -0.05
+            * h((0.2, -0.8), (0.3, 0.2))),
         2: move(0.01 * brow_out, -0.19 * brow_out) + move(0, -0.05 * h((0.6, -0.8), (0.3, 0.2))),
         4: move(-0.09 * h((0.26, -0.44), (0.24, 0.2)), 0.13 * h((0.25, -0.44), (0.3, 0.2)),
                 0.03 * h((0.2, -0.38), (0.16, 0.1))) + move(0, 0.05 * h((0.6, -0.44), (0.25, 0.18))),
@@ -49,7 +57,8 @@ def shifts(t: Template) -> dict[int, np.ndarray]:
                 0.03 * h((0.45, 0.14), (0.28, 0.09))),
         7: move(-0.01 * h((0.66, -0.09), (0.12, 0.1)), -0.03 * h((0.45, 0.05), (0.26, 0.08)),
                 0.02 * h((0.45, 0.05), (0.26, 0.07))),
-        9: move(0.02 * wing, -0.1 * wing, 0.03 * wing) + move(-0.03 * brow_in, 0.09 * h((0.2, -0.4), (0.26, 0.18)))
+        9: move(0.02 * wing, -0.1 * wing, 0.03 * wing) + move(-0.03 * brow_in, 0.09
+            * h((0.2, -0.4), (0.26, 0.18)))
            + move(0, -0.06 * h((0.14, 0.2), (0.16, 0.22)), 0.03 * h((0.14, 0.12), (0.1, 0.14)))
            + move(0, -0.05 * up_lip * (1 - jaw) * h((0.12, SEAM), (0.2, 0.4)))
            + move(0, -0.06 * h((0.34, 0.32), (0.2, 0.2)), 0.04 * h((0.34, 0.3), (0.18, 0.18))),
@@ -64,14 +73,17 @@ def shifts(t: Template) -> dict[int, np.ndarray]:
         15: move(0.02 * corner, 0.14 * corner, 0.0) + move(0, 0.04 * h((0.42, 1.15), (0.16, 0.16)),
                  0.035 * h((0.44, 1.12), (0.12, 0.12))) + move(0, 0.02 * thin_up - 0.02 * thin_low),
         17: move(0, -0.11 * jaw * h((0, 1.24), (0.3, 0.2)), 0.05 * jaw * h((0, 1.28), (0.2, 0.14)))
-            + move(0, -0.075 * below * low_lip, 0.06 * thin_low) + move(0, -0.075 * above * up_lip, 0.03 * thin_up)
+            + move(0, -0.075 * below * low_lip, 0.06 * thin_low) + move(0, -0.075 * above * up_lip, 0.03
+                * thin_up)
             + move(0, 0.02 * corner),
         18: move(-0.36 * np.abs(t.x) * h((0, SEAM), (0.6, 0.32)), 0, 0.14 * h((0, SEAM), (0.42, 0.28)))
             + move(0, -0.05 * thin_up + 0.05 * thin_low, 0.05 * border),
         20: move(0.16 * corner, 0.04 * corner, -0.06 * corner) + move(0.06 * h((0.6, 1.0), (0.2, 0.25)))
-            + move(0, 0.03 * thin_up - 0.035 * thin_low, -0.03 * border) + move(0, 0.03 * h((0.3, 1.1), (0.3, 0.2))),
+            + move(0, 0.03 * thin_up - 0.035 * thin_low, -0.03 * border) + move(0, 0.03
+                * h((0.3, 1.1), (0.3, 0.2))),
         24: move(0, 0.075 * thin_up - 0.09 * thin_low, -0.07 * border)
-            + move(-0.02 * corner, 0, 0.035 * h((0.0, 0.76), (0.26, 0.06)) + 0.04 * h((0, 1.06), (0.26, 0.07))),
+            + move(-0.02 * corner, 0, 0.035 * h((0.0, 0.76), (0.26, 0.06)) + 0.04
+                * h((0, 1.06), (0.26, 0.07))),
         25: move(0, -0.05 * above * up_lip) + move(0, 0.12 * below * low_lip, -0.01 * below),
         26: move(-0.02 * h((0.5, 0.85), (0.25, 0.3)), 0.06 * h((MOUTH, SEAM), (0.2, 0.25))
                  - 0.015 * above * up_lip) + move(0, 0.27 * drop, -0.07 * drop),
@@ -95,7 +107,8 @@ def furrows(t: Template) -> dict[int, np.ndarray]:
         1: 0.05 * sum(inner) + 0.012 * h((0.22, -0.5), (0.16, 0.06)),
         2: 0.045 * sum(outer),
         4: 0.085 * fold([(0.075, -0.66), (0.06, -0.5), (0.085, -0.34)], 0.03)
-           + 0.03 * h((0.2, -0.42), (0.1, 0.08)) + 0.03 * fold([(0.0, -0.2), (0.1, -0.2), (0.14, -0.18)], 0.03),
+           + 0.03 * h((0.2, -0.42), (0.1, 0.08)) + 0.03
+               * fold([(0.0, -0.2), (0.1, -0.2), (0.14, -0.18)], 0.03),
         5: 0 * t.x,
         6: 0.045 * sum(crow) + 0.04 * fold([(0.22, 0.02), (0.42, 0.1), (0.64, 0.05)], 0.028)
            + 0.02 * fold([(0.3, 0.2), (0.5, 0.26), (0.7, 0.18)], 0.035),
@@ -138,8 +151,7 @@ class Muscles(NamedTuple):
     """Tables of all fields on the N points of the sheets."""
 
     rest: Tensor  # (N, 3) the average face
-    people: Tensor  # (traits, N 3)
-    names: list[str]  # of the traits
+    people: Tensor  # (traits, N 3), in the order of `names`
     moves: Tensor  # (2 18, N 3)
     folds: Tensor  # (2 18 + AGES, N)
     out: Tensor  # (N, 3) where a fold or bulge stands out to
@@ -166,7 +178,7 @@ def muscles() -> Muscles:
         return torch.tensor(values.reshape(-1, t.x.size * last), dtype=torch.float32)
 
     return Muscles(
-        flat(rest, 3).view(-1, 3), flat(np.stack(list(made.values())), 3), list(made),
+        flat(rest, 3).view(-1, 3), flat(np.stack(list(made.values())), 3),
         flat(sides[:, None, ..., None] * moved, 3),
         torch.cat([flat(sides[:, None] * folded, 1), flat(aged, 1)]), flat(out, 3).view(-1, 3), flat(lids, 1),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from fedet.render import Look
-from fedet.splats_head import BALL, BALL_Z, EYE, SEAM, Template, normals, template, vermilion
+from fedet.splats_head import BALL, BALL_Z, EYE, MOUTH, SEAM, names, normals, template, vermilion
 from fedet.splats_looks import skin_colour
 from fedet.splats_muscles import lid_shifts, muscles
 from fedet.tables import table
@@ -77,8 +77,10 @@ def displace(look: Look, aus: Tensor, gaze_y: Tensor) -> Skin:
 
 def eyeballs(look: Look) -> Tensor:
     """Middles of the eyeballs (B, 2, 3): they go where the traits move the eyes."""
-    m = muscles()
-    value = {name: look["shape"][:, m.names.index(name)] for name in ("eyes_apart", "eye_y", "crooked_eyes", "width")}
+    value = {
+        name: look["shape"][:, names().index(name)]
+        for name in ("eyes_apart", "eye_y", "crooked_eyes", "width")
+    }
     x = EYE[0] + 0.022 * value["eyes_apart"] + 0.012 * value["width"]
     y = EYE[1] + 0.01 + 0.025 * value["eye_y"]
     y = torch.stack([y - 0.012 * value["crooked_eyes"], y + 0.012 * value["crooked_eyes"]], 1)
@@ -126,24 +128,28 @@ def stains() -> Stains:
     chin = chin * np.clip((np.hypot(x / 0.4, (t.y - 0.96) / 0.2) - 0.95) * 6, 0, 1)
     lip_hair = h((0.0, 0.735), (0.46, 0.085)) * (t.jaw == 0) * (1 - red) * np.clip((t.y - 0.61) / 0.03, 0, 1)
     lip_hair = np.maximum(lip_hair, h((0.42, 0.9), (0.06, 0.16)) * (1 - red))
-    hollow = 0.3 * h((0.22, -0.13), (0.1, 0.1)) + 0.18 * h((0.44, -0.24), (0.22, 0.06)) + 0.5 * h(
-        (0.0, 0.6), (0.2, 0.035)) + 0.3 * h((0, 1.09), (0.22, 0.05)) + 0.35 * np.clip((t.y - 1.5) / 0.08, 0, 1)
-    hollow = hollow + 0.25 * h((0.27, 0.5), (0.03, 0.08)) + 0.15 * h((MOUTH_CORNER, SEAM), (0.06, 0.05))
+    hollow = (
+        0.3 * h((0.22, -0.13), (0.1, 0.1))
+        + 0.18 * h((0.44, -0.24), (0.22, 0.06))
+        + 0.5 * h((0.0, 0.6), (0.2, 0.035))
+        + 0.3 * h((0, 1.09), (0.22, 0.05))
+        + 0.35 * np.clip((t.y - 1.5) / 0.08, 0, 1)
+    )
+    hollow = hollow + 0.25 * h((0.27, 0.5), (0.03, 0.08)) + 0.15 * h((MOUTH, SEAM), (0.06, 0.05))
     flat = {
         "noise": np.stack([noise(s) for s in (14, 14, 14, 7, 7, 7, 3.5, 3.5, 3.5, 1.6, 1.6, 1.6)]),
         "freckles": spots * np.clip(spread, 0, 1), "pores": noise(0.8),
-        "cheeks": h((0.55, 0.35), (0.26, 0.24)) + 0.7 * h((0, 0.42), (0.17, 0.14)) + 0.3 * h((0, 1.38), (0.2, 0.12)),
+        "cheeks": h((0.55, 0.35), (0.26, 0.24)) + 0.7 * h((0, 0.42), (0.17, 0.14)) + 0.3
+        * h((0, 1.38), (0.2, 0.12)),
         "red": red, "mid": np.exp(-((across / 0.13) ** 2)) * np.clip(side / 0.1, 0, 1),
-        "lid": t.upper * slit * np.clip(1 - above / 0.17, 0, 1), "edge": t.upper * slit * np.exp(-((above / 0.016) ** 2)),
+        "lid": t.upper * slit * np.clip(1 - above / 0.17, 0, 1),
+        "edge": t.upper * slit * np.exp(-((above / 0.016) ** 2)),
         "rim": (1 - t.upper) * slit * np.exp(-((below / 0.014) ** 2)), "bags": h((0.4, 0.06), (0.2, 0.07)),
         "beard": chin * t.front, "lip_hair": lip_hair, "dots": np.clip(noise(0.7) + 0.4, 0, 2),
         "hollow": hollow, "nostril": h((0.085, 0.575), (0.045, 0.02)),
     }  # fmt: skip
     return Stains(**{k: torch.tensor(np.ascontiguousarray(v.reshape(*v.shape[:-2], -1)), dtype=torch.float32)
                      for k, v in flat.items()})  # fmt: skip
-
-
-MOUTH_CORNER = 0.39
 
 
 def along_jaw(x: np.ndarray) -> np.ndarray:
@@ -169,7 +175,9 @@ def skin_cloud(look: Look, skin: Skin) -> Cloud:
     paint = paint * (1 + 0.05 * per(look["rough"], 1) * s.pores)[..., None]
     painted = (per(look["painted"], 1) * s.red)[..., None]
     paint = torch.lerp(paint, look["stick"][:, None], painted)
-    paint = torch.lerp(paint, look["shadow_colour"][:, None], (0.7 * per(look["shadow"], 1) * s.lid)[..., None])
+    paint = torch.lerp(
+        paint, look["shadow_colour"][:, None], (0.7 * per(look["shadow"], 1) * s.lid)[..., None]
+    )
     stubble = per(look["stubble"], 1) * torch.maximum(s.beard, 0.8 * s.lip_hair) * (0.25 + 0.4 * s.dots)
     paint = torch.lerp(paint, 0.4 * look["hair"][:, None] + 0.12 * paint, stubble.clamp(0, 0.75)[..., None])
     whiskers = torch.maximum(per(look["beard"], 1) * s.beard, per(look["moustache"], 1) * s.lip_hair)
@@ -179,6 +187,8 @@ def skin_cloud(look: Look, skin: Skin) -> Cloud:
     folds = skin.folds.reshape(b, -1)
     furrow = torch.exp(8 * folds.clamp(-0.09, 0.02))
     open_ = (1 - s.hollow) * furrow * (1 - 0.75 * s.nostril) * (1 - 0.72 * s.mid)
-    gloss = per(look["gloss"], 1) * (0.55 + 0.5 * s.cheeks) + 0.5 * s.red * per(0.4 + look["painted"], 1) + s.rim
+    gloss = (
+        per(look["gloss"], 1) * (0.55 + 0.5 * s.cheeks) + 0.5 * s.red * per(0.4 + look["painted"], 1) + s.rim
+    )
     normal = normals(skin.at, t.splits)
     return cloud(skin.at.flatten(1, 2), normal.flatten(1, 2), paint, 1.0, open_, gloss * open_)

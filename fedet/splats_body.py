@@ -33,7 +33,7 @@ def ear_cloud(look: Look, side: int) -> Cloud:
     wide = (1 - v.abs() ** 2.6).clamp(min=0.02) ** 0.5 * (1 - 0.18 * v)
     rim = torch.exp(-(((u - 0.86) / 0.1) ** 2)) - 0.9 * torch.exp(-(((u - 0.5) / 0.2) ** 2)) * (v < 0.6)
     width = 1.0 + 0.03 * per(look["shape"][:, names().index("width")], 2)
-    x = sign * (width - 0.03 + wide * u * (0.1 + 0.1 * out) + 0.03 * rim * (1 - v.abs() ** 3))
+    x = sign * (width - 0.12 + wide * u * (0.19 + 0.1 * out) + 0.03 * rim * (1 - v.abs() ** 3))
     y = 0.1 + 0.37 * v - 0.06 * u * wide + 0 * out
     z = 0.05 - 0.3 * wide * u - 0.06 * v + 0.05 * rim + 0 * out
     at = torch.stack([x, y, z], -1)
@@ -93,10 +93,10 @@ def lens_rim() -> tuple[Tensor, Tensor]:
 
 def outline(look: Look, angle: Tensor) -> tuple[Tensor, Tensor]:
     """Points (B, A) around the middle of a lens: an oval to a rounded rectangle."""
-    power = 2 / per(look["lens_square"], 1)
-    c, s = angle.cos(), angle.sin()
-    x = per(look["lens_w"], 1) * c.sign() * c.abs() ** power
-    return x, per(look["lens_h"], 1) * s.sign() * s.abs() ** power
+    power, c, s = per(look["lens_square"], 1), angle.cos(), angle.sin()
+    wide, high = per(look["lens_w"], 1), per(look["lens_h"], 1)
+    reach = ((c / wide).abs() ** power + (s / high).abs() ** power) ** (-1 / power)
+    return reach * c, reach * s
 
 
 def glasses_cloud(look: Look, sheet: Tensor) -> Cloud:
@@ -160,7 +160,7 @@ def behind_glass(look: Look, c: Cloud, bridge_y: float = 0.0) -> Cloud:
         look["glare"], 1
     )
     dark = 1 - per(look["tint"], 1) * glass
-    return c._replace(paint=c.paint * dark[..., None] + (0.16 * streak * glass)[..., None])
+    return c._replace(paint=c.paint * dark[..., None] + (0.1 * streak * glass)[..., None])
 
 
 @table

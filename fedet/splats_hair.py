@@ -16,12 +16,12 @@ from fedet.tables import table
 
 SKULL = (0.0, -0.6, -0.1)  # middle of the ellipsoid that the hair lies on, and its radii
 RADII = (1.08, 1.16, 1.3)
-AROUND = 2.25  # radians, how far the shell reaches to either side
+AROUND = 2.95  # radians, how far the shell reaches to either side
 LOWEST = 4.1  # where hair leaves every picture
 ROWS, STRANDS = 96, 190
 # |radians from the front| -> way from the crown to where short hair ends, radians on the skull
-ENDS = {0.0: 1.04, 0.35: 1.06, 0.62: 1.16, 0.85: 1.36, 1.02: 1.62, 1.2: 1.86, 1.36: 2.12, 1.5: 2.2, 1.62: 1.95,
-        1.9: 2.25, 2.25: 2.6}  # fmt: skip
+ENDS = {0.0: 1.04, 0.35: 1.06, 0.62: 1.16, 0.85: 1.36, 1.02: 1.62, 1.2: 1.86, 1.36: 2.12, 1.5: 2.2,
+        1.62: 1.95, 1.9: 2.25, 2.25: 2.6, 3.0: 2.6}  # fmt: skip
 
 
 class Shell(NamedTuple):
@@ -38,7 +38,8 @@ class Shell(NamedTuple):
 @table
 def shell() -> Shell:
     rng = np.random.default_rng(31)
-    angle = np.linspace(-AROUND, AROUND, STRANDS)
+    t = np.linspace(-1, 1, STRANDS)
+    angle = AROUND * (t + 0.7 * t**3) / 1.7  # finer in front
     way = np.linspace(0.02, 1, ROWS)[:, None] ** 0.85
 
     def unit(raw: np.ndarray) -> np.ndarray:
@@ -63,7 +64,7 @@ def hair_cloud(look: Look) -> Cloud:
     covered, fall = per(look["covered"], 1), per(look["fall"], 1)
     front = torch.sigmoid((0.72 - side) / 0.07)
     part = (s.angle * per(look["parting"].sign(), 1)).clamp(-1, 1)
-    fringe = per(look["fringe"], 1) * (0.55 + 0.1 * ragged + 0.1 * part)
+    fringe = per(look["fringe"], 1) * (0.55 + 0.07 * ragged + 0.08 * part)
     recede = per(look["recede"], 1) * 0.28 * torch.exp(-(((side - 0.6) / 0.25) ** 2))
     end = s.end - per(look["hairline"], 1) * front - recede + fringe * front
     hanging = torch.sigmoid((side - 0.98) / 0.05) * (fall > 0)

@@ -24,6 +24,7 @@ __all__ = ["render", "sample_looks"]
 PIVOT = (0.0, 0.45, -0.1)  # heads turn about it
 EYES_Z = 1.0  # depth that the scene's `scale` is meant for
 FINER = 1.5  # pixels of the screen to one of the picture
+AWAY = -0.25  # depth of a unit normal from which a splat faces away
 MOST = 320  # side of the largest screen, pixels
 DENSE = 74  # pixels to a unit, at most: the points would lie too far apart
 
@@ -66,7 +67,7 @@ def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor
     broad = [shell, body_cloud(look)]
     if "hand" in scene and bool(scene["hand"].any()):
         broad.append(hand_cloud(look, scene))
-    broad = together(broad)
+    fine, broad = visible(fine), visible(together(broad))
     shade = shadows([fine, broad], scene)
     colour, alpha = splat(seen(fine, shade, look, scene), seen(broad, shade, look, scene), side)
     picture = wall(scene, side) * (1 - alpha) + colour * alpha
@@ -81,9 +82,14 @@ def together(clouds: list[Cloud]) -> Cloud:
 def turned(c: Cloud, turn: Tensor) -> Cloud:
     """The head's points as the head is held."""
     pivot = torch.tensor(PIVOT, device=turn.device)
-    return c._replace(
-        at=(c.at - pivot) @ turn.transpose(1, 2) + pivot, normal=c.normal @ turn.transpose(1, 2)
-    )
+    back = turn.transpose(1, 2)
+    return c._replace(at=(c.at - pivot) @ back + pivot, normal=c.normal @ back)
+
+
+def visible(c: Cloud) -> Cloud:
+    """The points of one picture's cloud that are drawn at all and do not face away."""
+    kept = ((c.weight[0] > 0) & (c.normal[0, :, 2] > AWAY)).nonzero()[:, 0]
+    return Cloud(*(value[:, kept] for value in c))
 
 
 def seen(c: Cloud, shade: Tensor, look: Look, scene: Scene) -> Splats:

@@ -46,7 +46,7 @@ def ear_cloud(look: Look, side: int) -> Cloud:
 @table
 def bust() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Angles (C,), heights (R, 1), half widths and depths (R, 1) of neck and shoulders."""
-    y = np.linspace(1.1, 3.3, 96)[:, None]
+    y = np.linspace(1.1, 3.3, 72)[:, None]
     made = (np.linspace(-1.65, 1.65, 150), y, along(NECK, y), along(NECK_DEPTH, y))
     return tuple(torch.tensor(v, dtype=torch.float32) for v in made)
 

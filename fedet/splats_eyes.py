@@ -68,11 +68,11 @@ def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     gap = (x.abs()[..., None] - bounds).abs().amin(-1)
     line = 1 - 0.55 * torch.exp(-((gap / 0.006) ** 2))
     rounded = 0.02 * torch.exp(-((gap / 0.012) ** 2))
-    z = TEETH_Z - 2.2 * x**2 - 0.4 * rounded - (0 if upper else 0.05)
+    z = TEETH_Z - 2.2 * x**2 - 0.4 * rounded - (0 if upper else 0.1)
     if upper:
         y = SEAM - 0.2 + (0.215 + per(look["teeth_long"], 2) - rounded - 0.14 * x.abs() ** 1.5) * v
     else:
-        y = SEAM + 0.17 - (0.125 - rounded) * v + 0.27 * per(drop, 2)
+        y = SEAM + 0.185 - (0.125 - rounded) * v + 0.27 * per(drop, 2)
         z = z - 0.07 * per(drop, 2)
     at = torch.stack([x.expand_as(y), y, z.expand_as(y)], -1)
     gum = ((0.42 - v) / 0.06 + 0.5 + 2 * (gap < 0.01)).clamp(0, 1) * (v < 0.5)

@@ -211,7 +211,7 @@ def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
     lean = torch.lerp(torch.full_like(u, 1.15), torch.full_like(u, 0.12), (u / 0.35).clamp(max=1) ** 0.7)
     lean = lean + 0.5 * (v - 0.5) * -1 + 0.5 * (r - 0.5) * per(look["brow_wild"], 1)
     length = (0.055 + 0.04 * s) * (0.7 + 0.6 * per(look["brow_wild"], 1))
-    step = torch.linspace(0, 1, 7, device=x.device)
+    step = torch.linspace(0, 1, 5, device=x.device)
     px = x[..., None] + (length * lean.cos())[..., None] * step
     py = y[..., None] - (length * lean.sin())[..., None] * step
     skin, light = look["skin"] ** 2.2, look["brow_light"][:, None]
@@ -233,7 +233,7 @@ def whisker_cloud(look: Look, sheet: Tensor) -> Cloud:
         0.6 * per(look["beard_length"], 1) + 0 * x, 0.05 + 0.25 * per(look["beard_length"], 1), tash
     ) * (0.6 + 0.8 * s)
     there = torch.lerp(per(look["beard"], 1) + 0 * x, per(look["moustache"], 1) + 0 * x, tash)
-    step = torch.linspace(0, 1, 6, device=x.device)
+    step = torch.linspace(0, 1, 5, device=x.device)
     aside = torch.lerp(0.3 * x, 0.9 * x.sign() * (0.3 + x.abs()).clamp(max=1), tash) + 0.8 * (r - 0.5)
     px = x[:, None] + (length * aside)[..., None] * 0.4 * step
     py = y[:, None] + length[..., None] * 0.5 * step

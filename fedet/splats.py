@@ -6,6 +6,9 @@ and no appearance parameters with the others: surfaces are points with normals (
 of melanin and blood, and faces move by fields written down after FACS.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,13 +44,24 @@ def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
 
     Returns: (B, 3, size, size) float, 0..1.
     """
-    skin = displace(look, aus, gaze_of(scene)[1])
-    pictures = []
-    for i in range(len(aus)):  # one by one: its numbers stay in the processor's cache
-        row = torch.tensor([i], device=aus.device)
-        one = Skin(*(value[row] for value in skin))
-        pictures.append(draw(take(look, row), one, aus[row], take(scene, row), size))
+    skin, pictures = displace(look, aus, gaze_of(scene)[1]), []
+    with one_thread():
+        for i in range(len(aus)):  # one by one: its numbers stay in the processor's cache
+            row = torch.tensor([i], device=aus.device)
+            one = Skin(*(value[row] for value in skin))
+            pictures.append(draw(take(look, row), one, aus[row], take(scene, row), size))
     return torch.cat(pictures)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Many small steps: on a busy machine threads would wait for each other far longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor:

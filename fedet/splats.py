@@ -81,7 +81,8 @@ def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor
     broad = [shell, body_cloud(look)]
     if "hand" in scene and bool(scene["hand"].any()):
         broad.append(hand_cloud(look, scene))
-    fine, broad = visible(fine), visible(together(broad))
+    # Hair and ears are thin: their inner sides are seen too.
+    fine, broad = visible(fine, AWAY), visible(together(broad), -1.0)
     shade = shadows([fine, broad], scene)
     colour, alpha = splat(seen(fine, shade, look, scene), seen(broad, shade, look, scene), side)
     picture = wall(scene, side) * (1 - alpha) + colour * alpha
@@ -100,9 +101,9 @@ def turned(c: Cloud, turn: Tensor) -> Cloud:
     return c._replace(at=(c.at - pivot) @ back + pivot, normal=c.normal @ back)
 
 
-def visible(c: Cloud) -> Cloud:
-    """The points of one picture's cloud that are drawn at all and do not face away."""
-    kept = ((c.weight[0] > 0) & (c.normal[0, :, 2] > AWAY)).nonzero()[:, 0]
+def visible(c: Cloud, away: float) -> Cloud:
+    """The points of one picture's cloud that are drawn at all and whose normals are not beyond `away`."""
+    kept = ((c.weight[0] > 0) & (c.normal[0, :, 2] >= away)).nonzero()[:, 0]
     return Cloud(*(value[:, kept] for value in c))
 
 

@@ -67,7 +67,9 @@ def synth(
     videos: Annotated[int, typer.Option(help="Videos of each.")] = 1,
     seconds: Annotated[float, typer.Option(help="Length of each video.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Other people and events for another number.")] = 0,
-    renderer: Annotated[str, typer.Option(help="Family of faces: shapes, relief or mesh.")] = "shapes",
+    renderer: Annotated[
+        str, typer.Option(help="Family of faces: shapes, relief, mesh; splats to test.")
+    ] = "shapes",
     size: Annotated[int, typer.Option(help="Side of the square pictures, pixels.")] = 144,
     events_per_minute: Annotated[float, typer.Option(help="Mean number of expressions.")] = 6.0,
     intensity: Annotated[float, typer.Option(help="Scales the strength of every expression.")] = 1.0,
@@ -75,7 +77,7 @@ def synth(
     confounders: Annotated[
         str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
     ] = "",
-    benchmark: Annotated[str, typer.Option(help="The benchmark: easy, default or hard.")] = "",
+    benchmark: Annotated[str, typer.Option(help="A benchmark: easy, default, hard or unseen.")] = "",
     sound: Annotated[bool, typer.Option(help="A sound track: a voice while the mouth talks.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
 ) -> None:

@@ -2,6 +2,8 @@
 
 Training on some and testing on another measures transfer without a photograph of anybody: `shapes`
 (soft shapes in the plane), `relief` (heads seen along rays) and `mesh` (polygons, as games draw people).
+`splats` (clouds of points) is held out: no network of ours may learn from it, so that its people stay
+the ones that none has seen.
 """
 
 from collections.abc import Callable
@@ -13,8 +15,12 @@ from torch import Tensor
 
 from fedet.errors import InputError
 
-MODULES = {"shapes": "fedet.render", "relief": "fedet.relief", "mesh": "fedet.mesh"}
-FAMILIES = tuple(MODULES)
+MODULES = {
+    "shapes": "fedet.render", "relief": "fedet.relief", "mesh": "fedet.mesh", "splats": "fedet.splats",
+}  # fmt: skip
+HELD_OUT = ("splats",)  # for tests alone: a figure on it means nothing once a network has learned from it
+RENDERERS = tuple(MODULES)  # all that draw
+FAMILIES = tuple(name for name in RENDERERS if name not in HELD_OUT)  # those that networks learn from
 
 
 class Family(NamedTuple):
@@ -27,6 +33,15 @@ class Family(NamedTuple):
 def family(name: str) -> Family:
     """The renderer called `name`. Raises InputError if there is none."""
     if name not in MODULES:
-        raise InputError(f"renderer is {name!r}; choose one of {', '.join(FAMILIES)}")
+        raise InputError(f"renderer is {name!r}; choose one of {', '.join(RENDERERS)}")
     module = import_module(MODULES[name])
     return Family(module.sample_looks, module.render)
+
+
+def check_teaches(names: tuple[str, ...]) -> None:
+    """Raises InputError if a network would learn from a family that is there to test it."""
+    if held := [name for name in names if name in HELD_OUT]:
+        raise InputError(
+            f"families has {held[0]!r}, which is kept for tests: no network may learn from it; "
+            f"choose among {', '.join(FAMILIES)}"
+        )

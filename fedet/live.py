@@ -13,7 +13,7 @@ from PIL import Image
 
 from fedet import lesson_plots, lessons
 from fedet.expressions import RECIPES, pattern
-from fedet.families import FAMILIES, family
+from fedet.families import RENDERERS, family
 from fedet.render import AUS, Look, Scene, auto_exposure, sample_scenes
 
 AU_NAMES = {
@@ -166,7 +166,7 @@ def playground(seed: int = 2, renderer: str = "relief") -> Live:
         sliders[f"au{au}"] = slider(f"AU{au} {AU_NAMES[au]}", 0.0, 0.0, 1.0, 0.05)
         sliders[f"au{au}"].style.description_width = "170px"
     who = w.BoundedIntText(seed, min=0, max=9999, description="person", layout=w.Layout(width="180px"))
-    drawer = w.Dropdown(options=list(FAMILIES), value=renderer, description="drawn by")
+    drawer = w.Dropdown(options=list(RENDERERS), value=renderer, description="drawn by")
 
     def draw(who: int, drawer: str, **units: float) -> bytes:
         return png(face({int(name[2:]): value for name, value in units.items()}, who, drawer))

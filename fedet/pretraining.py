@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from fedet.errors import InputError
 from fedet.expressions import sample_rest, sample_states
-from fedet.families import family
+from fedet.families import FAMILIES, check_teaches, family
 from fedet.features import (
     FaceNet,
     in_background,
@@ -44,7 +44,7 @@ from fedet.tables import moved
 class PretrainConfig:
     people: int = 24_000  # generated people; each is drawn `frames` times
     frames: int = 4  # pictures of a person; the first shows no expression
-    families: tuple[str, ...] = ("shapes", "relief", "mesh")  # of faces, in turn; see `fedet.families`
+    families: tuple[str, ...] = FAMILIES  # of faces, in turn; those held out are refused
     bank: int = 128  # side of the stored pictures, pixels; crops are cut from them at random
     sizes: tuple[int, ...] = (96, 96, 96, 96)  # side of the crops in each pass over the people
     batch: int = 32  # people in a step
@@ -302,9 +302,10 @@ def pretrain(
         device: where faces are drawn and read, like "cuda"; the same seed gives other people there.
 
     An interrupted drawing starts again; a finished one is kept in `out`/bank. The weights are
-    written after every pass.
+    written after every pass. Raises InputError if a family is held out for tests.
     """
     out = Path(out)
+    check_teaches(config.families)
     bf16 = computes_in_bf16(device) if bf16 is None else bf16
     if config.people // len(config.families) < config.batch:
         raise InputError(f"people is {config.people}: too few for batches of {config.batch} in each family")

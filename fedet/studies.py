@@ -91,7 +91,7 @@ def open_study(
         face_weights: of the ResNet18; empty: those that the shipped detector reads.
         generated: fields of `fedet.synthetic.SynthConfig` that differ from a small set of 6
             subjects with 45 s each.
-        benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
+        benchmark: "easy", "default", "hard" or "unseen": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
     """
     if not str(data):

@@ -21,7 +21,7 @@ from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
 from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.expressions import VISEMES, pattern, pick, sample_rest
-from fedet.families import FAMILIES, family
+from fedet.families import RENDERERS, family
 from fedet.labels import EMOTIONS
 from fedet.render import (
     AUS,
@@ -94,8 +94,8 @@ class SynthConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is {value!r}; it must lie between {low} and {high}")
-        if self.renderer not in FAMILIES:
-            raise InputError(f"renderer is {self.renderer!r}; choose one of {', '.join(FAMILIES)}")
+        if self.renderer not in RENDERERS:
+            raise InputError(f"renderer is {self.renderer!r}; choose one of {', '.join(RENDERERS)}")
 
     @property
     def n_frames(self) -> int:

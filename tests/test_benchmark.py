@@ -1,12 +1,15 @@
 import json
 from dataclasses import asdict, replace
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from fedet.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.cli import app
 from fedet.errors import InputError
+from fedet.families import HELD_OUT
+from fedet.labels import EMOTIONS
 from fedet.synthetic import SynthConfig, claim, write_script
 
 
@@ -38,6 +41,16 @@ def test_names_have_versions_and_are_known_again(tmp_path):
     assert synthetic and "benchmark" not in name and "seed 1" in name
     (tmp_path / "real").mkdir()
     assert name_of(tmp_path / "real") == ("real", False)
+
+
+def test_unseen_people_are_of_the_family_that_no_network_knows(tmp_path):
+    config = benchmark_config("unseen")
+    assert config.renderer in HELD_OUT and (config.subjects, config.seconds) == (24, 40.0)
+    events = pd.concat(write_script(config, s, 0).events for s in range(config.subjects))
+    assert set(events["emotion"]) == set(EMOTIONS) and len(events) > 80
+    assert 0.15 < (events["expression_type"] == "micro").mean() < 0.45
+    claim(tmp_path / "u", config)
+    assert name_of(tmp_path / "u") == (benchmark_name("unseen"), True)
 
 
 def test_the_switch_sets_everything(tmp_path, monkeypatch):

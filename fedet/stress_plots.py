@@ -105,6 +105,34 @@ def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None
     return finish(ax, f"{title} (generated people)", "spotting F1, 95 % interval over subjects")
 
 
+def plot_transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Figures of several weights on one family of faces, each with its interval, side by side.
+
+    Args:
+        table: rows of `fedet.transfer.read_transfer`; the last weights are those that it is about.
+    """
+    table = table.assign(row=table["emotion_or_type"] + ", " + table["metric"])
+    rows, all_weights = list(dict.fromkeys(table["row"])), list(dict.fromkeys(table["weights"]))
+    ax = axes(ax, (7.0, 0.5 * len(rows) + 1.4))
+    if not rows:
+        return nothing(ax, "Not measured")
+    for k, weights in enumerate(all_weights):
+        part = table[table["weights"] == weights].set_index("row")
+        y = np.array([-rows.index(row) for row in part.index]) - 0.3 * (k - (len(all_weights) - 1) / 2)
+        colour, mark = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        ax.hlines(y, part["low"], part["high"], color=colour, linewidth=1.5)
+        ax.plot(part["value"], y, mark, color=colour, label=weights, clip_on=False)
+    ax.set(xlim=(0, 1), yticks=-np.arange(len(rows)), yticklabels=rows, ylim=(0.6 - len(rows), 0.6))
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    last = table[table["weights"] == all_weights[-1]].set_index("row")["value"]
+    others = table[table["weights"] != all_weights[-1]].groupby("row")["value"].max()
+    ahead = int((last.reindex(others.index) > others).sum())
+    title = f"{all_weights[-1]} is ahead in {ahead} of {count(len(others), 'figure')}"
+    title = title if len(others) else all_weights[-1]
+    people = " and ".join(dict.fromkeys(table["family_tested"]))
+    return finish(ax, f"{title}, people of {people} (generated)", "95 % interval over subjects")
+
+
 def plot_evidence(net: FaceNet, face: np.ndarray, rest: np.ndarray, targets: list, layer: str = "layer3"):
     """The face at rest, at the apex, and where each read-out's change comes from; axes (2 + N,).
 

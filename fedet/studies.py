@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from fedet.benchmark import benchmark_config, benchmark_name, name_of
+from fedet.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import Inputs, fresh_config, fresh_inputs, records_of
+from fedet.errors import InputError
 from fedet.flow import flow_records_of
 from fedet.loop import TrainConfig
 from fedet.methods import Method, method_named
@@ -91,8 +92,10 @@ def open_study(
         face_weights: of the ResNet18; empty: those that the shipped detector reads.
         generated: fields of `fedet.synthetic.SynthConfig` that differ from a small set of 6
             subjects with 45 s each.
-        benchmark: "easy", "default", "hard" or "unseen": the whole benchmark is generated instead.
+        benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
+
+    Raises InputError for the benchmark "unseen", which is not there to learn from.
     """
     if not str(data):
         data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
@@ -108,6 +111,9 @@ def open_study(
 def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Path:
     from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
 
+    if benchmark and benchmark not in DIFFICULTIES:
+        known = f"choose {', '.join(DIFFICULTIES)}; unseen is only there to be detected in and evaluated"
+        raise InputError(f"benchmark {benchmark!r}: not one to learn from; {known}")
     if benchmark:
         return synthesize(folder / benchmark_name(benchmark), benchmark_config(benchmark), progress=progress)
     config = SynthConfig(**(SMALL | changes))

@@ -8,7 +8,15 @@ import pytest
 from fedet.errors import InputError
 from fedet.explain import sentence
 from fedet.fairness import f1_by_group
-from fedet.stress_plots import half_place, plot_arms, plot_groups, plot_rise, plot_robustness, region
+from fedet.stress_plots import (
+    half_place,
+    plot_arms,
+    plot_groups,
+    plot_rise,
+    plot_robustness,
+    plot_transfer,
+    region,
+)
 from fedet.transfer import COLUMNS, read_transfer
 
 
@@ -79,6 +87,22 @@ def test_the_effect_of_hearing_is_called_by_its_interval(ends, told):
     figures = pd.concat({"as it is": arm, "without": arm, "with": arm})
     gaps = pd.DataFrame({"value": sum(ends) / 2, "low": ends[0], "high": ends[1]}, index=names)
     assert told in plot_arms(figures, gaps).get_title("left")
+
+
+def test_transfer_counts_where_the_last_weights_are_ahead():
+    rows = [
+        ("shapes", "splats", kind, metric, value, value - 0.1, value + 0.1, weights)
+        for weights, values in (("first", (0.2, 0.4, 0.3)), ("shipped", (0.5, 0.4, 0.6)))
+        for kind, metric, value in zip(("all", "micro", "positive"), ("F1", "F1", "AP"), values, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    ax = plot_transfer(table)
+    assert ax.get_title(loc="left") == "shipped is ahead in 2 of 3 figures, people of splats (generated)"
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["all, F1", "micro, F1", "positive, AP"]
+    assert [line.get_label() for line in ax.lines] == ["first", "shipped"]
+    alone = plot_transfer(table[table["weights"] == "shipped"])
+    assert alone.get_title(loc="left") == "shipped, people of splats (generated)"
+    assert plot_transfer(table[:0]).get_title(loc="left") == "Not measured"
 
 
 def test_a_transfer_table_is_read_missing_or_refused_in_words(tmp_path):

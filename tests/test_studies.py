@@ -38,6 +38,13 @@ def test_a_study_has_vectors_flow_and_the_shipped_architecture(study):
     assert study.flow_records() is flow  # made once
 
 
+@pytest.mark.parametrize("benchmark", ["unseen", "harder"])
+def test_nothing_is_learned_from_unseen_people(benchmark, tmp_path):
+    with pytest.raises(InputError, match=f"benchmark '{benchmark}': not one to learn from; choose easy"):
+        open_study(folder=tmp_path, benchmark=benchmark, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_settings_and_other_vectors_have_a_folder_of_their_own(study, tmp_path):
     place = study.run_folder(tmp_path, "loso", TrainConfig())
     assert place == study.run_folder(tmp_path, "loso", TrainConfig()) and place.parent == tmp_path / "runs"

@@ -206,9 +206,9 @@ def print_detections(video: Path, table) -> None:
     print(f"{video}: {len(table)} expression{'s' * (len(table) != 1)} in {notes['seconds']:.1f} s")
     if len(table):
         shown = table[["onset", "offset", "emotion", "expression_type", "score"]].copy()
-        shown.insert(0, "start_s", (table["onset"] / table["fps"]).round(2))
-        shown.insert(1, "end_s", ((table["offset"] + 1) / table["fps"]).round(2))
-        print(shown.to_string(index=False))
+        shown.insert(0, "start_s", table["onset"] / table["fps"])
+        shown.insert(1, "end_s", (table["offset"] + 1) / table["fps"])
+        print(shown.to_string(index=False, float_format="{:.2f}".format))
     missing = notes["missing"]
     if missing and sum(m["end_s"] - m["start_s"] for m in missing) >= notes["seconds"] - 0.05:
         print("  no face was found in this video")
@@ -337,7 +337,7 @@ def print_better(frozen: Path, before: float, after: float) -> None:
 
 
 def print_training(out: Path, result, model) -> None:
-    print(result.history.tail(3).to_string(index=False))
+    print(result.history.tail(3).to_string(index=False, float_format="{:.3g}".format))
     print(f"detector in {out}: epoch {result.best_epoch}, threshold {model.config.default_threshold:.2f}")
 
 

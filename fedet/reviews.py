@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import empty_table, validate
+from fedet.annotations import OWN_WORDS, empty_table, own_words, validate
 from fedet.cells import csv_grid, table_of
 from fedet.datasets import VIDEO_COLUMNS, Dataset, frame_files
 from fedet.edits import DECIDED
@@ -40,6 +40,7 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
     Args:
         videos: folder of the videos, or one video. A `videos.csv` (video, subject) in it says who
             is in which; without, subjects are those of the reviews, else each video is a subject.
+            An `emotions.csv` in it or beside the reviews is that of `annotations.own_words`.
         reviews: files, or folders in which files with SUFFIXES are taken. Rows that are still open
             or were rejected are left out; a table that knows no review is taken whole.
 
@@ -56,7 +57,8 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
         raise InputError(f"{videos}: no such file or folder")
     found = find_videos(videos) if videos.is_dir() else {}
     places = {stem(name): path for name, path in (found or {videos.stem: videos}).items()}
-    files = [file for given in reviews for file in _files(Path(given))]
+    reviews = [Path(given) for given in reviews]
+    files = [file for given in reviews for file in _files(given)]
     told: dict[str, tuple[Path, pd.DataFrame, float]] = {}
     opened: list[pd.DataFrame] = []
     for file in files:
@@ -75,7 +77,8 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
             told.setdefault(video, (file, table, fps))
     if not told:
         raise InputError("no review: name journals (*.review.jsonl), exports, or folders of them")
-    dataset = _dataset(videos, places, told)
+    words = {label: emotion for place in (videos, *reviews) for label, emotion in own_words(place).items()}
+    dataset = _dataset(videos, places, told, words)
     return replace(dataset, repairs=join_repairs(*opened, dataset.repairs))
 
 
@@ -109,7 +112,8 @@ def _files(given: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
     inside = sorted(p for p in given.iterdir() if p.name[0] != "." and p.name.lower().endswith(SUFFIXES))
-    return [p for p in inside if p.name not in ("videos.csv", "missing_faces.csv", "detections.csv")]
+    told = ("videos.csv", "missing_faces.csv", "detections.csv", OWN_WORDS)
+    return [p for p in inside if p.name not in told]
 
 
 def _read(file: Path, places: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
@@ -172,7 +176,7 @@ def _alike(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, flo
     return a == b and abs(one[2] - other[1]) < 1e-3 * one[2]
 
 
-def _dataset(root: Path, places: dict[str, Path], told) -> Dataset:
+def _dataset(root: Path, places: dict[str, Path], told, words: dict[str, str]) -> Dataset:
     listed = _subjects(root / "videos.csv") if root.is_dir() else {}
     rows, tables, ends = [], [empty_table()], {}
     for video, (_, table, fps) in told.items():
@@ -190,7 +194,8 @@ def _dataset(root: Path, places: dict[str, Path], told) -> Dataset:
     films = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
     films = films.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
     both = pd.concat(tables, ignore_index=True).drop(columns=_OWN, errors="ignore")
-    annotations, repairs = validate(both, ends, source_name="reviews", missing_offset="drop")
+    options = {"source_name": "reviews", "missing_offset": "drop", "emotion_map": words}
+    annotations, repairs = validate(both, ends, **options)
     return Dataset("reviewed", root, films, annotations, repairs, "drop")
 
 

@@ -173,6 +173,18 @@ def test_videos_csv_says_who_is_in_a_video(folder, tmp_path):
     assert dataset.videos["subject"].tolist() == ["p07"] == sorted(set(dataset.annotations["subject"]))
 
 
+@pytest.mark.parametrize("beside", ["videos", "reviews"])
+def test_a_reviewers_own_words_are_read_from_emotions_csv(folder, tmp_path, beside):
+    for name in ("videos", "reviews"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "videos" / "clip.mp4").symlink_to(folder / "videos" / "clip.mp4")
+    table = read_csv(folder / "clip.csv")[0]
+    write_csv(table.assign(emotion="glee"), tmp_path / "reviews" / "clip.csv")
+    (tmp_path / beside / "emotions.csv").write_text("label,emotion\nGlee,positive\n")
+    annotations = reviewed_dataset(tmp_path / "videos", [tmp_path / "reviews"]).annotations
+    assert len(annotations) and set(annotations["emotion"]) == {"positive"}
+
+
 def test_no_review_at_all_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="no review"):
         reviewed_dataset(folder / "videos", [tmp_path])

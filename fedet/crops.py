@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedet.adaptation import spread_faces
 from fedet.annotations import empty_table
 from fedet.datasets import Dataset
 from fedet.detection import Inputs, beside, record_of, videos_of
@@ -34,6 +35,7 @@ from fedet.features import (
     damaged,
     folded,
     in_background,
+    knowing,
     of_any_size,
     read_change,
     search_of,
@@ -51,6 +53,7 @@ class FaceVideo(VideoFeatures):
 
     crops: np.ndarray  # (T, 112, 112, 3) uint8, mapped from a file; black where there is no face
     faces: FaceTrack  # vectors of the network that `vectors` were made with
+    spread: np.ndarray  # (N, 112, 112, 3) uint8, as of `Crops`
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,7 @@ class Crops:
     track: np.ndarray  # (T,) int32, which face; -1 where none
     fps: float  # nominal rate of the video itself
     problems: tuple[str, ...]
+    spread: np.ndarray  # (N, 112, 112, 3) uint8, what `fedet.features.adapted_to` sees of the video
 
 
 def cut_crops(
@@ -83,37 +87,37 @@ def cut_crops(
     handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            (state, track), problems = of_any_size(partial(_cut_into, file, video), detector)
+            (state, track, spread), problems = of_any_size(partial(_cut_into, file, video), detector)
         os.replace(name, place)
     finally:
         Path(name).unlink(missing_ok=True)
-    np.savez(place.with_suffix(".npz"), state=state, track=track)
+    np.savez(place.with_suffix(".npz"), state=state, track=track, spread=spread)
     notes = {"fps": float(video.fps or FPS), "problems": [*video.problems, *problems]}
     place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
     return _read_crops(place)
 
 
-def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
-    """Writes the crops to `file`; states (T,) uint8 and face numbers (T,) int32."""
-    state, track = [], []
+def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Writes the crops to `file`; states (T,) uint8, face numbers (T,) int32 and those spread over it."""
+    state, track, spread = [], [], spread_faces(video, detector, CROP)
     file.seek(0)
     for face, status, number in in_background(crops_of(video, detector)):
         picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
         file.write(np.ascontiguousarray(picture).tobytes())
         state.append(STATES.index(status))
         track.append(number)
-    return np.array(state, np.uint8), np.array(track, np.int32)
+    return np.array(state, np.uint8), np.array(track, np.int32), spread
 
 
 def _read_crops(place: Path) -> Crops:
     try:
         notes = json.loads(place.with_suffix(".json").read_text())
         with np.load(place.with_suffix(".npz")) as parts:
-            state, track = parts["state"], parts["track"]
+            state, track, spread = parts["state"], parts["track"], parts["spread"]
         shape = (len(state), CROP, CROP, 3)
         check_bytes(place, len(state), CROP * CROP * 3)
         images = np.memmap(place, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
-        return Crops(images, state, track, notes["fps"], tuple(notes["problems"]))
+        return Crops(images, state, track, notes["fps"], tuple(notes["problems"]), spread)
     except DAMAGES as error:
         raise damaged(place, error) from error
 
@@ -128,6 +132,8 @@ def _place(folder: Path, path: Path, detector: FaceDetector | None, video: Video
 
 def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_size: int = 32) -> FaceTrack:
     """What a network makes of the crops; equal to `extract` of the video.
+
+    Where `extract` is given a share `adapt`, so is `net`: see `fedet.features.knowing`.
 
     Args:
         crops: tells states, tracks and rate. images: (T, 112, 112, 3) uint8.
@@ -148,7 +154,7 @@ def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_s
 
 def seen_with(video: FaceVideo, net: FaceNet, inputs: Inputs, labels: bool = True) -> VideoFeatures:
     """The video as a detector behind another network reads it; without its events if not `labels`."""
-    faces = track_of(video.faces, video.crops, net)
+    faces = track_of(video.faces, video.crops, knowing(net, video.spread, inputs.adapt))
     read = read_change(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
     side = np.asarray(video.vectors[:, read.shape[1] :]) if inputs.signals else None
     events = video.events if labels else empty_table()
@@ -171,8 +177,8 @@ def face_videos_of(
     records = []
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
         cut = cut_crops(row.path, cache, detector, dataset.open(row.video))
-        faces = track_of(cut, cut.images, net)
+        faces = track_of(cut, cut.images, knowing(net, cut.spread, inputs.adapt))
         side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         made = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
-        records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces))
+        records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces, spread=cut.spread))
     return records

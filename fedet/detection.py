@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fedet.adaptation import check_share
 from fedet.annotations import empty_table, expression_type_of, validate
 from fedet.curves import Curves, curve_table
 from fedet.datasets import Dataset
@@ -54,8 +55,10 @@ class Inputs:
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
     reads: str = "vectors"  # see `read_change`
     signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.signals`
+    adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.adaptation`
 
     def __post_init__(self) -> None:
+        check_share(self.adapt)
         object.__setattr__(self, "signals", check_signals(self.signals))
         for name, allowed in (("reference", REFERENCES), ("reads", READS)):
             if getattr(self, name) not in allowed:
@@ -72,6 +75,10 @@ class Detector:
     net: FaceNet
     inputs: Inputs
     faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
+
+    def read(self, video: str | Path, **options) -> FaceTrack:
+        """The vectors of a video; `options` are those of `fedet.features.extract`."""
+        return extract(video, self.net, self.faces, adapt=self.inputs.adapt, **options)
 
 
 def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
@@ -112,8 +119,11 @@ def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
 
 
 def fresh_inputs(face_weights: str = "faces") -> tuple[Inputs, FaceNet]:
-    """What a new detector reads: as the shipped one, or change from the median without read-outs."""
-    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces")
+    """What a new detector reads: as the shipped one, or change from the median without read-outs.
+
+    Without `adapt`, which helps where videos are of another kind than those that a detector learned from.
+    """
+    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=0.0)
     net = load_facenet(inputs.weights)
     return (inputs if net.heads is not None else Inputs(inputs.weights, reference="median")), net
 
@@ -184,10 +194,10 @@ def detect(
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
     if Path(video).suffix == ".f16":
-        faces = read_kept(video, detector.net)
+        faces = read_kept(video, detector.net, detector.inputs.adapt)
     else:
         opened = open_video(video, folder_fps=rate)
-        faces = extract(video, detector.net, detector.faces, progress=progress, cache=cache, opened=opened)
+        faces = detector.read(video, progress=progress, cache=cache, opened=opened)
         last = _last_frame(opened, len(faces.state))
     name = Path(video).stem if Path(video).is_file() else Path(video).name
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
@@ -323,7 +333,7 @@ def records_of(
     """
     records = []
     for row, events in videos_of(dataset, videos, progress):
-        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video))
+        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video), adapt=inputs.adapt)
         side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
     return records

@@ -2,7 +2,8 @@
 
 A training window is its face crops and a few of the same person's at rest, varied by one camera.
 What the tuned network moves them by is added to the frozen network's change from rest, so that
-tuning begins exactly where training on kept vectors ends. BatchNorm keeps its statistics, and the
+tuning begins exactly where training on kept vectors ends. BatchNorm keeps its statistics; for a
+detector that reads with those of each video, they are what the frozen network found there. The
 read-outs of AUs and emotions stay as they are: what they read is what is tuned.
 """
 
@@ -18,8 +19,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
+from fedet.adaptation import statistics_of
 from fedet.appearance import seen_by
 from fedet.crops import FaceVideo, seen_with
 from fedet.detection import TUNED, Detector, Inputs, load_detector, save_inputs
@@ -31,6 +34,7 @@ from fedet.features import (
     FaceNet,
     change_from_rest,
     fingerprint,
+    knowing,
     pretraining_of,
     save_facenet,
     shipped,
@@ -108,10 +112,11 @@ class EndToEnd(nn.Module):
             for some in part.split(self.tuning.chunk) if len(part) else ():
                 faces = seen_by(window.camera, window.crops[some], self.tuning.size)
                 if with_gradient and torch.is_grad_enabled():
-                    seen = checkpoint(self.face, faces, use_reentrant=False, preserve_rng_state=False)
+                    call = functional_call, self.face, window.statistics, faces
+                    seen = checkpoint(*call, use_reentrant=False, preserve_rng_state=False)
                 else:
                     with torch.no_grad():
-                        seen = self.face(faces)
+                        seen = functional_call(self.face, window.statistics, faces)
                 found.append(seen.float())
         return torch.cat(found)[torch.argsort(order)]
 
@@ -119,11 +124,13 @@ class EndToEnd(nn.Module):
 class TuneRun(Run):
     """A `Run` whose windows are pictures."""
 
-    def __init__(self, *args, inputs: Inputs, **options) -> None:
+    def __init__(self, *args, inputs: Inputs, frozen: FaceNet, **options) -> None:
         self.inputs = inputs
         super().__init__(*args, **options)
         where = inputs.reference, inputs.context_s
         self.changes = [change_from_rest(record.faces, *where) for record in self.records]
+        knowing_each = (knowing(frozen, record.spread, inputs.adapt) for record in self.records)
+        self.statistics = [statistics_of(net) if inputs.adapt else {} for net in knowing_each]
 
     def make_optimizer(self, model: EndToEnd) -> torch.optim.Optimizer:
         optimizer = make_optimizer(model.detector, self.config)
@@ -142,7 +149,8 @@ class TuneRun(Run):
         rng = np.random.default_rng(draw.seed)
         made = plan(record.mask, self.events[draw.record], draw, config.window, self.config.augmentation, rng)
         where = self.scale, self.config, self.raw.tuning, self.inputs, rng
-        window = face_window(record, self.changes[draw.record], made, *where)
+        kept = self.changes[draw.record], self.statistics[draw.record]
+        window = face_window(record, *kept, made, *where)
         return window, made.mask, assign(made.intervals, made.classes, made.mask, config)
 
     def figures(self) -> dict[str, float]:
@@ -199,8 +207,9 @@ def train_end_to_end(
         out.mkdir(parents=True, exist_ok=True)
         if (finished := finished_run(out, settings)) is not None:
             return TuneResult(load_detector(out, start.faces), *finished, True)
+    run = partial(TuneRun, inputs=start.inputs, frozen=start.net)
     values, main = launch(
-        partial(TuneRun, inputs=start.inputs), model, records, validation, config, out, settings,
+        run, model, records, validation, config, out, settings,
         progress=progress, max_steps=max_steps, on_epoch=on_epoch,
         accelerator=accelerator, devices=devices, strategy=strategy,
     )  # fmt: skip

@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedet.adaptation import spread_faces
 from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
 from fedet.errors import InputError
 from fedet.faces import FaceDetector
 from fedet.features import (
+    CROP,
     FPS,
     MEAN,
     STATES,
@@ -25,6 +27,7 @@ from fedet.features import (
     FaceTrack,
     change_from_rest,
     crops_of,
+    knowing,
     of_any_size,
     read_change,
 )
@@ -110,6 +113,17 @@ def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[n
         if found[frame] is None:
             raise InputError(f"{video}: no face in frame {frame} at 30 frames a second")
     return [found[frame] for frame in frames]
+
+
+def net_for(video: str | Path, detector: Detector) -> FaceNet:
+    """The face network as it read this video, see `fedet.features.adapted_to`."""
+
+    def read(faces: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
+        crops = spread_faces(open_video(video), faces, CROP)
+        return np.full(max(1, len(crops)), STATES.index("found" if len(crops) else "missing")), crops
+
+    (_, crops), _ = of_any_size(read, detector.faces)
+    return knowing(detector.net, crops, detector.inputs.adapt)
 
 
 def rest_frame(faces: FaceTrack) -> int:

@@ -55,6 +55,7 @@ class FaceWindow(NamedTuple):
     added: Tensor  # (W, C)
     kept: Tensor  # (C,)
     blend: Tensor | None  # (C, C)
+    statistics: dict[str, Tensor]  # of the face network's batch norms in this video; else its own
 
 
 class Windows:
@@ -70,8 +71,8 @@ class Windows:
 
 
 def face_window(
-    video: FaceVideo, change: np.ndarray, made: Plan, scale: np.ndarray, config: TrainConfig,
-    tuning: Tuning, inputs: Inputs, rng: np.random.Generator,
+    video: FaceVideo, change: np.ndarray, statistics: dict[str, Tensor], made: Plan, scale: np.ndarray,
+    config: TrainConfig, tuning: Tuning, inputs: Inputs, rng: np.random.Generator,
 ) -> FaceWindow:  # fmt: skip
     """A planned window with all that is random about its looks; change (T, 512) is the frozen one.
 
@@ -94,7 +95,8 @@ def face_window(
     kept = np.ones(len(scale), bool) if kept is None else kept
     arrays = (teach, mix, base, side, np.float32(gain), added.astype(np.float32), kept)
     tensors = (torch.as_tensor(a) for a in arrays)
-    return FaceWindow(crops, camera, *tensors, None if blend is None else torch.from_numpy(blend))
+    blend = None if blend is None else torch.from_numpy(blend)
+    return FaceWindow(crops, camera, *tensors, blend, statistics)
 
 
 def _mixing(video, shown, frames, weights, n: int, inputs: Inputs, rng) -> tuple[np.ndarray, np.ndarray]:

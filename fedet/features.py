@@ -14,7 +14,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from fedet.adaptation import adapted, check_share, spread_faces
 from fedet.boxes import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.errors import InputError
 from fedet.faces import Counted, crop, track_faces
@@ -245,6 +246,7 @@ def extract(
     progress: bool = False,
     cache: str | Path | None = None,
     opened: Video | None = None,
+    adapt: float = 0.0,
 ) -> FaceTrack:
     """Reads a video, follows its face and turns every frame at 30 fps into a vector.
 
@@ -256,13 +258,15 @@ def extract(
         cache: folder in which the vectors are kept for the next time; damaged ones are made anew.
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
+        adapt: share of the video's own statistics in the network's batch norms, see `adapted_to`.
 
     Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
     longer side is above `MOST_SIDE` are reduced to it as they are decoded.
-    Raises InputError where the video cannot be read at all.
+    Raises InputError where the video cannot be read at all, or `adapt` is no share.
     """
+    check_share(adapt)
     video = opened or open_video(path)
-    facts = path, net, detector, video.fps, search_of(video)
+    facts = path, net, detector, video.fps, search_of(video), adapt
     place = cache_file(Path(cache), *facts) if cache else None
     if place and place.with_suffix(".json").exists():
         with suppress(InputError):
@@ -271,10 +275,11 @@ def extract(
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            into = partial(_extract_into, file, video, folded(net), batch_size, progress)
+            into = partial(_extract_into, file, video, net, adapt, batch_size, progress)
             (state, track, rest), problems = of_any_size(into, detector)
         fps, problems = float(video.fps or FPS), [*video.problems, *problems]
         notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
+        notes["adapt"] = adapt
         if place:
             os.replace(part, place)
             np.savez(place.with_suffix(".npz"), rest=rest, state=state, track=track)
@@ -285,11 +290,12 @@ def extract(
         part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
 
 
-def _extract_into(file, video, net, batch_size, progress, detector: FaceDetector) -> tuple:
+def _extract_into(file, video, net, adapt, batch_size, progress, detector: FaceDetector) -> tuple:
     """Writes the vectors to `file`; states (T,) uint8, face numbers (T,) int32 and rest (T,) float32."""
     from tqdm.auto import tqdm
 
     file.seek(0)
+    net = folded(adapted_to(video, net, detector, adapt))
     total = round(video.duration_s * FPS) if video.duration_s else None
     rest, state, track = [], [], []
     frames = tqdm(
@@ -366,11 +372,26 @@ def folded(net: FaceNet) -> FaceNet:
     return quick.to(memory_format=torch.channels_last)
 
 
+def adapted_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float) -> FaceNet:
+    """The network as it reads this video: see `fedet.adaptation.adapted`; itself if `adapt` is 0."""
+    return knowing(net, spread_faces(video, detector, CROP), adapt) if adapt else net
+
+
+def knowing(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
+    """The network whose batch norms know crops (N, S, S, 3) uint8 of a video; itself if `adapt` is 0."""
+    return adapted(net, _pictures(net, crops), adapt) if adapt else net
+
+
 @torch.inference_mode()
 def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 RGB crops -> (B, 512) float32."""
+    return net(_pictures(net, crops)).float()
+
+
+def _pictures(net: FaceNet, crops: np.ndarray) -> Tensor:
+    """Crops as the network reads them, where it is."""
     faces = torch.from_numpy(crops).to(next(net.parameters()).device).permute(0, 3, 1, 2).float().div(255)
-    return net(normalised(faces).contiguous(memory_format=torch.channels_last)).float()
+    return normalised(faces).contiguous(memory_format=torch.channels_last)
 
 
 def normalised(faces: Tensor) -> Tensor:
@@ -429,16 +450,18 @@ def cache_file(
     detector: FaceDetector | None,
     fps: float,
     search: str = str(FACE_SEARCH),
+    adapt: float = 0.0,
 ) -> Path:
     """Where a video's vectors are kept: named after the file, its size and time, and the networks.
 
-    `search` is that of `search_of`; larger pictures have another one than the default.
+    `search` is that of `search_of`; larger pictures have another one than the default. `adapt` as for
+    `extract`.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     facts = f"{state_of(path)} {net.name} {net.digest}"
-    facts += f" {type(detector).__name__} {fps} {search}"
+    facts += f" {type(detector).__name__} {fps} {search}" + (f" adapt {adapt}" if adapt else "")
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 
@@ -454,9 +477,10 @@ def state_of(path: Path) -> str:
     return facts
 
 
-def read_kept(place: str | Path, net: FaceNet) -> FaceTrack:
+def read_kept(place: str | Path, net: FaceNet, adapt: float = 0.0) -> FaceTrack:
     """The vectors of a cache's .f16 file: a video whose frames may have been deleted since.
 
+    That they were made with another `adapt` is one of the problems: they can still be read.
     Raises InputError if a part is missing, or other weights than `net` made them.
     """
     place = Path(place)
@@ -468,6 +492,9 @@ def read_kept(place: str | Path, net: FaceNet) -> FaceTrack:
     if notes.get("digest", net.digest) != net.digest:
         made = f"{notes['weights']!r} ({notes['digest']})"
         raise InputError(f"{place}: made with the face weights {made}, not {net.name!r} ({net.digest})")
+    if (made := notes.get("adapt", 0.0)) != adapt:
+        told = f"kept with {made:.0%} of the video's own statistics, this detector reads with {adapt:.0%}"
+        kept = replace(kept, problems=(*kept.problems, f"{told}: read the video again if you still have it"))
     return kept
 
 

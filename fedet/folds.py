@@ -161,6 +161,11 @@ class SealedVideo:
         self._check("frames")
         return self.record.crops
 
+    @property
+    def spread(self) -> np.ndarray:
+        self._check("frames")
+        return self.record.spread
+
     def _check(self, what: str) -> None:
         known = _KNOWN.get()
         if known is not None and self.subject not in getattr(known, what):

@@ -9,7 +9,7 @@ import torch
 
 from fedet.detection import Detector, beside
 from fedet.errors import InputError
-from fedet.features import FPS, change_from_rest, extract, read_change
+from fedet.features import FPS, change_from_rest, read_change
 from fedet.model import FEDN, Attention
 from fedet.signals import side_signals
 from fedet.windows import cut, points, window_starts
@@ -45,7 +45,7 @@ def look_inside(
 
     Raises InputError if the video cannot be read or ends before `at_s`.
     """
-    faces = extract(video, detector.net, detector.faces, cache=cache)
+    faces = detector.read(video, cache=cache)
     inputs, config = detector.inputs, detector.model.config
     if not 0 <= at_s < len(faces.state) / FPS:
         raise InputError(f"{video}: {at_s:g} s lies outside its {len(faces.state) / FPS:.1f} s")

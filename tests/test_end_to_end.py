@@ -18,7 +18,7 @@ from fedet.datasets import read_dataset
 from fedet.detection import Detector, Inputs, detect_in, load_detector, record_of, records_of
 from fedet.end_to_end import EndToEnd, TuneRun, Tuning, estimated_minutes, train_end_to_end
 from fedet.errors import InputError
-from fedet.features import load_facenet, normalised, vectors_of
+from fedet.features import knowing, load_facenet, normalised, vectors_of
 from fedet.folds import Fold, LeakError, sealed
 from fedet.jobs import Job, run_job
 from fedet.loop import TrainConfig
@@ -62,9 +62,9 @@ def person(number: int, net, n: int = 100) -> FaceVideo:
     table = pd.DataFrame(rows, columns=["subject", "video", "fps", "onset", "offset", "emotion"])
     table = table.reindex(columns=COLUMNS)
     table["expression_type"] = expression_type_of(table["onset"], table["offset"], 30.0)
-    faces = track_of(Crops(images, state, track, 30.0, ()), images, net)
+    faces = track_of(Crops(images, state, track, 30.0, (), images[::2]), images, net)
     made = record_of(f"p{number}", f"p{number}_v", faces, table, 30.0, net, INPUTS)
-    return FaceVideo(**vars(made), crops=images, faces=faces)
+    return FaceVideo(**vars(made), crops=images, faces=faces, spread=images[::2])
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +112,11 @@ def test_a_frozen_network_without_cameras_is_training_on_kept_vectors(people, st
         assert torch.equal(seen.detector.net.state_dict()[name], value)
 
 
-def run_of(people, start, tuning) -> TuneRun:
+def run_of(people, start, tuning, inputs=INPUTS) -> TuneRun:
     from lightning.fabric import Fabric
 
     model = EndToEnd(copy.deepcopy(start.net), copy.deepcopy(start.model), INPUTS.reads, tuning)
-    return TuneRun(Fabric(accelerator="cpu"), model, people, None, QUICK, inputs=INPUTS)
+    return TuneRun(Fabric(accelerator="cpu"), model, people, None, QUICK, inputs=inputs, frozen=start.net)
 
 
 def test_gradients_reach_the_first_convolution_but_no_statistics_and_no_read_out(people, start):
@@ -139,6 +139,25 @@ def test_chunks_and_who_teaches_change_no_vector(people, start):
         run.raw.tuning = replace(SMALL, chunk=chunk)
         teach = torch.rand(len(window.crops), generator=torch.Generator().manual_seed(1)) < through
         torch.testing.assert_close(run.raw.vectors(window._replace(teach=teach)), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_pictures_are_seen_with_the_statistics_of_their_video(people, start):
+    """As `extract` would: what is not yet tuned gives the vectors that were kept of that person."""
+    inputs, tuning = replace(INPUTS, adapt=0.4), replace(SMALL, through=1.0)
+    run = run_of(people, start, tuning, inputs)
+    gradients = []
+    for draw in run.draws(0)[:6]:
+        window = run.window(draw)[0]
+        own = knowing(start.net, people[draw.record].spread, inputs.adapt)
+        seen = run.raw.vectors(window._replace(teach=torch.ones_like(window.teach)))
+        expected = vectors_of(own, window.crops.numpy())
+        torch.testing.assert_close(seen, expected, rtol=1e-3, atol=2e-3)
+        assert not torch.allclose(seen, vectors_of(start.net, window.crops.numpy()), atol=0.02)
+        seen.sum().backward()
+        gradients.append(run.raw.face.body.conv1.weight.grad.abs().sum())
+    assert all(gradients)
+    for name, values in start.net.state_dict().items():
+        assert torch.equal(run.raw.face.state_dict()[name], values)
 
 
 # --- it learns, and does so again
@@ -243,7 +262,8 @@ def test_from_videos_to_a_folder_that_detects_wherever_it_is(tmp_path):
     video = dataset.videos["path"].iloc[0]
     tables = [fedet.detect(video, weights, 0.05) for weights in (tuned.detector, tmp_path / "moved")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-    faces = track_of(records[0].faces, records[0].crops, loaded.net)
+    own = knowing(loaded.net, records[0].spread, loaded.inputs.adapt)
+    faces = track_of(records[0].faces, records[0].crops, own)
     assert len(detect_in(faces, loaded, 0.05)) == len(tables[0])
     crop = np.asarray(records[0].crops[:1])
     assert not torch.equal(vectors_of(loaded.net, crop), vectors_of(shipped.net, crop))

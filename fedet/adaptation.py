@@ -1,0 +1,102 @@
+"""Batch statistics of a video's own face, for a network that learned from other kinds of pictures.
+
+A batch normalisation subtracts a mean and divides by a deviation that were kept from training. On
+pictures of another kind both are a little off, in every layer. Here they are blended with those of
+faces of the video at hand, without any label and without a step of learning (Schneider et al.,
+"Improving robustness against common corruptions by covariate shift adaptation", NeurIPS 2020).
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedet.boxes import FaceDetector
+from fedet.errors import InputError
+from fedet.faces import crop
+from fedet.video import MOST_SIDE, Frame, Video
+
+FACES = 64  # pictures asked of a video: their face's statistics change little with more
+FPS_AT_MOST = 30.0  # in a video so short that it has fewer than `FACES` pictures at this rate, all count
+SEEK_S = 4.0  # pictures further apart are looked up one by one; nearer ones are met on the way
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def check_share(share: float) -> None:
+    """Raises InputError unless the share of a video's own statistics is from 0 to 1."""
+    if not 0 <= share <= 1:
+        raise InputError(f"adapt is {share!r}; the share of a video's own statistics, from 0 to 1")
+
+
+def spread_faces(video: Video, detector: FaceDetector, size: int, count: int = FACES) -> np.ndarray:
+    """Face crops from pictures spread evenly over a video, (N, size, size, 3) uint8, N <= `count`.
+
+    The face is looked for near where it was in the picture before, else in all of it, where the
+    largest one counts. A picture without a face gives none.
+    """
+    crops, box = [], None
+    for picture in _spread(video, count):
+        near = detector.detect(picture.image, near=box) if box else []
+        box = max(near or detector.detect(picture.image), key=lambda b: b.size, default=None)
+        if box is not None:
+            crops.append(crop(picture.image, box, size))
+    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+
+
+def _spread(video: Video, count: int) -> Iterator[Frame]:
+    """About `count` frames at equal distances in time; fewer where the video ends before it says."""
+    seconds = video.duration_s or (video.n_frames_estimate or 0) / video.fps
+    if seconds > SEEK_S * count:
+        for time_s in (np.arange(count) + 0.5) * seconds / count:
+            try:
+                yield video.frame_at(float(time_s), MOST_SIDE)
+            except InputError:  # beyond the true end
+                return
+        return
+    rate = min(FPS_AT_MOST, count / seconds) if seconds else 1.0
+    for number, frame in enumerate(video.frames(fps=rate, max_side=MOST_SIDE)):
+        if number == count:
+            return
+        yield frame
+
+
+@torch.no_grad()
+def adapted(net: Net, faces: Tensor, share: float) -> Net:
+    """A copy of a network in evaluation mode whose batch norms know these faces.
+
+    Layer by layer, in one pass: the statistics of each become (1 - a) times the stored ones plus a times
+    those of its input, which the adapted layers before it have made. a is `share` for `FACES`
+    faces and less, in proportion, for fewer: little is known of the whole video from a few.
+
+    Args:
+        faces: (N, 3, S, S), as the network reads them; N may be 0.
+        share: of the video's own statistics, from 0 (an exact copy) to 1.
+    """
+    check_share(share)
+    own = copy.deepcopy(net).eval()
+    part = share * min(1.0, len(faces) / FACES)
+    if part == 0:
+        return own
+
+    def blend(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+        norm.running_mean.lerp_(mean, part)
+        norm.running_var.lerp_(var, part)
+
+    norms = [module for module in own.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(blend) for norm in norms]
+    try:
+        own(faces)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return own
+
+
+def statistics_of(net: nn.Module) -> dict[str, Tensor]:
+    """Means and variances of all batch norms, by the names that they have in the network."""
+    return {name: values for name, values in net.named_buffers() if "running" in name}

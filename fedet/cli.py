@@ -16,6 +16,9 @@ app = typer.Typer(
 
 OpenFace = Annotated[Path | None, typer.Option(help="OpenFace CSVs, named after the videos.")]
 PyFeat = Annotated[Path | None, typer.Option(help="py-feat CSVs, named after the videos.")]
+Adapt = Annotated[
+    float | None, typer.Option(help="Share of each video's own statistics, 0 to 1; default: 0, or INIT's.")
+]
 Weights = Annotated[Path | None, typer.Option(help="A detector's folder; default: the shipped one.")]
 
 
@@ -34,7 +37,9 @@ def main() -> None:
         sys.exit(2)
 
 
-def check_options(epochs: int | None = None, jobs: int | None = None, seed: int | None = None) -> None:
+def check_options(
+    epochs: int | None = None, jobs: int | None = None, seed: int | None = None, adapt: float | None = None
+) -> None:
     """Refuses numbers that no command can use, before any video is read."""
     if epochs is not None and epochs < 1:
         raise InputError(f"--epochs {epochs}: at least 1")
@@ -42,6 +47,8 @@ def check_options(epochs: int | None = None, jobs: int | None = None, seed: int 
         raise InputError("--jobs 0: a number of processes, or -1 for one for each core")
     if seed is not None and seed < 0:
         raise InputError(f"--seed {seed}: 0 or more")
+    if adapt is not None and not 0 <= adapt <= 1:
+        raise InputError(f"--adapt {adapt}: a share, from 0 to 1")
 
 
 def start_of(init: str) -> Path:
@@ -243,6 +250,7 @@ def train(
     init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "",
     layout: Annotated[str | None, typer.Option(help="casme2, casme3, samm, tidy or own.")] = None,
     face_weights: Annotated[str, typer.Option(help="faces, imagenet or a ResNet18 checkpoint.")] = "faces",
+    adapt: Adapt = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
     validation: Annotated[float, typer.Option(help="Share of subjects to choose on.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
@@ -265,7 +273,7 @@ def train(
     from fedet.training import TrainConfig
     from fedet.training import train as fit
 
-    check_options(epochs, seed=seed)
+    check_options(epochs, seed=seed, adapt=adapt)
     if tuning_epochs is not None and tuning_epochs < 1:
         raise InputError(f"--tuning-epochs {tuning_epochs}: at least 1")
     if not 0 < validation < 1:
@@ -273,6 +281,7 @@ def train(
     start = start_of(init) if init else None
     inputs = read_inputs(start) if start else None
     inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
+    inputs = inputs if adapt is None else replace(inputs, adapt=adapt)
     if end_to_end and len(data) > 1:
         raise InputError(f"--end-to-end takes one dataset, not {len(data)}; put them into one folder")
     datasets = {str(folder): read_dataset(folder, layout) for folder in data}
@@ -357,6 +366,7 @@ def crossval(
     layout: Annotated[str, typer.Option(help="casme2, casme3, samm, tidy or own.")] = "",
     missing_offset: Annotated[str, typer.Option(help="apex_mirror, apex or drop.")] = "apex_mirror",
     face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
+    adapt: Adapt = None,
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
     checkpoints: Annotated[bool, typer.Option(help="Killed folds go on at their last epoch.")] = False,
 ) -> None:
@@ -367,15 +377,16 @@ def crossval(
     from fedet.results_page import as_text
     from fedet.studies import open_study
 
-    check_options(epochs, jobs)
+    check_options(epochs, jobs, adapt=adapt)
     if seeds < 1:
         raise InputError(f"--seeds {seeds}: at least 1")
     if unknown := [name for name in method or () if name not in METHODS]:
         raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
-    study = open_study(data, layout, missing_offset, face_weights, out, cache=cache)
+    study = open_study(data, layout, missing_offset, face_weights, out, cache=cache, adapt=adapt or 0.0)
     report_repairs(study.dataset.repairs)
     asked = {"epochs": epochs, "batch_size": batch_size}
     changed = {name: value for name, value in asked.items() if value is not None}
+    shown = changed if adapt is None else changed | {"adapt": adapt}
     runs = study.compare(
         method or ["fedn"], out, TrainConfig(**changed) if changed else None,
         folds=folds, seeds=seeds, jobs=jobs, scheduler=scheduler, checkpoints=checkpoints,
@@ -387,7 +398,7 @@ def crossval(
         sys.exit(1)
     named = " ".join(f"--method {name}" for name in runs)
     command = f"fedet crossval {data.name}/ {named} --folds {folds} --seeds {seeds} --out {out.name}/"
-    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in changed.items())
+    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in shown.items())
     found = results_of(runs, study.data | {"command": command})
     write_results(found, out / "results.json")
     print(as_text(found))

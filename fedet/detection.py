@@ -118,14 +118,14 @@ def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
     return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
 
 
-def fresh_inputs(face_weights: str = "faces") -> tuple[Inputs, FaceNet]:
+def fresh_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inputs, FaceNet]:
     """What a new detector reads: as the shipped one, or change from the median without read-outs.
 
-    Without `adapt`, which helps where videos are of another kind than those that a detector learned from.
+    `adapt` is 0 unless asked for: a detector that learns from the videos at hand knows their kind.
     """
-    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=0.0)
+    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=adapt)
     net = load_facenet(inputs.weights)
-    return (inputs if net.heads is not None else Inputs(inputs.weights, reference="median")), net
+    return (inputs if net.heads is not None else Inputs(inputs.weights, "median", adapt=adapt)), net
 
 
 def fresh_config(records: Sequence[VideoFeatures]) -> FEDNConfig:

@@ -84,6 +84,7 @@ def open_study(
     benchmark: str = "",
     cache: str | Path | None = None,
     progress: bool = True,
+    adapt: float = 0.0,
 ) -> Study:
     """The set at `data`, or a small generated one below `folder`, with the vectors of all videos.
 
@@ -94,13 +95,14 @@ def open_study(
             subjects with 45 s each.
         benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
+        adapt: share of each video's own statistics in the ResNet18, see `fedet.adaptation`.
 
     Raises InputError for the benchmark "unseen", which is not there to learn from.
     """
     if not str(data):
         data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
     dataset = read_dataset(data, layout or None, missing_offset)
-    inputs, net = fresh_inputs(face_weights)
+    inputs, net = fresh_inputs(face_weights, adapt)
     place = Path(cache) if cache else Path(folder) / "vectors"
     records = records_of(dataset, net, inputs, place, progress)
     config = fresh_config(records)

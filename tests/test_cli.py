@@ -256,6 +256,8 @@ def test_a_threshold_counts_from_there_on_and_ranks_everything(tmp_path):
     ("train {0} --out {0}/o --validation 1.5", "--validation 1.5"),
     ("train {0} --out {0}/o --epochs 0", "--epochs 0"),
     ("train {0} --out {0}/o --init foo", "--init foo"),
+    ("train {0} --out {0}/o --adapt 2", "--adapt 2"),
+    ("crossval {0} --out {0}/o --adapt -1", "--adapt -1"),
     ("learn {0} {0} --out {0}/o --folds 1", "--folds 1"),
     ("learn {0} {0} --out {0}/o --epochs 0", "--epochs 0"),
 ])  # fmt: skip

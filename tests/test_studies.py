@@ -69,6 +69,11 @@ def test_the_command_measures_writes_and_goes_on(made, study, tmp_path):
     assert CliRunner().invoke(app, call).exit_code == 0
     assert written == {p.name: p.stat().st_mtime_ns for p in out.glob("f*/seed*")} and len(written) > 4
     page.write_text(f"{BEGIN}\n{END}\n")
+    other = ["crossval", str(made), "--out", str(tmp_path / "other"), "--method", "fedn", "--folds", "2",
+             "--seeds", "1", "--epochs", "1", "--cache", str(study.cache), "--adapt", "0.3"]  # fmt: skip
+    assert CliRunner().invoke(app, other).exit_code == 0
+    again = json.loads((tmp_path / "other" / "results.json").read_text())
+    assert again["data"]["command"].endswith("--adapt 0.3") and again["methods"] != results["methods"]
     shown = CliRunner().invoke(app, ["results", str(out / "results.json"), "--write", str(page)])
     assert shown.exit_code == 0 and "| fedn |" in page.read_text() and "CASME2/" in page.read_text()
     refused = CliRunner().invoke(app, [*call, "--method", "svm"])

@@ -8,7 +8,7 @@ faces of the video at hand, without any label and without a step of learning (Sc
 
 import copy
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,19 +32,28 @@ def check_share(share: float) -> None:
         raise InputError(f"adapt is {share!r}; the share of a video's own statistics, from 0 to 1")
 
 
-def spread_faces(video: Video, detector: FaceDetector, size: int, count: int = FACES) -> np.ndarray:
-    """Face crops from pictures spread evenly over a video, (N, size, size, 3) uint8, N <= `count`.
+class SpreadFaces(NamedTuple):
+    """Faces from all over a video."""
+
+    crops: np.ndarray  # (N, S, S, 3) uint8 RGB
+    times_s: np.ndarray  # (N,) seconds
+
+
+def spread_faces(video: Video, detector: FaceDetector, size: int, count: int = FACES) -> SpreadFaces:
+    """Face crops from pictures spread evenly over a video, at most `count` of `size` pixels.
 
     The face is looked for near where it was in the picture before, else in all of it, where the
     largest one counts. A picture without a face gives none.
     """
-    crops, box = [], None
+    crops, times_s, box = [], [], None
     for picture in _spread(video, count):
         near = detector.detect(picture.image, near=box) if box else []
         box = max(near or detector.detect(picture.image), key=lambda b: b.size, default=None)
         if box is not None:
             crops.append(crop(picture.image, box, size))
-    return np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+            times_s.append(picture.time_s)
+    found = np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+    return SpreadFaces(found, np.array(times_s))
 
 
 def _spread(video: Video, count: int) -> Iterator[Frame]:

@@ -65,7 +65,7 @@ class Crops:
     track: np.ndarray  # (T,) int32, which face; -1 where none
     fps: float  # nominal rate of the video itself
     problems: tuple[str, ...]
-    spread: np.ndarray  # (N, 112, 112, 3) uint8, what `fedet.features.adapted_to` sees of the video
+    spread: np.ndarray  # (N, 112, 112, 3) uint8, of `fedet.adaptation.spread_faces`
 
 
 def cut_crops(
@@ -99,7 +99,7 @@ def cut_crops(
 
 def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Writes the crops to `file`; states (T,) uint8, face numbers (T,) int32 and those spread over it."""
-    state, track, spread = [], [], spread_faces(video, detector, CROP)
+    state, track, spread = [], [], spread_faces(video, detector, CROP).crops
     file.seek(0)
     for face, status, number in in_background(crops_of(video, detector)):
         picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face

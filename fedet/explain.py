@@ -116,10 +116,10 @@ def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[n
 
 
 def net_for(video: str | Path, detector: Detector) -> FaceNet:
-    """The face network as it read this video, see `fedet.features.adapted_to`."""
+    """The face network as it read this video, see `fedet.features.knowing`."""
 
     def read(faces: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
-        crops = spread_faces(open_video(video), faces, CROP)
+        crops = spread_faces(open_video(video), faces, CROP).crops
         return np.full(max(1, len(crops)), STATES.index("found" if len(crops) else "missing")), crops
 
     (_, crops), _ = of_any_size(read, detector.faces)

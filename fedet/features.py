@@ -14,10 +14,11 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -231,6 +232,9 @@ class FaceTrack:
     fps: float  # nominal rate of the video itself, for counting its frames
     problems: tuple[str, ...]  # what the video's reader had to say
     weights: str  # name of the network that made the vectors
+    # Some of the frames as the network reads them without the video's own statistics, where it has those.
+    stored: np.ndarray = field(default_factory=lambda: np.zeros((0, WIDTH), np.float16))  # (N, 512)
+    stored_at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # (N,) which frames
 
     @property
     def mask(self) -> np.ndarray:
@@ -258,7 +262,7 @@ def extract(
         cache: folder in which the vectors are kept for the next time; damaged ones are made anew.
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
-        adapt: share of the video's own statistics in the network's batch norms, see `adapted_to`.
+        adapt: share of the video's own statistics in the network's batch norms, see `knowing`.
 
     Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
     longer side is above `MOST_SIDE` are reduced to it as they are decoded.
@@ -276,26 +280,37 @@ def extract(
     try:
         with os.fdopen(handle, "wb") as file:
             into = partial(_extract_into, file, video, net, adapt, batch_size, progress)
-            (state, track, rest), problems = of_any_size(into, detector)
+            found, problems = of_any_size(into, detector)
         fps, problems = float(video.fps or FPS), [*video.problems, *problems]
         notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
         notes["adapt"] = adapt
         if place:
             os.replace(part, place)
-            np.savez(place.with_suffix(".npz"), rest=rest, state=state, track=track)
+            np.savez(place.with_suffix(".npz"), **found._asdict())
             place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
             return read_track(place)
-        return FaceTrack(map_vectors(part, len(state)), rest, state, track, fps, tuple(problems), net.name)
+        vectors, told = map_vectors(part, len(found.state)), tuple(problems)
+        return FaceTrack(vectors, fps=fps, problems=told, weights=net.name, **found._asdict())
     finally:
         part.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
 
 
-def _extract_into(file, video, net, adapt, batch_size, progress, detector: FaceDetector) -> tuple:
-    """Writes the vectors to `file`; states (T,) uint8, face numbers (T,) int32 and rest (T,) float32."""
+class _Read(NamedTuple):
+    """All that is kept of a video beside its vectors; see `FaceTrack`."""
+
+    state: np.ndarray
+    track: np.ndarray
+    rest: np.ndarray
+    stored: np.ndarray
+    stored_at: np.ndarray
+
+
+def _extract_into(file, video, net, adapt, batch_size, progress, detector: FaceDetector) -> _Read:
+    """Writes the vectors to `file`."""
     from tqdm.auto import tqdm
 
     file.seek(0)
-    net = folded(adapted_to(video, net, detector, adapt))
+    net, *stored = _adapted_to(video, net, detector, adapt)
     total = round(video.duration_s * FPS) if video.duration_s else None
     rest, state, track = [], [], []
     frames = tqdm(
@@ -316,7 +331,7 @@ def _extract_into(file, video, net, adapt, batch_size, progress, detector: FaceD
     if batch:
         rest.append(_append(file, net, batch))
     joined = np.concatenate(rest) if rest else np.zeros(0, np.float32)
-    return np.array(state, np.uint8), np.array(track, np.int32), joined
+    return _Read(np.array(state, np.uint8), np.array(track, np.int32), joined, *stored)
 
 
 def of_any_size(read: Callable[[FaceDetector], tuple], detector: FaceDetector | None) -> tuple:
@@ -372,13 +387,20 @@ def folded(net: FaceNet) -> FaceNet:
     return quick.to(memory_format=torch.channels_last)
 
 
-def adapted_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float) -> FaceNet:
-    """The network as it reads this video: see `fedet.adaptation.adapted`; itself if `adapt` is 0."""
-    return knowing(net, spread_faces(video, detector, CROP), adapt) if adapt else net
+def _adapted_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float):
+    """The network to read a video with, folded, and what the stored statistics make of some frames."""
+    if not adapt:
+        return folded(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32)
+    crops, times_s = spread_faces(video, detector, CROP)
+    stored = vectors_of(net, crops).half().numpy() if len(crops) else np.zeros((0, WIDTH), np.float16)
+    return folded(knowing(net, crops, adapt)), stored, np.round(times_s * FPS).astype(np.int32)
 
 
 def knowing(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
-    """The network whose batch norms know crops (N, S, S, 3) uint8 of a video; itself if `adapt` is 0."""
+    """The network whose batch norms know face crops (N, S, S, 3) uint8 of a video; itself if `adapt` is 0.
+
+    See `fedet.adaptation.adapted`.
+    """
     return adapted(net, _pictures(net, crops), adapt) if adapt else net
 
 
@@ -503,10 +525,12 @@ def read_track(place: Path) -> FaceTrack:
     try:
         notes = json.loads(place.with_suffix(".json").read_text())
         with np.load(place.with_suffix(".npz")) as parts:
-            rest, state, track = parts["rest"], parts["state"], parts["track"]
-        check_bytes(place, len(state), 2 * WIDTH)
-        vectors, problems = map_vectors(place, len(state)), tuple(notes["problems"])
-        return FaceTrack(vectors, rest, state, track, notes["fps"], problems, notes["weights"])
+            # Vectors kept by earlier releases know no `stored`.
+            kept = {name: parts[name] for name in _Read._fields if name in parts or "stored" not in name}
+        n = len(kept["state"])
+        check_bytes(place, n, 2 * WIDTH)
+        notes = {"fps": notes["fps"], "problems": tuple(notes["problems"]), "weights": notes["weights"]}
+        return FaceTrack(map_vectors(place, n), **kept, **notes)
     except DAMAGES as error:
         raise damaged(place, error) from error
 

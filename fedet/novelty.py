@@ -241,9 +241,23 @@ def known_of(net: FaceNet, weights: str | Path = "faces") -> tuple[Known | None,
 # ---------------------------------------------------------------- detections
 
 
+def strange_frames(faces: FaceTrack, known: Known) -> np.ndarray:
+    """(T,) bool, the frames whose face is out of what is known.
+
+    A network that has a video's own statistics no longer tells that all of it is strange, a cartoon. So
+    a frame also counts where the nearest of those read with the stored statistics is strange.
+    """
+    strange = known.distance(faces.vectors) > known.threshold
+    if len(faces.stored):
+        middles = (faces.stored_at[1:] + faces.stored_at[:-1]) / 2
+        nearest = np.searchsorted(middles, np.arange(len(strange)))
+        strange |= (known.distance(faces.stored) > known.threshold)[nearest]
+    return strange & faces.mask
+
+
 def unfamiliar_share(table: pd.DataFrame, faces: FaceTrack, known: Known, fps: float = 30.0) -> np.ndarray:
     """(N,) share of each detection's frames, 0..1, that are out of what is known."""
-    strange = (known.distance(faces.vectors) > known.threshold) & faces.mask
+    strange = strange_frames(faces, known)
     first = (table["onset"].to_numpy(float) / faces.fps * fps).astype(int)
     last = np.ceil((table["offset"].to_numpy(float) + 1) / faces.fps * fps).astype(int)
     spans = [slice(min(a, len(strange) - 1), max(a + 1, b)) for a, b in zip(first, last, strict=True)]

@@ -12,6 +12,7 @@ from fedet.crops import cut_crops, track_of
 from fedet.detection import Detector, Inputs, detect
 from fedet.errors import InputError
 from fedet.explain import net_for
+from fedet.faces import CROP_DOWN, CROP_SCALE
 from fedet.features import cache_file, extract, folded, knowing, load_facenet, read_kept, vectors_of
 from fedet.video import open_video, write_video
 
@@ -27,6 +28,14 @@ class Everywhere:
     def detect(self, image, near=None):
         self.near.append(near)
         return [Box(30, 20, 90, 90), Box(0, 0, 20, 20)] if image.mean() >= self.least else []
+
+
+class Framed:
+    """Cuts out what `np.pad` put a frame around."""
+
+    def detect(self, image, near=None):
+        side = 112 / CROP_SCALE
+        return [Box(80 - side / 2, 80 - side / 2 - CROP_DOWN * side, side, side)]
 
 
 def shades(n: int, seed: int = 0):
@@ -115,39 +124,40 @@ def test_what_is_no_share_is_refused(net, share):
 
 
 def test_faces_are_spread_over_the_whole_video(clip):
-    found = spread_faces(open_video(clip), Everywhere(), 32, count=10)
+    found, times_s = spread_faces(open_video(clip), Everywhere(), 32, count=10)
     means = found.mean(axis=(1, 2, 3))
+    assert times_s == pytest.approx(np.arange(10) / 2, abs=0.02)
     assert found.shape == (10, 32, 32, 3) and (np.diff(means) > 8).all()
     assert means[0] < 60 and means[-1] > 165
 
 
 def test_pictures_far_apart_are_looked_up_and_are_the_same(clip, monkeypatch):
-    met = spread_faces(open_video(clip), Everywhere(), 32, count=5).mean(axis=(1, 2, 3))
+    met = spread_faces(open_video(clip), Everywhere(), 32, count=5).crops.mean(axis=(1, 2, 3))
     monkeypatch.setattr(adaptation, "SEEK_S", 0.1)
-    sought = spread_faces(open_video(clip), Everywhere(), 32, count=5).mean(axis=(1, 2, 3))
+    sought = spread_faces(open_video(clip), Everywhere(), 32, count=5).crops.mean(axis=(1, 2, 3))
     assert len(sought) == 5 and (np.diff(sought) > 20).all()
     assert np.abs(sought - met).max() < 20  # of half a step
 
 
 def test_a_face_is_looked_for_where_it_was(clip):
     seen = Everywhere(least=100)
-    assert 0 < len(spread_faces(open_video(clip), seen, 32, count=10)) < 10
+    assert 0 < len(spread_faces(open_video(clip), seen, 32, count=10).times_s) < 10
     assert seen.near[:2] == [None, None] and seen.near[-1] == Box(30, 20, 90, 90)
 
 
 def test_of_a_video_that_is_shorter_every_picture_counts(tmp_path):
     write_video(tmp_path / "short.mp4", shades(7), 30)
-    assert len(spread_faces(open_video(tmp_path / "short.mp4"), Everywhere(), 32)) == 7
+    assert len(spread_faces(open_video(tmp_path / "short.mp4"), Everywhere(), 32).crops) == 7
 
 
 def test_a_length_that_is_not_told_or_wrong_is_no_trouble(clip, monkeypatch):
     video = open_video(clip)
     video.duration_s = video.n_frames_estimate = None
-    assert len(spread_faces(video, Everywhere(), 32)) == 5  # one a second
+    assert len(spread_faces(video, Everywhere(), 32).crops) == 5  # one a second
     video = open_video(clip)
     video.duration_s = 60.0  # of 5
     monkeypatch.setattr(adaptation, "SEEK_S", 0.1)
-    assert 0 < len(spread_faces(video, Everywhere(), 32, count=30)) < 5
+    assert 0 < len(spread_faces(video, Everywhere(), 32, count=30).crops) < 5
 
 
 # --- a video's vectors
@@ -176,6 +186,20 @@ def test_kept_vectors_go_by_the_share_and_tell_another_one(clip, net, tmp_path):
     assert read_kept(place, net, 0.4).problems == own.problems
     (problem,) = read_kept(place, net).problems[len(own.problems) :]
     assert "40% of the video's own statistics, this detector reads with 0%" in problem
+
+
+def test_a_cartoon_stays_strange_though_the_network_knows_it(net, tmp_path):
+    from fedet.novelty import cartoon_crops, load_known, strange_frames
+
+    frame = (24, 24), (24, 24), (0, 0)
+    write_video(tmp_path / "drawn.mp4", (np.pad(face, frame) for face in cartoon_crops(60)), 30)
+    drawn = extract(tmp_path / "drawn.mp4", net, Framed(), cache=tmp_path / "kept", adapt=0.8)
+    assert len(drawn.stored) == 60 and drawn.stored_at.tolist() == list(range(60))
+    known = load_known()
+    assert (known.distance(drawn.vectors) > known.threshold).mean() < 0.3  # it looks like all others
+    assert strange_frames(drawn, known).mean() > 0.7
+    again = extract(tmp_path / "drawn.mp4", net, Framed(), cache=tmp_path / "kept", adapt=0.8)
+    assert np.array_equal(again.stored, drawn.stored) and np.array_equal(again.stored_at, drawn.stored_at)
 
 
 def test_a_video_without_a_face_is_read_as_ever(clip, net, tmp_path):

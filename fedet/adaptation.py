@@ -7,7 +7,9 @@ faces of the video at hand, without any label and without a step of learning (Sc
 """
 
 import copy
+import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -17,11 +19,12 @@ from torch import Tensor, nn
 from fedet.boxes import FaceDetector
 from fedet.errors import InputError
 from fedet.faces import crop
-from fedet.video import MOST_SIDE, Frame, Video
+from fedet.video import MOST_SIDE, Video
 
 FACES = 64  # pictures asked of a video: their face's statistics change little with more
 FPS_AT_MOST = 30.0  # in a video so short that it has fewer than `FACES` pictures at this rate, all count
 SEEK_S = 4.0  # pictures further apart are looked up one by one; nearer ones are met on the way
+SLOW_S = 1.0  # where one look takes longer the rest is met on the way, too
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -46,31 +49,36 @@ def spread_faces(video: Video, detector: FaceDetector, size: int, count: int = F
     largest one counts. A picture without a face gives none.
     """
     crops, times_s, box = [], [], None
-    for picture in _spread(video, count):
-        near = detector.detect(picture.image, near=box) if box else []
-        box = max(near or detector.detect(picture.image), key=lambda b: b.size, default=None)
+    for time_s, image in _spread(video, count):
+        near = detector.detect(image, near=box) if box else []
+        box = max(near or detector.detect(image), key=lambda b: b.size, default=None)
         if box is not None:
-            crops.append(crop(picture.image, box, size))
-            times_s.append(picture.time_s)
+            crops.append(crop(image, box, size))
+            times_s.append(time_s)
     found = np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
     return SpreadFaces(found, np.array(times_s))
 
 
-def _spread(video: Video, count: int) -> Iterator[Frame]:
-    """About `count` frames at equal distances in time; fewer where the video ends before it says."""
+def _spread(video: Video, count: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Times and pictures of about `count` frames at equal distances; fewer where the video ends early.
+
+    Looked up one by one where they lie far apart, unless that takes long in this file, as where it has
+    to be read from its beginning each time. The pictures are the same either way.
+    """
     seconds = video.duration_s or (video.n_frames_estimate or 0) / video.fps
-    if seconds > SEEK_S * count:
-        for time_s in (np.arange(count) + 0.5) * seconds / count:
-            try:
-                yield video.frame_at(float(time_s), MOST_SIDE)
-            except InputError:  # beyond the true end
-                return
-        return
-    rate = min(FPS_AT_MOST, count / seconds) if seconds else 1.0
-    for number, frame in enumerate(video.frames(fps=rate, max_side=MOST_SIDE)):
-        if number == count:
+    rate, slow = min(FPS_AT_MOST, count / seconds) if seconds else 1.0, False
+    for number in range(count):
+        if slow or 1 / rate < SEEK_S:
+            frames = video.frames(start_s=number / rate, fps=rate, max_side=MOST_SIDE)
+            yield from ((frame.time_s, frame.image) for frame in islice(frames, count - number))
             return
-        yield frame
+        began = time.perf_counter()
+        try:
+            image = video.frame_at(number / rate, MOST_SIDE).image
+        except InputError:  # behind the true end
+            return
+        slow = time.perf_counter() - began > SLOW_S
+        yield number / rate, image
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -84,8 +85,22 @@ def bench_detect(folder: Path, minutes: float) -> None:
     print("memory at 10, 25, 50, 75, 100 % of the run: " + ", ".join(f"{m:.0f}" for m in marks) + " MiB")
 
 
+def bench_own_statistics(folder: Path) -> None:
+    path, detector = long_video(folder, 1), load_detector()
+    plain = replace(detector, inputs=replace(detector.inputs, adapt=0.0))
+    took = {}
+    for name, reader in (("warm-up", plain), ("without", plain), ("with", detector)):
+        start = time.perf_counter()
+        reader.read(path)
+        took[name] = time.perf_counter() - start
+    more = took["with"] - took["without"]
+    share = more / took["without"]
+    print(f"the video's own statistics: {more:.1f} s a video, {share:.0%} of reading one minute")
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         bench_render()
         bench_encoding(Path(name))
+        bench_own_statistics(Path(name))
         bench_detect(Path(name), float(sys.argv[1]) if len(sys.argv) > 1 else 10)

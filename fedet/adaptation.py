@@ -9,6 +9,7 @@ faces of the video at hand, without any label and without a step of learning (Sc
 import copy
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -65,7 +66,7 @@ def _spread(video: Video, count: int) -> Iterator[tuple[float, np.ndarray]]:
     Looked up one by one where they lie far apart, unless that takes long in this file, as where it has
     to be read from its beginning each time. The pictures are the same either way.
     """
-    seconds = video.duration_s or (video.n_frames_estimate or 0) / video.fps
+    seconds = video.duration_s or (video.n_frames_estimate or 0) / (video.fps or FPS_AT_MOST)
     rate, slow = min(FPS_AT_MOST, count / seconds) if seconds else 1.0, False
     for number in range(count):
         if slow or 1 / rate < SEEK_S:
@@ -73,12 +74,12 @@ def _spread(video: Video, count: int) -> Iterator[tuple[float, np.ndarray]]:
             yield from ((frame.time_s, frame.image) for frame in islice(frames, count - number))
             return
         began = time.perf_counter()
-        try:
+        image = None
+        with suppress(InputError):  # behind the true end, or damaged
             image = video.frame_at(number / rate, MOST_SIDE).image
-        except InputError:  # behind the true end
-            return
         slow = time.perf_counter() - began > SLOW_S
-        yield number / rate, image
+        if image is not None:
+            yield number / rate, image
 
 
 @torch.no_grad()

@@ -114,9 +114,7 @@ def _refuse(bad: np.ndarray, table: pd.DataFrame, which: str, problem: str) -> N
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         row = table.iloc[at]
-        cells = ", ".join(
-            f"{c}={row[c]}" for c in ("video", "onset", "offset", "score") if c in row
-        )
+        cells = ", ".join(f"{c}={row[c]}" for c in ("video", "onset", "offset", "score") if c in row)
         more = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
         raise InputError(f"{which}, row {at} ({cells}): {problem}{more}")
 

@@ -107,9 +107,7 @@ def bootstrap(
     return interval(figure(resampled_sums(weights, per_subject)), level)
 
 
-def paired_difference(
-    first: np.ndarray, second: np.ndarray, level: float = LEVEL
-) -> tuple[Interval, float]:
+def paired_difference(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> tuple[Interval, float]:
     """Interval of first - second over the same resamples, and the share of them above 0.
 
     Args:
@@ -117,9 +115,7 @@ def paired_difference(
             `subject_weights`. A draw of 0 difference counts half in the share.
     """
     if np.shape(first) != np.shape(second):
-        raise InputError(
-            f"{len(first)} and {len(second)} resamples: evaluate both with the same number"
-        )
+        raise InputError(f"{len(first)} and {len(second)} resamples: evaluate both with the same number")
     gap = np.asarray(first, float) - np.asarray(second, float)
     defined = gap[~np.isnan(gap)]
     share = float(np.mean((defined > 0) + 0.5 * (defined == 0))) if len(defined) else float("nan")

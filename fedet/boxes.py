@@ -81,9 +81,7 @@ class HaarDetector:
             `MIN_FACE` a larger image is searched, several times as long, and upright faces only.
     """
 
-    def __init__(
-        self, min_neighbors: int = 4, scale_factor: float = 1.1, min_face: float = MIN_FACE
-    ) -> None:
+    def __init__(self, min_neighbors: int = 4, scale_factor: float = 1.1, min_face: float = MIN_FACE) -> None:
         self.min_neighbors = min_neighbors
         self.scale_factor = scale_factor
         self.min_face = min_face

@@ -56,8 +56,7 @@ def emotion_colours(labels: Iterable[str]) -> dict[str, str]:
 def type_patches() -> list[Patch]:
     """Legend entries of macro and micro."""
     return [
-        Patch(facecolor=TYPE_COLOURS[k], hatch=TYPE_HATCHES[k], edgecolor=EDGE, label=k)
-        for k in TYPE_COLOURS
+        Patch(facecolor=TYPE_COLOURS[k], hatch=TYPE_HATCHES[k], edgecolor=EDGE, label=k) for k in TYPE_COLOURS
     ]
 
 

@@ -22,9 +22,7 @@ def read_casme2(root: Path) -> Release | None:
     path, repairs = newest_of(files)
     sheets, reports = zip(*grids_of(path), strict=True)
     if len(sheets) < 3:
-        raise InputError(
-            f"{path}: has {len(sheets)} sheets, needs 3 (events, naming rule 1, naming rule 2)"
-        )
+        raise InputError(f"{path}: has {len(sheets)} sheets, needs 3 (events, naming rule 1, naming rule 2)")
     events, subjects, codes = _casme2_sheets(sheets, path)
     folders = _casme2_folders(root if root.is_dir() else root.parent)
     by_code = {_casme2_code(v): v for _, v in folders}

@@ -140,9 +140,7 @@ def read_dataset(
         reports += [repairs, _fps_conflicts(labels, videos)]
     annotations = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
     videos, label_only = _with_label_only(videos, annotations, root)
-    return Dataset(
-        name, root, videos, annotations, join_repairs(*reports, label_only), missing_offset
-    )
+    return Dataset(name, root, videos, annotations, join_repairs(*reports, label_only), missing_offset)
 
 
 def _recognised(root: Path, layout: str | None) -> tuple[str, Release]:
@@ -200,9 +198,7 @@ def _labels_from(release: Release) -> int:
     return (release.first_number or 0) if release.labels_from is None else release.labels_from
 
 
-def _videos(
-    release: Release, images: Images, fps: float | None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _videos(release: Release, images: Images, fps: float | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per video found on the disk, and what was odd about them."""
     rows, lines = [], []
     for (subject, video), path in release.folders.items():

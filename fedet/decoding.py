@@ -93,9 +93,7 @@ class Decoder:
         transpose, flip_x, flip_y = self._turn
 
         def convert(frame: av.VideoFrame) -> np.ndarray:
-            picture = reformatter.reformat(
-                frame, width, height, "rgb24", interpolation="AREA", threads=1
-            )
+            picture = reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1)
             image = picture.to_ndarray()
             image = image.swapaxes(0, 1) if transpose else image
             image = image[:, ::-1] if flip_x else image

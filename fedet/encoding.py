@@ -75,9 +75,7 @@ def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads, s
             if size is None and (shape[0] % 2 or shape[1] % 2):
                 image = np.pad(image, ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0)), "edge")
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image))
-            frame = reformatter.reformat(
-                frame, width, height, "yuv420p", interpolation="AREA", threads=1
-            )
+            frame = reformatter.reformat(frame, width, height, "yuv420p", interpolation="AREA", threads=1)
             frame.pts, frame.time_base = count - 1, 1 / rate
             container.mux(stream.encode(frame))
             while spoken_s * fps < count and (packets := next(heard, None)) is not None:

@@ -163,14 +163,9 @@ def compare(
         if not all(name in e.figures.index for e in [*a, *b]):
             continue
         mean_a, mean_b = (float(mean_defined([e.value(name) for e in side])) for side in (a, b))
-        drawn = [
-            mean_defined([e.samples.get(name, np.empty(0)) for e in side], axis=0)
-            for side in (a, b)
-        ]
+        drawn = [mean_defined([e.samples.get(name, np.empty(0)) for e in side], axis=0) for side in (a, b)]
         gap, share = paired_difference(drawn[0], drawn[1], a[0].settings["level"])
-        rows.append(
-            (name, mean_a, mean_b, mean_a - mean_b, gap.low, gap.high, gap.undefined, share)
-        )
+        rows.append((name, mean_a, mean_b, mean_a - mean_b, gap.low, gap.high, gap.undefined, share))
     columns = ["figure", "first", "second", "difference", "low", "high", "undefined", "share_above"]
     return pd.DataFrame(rows, columns=columns).set_index("figure")
 

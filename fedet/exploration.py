@@ -186,9 +186,7 @@ def action_unit_counts(table: pd.DataFrame) -> pd.DataFrame:
     long = table.assign(au=table["action_units"].map(action_units, na_action=None))
     long = long[["au", "emotion"]].explode("au").dropna(subset="au")
     label = long["emotion"].fillna(UNKNOWN).astype(object)
-    counts = pd.crosstab(long["au"].astype(int), label).rename_axis(
-        index="action_unit", columns=None
-    )
+    counts = pd.crosstab(long["au"].astype(int), label).rename_axis(index="action_unit", columns=None)
     order = [e for e in (*EMOTIONS, *sorted(counts.columns)) if e in counts]
     counts = counts[list(dict.fromkeys(order))].assign(all=counts.sum(axis=1).astype(int))
     return counts.sort_values(["all", "action_unit"], ascending=[False, True], kind="stable")
@@ -203,9 +201,7 @@ def overlaps(table: pd.DataFrame) -> pd.DataFrame:
     names = ["onset", "offset", "emotion"]
     columns = ["subject", "video", *names, *(f"other_{n}" for n in names), "shared_s"]
     pairs = []
-    for keys, events in table.sort_values(["onset", "offset"], kind="stable").groupby(
-        ["subject", "video"]
-    ):
+    for keys, events in table.sort_values(["onset", "offset"], kind="stable").groupby(["subject", "video"]):
         open_: list = []  # events that may still run when the next begins
         for event in events.itertuples():
             open_ = [e for e in open_ if e.offset >= event.onset]
@@ -227,9 +223,7 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
         ends = events["offset"].cummax().shift()
         free = (events["onset"] - ends - 1).astype("Float64")
         known = (free >= 0).fillna(False)
-        seconds = pd.DataFrame(
-            {"from_s": (ends + 1) / events["fps"], "gap_s": free / events["fps"]}
-        )
+        seconds = pd.DataFrame({"from_s": (ends + 1) / events["fps"], "gap_s": free / events["fps"]})
         rows += [(*keys, *pair) for pair in seconds[known].itertuples(index=False)]
     return pd.DataFrame(rows, columns=["subject", "video", "from_s", "gap_s"])
 
@@ -276,9 +270,7 @@ def disagreement_bounds(agreed: LabelAgreement) -> pd.DataFrame:
     """
     rows = {
         "accuracy on self-report of one that repeats the expert": agreed.share,
-        "UF1 on self-report of one that repeats the expert": float(
-            uf1(agreed.confusion.to_numpy())
-        ),
+        "UF1 on self-report of one that repeats the expert": float(uf1(agreed.confusion.to_numpy())),
         "mean of the accuracies on both, of any recogniser, at most": (1 + agreed.share) / 2,
     }
     return pd.DataFrame({"value": rows}).rename_axis("figure")

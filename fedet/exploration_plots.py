@@ -43,9 +43,7 @@ def plot_emotions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for kind in counts:
         style = {"hatch": TYPE_HATCHES.get(kind, ".."), "edgecolor": EDGE}
         heights = counts[kind].to_numpy()
-        ax.bar(
-            counts.index, heights, bottom=below, color=[colours[e] for e in counts.index], **style
-        )
+        ax.bar(counts.index, heights, bottom=below, color=[colours[e] for e in counts.index], **style)
         below += heights
     handles = type_patches()
     for handle in handles:

@@ -121,9 +121,7 @@ def sample_states(n: int, generator: torch.Generator, neutral_first: int) -> tup
         aus[i] = pick(EMOTIONS[named[i]], generator) * strength[i]
         labels[i] = named[i] + 1
     mixed = (kind >= 0.62) & (kind < 0.8)
-    some = torch.rand(n, len(AUS), generator=generator) * chance(n * len(AUS), 0.2, generator).view(
-        n, -1
-    )
+    some = torch.rand(n, len(AUS), generator=generator) * chance(n * len(AUS), 0.2, generator).view(n, -1)
     aus[mixed] = some[mixed][:, None].expand(-1, 2, -1)
     labels[mixed] = -1
     talking = chance(n, 0.22, generator).bool() & ((kind >= 0.8) | (chance(n, 0.3, generator) > 0))

@@ -63,9 +63,7 @@ def read_own(root: Path) -> Release | None:
     )
 
 
-def _filled_table(
-    path: Path, videos: dict[str, Path], folder: Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _filled_table(path: Path, videos: dict[str, Path], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A CSV with the names of the videos found in its column video; empty if there is none."""
     if not path.is_file():
         return pd.DataFrame(), empty_repairs()
@@ -139,9 +137,7 @@ def _subfolders(videos: dict[str, Path], folder: Path) -> dict[str, str]:
     return {n: p[1] for n, p in parts.items() if len(p) > 2 and p[0].lower() == "videos"}
 
 
-def _fill_subjects(
-    path: Path, table: pd.DataFrame, columns: dict, subjects: dict[str, str]
-) -> pd.DataFrame:
+def _fill_subjects(path: Path, table: pd.DataFrame, columns: dict, subjects: dict[str, str]) -> pd.DataFrame:
     """Puts subjects that are known by other means into empty cells; returns the report."""
     header = columns.setdefault("subject", "subject")
     if header not in table:

@@ -28,9 +28,7 @@ def interval_iou(a: Tensor, b: Tensor) -> Tensor:
     >>> interval_iou(torch.tensor([10.0, 20.0]), torch.tensor([15.0, 25.0]))  # 5 / 15
     tensor(0.3333)
     """
-    shared = (torch.minimum(a[..., 1], b[..., 1]) - torch.maximum(a[..., 0], b[..., 0])).clamp(
-        min=0
-    )
+    shared = (torch.minimum(a[..., 1], b[..., 1]) - torch.maximum(a[..., 0], b[..., 0])).clamp(min=0)
     union = (a[..., 1] - a[..., 0]) + (b[..., 1] - b[..., 0]) - shared
     return shared / union.clamp(min=EPSILON)
 

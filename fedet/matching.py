@@ -236,9 +236,7 @@ def _ranks(events: Events) -> np.ndarray:
 
 def _in_matching_order(pairs: Pairs, predictions: Events, truths: Events) -> Pairs:
     # Dividing keeps the order and the ties of fractions exact up to 2**26 frames.
-    order = np.lexsort(
-        (_ranks(truths)[pairs.truth], -pairs.tiou(), _ranks(predictions)[pairs.prediction])
-    )
+    order = np.lexsort((_ranks(truths)[pairs.truth], -pairs.tiou(), _ranks(predictions)[pairs.prediction]))
     return _select(pairs, order)
 
 

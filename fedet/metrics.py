@@ -44,9 +44,7 @@ def f1(tp, fp, fn) -> np.ndarray:
     return _ratio(np.multiply(2, tp), 2 * np.asarray(tp) + np.asarray(fp) + np.asarray(fn))
 
 
-def spotting_counts(
-    aligned: Aligned, matching: Matching, conventions: Conventions = STRICT
-) -> np.ndarray:
+def spotting_counts(aligned: Aligned, matching: Matching, conventions: Conventions = STRICT) -> np.ndarray:
     """Counts (S, 3, 3): subjects; overall, macro, micro; tp, fp, fn.
 
     An event, found or missed, belongs to its annotated type, an unmatched prediction to the type

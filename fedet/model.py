@@ -102,9 +102,7 @@ class FEDNConfig:
         self._require("channels", fits, f"a multiple of attention_heads={self.attention_heads}")
         # Together: a grid that does not divide the window would give its tail no position.
         whole = f"a multiple of {self.grid} (the segment {self.segment} and the coarsest stride "
-        whole += (
-            f"{self.strides[-1]}: first_stride {self.first_stride}, {self.pyramid_levels} levels)"
-        )
+        whole += f"{self.strides[-1]}: first_stride {self.first_stride}, {self.pyramid_levels} levels)"
         self._require("window", self.window % self.grid == 0, whole)
         self._require("window_stride", self.window_stride % self.grid == 0, whole)
         fits = self.window_stride <= self.window
@@ -134,9 +132,7 @@ class FEDNOutput(NamedTuple):
     """Levels follow each other along P, finest first; `fedet.windows.points` places them."""
 
     class_logits: Tensor  # (B, P, K)
-    distances: (
-        Tensor  # (B, P, 2) frames from the position's centre back to onset, on to offset; >= 0
-    )
+    distances: Tensor  # (B, P, 2) frames from the position's centre back to onset, on to offset; >= 0
     objectness: Tensor | None  # (B, P) logits; None where the highest class confidence serves as it
     mask: Tensor  # (B, P) False where a position covers no valid frame
 
@@ -315,9 +311,7 @@ class Head(nn.Module):
         for layer in (self.classes, self.objectness):
             if layer is not None:
                 nn.init.constant_(layer.bias, math.log(0.02 / 0.98))
-        nn.init.constant_(
-            self.interval.bias, math.log(math.expm1(config.duration_per_stride * 0.4))
-        )
+        nn.init.constant_(self.interval.bias, math.log(math.expm1(config.duration_per_stride * 0.4)))
 
     def forward(self, levels: list[tuple[Tensor, Tensor]]) -> FEDNOutput:
         parts: list[tuple[Tensor, ...]] = []
@@ -326,9 +320,7 @@ class Head(nn.Module):
             where = self.locate(x, mask) if self.locate is not None else what
             distances = F.softplus(self.interval(where).float() * scale) * stride  # frames
             parts.append((self.classes(what), distances, mask, where))
-        logits, distances, mask, where = (
-            torch.cat(part, dim=1) for part in zip(*parts, strict=True)
-        )
+        logits, distances, mask, where = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         objectness = self.objectness(where).squeeze(-1) if self.objectness is not None else None
         return FEDNOutput(logits, distances, objectness, mask)
 

@@ -22,9 +22,7 @@ def fragment(data: dict, still=None) -> str:
     place = f"fedet-{uuid.uuid4().hex[:8]}"
     script = (STATIC / "explorer.js").read_text("utf-8")
     style = (STATIC / "explorer.css").read_text("utf-8")
-    image = (
-        "" if still is None else f'<noscript><img alt="Intervals" src="{_png(still)}"></noscript>'
-    )
+    image = "" if still is None else f'<noscript><img alt="Intervals" src="{_png(still)}"></noscript>'
     return (
         f"<style>{style}</style>\n"
         f'<div id="{place}"></div>{image}\n'

@@ -56,9 +56,7 @@ def plot_reliability(table: pd.DataFrame | None, ax: Axes | None = None) -> Axes
     ax.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1, label="score = fraction right")
     sizes = 30 + 220 * shown["n"] / shown["n"].max()
     ax.plot(shown["mean_score"], shown["fraction_right"], color=BAR, zorder=1)
-    ax.scatter(
-        shown["mean_score"], shown["fraction_right"], s=sizes, color=BAR, edgecolor=INK, zorder=2
-    )
+    ax.scatter(shown["mean_score"], shown["fraction_right"], s=sizes, color=BAR, edgecolor=INK, zorder=2)
     for row in shown.itertuples():
         ax.annotate(
             str(row.n),
@@ -180,9 +178,7 @@ def plot_subject_strip(
         defined = ~np.isnan(values)
         shift = np.linspace(-0.22, 0.22, len(values))[np.argsort(_scatter(len(values)))]
         marker = MARKERS[row % len(MARKERS)]
-        ax.scatter(
-            values[defined], row + shift[defined], s=36, marker=marker, color=BAR, edgecolor=INK
-        )
+        ax.scatter(values[defined], row + shift[defined], s=36, marker=marker, color=BAR, edgecolor=INK)
         if defined.any():
             median = np.median(values[defined])
             ax.plot([median] * 2, [row - 0.34, row + 0.34], color=INK, linewidth=2)
@@ -206,9 +202,7 @@ def _scatter(n: int) -> np.ndarray:
     return np.array([int(f"{i:016b}"[::-1], 2) for i in range(n)])
 
 
-def plot_forest(
-    effects: pd.DataFrame, reference: float | None = None, ax: Axes | None = None
-) -> Axes:
+def plot_forest(effects: pd.DataFrame, reference: float | None = None, ax: Axes | None = None) -> Axes:
     """Values with their intervals, one below the other.
 
     Args:

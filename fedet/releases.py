@@ -79,9 +79,7 @@ def label_files(root: Path, pattern: str, depth: int = 2) -> list[Path]:
         InputError: The only such file is in the old .xls format.
     """
     named = [root] if root.is_file() and re.search(pattern, root.name, re.I) else []
-    for folder in (
-        walk(root, depth, lambda p: bool(_FRAMES.fullmatch(p.name))) if root.is_dir() else ()
-    ):
+    for folder in walk(root, depth, lambda p: bool(_FRAMES.fullmatch(p.name))) if root.is_dir() else ():
         if folder == root or not _FRAMES.fullmatch(folder.name):
             names = [e.name for e in os.scandir(folder) if re.search(pattern, e.name, re.I)]
             named += [folder / n for n in names if n[0] not in "~." and (folder / n).is_file()]
@@ -90,9 +88,7 @@ def label_files(root: Path, pattern: str, depth: int = 2) -> list[Path]:
     if old and not found:
         raise InputError(f"{old[0]}: the old .xls format is not read; save it as .xlsx")
     found.sort(key=lambda f: natural_key(f.name), reverse=True)
-    return sorted(
-        found, key=lambda f: (f.suffix.lower() == ".csv", "updated" not in f.name.lower())
-    )
+    return sorted(found, key=lambda f: (f.suffix.lower() == ".csv", "updated" not in f.name.lower()))
 
 
 def grids_of(path: Path) -> list[tuple[Grid, pd.DataFrame]]:
@@ -117,9 +113,7 @@ def table_with(path: Path, needed: dict[str, str]) -> tuple[pd.DataFrame, pd.Dat
     for grid, report in grids_of(path):
         for at in range(min(len(grid), 40)):
             keys = {header_key(c): c for c in grid[at][1] if c}
-            found = {
-                k: next((s for s in [k, *needed[k].split()] if s in keys), None) for k in needed
-            }
+            found = {k: next((s for s in [k, *needed[k].split()] if s in keys), None) for k in needed}
             if all(found.values()):
                 table = table_of(grid, at)
                 names = {header_key(c): c for c in table.columns}
@@ -129,8 +123,5 @@ def table_with(path: Path, needed: dict[str, str]) -> tuple[pd.DataFrame, pd.Dat
 
 def newest_of(files: list[Path]) -> tuple[Path, pd.DataFrame]:
     """The newest of several versions of a file; the others are reported."""
-    unused = [
-        repair(f.name, f"another version of {files[0].name}: not read", "left out")
-        for f in files[1:]
-    ]
+    unused = [repair(f.name, f"another version of {files[0].name}: not read", "left out") for f in files[1:]]
     return files[0], join_repairs(*unused)

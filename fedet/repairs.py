@@ -64,9 +64,7 @@ class Check:
         instead: Column -> the one that stands for it where it is not there itself.
     """
 
-    def __init__(
-        self, raw: pd.DataFrame, rows: Sequence[int], file: str, instead: Mapping[str, str]
-    ):
+    def __init__(self, raw: pd.DataFrame, rows: Sequence[int], file: str, instead: Mapping[str, str]):
         self.raw = raw.reset_index(drop=True)
         self.rows, self.file, self.instead = [int(r) for r in rows], file, instead
         self.out = pd.DataFrame(index=self.raw.index)

@@ -167,9 +167,7 @@ def notes(found: Scored) -> tuple[str, ...]:
     _, sizes = np.unique(p.score, return_counts=True)
     if (sizes > 1).any():
         tied = sizes[sizes > 1].sum()
-        said.append(
-            f"predictions with equal scores: {tied}; the earlier onset, then offset, goes first"
-        )
+        said.append(f"predictions with equal scores: {tied}; the earlier onset, then offset, goes first")
     if len(found.aligned.subjects) == 1:
         said.append("one subject: no interval can be given")
     extra = [c for i, c in enumerate(found.aligned.classes) if not (t.emotion == i).any()]

@@ -120,7 +120,5 @@ def _samm_durations(table: pd.DataFrame, file: str) -> pd.DataFrame:
 def _samm_folders(root: Path) -> dict[tuple[str, str], Path]:
     is_video = re.compile(r"\d{3}_\d+$")
     start = root if root.is_dir() else root.parent
-    found = [
-        d for d in walk(start, 3, lambda p: bool(is_video.match(p.name))) if is_video.match(d.name)
-    ]
+    found = [d for d in walk(start, 3, lambda p: bool(is_video.match(p.name))) if is_video.match(d.name)]
     return {(d.name.split("_")[0], d.name): d for d in found}

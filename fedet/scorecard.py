@@ -71,8 +71,7 @@ def as_text(result: "Evaluation") -> str:
     parts.append("Recognition of the spotted events\n" + text_table(result.recognition))
     parts.append("Confusion (rows: truth, columns: predicted)\n" + text_table(result.confusion))
     parts.append(
-        'Average precision ("spotting" ignores emotions)\n'
-        + text_table(ap[[c for c in ap if len(c) < 7]])
+        'Average precision ("spotting" ignores emotions)\n' + text_table(ap[[c for c in ap if len(c) < 7]])
     )
     if result.errors is not None:
         mended = result.errors.set_index("kind").rename(columns={"f1_if_mended": "F1 if mended"})

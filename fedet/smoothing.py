@@ -49,8 +49,7 @@ def smooth_path(times: np.ndarray, path: np.ndarray, config: Smoothing) -> np.nd
 def _off_course(times: np.ndarray, path: np.ndarray, still_speed: float) -> np.ndarray:
     """How far each look (N,) lies off the motion at time 0, in box sizes."""
     here, before, after = (
-        np.array([np.interp(at, times, column) for column in path.T])
-        for at in (0, -REACH_S, REACH_S)
+        np.array([np.interp(at, times, column) for column in path.T]) for at in (0, -REACH_S, REACH_S)
     )
     places = (path[:, :2] - here[:2]) / math.exp(here[2])
     velocity = (after - before)[:2] / (2 * REACH_S) / math.exp(here[2])

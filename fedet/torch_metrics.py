@@ -48,9 +48,7 @@ class ExpressionMetric(Metric):
     true: list[Tensor]
     counts: list[Tensor]
 
-    def __init__(
-        self, tiou: float = 0.5, fps: float = 30.0, conventions: Conventions = STRICT, **kwargs
-    ):
+    def __init__(self, tiou: float = 0.5, fps: float = 30.0, conventions: Conventions = STRICT, **kwargs):
         super().__init__(**kwargs)
         self.tiou, self.fps, self.conventions = tiou, fps, conventions
         for name in ("predicted", "true", "counts"):

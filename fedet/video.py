@@ -223,9 +223,7 @@ class ImageFolder(Video):
                 f"{files[max(files)].name}; the numbers look like time stamps; rename 1, 2, 3 ..."
             )
         if missing := count - len(self._files):
-            self._problems["gaps"] = (
-                f"{missing} of {count} frames have no image; the image before stands in"
-            )
+            self._problems["gaps"] = f"{missing} of {count} frames have no image; the image before stands in"
         self.n_frames_estimate, self.duration_s = count, count / self.fps
         readable = ((f, i) for f, i in _read_images(self._files.values()) if i is not None)
         self._first, image = next(readable, (None, None))
@@ -264,8 +262,7 @@ class ImageFolder(Video):
             if image is None:
                 broken.add(file)
                 self._problems["broken"] = (
-                    f"{len(broken)} images cannot be read, e.g. {file.name}; "
-                    "the image before stands in"
+                    f"{len(broken)} images cannot be read, e.g. {file.name}; the image before stands in"
                 )
                 image = _read_image(self._first) if last_image is None else last_image
             elif image.shape[:2] != (self.height, self.width):
@@ -280,9 +277,7 @@ class ImageFolder(Video):
         return load
 
 
-def open_video(
-    path: str | os.PathLike, folder_fps: float = 30.0, first_number: int | None = None
-) -> Video:
+def open_video(path: str | os.PathLike, folder_fps: float = 30.0, first_number: int | None = None) -> Video:
     """Open a video file or a folder of numbered images (jpg, png, bmp).
 
     Args:

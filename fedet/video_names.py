@@ -84,9 +84,7 @@ class Names:
     notes: list[str]
 
 
-def resolve(
-    predicted: Iterable[Key], true: Iterable[Key], listed: Iterable[Key] | None = None
-) -> Names:
+def resolve(predicted: Iterable[Key], true: Iterable[Key], listed: Iterable[Key] | None = None) -> Names:
     """Maps the videos of predictions and truth to common keys.
 
     Args:
@@ -120,9 +118,7 @@ def resolve(
         renamed = [(key[1], to[1]) for key, to in mapping.items() if key[1] != to[1]]
         if renamed:
             written, read = renamed[0]
-            notes.append(
-                f"{table}, video names repaired: {len(renamed)}, like {written!r} to {read!r}"
-            )
+            notes.append(f"{table}, video names repaired: {len(renamed)}, like {written!r} to {read!r}")
     return Names(predicted_map, true_map, listed_map, known | new, notes)
 
 

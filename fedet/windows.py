@@ -88,9 +88,7 @@ def window_starts(n_frames: int, config: FEDNConfig) -> np.ndarray:
     return np.arange(n) * config.window_stride
 
 
-def cut(
-    vectors: np.ndarray, mask: np.ndarray, start: int, window: int
-) -> tuple[np.ndarray, np.ndarray]:
+def cut(vectors: np.ndarray, mask: np.ndarray, start: int, window: int) -> tuple[np.ndarray, np.ndarray]:
     """One window, (window, C) and (window,); beyond the video zeros and False."""
     x = np.zeros((window, vectors.shape[1]), dtype=np.float32)
     m = np.zeros(window, dtype=bool)
@@ -215,9 +213,7 @@ def owned(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
     return (first | (at.centre >= margin)) & (last | (at.centre < config.window - margin))
 
 
-def decode(
-    output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNConfig
-) -> Candidates:
+def decode(output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNConfig) -> Candidates:
     """What the windows at `starts` say, in video time.
 
     Positions are owned (see `owned`), not intervals, so that nothing falls between two windows.
@@ -251,9 +247,7 @@ def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:
 
     Returns: the candidates that end at `min_score` or more, strongest first, with their new scores.
     """
-    order = np.argsort(
-        candidates.intervals[:, 0], kind="stable"
-    )  # by start: neighbours are a slice
+    order = np.argsort(candidates.intervals[:, 0], kind="stable")  # by start: neighbours are a slice
     intervals, scores, classes = (part[order] for part in candidates)
     starts = intervals[:, 0]
     longest = (intervals[:, 1] - starts).max(initial=0.0)

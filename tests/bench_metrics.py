@@ -33,9 +33,7 @@ def tables(n_predictions: int, n_events: int, videos: int, seed: int = 0):
     truth = truth.iloc[:n_events]
     guess = truth.iloc[rng.integers(0, len(truth), n_predictions)].reset_index(drop=True)
     far = rng.random(n_predictions) < 0.5
-    shift = np.where(
-        far, rng.integers(-2000, 2000, n_predictions), rng.integers(-9, 9, n_predictions)
-    )
+    shift = np.where(far, rng.integers(-2000, 2000, n_predictions), rng.integers(-9, 9, n_predictions))
     guess["onset"] = np.maximum(guess["onset"] + shift, 0)
     guess["offset"] = guess["onset"] + rng.integers(9, 60, n_predictions)
     guess["score"] = rng.random(n_predictions)

@@ -60,8 +60,7 @@ def aligned(predictions, truths) -> Aligned:
         video = np.array([code[r["subject"], r["video"]] for r in made], int)
         onset, offset = (np.array([r[c] for r in made], int) for c in ("onset", "offset"))
         short = [
-            2 * (r["offset"] - r["onset"] + 1) <= FPS if predicted else r["type"] == "micro"
-            for r in made
+            2 * (r["offset"] - r["onset"] + 1) <= FPS if predicted else r["type"] == "micro" for r in made
         ]
         emotion = [-1 if r["emotion"] is None else classes.index(r["emotion"]) for r in made]
         score = np.array([r["score"] if predicted else np.nan for r in made], float)

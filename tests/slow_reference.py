@@ -74,9 +74,7 @@ def slow_detect(predictions, truths, threshold, classes, **switches):
 
 def duration_type(row, fps):
     return (
-        "micro"
-        if Fraction(row["offset"] - row["onset"] + 1) / Fraction(fps) <= Fraction(1, 2)
-        else "macro"
+        "micro" if Fraction(row["offset"] - row["onset"] + 1) / Fraction(fps) <= Fraction(1, 2) else "macro"
     )
 
 
@@ -209,9 +207,7 @@ def slow_diagnosis(predictions, truths, threshold, classes):
         if kinds[-1] in ("wrong label", "localisation"):
             claimed.add(j)
     missed = [
-        j
-        for j, t in enumerate(truths)
-        if t["emotion"] is not None and j not in found and j not in claimed
+        j for j, t in enumerate(truths) if t["emotion"] is not None and j not in found and j not in claimed
     ]
     return kinds, missed
 

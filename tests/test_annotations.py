@@ -94,9 +94,7 @@ def test_any_dialect_reads_alike(tmp_path, encoding, delimiter, end):
             ["Müller", "5", "9.0", "Happy", "a b"]]  # fmt: skip
     text = end.join(delimiter.join(line) for line in grid) + end + delimiter * 4 + end
     table, _ = read(tmp_path, text, encoding)
-    assert rows(table, "video", "onset", "offset", "emotion", "note") == [
-        ("Müller", 5, 9, "positive", "a b")
-    ]
+    assert rows(table, "video", "onset", "offset", "emotion", "note") == [("Müller", 5, 9, "positive", "a b")]
 
 
 @pytest.mark.parametrize(
@@ -137,9 +135,7 @@ def test_frames_with_separators_of_thousands_are_refused(tmp_path):
 
 
 def test_a_title_above_the_header_is_passed_over(tmp_path):
-    table, repairs = read(
-        tmp_path, "# coded by Ann, 2026\nMy labels\n\nvideo;onset;offset\nv;1;2\n"
-    )
+    table, repairs = read(tmp_path, "# coded by Ann, 2026\nMy labels\n\nvideo;onset;offset\nv;1;2\n")
     assert rows(table, "video", "onset", "offset") == [("v", 1, 2)]
     assert not lines(repairs, action="left out")
 
@@ -172,9 +168,7 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 
 def test_further_columns_are_kept_aside_or_named(tmp_path):
-    table, repairs = read(
-        tmp_path, 'video,onset,offset,confidence,note,hair\nv,1,2,0.5,"a, ""b""\nc",red\n'
-    )
+    table, repairs = read(tmp_path, 'video,onset,offset,confidence,note,hair\nv,1,2,0.5,"a, ""b""\nc",red\n')
     assert list(table) == [*COLUMNS, "confidence", "note"]
     assert rows(table, "confidence", "note") == [("0.5", 'a, "b"\nc')]
     assert [(c, a) for _, c, _, _, a in lines(repairs) if c in ("hair", "note", "confidence")] == [
@@ -277,8 +271,7 @@ def test_numbers_from_one_and_zeros_that_mean_missing():
 def test_exact_duplicates_go_and_near_ones_stay(tmp_path):
     table, repairs = read(
         tmp_path,
-        "video,onset,offset,emotion,au\nv,1,9,sad,4\nv,1,9,sad,4\nv,1,9,sad,7\nv,1,9,happy,4\n"
-        "w,1,9,sad,4\n",
+        "video,onset,offset,emotion,au\nv,1,9,sad,4\nv,1,9,sad,4\nv,1,9,sad,7\nv,1,9,happy,4\nw,1,9,sad,4\n",
     )
     assert len(table) == 4
     assert lines(repairs, row=3)[0][3:] == ("same event as row 2", "left out")
@@ -333,9 +326,7 @@ def test_a_long_micro_expression_stays_and_is_reported(tmp_path):
 def test_an_event_on_a_missing_frame_is_reported():
     table = pd.DataFrame({"video": ["v", "w"], "onset": 3, "apex": 5, "offset": 9})
     _, repairs = validate(table, missing_frames={"v": {5, 6}})
-    assert [line[:2] for line in lines(repairs, problem="the video lacks this frame")] == [
-        (2, "apex")
-    ]
+    assert [line[:2] for line in lines(repairs, problem="the video lacks this frame")] == [(2, "apex")]
 
 
 # properties
@@ -358,12 +349,8 @@ bad_tables = st.lists(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(bad_tables, st.sampled_from(["apex_mirror", "apex", "drop"]), st.integers(0, 1))
 def test_whatever_comes_in_the_table_is_sound_and_no_row_is_lost(raw, policy, first):
-    table = pd.DataFrame(
-        raw, columns=["video", "onset", "apex", "offset", "emotion", "type", "fps"]
-    )
-    checked, repairs = validate(
-        table, {"v": 100}, missing_offset=policy, first_number=first, source_name="f"
-    )
+    table = pd.DataFrame(raw, columns=["video", "onset", "apex", "offset", "emotion", "type", "fps"])
+    checked, repairs = validate(table, {"v": 100}, missing_offset=policy, first_number=first, source_name="f")
     assert (checked["onset"] >= 0).all() and (checked["onset"] <= checked["offset"]).all()
     apex = checked[checked["apex"].notna()]
     assert ((apex["onset"] <= apex["apex"]) & (apex["apex"] <= apex["offset"])).all()

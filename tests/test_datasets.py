@@ -45,9 +45,7 @@ def film(path, n_frames, fps=30):
 def events(dataset):
     """(video, onset, apex, offset) of each event, unknown ones None."""
     columns = dataset.annotations[["video", "onset", "apex", "offset"]].astype(object)
-    return [
-        tuple(None if pd.isna(x) else x for x in row) for row in columns.itertuples(index=False)
-    ]
+    return [tuple(None if pd.isna(x) else x for x in row) for row in columns.itertuples(index=False)]
 
 
 def problems(dataset, **where):
@@ -552,9 +550,7 @@ def test_own_labels_of_no_video_at_all_are_an_error(own):
 
 
 def test_own_label_of_one_missing_video_stays(own):
-    (own / "annotations.csv").write_text(
-        "video,onset,offset,emotion\nother,5,15,happy\nclip,5,15,happy\n"
-    )
+    (own / "annotations.csv").write_text("video,onset,offset,emotion\nother,5,15,happy\nclip,5,15,happy\n")
     data = read_dataset(own, fps=30)
     assert len(data.annotations) == 2
     assert problems(data, video="other")[0][2] == "no frames of this video found: labels only"

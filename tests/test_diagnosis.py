@@ -25,9 +25,7 @@ def row(onset, offset, emotion="positive", score=None, video="a"):
 
 
 @settings(max_examples=100)
-@given(
-    rows(predicted=True), rows(predicted=False), st.sampled_from([0.1, 0.3, 1 / 3, 0.5, 0.7, 1.0])
-)
+@given(rows(predicted=True), rows(predicted=False), st.sampled_from([0.1, 0.3, 1 / 3, 0.5, 0.7, 1.0]))
 def test_kinds_against_the_slow_reference(predictions, truths, tiou):
     a, found = diagnosed(predictions, truths, tiou)
     exact, classes = Fraction(tiou).limit_denominator(100), list(a.classes)

@@ -49,9 +49,7 @@ def test_evaluation_against_the_slow_reference(predictions, truths):
     for kind, name in ((None, "overall"), ("macro", "macro"), ("micro", "micro")):
         counts = slow_counts(predictions, truths, half, classes, FPS, kind)
         assert tuple(result.spotting.loc[name, ["tp", "fp", "fn"]]) == counts
-    unnamed = any(
-        side and all(r["emotion"] is None for r in side) for side in (predictions, truths)
-    )
+    unnamed = any(side and all(r["emotion"] is None for r in side) for side in (predictions, truths))
     if unnamed:
         assert math.isnan(result.value("detection_f1")) and math.isnan(result.value("map"))
         return
@@ -123,10 +121,7 @@ def test_the_tables_add_up():
     guess, truth = example()
     result = evaluate(guess, truth)
     total = result.subjects[["tp", "fp", "fn", "events", "predictions"]].sum()
-    assert (
-        total[["tp", "fp", "fn"]].tolist()
-        == result.spotting.loc["overall", ["tp", "fp", "fn"]].tolist()
-    )
+    assert total[["tp", "fp", "fn"]].tolist() == result.spotting.loc["overall", ["tp", "fp", "fn"]].tolist()
     assert total["events"] == result.data["events"] == len(truth)
     assert total["predictions"] == result.data["predictions"] == len(guess)
     counts = ["tp", "fp", "fn"]
@@ -208,9 +203,7 @@ def test_json_and_page_say_the_same(tmp_path):
 def test_conventions_change_the_figures_and_are_printed():
     guess, truth = example(jitter=8)
     strict = evaluate(guess, truth, n_resamples=0)
-    loose = evaluate(
-        guess, truth, n_resamples=0, conventions=Conventions.parse("inclusive,strict_greater")
-    )
+    loose = evaluate(guess, truth, n_resamples=0, conventions=Conventions.parse("inclusive,strict_greater"))
     assert loose.value("spotting_f1") < strict.value("spotting_f1")
     assert "conventions: inclusive, strict_greater" in loose.format()
     precise = evaluate(guess, truth, conventions=Conventions(uar_is_mean_precision=True))

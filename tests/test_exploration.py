@@ -55,9 +55,7 @@ def own(tmp_path, table):
     for name, numbers in {"a": range(0, 60), "quiet": range(0, 5)}.items():
         (tmp_path / "videos" / name).mkdir(parents=True)
         for n in numbers:
-            cv2.imwrite(
-                str(tmp_path / "videos" / name / f"{n}.png"), np.full((40, 40, 3), 4 * n, np.uint8)
-            )
+            cv2.imwrite(str(tmp_path / "videos" / name / f"{n}.png"), np.full((40, 40, 3), 4 * n, np.uint8))
     return read_dataset(tmp_path)
 
 
@@ -167,9 +165,7 @@ def test_events_are_picked_from_each_emotion_before_a_second_of_one(own):
     assert pictures.pick_events(own, 2)["emotion"].notna().all()
 
 
-@pytest.mark.parametrize(
-    "missing", [[], ["emotion_self_report"], ["action_units", "apex"], ["emotion"]]
-)
+@pytest.mark.parametrize("missing", [[], ["emotion_self_report"], ["action_units", "apex"], ["emotion"]])
 def test_figures_and_tables_of_sets_that_lack_something(table, missing):
     for some in (lacking(table, *missing), empty_table()):
         for plot in (pictures.plot_emotions, pictures.plot_action_units, pictures.plot_gaps):

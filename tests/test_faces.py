@@ -25,9 +25,7 @@ from fedet.faces import (
 )
 from fedet.video import Frame, open_video
 
-CLIPS = Path(
-    os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips")
-)
+CLIPS = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))
 FPS = 30
 
 
@@ -197,9 +195,7 @@ def test_the_largest_face_is_followed_whatever_the_order():
 
 
 def test_a_followed_face_is_kept_though_another_is_a_little_larger():
-    tracked = follow(
-        lambda t: [square(100, 80, 50)] + ([square(300, 80, 60)] if t > 1 else []), seconds=8
-    )
+    tracked = follow(lambda t: [square(100, 80, 50)] + ([square(300, 80, 60)] if t > 1 else []), seconds=8)
     assert {f.track for f in tracked} == {0}
     assert centres(tracked)[:, 0] == pytest.approx([100] * 240)
 
@@ -474,9 +470,11 @@ def test_a_head_that_tilts_and_comes_back_is_followed_upright():
     assert tracked[75].box.roll == pytest.approx(35, abs=12)
     assert tracked[5].box.roll == pytest.approx(0, abs=8)
     crops = np.array([crop(f.image, f.box)[20:100, 20:92] for f in tracked], float)
-    assert np.abs(crops[75] - crops[5]).mean() < 0.6 * np.abs(
-        crop(tracked[75].image, tracked[75].box._replace(roll=0))[20:100, 20:92] - crops[5]
-    ).mean()
+    assert (
+        np.abs(crops[75] - crops[5]).mean()
+        < 0.6
+        * np.abs(crop(tracked[75].image, tracked[75].box._replace(roll=0))[20:100, 20:92] - crops[5]).mean()
+    )
 
 
 def test_a_search_near_another_place_finds_nothing():

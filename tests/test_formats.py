@@ -181,9 +181,7 @@ def check_eaf(path):
     media = root.find("HEADER/MEDIA_DESCRIPTOR")
     assert media is None or not re.search(r"[ #]", media.get("MEDIA_URL"))
     slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE")) for s in root.find("TIME_ORDER")}
-    assert list(slots.values()) == sorted(slots.values()) and len(slots) == len(
-        root.find("TIME_ORDER")
-    )
+    assert list(slots.values()) == sorted(slots.values()) and len(slots) == len(root.find("TIME_ORDER"))
     types = {t.get("LINGUISTIC_TYPE_ID"): t for t in root.iter("LINGUISTIC_TYPE")}
     stereotypes = {c.get("STEREOTYPE") for c in root.iter("CONSTRAINT")}
     assert all(t.get("CONSTRAINTS") in {None, *stereotypes} for t in types.values())
@@ -202,8 +200,7 @@ def check_eaf(path):
             assert aligned and end <= start < slots[annotation.get("TIME_SLOT_REF2")]
             end = slots[annotation.get("TIME_SLOT_REF2")]
         parents = {
-            a.get("ANNOTATION_ID")
-            for a in root.iterfind(f"TIER[@TIER_ID='{tier.get('PARENT_REF')}']//*")
+            a.get("ANNOTATION_ID") for a in root.iterfind(f"TIER[@TIER_ID='{tier.get('PARENT_REF')}']//*")
         }
         for annotation in tier.iter("REF_ANNOTATION"):
             assert not aligned and annotation.get("ANNOTATION_REF") in parents
@@ -430,8 +427,12 @@ def test_vtt_cues_without_a_span_are_left_out_and_told(tmp_path):
     path = tmp_path / "film.vtt"
     write_intervals(intervals((30, None, 59, "positive"), video="film"), path)
     with path.open("a") as file:
-        for times in ("00:00:05.5 --> 00:00:06.5", "00:00:10.000 -->",
-                      "00:00:07.000 --> 00:00:07.000", "00:09.000 --> 00:08.000 align:start"):
+        for times in (
+            "00:00:05.5 --> 00:00:06.5",
+            "00:00:10.000 -->",
+            "00:00:07.000 --> 00:00:07.000",
+            "00:09.000 --> 00:08.000 align:start",
+        ):
             file.write(f'\n{times}\nhappy\n\nNOTE fedet {{"value": "happy", "note": "of no cue"}}\n')
         file.write("\n00:20.000 --> 00:21.000\nfear\n")
     got, repairs = read_intervals(path)
@@ -519,9 +520,7 @@ def test_json_results_of_another_program(tmp_path):
         read_intervals(path)
 
 
-@pytest.mark.parametrize(
-    "content", ["[1]", "{}", "{", '{"database": {"v": {"annotations": [{}]}}}']
-)
+@pytest.mark.parametrize("content", ["[1]", "{}", "{", '{"database": {"v": {"annotations": [{}]}}}'])
 def test_json_of_another_kind(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)

@@ -140,9 +140,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_windows(separate):
     config = replace(CONFIG, objectness="separate" if separate else "max_class")
     output, targets, centres = batch_of(3, 7, separate)
     together = detection_loss(output, targets, centres, config, 2.5)
-    alone = [
-        detection_loss(one(output, i), one(targets, i), centres, config, 2.5) for i in range(7)
-    ]
+    alone = [detection_loss(one(output, i), one(targets, i), centres, config, 2.5) for i in range(7)]
     for part, parts in zip(together, zip(*alone, strict=True), strict=True):
         torch.testing.assert_close(part, torch.stack(parts).mean())
 

@@ -142,10 +142,7 @@ def test_the_order_of_rows_never_matters(predictions, truths, threshold, random)
     for p, t in ((predictions, truths), shuffled):
         a, found = matched(p, t, threshold)
         a, detected = matched(p, t, threshold, emotions=True)
-        aps = [
-            metrics.average_precision(metrics.ranked(a, detected, code))
-            for code in range(len(a.classes))
-        ]
+        aps = [metrics.average_precision(metrics.ranked(a, detected, code)) for code in range(len(a.classes))]
         confusion = metrics.recognition_confusion(a, found)
         results.append((metrics.spotting_counts(a, found), confusion, np.array(aps)))
     for one, other in zip(*results, strict=True):

@@ -108,9 +108,7 @@ def test_padding_in_front_shifts_by_whole_grids():
     mask[:, :grid] = False
     here = levels_of(model(x, full(x)), 128, model.config)
     there = levels_of(model(shifted, mask), 128 + grid, model.config)
-    for (scores, distances, _), (s, d, _), stride in zip(
-        here, there, model.config.strides, strict=True
-    ):
+    for (scores, distances, _), (s, d, _), stride in zip(here, there, model.config.strides, strict=True):
         torch.testing.assert_close(s[:, grid // stride :], scores, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(d[:, grid // stride :], distances, rtol=1e-4, atol=1e-4)
 

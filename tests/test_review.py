@@ -30,9 +30,7 @@ def intervals(rows, **columns) -> pd.DataFrame:
     return validate(cells.assign(**fixed))[0]
 
 
-PREDICTED = intervals(
-    [(10, 40, "positive", 0.9), (100, 110, "negative", 0.45), (300, 360, "surprise", 0.6)]
-)
+PREDICTED = intervals([(10, 40, "positive", 0.9), (100, 110, "negative", 0.45), (300, 360, "surprise", 0.6)])
 
 
 def start(journal=None, table=PREDICTED, **options) -> Review:
@@ -265,9 +263,7 @@ def test_two_kernels_cannot_review_in_one_file(tmp_path):
         from fedet.review import Review
         Review(pd.DataFrame(), video="v", fps=30.0, journal={str(path)!r})
     """
-    other = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
+    other = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert "another kernel is reviewing" in other.stderr
     review.accept("p1")
 
@@ -338,9 +334,7 @@ def coded(draw):
     rows = []
     for _ in range(count):
         onset = draw(st.integers(0, 180))
-        rows.append(
-            (onset, onset + draw(st.integers(0, 15)), draw(st.sampled_from(EMOTIONS)), None)
-        )
+        rows.append((onset, onset + draw(st.integers(0, 15)), draw(st.sampled_from(EMOTIONS)), None))
     return intervals(rows) if rows else intervals([(0, 5, "others", None)])
 
 

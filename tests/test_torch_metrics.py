@@ -24,9 +24,7 @@ def batches(predictions, truths):
             ours = [r for r in side if (r["subject"], r["video"]) == (place.subject, place.video)]
             entry = {
                 "intervals": torch.tensor([[r["onset"], r["offset"]] for r in ours]),
-                "labels": [
-                    -1 if r["emotion"] is None else CLASSES.index(r["emotion"]) for r in ours
-                ],
+                "labels": [-1 if r["emotion"] is None else CLASSES.index(r["emotion"]) for r in ours],
                 "micro": torch.tensor([r["type"] == "micro" for r in ours]),
                 "scores": torch.tensor([r.get("score", 0.0) for r in ours]),
             }

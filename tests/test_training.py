@@ -123,9 +123,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(tmp_path, kills):
     whole = train(FEW, CONFIG, QUICK, validation=OTHERS, out=tmp_path / "whole", **CPU)
     assert whole.finished and len(whole.history) == 3
     for max_steps in kills:
-        cut_off = train(
-            FEW, CONFIG, QUICK, validation=OTHERS, out=tmp_path / "a", max_steps=max_steps, **CPU
-        )
+        cut_off = train(FEW, CONFIG, QUICK, validation=OTHERS, out=tmp_path / "a", max_steps=max_steps, **CPU)
         assert not cut_off.finished
         assert not (tmp_path / "a" / "model.safetensors").exists()
     resumed = train(FEW, CONFIG, QUICK, validation=OTHERS, out=tmp_path / "a", **CPU)
@@ -301,9 +299,7 @@ def counted(n: int, *rows) -> VideoFeatures:
     vectors = np.zeros((n, C), dtype=np.float32)
     vectors[:, 0] = np.arange(n) + 0.5
     table = pd.DataFrame(rows, columns=["onset", "offset"]).reindex(columns=COLUMNS)
-    return VideoFeatures(
-        "s", "v", 30.0, vectors, np.ones(n, dtype=bool), table.assign(emotion="others")
-    )
+    return VideoFeatures("s", "v", 30.0, vectors, np.ones(n, dtype=bool), table.assign(emotion="others"))
 
 
 @pytest.mark.parametrize("start", [-30, 0, 57, 250])

@@ -130,9 +130,7 @@ def test_times_are_the_frames_own_and_not_index_over_rate(tmp_path):
     video = open_video(make(tmp_path / "a.mkv", times_ms=times))
     assert [f.time_s for f in video.frames()] == pytest.approx([t / 1000 for t in times], abs=0.001)
     shown = numbers(video.frames(fps=10, end_s=2.45))
-    assert shown == [
-        max(i for i, t in enumerate(times) if t <= 100 * tick) for tick in range(len(shown))
-    ]
+    assert shown == [max(i for i, t in enumerate(times) if t <= 100 * tick) for tick in range(len(shown))]
     assert len(shown) == 25
     assert "gaps without a new frame" in " ".join(video.problems)
 
@@ -277,9 +275,7 @@ def test_resampling_against_the_definition(gaps, fps, start, length):
     assert len(whole) / fps >= end - 0.0011 > (len(whole) - 1) / fps - 1e-9
     part = list(video.frames(start / fps, (start + length) / fps, fps=fps))
     expected = whole[start : start + length]
-    assert [(f.index, f.image[0, 0, 0]) for f in part] == [
-        (f.index, f.image[0, 0, 0]) for f in expected
-    ]
+    assert [(f.index, f.image[0, 0, 0]) for f in part] == [(f.index, f.image[0, 0, 0]) for f in expected]
 
 
 @settings(max_examples=100)
@@ -471,9 +467,7 @@ def test_a_video_without_frames_is_refused(tmp_path, name):
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         container.start_encoding()
-    assert re.search(
-        "no frame can be read|before its first frame|holds no pictures, nor", one_line(path)
-    )
+    assert re.search("no frame can be read|before its first frame|holds no pictures, nor", one_line(path))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -493,9 +487,7 @@ def test_a_forbidden_file_is_refused_for_root_too(tmp_path, monkeypatch):
     assert "Permission denied" in one_line(path)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"fps": 0}, {"fps": float("nan")}, {"start_s": -1.0}, {"max_side": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": float("nan")}, {"start_s": -1.0}, {"max_side": 0}])
 def test_impossible_requests_are_refused_at_the_call(tmp_path, wrong):
     video = open_video(make(tmp_path / "a.mp4", n=2))
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -113,9 +113,7 @@ def test_a_window_is_padded_with_masked_zeros_on_both_sides():
 
 
 @pytest.mark.parametrize("first_stride, levels", [(4, 5), (2, 5), (4, 3), (2, 6)])
-def test_the_positions_of_a_level_tile_the_window_and_durations_have_one_level(
-    first_stride, levels
-):
+def test_the_positions_of_a_level_tile_the_window_and_durations_have_one_level(first_stride, levels):
     config = replace(CONFIG, first_stride=first_stride, pyramid_levels=levels)
     at = points(config)
     with torch.no_grad():

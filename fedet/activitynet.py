@@ -9,8 +9,9 @@ import pandas as pd
 
 from fedet.annotations import COLUMNS, EXTRA_COLUMNS, validate
 from fedet.captions import UNKNOWN, cells_of
-from fedet.cells import as_text, decode, replaced
+from fedet.cells import as_text, decode
 from fedet.errors import InputError
+from fedet.files import replaced
 from fedet.video_names import names_of
 
 _FRAMES = ("onset", "offset")  # told by the segment

@@ -3,44 +3,14 @@
 Whatever had to be decided on the way is in `Aligned.notes`, which every evaluation prints.
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 import pandas as pd
 
 from fedet.annotations import EMOTIONS, MICRO_MAX_S
 from fedet.errors import InputError
-from fedet.matching import Events
+from fedet.intervals import SAME_RATE
+from fedet.matching import Aligned, Events
 from fedet.video_names import resolve
-
-SAME_RATE = 0.005  # 29.97 and 30 are one nominal rate: frame numbers mean the same frames
-
-
-@dataclass(frozen=True)
-class Aligned:
-    """Predictions and truth as arrays, ready for matching.
-
-    `videos` has the columns subject, video, fps in code order; `subjects` and `classes` are the
-    names behind the codes; `notes` says in plain words what was repaired or assumed.
-    """
-
-    predictions: Events
-    truths: Events
-    videos: pd.DataFrame
-    subjects: tuple[str, ...]
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    def video_subjects(self) -> np.ndarray:
-        """Subject code of each video, (V,)."""
-        code = {name: i for i, name in enumerate(self.subjects)}
-        return np.array([code[name] for name in self.videos["subject"]], dtype=np.int64)
-
-    def without_eventless_videos(self) -> "Aligned":
-        """The same without the predictions of videos in which nothing is annotated."""
-        keep = np.isin(self.predictions.video, self.truths.video)
-        note = f"predictions in videos without events: {(~keep).sum()}, left out (convention)"
-        return replace(self, predictions=self.predictions.take(keep), notes=(*self.notes, note))
 
 
 def align(

@@ -14,27 +14,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.cells import as_text, csv_grid, header_key, replaced, table_of
+from fedet.cells import as_text, csv_grid, header_key, table_of
 from fedet.errors import InputError
-from fedet.labels import (
-    AS_WRITTEN,
-    EMOTIONS,
-    FINE_TO_COARSE,
-    MICRO_MAX_S,
-    expression_type_of,
-    type_label,
-)
-from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
-from fedet.schema import (
+from fedet.files import replaced
+from fedet.intervals import (
     COLUMNS,
+    EMOTIONS,
     EXTRA_COLUMNS,
     FRAMES,
+    MICRO_MAX_S,
     SCHEMA_VERSION,
     SECONDS,
-    columns_of,
     dtype_of,
     empty_table,
+    expression_type_of,
 )
+from fedet.labels import AS_WRITTEN, FINE_TO_COARSE, type_label
+from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
+from fedet.schema import columns_of
 
 __all__ = [
     "ACTIONS", "AS_WRITTEN", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE",

@@ -12,8 +12,9 @@ import pandas as pd
 
 from fedet.annotations import COLUMNS, validate
 from fedet.captions import UNKNOWN, Cells, cells_of, restored, span_frames, span_ms, written
-from fedet.cells import as_number, as_text, csv_grid, find_header, header_key, replaced, table_of
+from fedet.cells import as_number, as_text, csv_grid, find_header, header_key, table_of
 from fedet.errors import InputError
+from fedet.files import replaced
 from fedet.labels import type_label
 from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video_names import names_of, stem

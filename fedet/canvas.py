@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from fedet.palette import EMOTION_COLOURS
+from fedet.intervals import EMOTION_COLOURS
 
 TYPE_COLOURS = {"macro": "#56B4E9", "micro": "#D55E00"}  # Okabe and Ito's two left over
 TYPE_HATCHES = {"macro": "", "micro": "////"}

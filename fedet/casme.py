@@ -9,9 +9,10 @@ import pandas as pd
 
 from fedet.cells import Grid, as_number, header_key
 from fedet.errors import InputError
+from fedet.intervals import FRAMES
 from fedet.releases import Labels, Release, grids_of, label_files, newest_of, table_with, walk
 from fedet.repairs import join_repairs, repair
-from fedet.schema import FRAMES, columns_of
+from fedet.schema import columns_of
 
 
 def read_casme2(root: Path) -> Release | None:

@@ -7,10 +7,8 @@ numbers are those a spreadsheet shows, from 1, blank rows counted.
 
 import csv
 import io
-import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -183,29 +181,3 @@ def find_header(grid: Grid, needed: Iterable[str], within: int = 40) -> int | No
         if wanted <= {header_key(c) for c in cells}:
             return position
     return None
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
-
-    Raises InputError where nothing can be written there.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        if error.filename is None or Path(error.filename) not in (part, path, *path.parents):
-            raise  # of something else that the block does
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def some_of(names: list[str], most: int = 5) -> str:
-    """The first of several names, for a message."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -233,7 +233,7 @@ def save_detections(out: Path, tables: list) -> None:
     import pandas as pd
 
     from fedet.annotations import write_csv
-    from fedet.cells import replaced
+    from fedet.files import replaced
 
     out.mkdir(parents=True, exist_ok=True)
     write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from fedet.bootstrap import interval
-from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
+from fedet.files import replaced
 from fedet.metrics import mean_defined
 from fedet.protocol import CrossValidation
 from fedet.provenance import provenance

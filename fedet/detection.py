@@ -32,10 +32,10 @@ from fedet.features import (
     read_kept,
     shipped,
 )
+from fedet.files import settings_of
+from fedet.intervals import AUS, frames_at
 from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.novelty import MOSTLY, known_of, unfamiliar_share
-from fedet.render import AUS
-from fedet.settings import settings_of
 from fedet.signals import check_signals, side_signals, training_signals
 from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures, detections
@@ -279,14 +279,6 @@ def beside(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndar
     if side is None:
         raise InputError(f"this detector also reads {', '.join(inputs.signals)}: give side=side_signals(...)")
     return np.concatenate([seen, side.astype(seen.dtype)], axis=1)
-
-
-def frames_at(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
-    """Inclusive frames counted at another rate: the same span of time, at least one frame."""
-    onset, offset = pd.Series(onset, dtype=float), pd.Series(offset, dtype=float)
-    first = (onset / fps * new_fps + 0.5).astype(int)
-    last = ((offset + 1) / fps * new_fps + 0.5).astype(int) - 1
-    return first, last.clip(lower=first)
 
 
 @torch.inference_mode()

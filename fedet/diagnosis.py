@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import Aligned
 from fedet.errors import InputError
-from fedet.matching import Conventions, Matching, Pairs, reaches
+from fedet.matching import Aligned, Conventions, Matching, Pairs, reaches
 from fedet.metrics import detection_counts, f1
 
 BACKGROUND_TIOU = 0.1  # less overlap than this is none

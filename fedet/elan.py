@@ -29,8 +29,9 @@ from fedet.captions import (
     to_frame,
     written,
 )
-from fedet.cells import as_number, as_text, replaced, some_of
+from fedet.cells import as_number, as_text
 from fedet.errors import InputError
+from fedet.files import replaced, some_of
 from fedet.repairs import join_repairs, repair
 
 TIERS = ("truth", "fedet", "review")

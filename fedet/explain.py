@@ -31,10 +31,9 @@ from fedet.features import (
     of_any_size,
     read_change,
 )
-from fedet.labels import EMOTIONS
-from fedet.render import AUS
+from fedet.intervals import AUS, EMOTIONS, iou_of
 from fedet.video import open_video
-from fedet.windows import detections, iou_of
+from fedet.windows import detections
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 MOST = 3  # AUs named in a sentence

@@ -254,7 +254,7 @@ class Explorer(anywidget.AnyWidget):
             thumbnails: Pictures to store, at the intervals first; 0 for none. They show faces:
                 mind who gets the file.
         """
-        from fedet.cells import replaced
+        from fedet.files import replaced
 
         path = Path(path)
         text = page(page_data(self, thumbnails), self.lanes.name, self.figure())

@@ -7,8 +7,8 @@ between emotions, so that recognition is not trivial; the mapping is our choice.
 import torch
 from torch import Tensor
 
-from fedet.labels import EMOTIONS
-from fedet.render import AUS, INDEX, chance, uniform
+from fedet.intervals import AUS, EMOTIONS, INDEX
+from fedet.render import chance, uniform
 
 # emotion -> (weight, {AU: intensity at the strongest}, both mouth and eyes as people show them)
 RECIPES: dict[str, list[tuple[float, dict[int, float]]]] = {

@@ -13,8 +13,8 @@ import pandas as pd
 
 from fedet.annotations import COLUMNS, write_csv
 from fedet.bootstrap import interval, resampled_sums, subject_weights
-from fedet.cells import replaced
 from fedet.errors import InputError
+from fedet.files import replaced
 from fedet.metrics import f1
 from fedet.synthetic import SynthConfig, claim, video_name, write_one, write_script
 

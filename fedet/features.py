@@ -29,8 +29,7 @@ from fedet.adaptation import adapted, check_share, spread_faces
 from fedet.boxes import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.errors import InputError
 from fedet.faces import Counted, crop, track_faces
-from fedet.labels import EMOTIONS
-from fedet.render import AUS
+from fedet.intervals import AUS, EMOTIONS
 from fedet.video import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time

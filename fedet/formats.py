@@ -19,9 +19,10 @@ import pandas as pd
 from fedet.activitynet import read_json, write_json
 from fedet.annotations import own_words, read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
-from fedet.cells import natural_key, some_of
+from fedet.cells import natural_key
 from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
+from fedet.files import some_of
 from fedet.folders import has_images
 from fedet.handwork import check_replaceable
 from fedet.labels import AS_WRITTEN

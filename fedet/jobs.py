@@ -14,11 +14,10 @@ import pandas as pd
 import torch
 
 from fedet.annotations import empty_table
-from fedet.cells import replaced
 from fedet.errors import InputError
+from fedet.files import read_object, replaced
 from fedet.folds import Fold, LeakError, of_subjects, only, sealed
 from fedet.methods import Fitted, Method
-from fedet.settings import read_object
 
 # Weight initialisation and dropout read torch's global generator, so two jobs in threads of one
 # process (a Dask worker with several) would disturb each other.

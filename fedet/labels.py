@@ -2,13 +2,8 @@
 
 import re
 
-import numpy as np
-import pandas as pd
-
 from fedet.cells import header_key
-
-EMOTIONS = ("positive", "negative", "surprise", "others")
-MICRO_MAX_S = 0.5  # a micro-expression lasts at most this long, seconds
+from fedet.intervals import EMOTIONS
 
 _FINER = {
     "positive": "happiness happy joy smile smiling amusement amused pos",
@@ -41,30 +36,3 @@ def type_label(text: str) -> str | None:
     if key.startswith(("macro", "makro", "宏表情")) or key in ("1", "mae"):
         return "macro"
     return "micro" if key.startswith(("micro", "mikro", "微表情")) or key in ("2", "me", "mie") else None
-
-
-def expression_type_of(onset, offset, fps):
-    """ "micro" if `offset - onset + 1` frames last at most MICRO_MAX_S seconds, else "macro".
-
-    Args:
-        onset, offset: 0-based inclusive frames, scalars or arrays of one length.
-        fps: frames per second, a scalar or an array of that length.
-
-    Returns:
-        A str for scalars, else a `string` Series (with the index of `onset` if it has one);
-        missing where anything is missing.
-
-    >>> expression_type_of(10, 24, 30.0)
-    'micro'
-    """
-    single = all(np.ndim(x) == 0 for x in (onset, offset, fps))
-    size = 1 if single else next(np.size(x) for x in (onset, offset, fps) if np.ndim(x))
-    columns = [np.broadcast_to(np.asarray(x, object), size) for x in (onset, offset, fps)]
-    start, end, rate = (pd.array(list(c), "Float64") for c in columns)
-    index = onset.index if isinstance(onset, pd.Series) else range(size)
-    duration_s = pd.Series((end - start + 1) / rate, index=index)
-    kinds = pd.Series("macro", index=index, dtype="string")
-    # 1e-9: 15 frames at 30 fps are exactly the border, whatever the rounding of a division
-    kinds[(duration_s <= MICRO_MAX_S + 1e-9).fillna(False)] = "micro"
-    kinds[duration_s.isna()] = pd.NA
-    return kinds.iloc[0] if single else kinds

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import SAME_RATE
 from fedet.annotations import AS_WRITTEN, empty_table, validate
-from fedet.cells import some_of
 from fedet.errors import InputError
-from fedet.labels import EMOTIONS, FINE_TO_COARSE, MICRO_MAX_S, expression_type_of
-from fedet.palette import EMOTION_COLOURS
+from fedet.files import some_of
+from fedet.intervals import EMOTION_COLOURS, EMOTIONS, MICRO_MAX_S, SAME_RATE, expression_type_of
+from fedet.labels import FINE_TO_COARSE
 from fedet.video_names import stem
 
 MISSING = 65535  # a score that is not there; the others are 0 ... 65534

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 
 from fedet.errors import InputError
+from fedet.intervals import iou_of
 from fedet.losses import INTERVAL_LOSSES, interval_iou
-from fedet.windows import iou_of
 
 # ---------------------------------------------------------------- overlap and its gradient
 

@@ -14,7 +14,8 @@ from PIL import Image
 from fedet import lesson_plots, lessons
 from fedet.expressions import RECIPES, pattern
 from fedet.families import RENDERERS, family
-from fedet.render import AUS, Look, Scene, auto_exposure, sample_scenes
+from fedet.intervals import AUS
+from fedet.render import Look, Scene, auto_exposure, sample_scenes
 
 AU_NAMES = {
     1: "inner brow raiser", 2: "outer brow raiser", 4: "brow lowerer", 5: "upper lid raiser",

@@ -9,8 +9,10 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from fedet.errors import InputError
+from fedet.intervals import shared_and_union
 
 PAIRS_AT_ONCE = 4_000_000  # bounds the memory of the overlap search
 
@@ -140,28 +142,6 @@ def threshold_fraction(tiou: float) -> Fraction:
     if not 0 < tiou <= 1:
         raise InputError(f"tIoU threshold {tiou!r}: give a number above 0 and at most 1")
     return Fraction(tiou).limit_denominator(10_000)
-
-
-def shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True):
-    """Frames in both intervals and in either; arrays of frames that broadcast, as integers."""
-    one = 1 if inclusive else 0
-    onset_a, offset_a, onset_b, offset_b = map(np.asarray, (onset_a, offset_a, onset_b, offset_b))
-    shared = np.minimum(offset_a, offset_b) - np.maximum(onset_a, onset_b) + one
-    shared = np.maximum(shared, 0)
-    union = (offset_a - onset_a + one) + (offset_b - onset_b + one) - shared
-    return shared, union
-
-
-def tiou(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True) -> np.ndarray:
-    """Temporal intersection over union, counted in frames; inputs broadcast.
-
-    Without the +1 two intervals of length 0 have no union; their tIoU is 0.
-
-    >>> float(tiou(10, 19, 15, 24))
-    0.3333333333333333
-    """
-    shared, union = shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive)
-    return shared / np.maximum(union, 1)
 
 
 def reaches(shared, union, threshold: float, strict_greater: bool = False) -> np.ndarray:
@@ -308,3 +288,30 @@ def match_closest(pairs: Pairs, tiou: float = 0.5, conventions: Conventions = ST
     """Matching of two annotators, neither of whom has scores: the closest pairs first."""
     order = np.argsort(-pairs.tiou(), kind="stable")
     return match(_select(pairs, order), tiou, conventions=conventions)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Predictions and truth as arrays, ready for matching.
+
+    `videos` has the columns subject, video, fps in code order; `subjects` and `classes` are the
+    names behind the codes; `notes` says in plain words what was repaired or assumed.
+    """
+
+    predictions: Events
+    truths: Events
+    videos: pd.DataFrame
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def video_subjects(self) -> np.ndarray:
+        """Subject code of each video, (V,)."""
+        code = {name: i for i, name in enumerate(self.subjects)}
+        return np.array([code[name] for name in self.videos["subject"]], dtype=np.int64)
+
+    def without_eventless_videos(self) -> "Aligned":
+        """The same without the predictions of videos in which nothing is annotated."""
+        keep = np.isin(self.predictions.video, self.truths.video)
+        note = f"predictions in videos without events: {(~keep).sum()}, left out (convention)"
+        return replace(self, predictions=self.predictions.take(keep), notes=(*self.notes, note))

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
+from fedet.intervals import INDEX
 from fedet.mesh_extras import add_coat, add_ears, add_glasses, add_hair
 from fedet.mesh_head import BALL, EYE_HALF, MOUTH_HALF, SIDES, marks, modes, ramp, template
 from fedet.mesh_muscles import JAW, drop_jaw, openings, pose
 from fedet.mesh_raster import Mesh, grid_faces
-from fedet.render import INDEX, Look, Scene
+from fedet.render import Look, Scene
 
 
 def build(look: Look, aus: Tensor, scene: Scene) -> SimpleNamespace:

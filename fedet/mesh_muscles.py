@@ -7,8 +7,8 @@ distances are our choice. Each side has its own fields; what lies in the middle 
 import torch
 from torch import Tensor
 
+from fedet.intervals import AUS, INDEX
 from fedet.mesh_head import EYE, EYE_HALF, HINGE, MOUTH_HALF, arch, bell, pair, ramp, template
-from fedet.render import AUS, INDEX
 from fedet.tables import table
 
 # landmarks of the right side and the middle on the chart of the template (x, y)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import Aligned
 from fedet.errors import InputError
-from fedet.matching import STRICT, Conventions, Matching
+from fedet.matching import STRICT, Aligned, Conventions, Matching
 
 TYPES = ("overall", "macro", "micro")
 MAP_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from fedet.annotations import EMOTIONS
 from fedet.errors import InputError
-from fedet.settings import settings_of
+from fedet.files import settings_of
 
 CHOICES = {
     "interval_loss": ("diou", "iou", "l1"),

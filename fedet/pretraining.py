@@ -28,15 +28,8 @@ from fedet.features import (
     read_out_heads,
     save_facenet,
 )
-from fedet.labels import EMOTIONS
-from fedet.render import (
-    AUS,
-    auto_exposure,
-    chance,
-    sample_scenes,
-    take,
-    uniform,
-)
+from fedet.intervals import AUS, EMOTIONS
+from fedet.render import auto_exposure, chance, sample_scenes, take, uniform
 from fedet.tables import moved
 
 

@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations import COLUMNS, empty_table
-from fedet.cells import replaced
 from fedet.checkpoints import fingerprint
 from fedet.errors import InputError
+from fedet.files import read_object, replaced
 from fedet.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
 from fedet.jobs import Job, JobResult, read_result, run_job, write_result
 from fedet.methods import Method, settings_of
-from fedet.settings import read_object
 from fedet.windows import VideoFeatures
 
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedet.intervals import INDEX
 from fedet.relief_head import MOUTH, SLIT, gauss, unit
-from fedet.render import INDEX
 
 
 def soft(distance: Tensor, width: Tensor | float) -> Tensor:

@@ -11,8 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 18, 20, 24, 25, 26, 43)
-INDEX = {au: i for i, au in enumerate(AUS)}
+from fedet.intervals import INDEX
 
 Look = dict[str, Tensor]  # one value (B,) or colour (B, 3) a face: who it is
 Scene = dict[str, Tensor]  # one value (B,) or colour (B, 3) a frame: pose, light, camera

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.cells import as_number
-from fedet.schema import FRAMES
+from fedet.intervals import FRAMES
 
 REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
 ACTIONS = ("repaired", "left out", "kept")

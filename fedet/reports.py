@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from fedet.cells import replaced
 from fedet.errors import InputError
+from fedet.files import replaced
 from fedet.headlines import collect, record, record_table
 from fedet.report_plan import (
     DONE,

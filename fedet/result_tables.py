@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fedet import metrics
-from fedet.alignment import Aligned
-from fedet.matching import Events
+from fedet.matching import Aligned, Events
 from fedet.metrics import TYPES
 from fedet.scoring import ALL_THRESHOLDS, Scored, probabilities
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedet.cells import replaced
 from fedet.errors import InputError
+from fedet.files import replaced
 from fedet.scorecard import number
 
 BEGIN, END = "<!-- results: made by `fedet results`, do not edit -->", "<!-- end of results -->"

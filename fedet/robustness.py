@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from fedet.datasets import Dataset
-from fedet.detection import Detector, detect, frames_at
+from fedet.detection import Detector, detect
 from fedet.evaluation import evaluate
+from fedet.intervals import frames_at
 from fedet.stress import PERTURBATIONS, perturbation, write_perturbed
 
 NONE = "none"  # the videos as they are

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from fedet.errors import InputError
+from fedet.intervals import intervals_of
 from fedet.losses import Targets
 from fedet.model import FEDNConfig
-from fedet.windows import VideoFeatures, assign, classes_of, intervals_of, stack_targets
+from fedet.windows import VideoFeatures, assign, classes_of, stack_targets
 
 
 @dataclass(frozen=True)

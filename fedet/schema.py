@@ -2,19 +2,9 @@
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from fedet.cells import header_key
+from fedet.intervals import COLUMNS, EXTRA_COLUMNS
 
-SCHEMA_VERSION = "1"
-COLUMNS = [
-    "schema_version", "subject", "video", "fps", "onset", "apex", "offset", "expression_type",
-    "emotion", "emotion_self_report", "action_units", "score", "source",
-]  # fmt: skip
-EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
-FRAMES = ("onset", "apex", "offset")
-SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
-_DTYPES = {c: "Int64" for c in FRAMES} | {"fps": "Float64", "score": "Float64"}
 _ALIASES = {
     "subject": "sub subj subjectid subjectname subjectno participant participantid person",
     "video": "videoname videoid videofile clip clipname file filename",
@@ -40,16 +30,6 @@ def _alias_table() -> dict[str, str]:
 
 
 _BY_KEY = _alias_table()
-
-
-def dtype_of(column: str) -> str:
-    """The dtype of a column of the table."""
-    return _DTYPES.get(column, "string")
-
-
-def empty_table() -> pd.DataFrame:
-    """A canonical table without rows, every column with its dtype."""
-    return pd.DataFrame({c: pd.Series(dtype=dtype_of(c)) for c in COLUMNS})
 
 
 def columns_of(headers: Iterable[object]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fedet.cells import replaced
+from fedet.files import replaced
 
 if TYPE_CHECKING:
     from fedet.evaluation import Evaluation

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedet import metrics
-from fedet.alignment import Aligned
 from fedet.bootstrap import resampled_ap
 from fedet.diagnosis import BACKGROUND_TIOU, Diagnosis, diagnose
 from fedet.kappa import cohen_kappa
-from fedet.matching import Conventions, Matching, Pairs, match, match_emotions, overlap_pairs
+from fedet.matching import Aligned, Conventions, Matching, Pairs, match, match_emotions, overlap_pairs
 from fedet.metrics import AP_THRESHOLDS, MAP_THRESHOLDS, TYPES
 
 ALL_THRESHOLDS = tuple(sorted({*MAP_THRESHOLDS, *AP_THRESHOLDS}))

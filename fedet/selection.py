@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import Aligned, align
+from fedet.alignment import align
 from fedet.errors import InputError
-from fedet.matching import match, match_emotions, overlap_pairs
+from fedet.matching import Aligned, match, match_emotions, overlap_pairs
 from fedet.metrics import Ranked, average_precision, mean_defined, ranked
 from fedet.model import FEDNConfig
 from fedet.windows import Network, VideoFeatures, predict

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from fedet.render import INDEX, Look
+from fedet.intervals import INDEX
+from fedet.render import Look
 from fedet.splats_head import BALL, EYE, SEAM, SLIT, normals
 from fedet.splats_skin import Cloud, Skin, cloud, per
 from fedet.tables import table

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedet.render import AUS, INDEX
+from fedet.intervals import AUS, INDEX
 from fedet.splats_head import EYE, MOUTH, SEAM, Template, features, template, traits, vermilion
 from fedet.tables import table
 

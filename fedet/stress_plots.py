@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
 from fedet.features import FaceNet
-from fedet.palette import EMOTION_COLOURS
+from fedet.intervals import EMOTION_COLOURS
 from fedet.robustness import half_points, perturbed_file, phrased
 from fedet.thumbnails import frames_near
 

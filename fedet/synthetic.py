@@ -18,22 +18,12 @@ import torch
 from torch import Tensor
 
 from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
-from fedet.cells import replaced
 from fedet.errors import InputError
 from fedet.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.families import RENDERERS, family
-from fedet.labels import EMOTIONS
-from fedet.render import (
-    AUS,
-    INDEX,
-    Look,
-    Scene,
-    auto_exposure,
-    sample_scenes,
-    take,
-    uniform,
-)
-from fedet.settings import read_object
+from fedet.files import read_object, replaced
+from fedet.intervals import AUS, EMOTIONS, INDEX
+from fedet.render import Look, Scene, auto_exposure, sample_scenes, take, uniform
 
 GENERATOR_VERSION = "2"  # the same seed and version give the same people, events and pixels
 HELD_S = (1.5, 6.0)  # durations of expressions that are held

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.palette import EMOTION_COLOURS
+from fedet.intervals import EMOTION_COLOURS
 from fedet.video import MOST_SIDE, open_video
 
 MOST = 24  # pictures in a strip

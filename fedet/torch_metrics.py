@@ -13,10 +13,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fedet.alignment import Aligned
 from fedet.annotations import MICRO_MAX_S
 from fedet.errors import InputError
-from fedet.matching import STRICT, Conventions, Events
+from fedet.matching import STRICT, Aligned, Conventions, Events
 from fedet.scoring import figures, score
 
 COLUMNS = ("onset", "offset", "label", "micro", "score")

@@ -26,11 +26,11 @@ from fedet.checkpoints import (
     write_checkpoint,
 )
 from fedet.errors import InputError
+from fedet.files import read_object
 from fedet.loop import SCALARS, Run, TrainConfig, seeded
 from fedet.model import FEDN, FEDNConfig, load_weights
 from fedet.sampling import feature_scale
 from fedet.selection import hold_out
-from fedet.settings import read_object
 from fedet.windows import VideoFeatures
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 
 from fedet.edits import DECIDED
 from fedet.errors import InputError
-from fedet.matching import tiou
+from fedet.intervals import tiou
 
 QUEUE_COLUMNS = ["kind", "row_id", "onset", "offset", "p", "mistakes", "minutes",
                  "per_minute", "f1_after", "why"]  # fmt: skip

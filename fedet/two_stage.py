@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedet.baselines import Fit, fit_network, in_batches
+from fedet.intervals import intervals_of
 from fedet.loop import TrainConfig, seeded
 from fedet.methods import LOW_SCORE, RULES, FEDNMethod, Fitted, canonical, detector_config, name_intervals
 from fedet.metrics import uf1
 from fedet.model import Attention, ConvBlock, FEDNConfig, FrameEmbedding
 from fedet.sampling import Augmentation, feature_scale, vary
 from fedet.selection import figures_of_tables, monitored
-from fedet.windows import VideoFeatures, classes_of, intervals_of
+from fedet.windows import VideoFeatures, classes_of
 
 LENGTH = 32  # frames to which every interval is stretched
 MARGIN = 0.25  # of its duration, seen on both sides: our choice

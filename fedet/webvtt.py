@@ -13,8 +13,9 @@ import pandas as pd
 
 from fedet.annotations import COLUMNS, validate
 from fedet.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
-from fedet.cells import as_text, decode, replaced, some_of
+from fedet.cells import as_text, decode
 from fedet.errors import InputError
+from fedet.files import replaced, some_of
 from fedet.repairs import join_repairs, repair
 
 _STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"

@@ -16,6 +16,7 @@ import torch
 
 from fedet.annotations import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
+from fedet.intervals import iou_of
 from fedet.losses import Targets
 from fedet.model import FEDNConfig, FEDNOutput
 
@@ -57,12 +58,6 @@ class VideoFeatures:
             if pd.notna(row.fps) and not math.isclose(row.fps, self.fps, rel_tol=1e-3):
                 text = f"{where}: event {row.Index} counts at {row.fps} fps"
                 raise InputError(f"{text}, the vectors at {self.fps}; resample one")
-
-
-def intervals_of(events: pd.DataFrame) -> np.ndarray:
-    """(E, 2) float, continuous [onset, offset + 1) of a table's inclusive frames."""
-    ends = [events["onset"], events["offset"] + 1]
-    return np.stack([end.to_numpy(dtype=np.float64) for end in ends], axis=1)
 
 
 def classes_of(events: pd.DataFrame, config: FEDNConfig) -> np.ndarray:
@@ -228,14 +223,6 @@ def decode(output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNC
     centre = at.centre[position] + starts[window]
     intervals = np.stack([centre - distances[:, 0], centre + distances[:, 1]], axis=1)
     return Candidates(intervals, scores[window, position, label], label)
-
-
-def iou_of(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """tIoU of one interval (2,) with (N, 2) others -> (N,); 0 if both are empty."""
-    shared = np.minimum(one[1], others[:, 1]) - np.maximum(one[0], others[:, 0])
-    shared = np.clip(shared, 0, None)
-    union = (one[1] - one[0]) + (others[:, 1] - others[:, 0]) - shared
-    return shared / np.maximum(union, 1e-9)
 
 
 def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:

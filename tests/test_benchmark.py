@@ -9,7 +9,7 @@ from fedet.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name
 from fedet.cli import app
 from fedet.errors import InputError
 from fedet.families import HELD_OUT
-from fedet.labels import EMOTIONS
+from fedet.intervals import EMOTIONS
 from fedet.synthetic import SynthConfig, claim, write_script
 
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import fedet
 from fedet.datasets import read_dataset
-from fedet.detection import Inputs, detect_in, frames_at, joined, load_detector, read_inputs, records_of
+from fedet.detection import Inputs, detect_in, joined, load_detector, read_inputs, records_of
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import WIDTH, FaceTrack, extract
+from fedet.intervals import frames_at
 from fedet.synthetic import SynthConfig, synthesize
 from fedet.video import open_video
 

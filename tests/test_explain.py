@@ -13,7 +13,8 @@ from fedet.errors import InputError
 from fedet.explain import au_curves, evidence_map, reasons, sentence, smooth_map
 from fedet.expressions import pattern
 from fedet.features import STATES, WIDTH, FaceTrack, vectors_of
-from fedet.render import AUS, render, sample_looks, sample_scenes
+from fedet.intervals import AUS
+from fedet.render import render, sample_looks, sample_scenes
 
 
 @pytest.fixture(scope="module")

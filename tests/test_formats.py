@@ -17,7 +17,8 @@ from fedet.captions import parse_caption, to_frame, to_ms
 from fedet.elan import TIERS, read_eaf, write_eaf
 from fedet.errors import InputError
 from fedet.formats import convert, read_intervals, write_intervals
-from fedet.labels import AS_WRITTEN, EMOTIONS
+from fedet.intervals import EMOTIONS
+from fedet.labels import AS_WRITTEN
 from fedet.video import write_video
 from fedet.webvtt import read_vtt
 

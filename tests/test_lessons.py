@@ -271,7 +271,7 @@ def test_the_playground_moves_the_face_and_presets_move_the_sliders():
 
 
 def test_action_units_are_all_named_and_limited():
-    from fedet.render import AUS
+    from fedet.intervals import AUS
 
     assert set(live.AU_NAMES) == set(AUS)
     assert (live.face({12: 5.0}, 2, "shapes", 48) == live.face({12: 1.0}, 2, "shapes", 48)).all()

@@ -23,7 +23,8 @@ from slow_reference import (
 from fedet import metrics
 from fedet.alignment import align
 from fedet.errors import InputError
-from fedet.matching import Conventions, match, match_emotions, overlap_pairs, reaches, tiou
+from fedet.intervals import tiou
+from fedet.matching import Conventions, match, match_emotions, overlap_pairs, reaches
 
 SLOW = settings(max_examples=100)
 QUICK = settings(max_examples=30)

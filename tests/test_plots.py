@@ -13,8 +13,8 @@ from fedet.annotations import empty_table
 from fedet.canvas import EXTRA_COLOURS, emotion_colours
 from fedet.errors import InputError
 from fedet.evaluation import compare, evaluate
+from fedet.intervals import EMOTION_COLOURS
 from fedet.metrics import calibration_sums, reliability
-from fedet.palette import EMOTION_COLOURS
 from fedet.plots import (
     plot_confusion,
     plot_durations,

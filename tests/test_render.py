@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from fedet.render import AUS, INDEX, auto_exposure, render, sample_looks, sample_scenes, take
+from fedet.intervals import AUS, INDEX
+from fedet.render import auto_exposure, render, sample_looks, sample_scenes, take
 
 
 def people(n, seed=0):

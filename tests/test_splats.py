@@ -10,8 +10,9 @@ import fedet
 from fedet.errors import InputError
 from fedet.fairness import ATTRIBUTES
 from fedet.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family
+from fedet.intervals import AUS, INDEX
 from fedet.pretraining import PretrainConfig, pretrain
-from fedet.render import AUS, INDEX, auto_exposure, sample_scenes, take
+from fedet.render import auto_exposure, sample_scenes, take
 from fedet.splats import render, rotation, sample_looks
 from fedet.splats_head import COLUMNS, EYE, MOUTH, SEAM, normals, template
 from fedet.splats_looks import skin_colour

@@ -11,7 +11,7 @@ from fedet.annotations import MICRO_MAX_S, read_csv
 from fedet.datasets import read_dataset
 from fedet.errors import InputError
 from fedet.expressions import RECIPES, pick
-from fedet.render import AUS, INDEX
+from fedet.intervals import AUS, INDEX
 from fedet.synthetic import (
     Confounders,
     SynthConfig,

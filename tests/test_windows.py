@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedet.annotations import COLUMNS, EMOTIONS, validate
 from fedet.errors import InputError
+from fedet.intervals import iou_of
 from fedet.model import FEDN, FEDNConfig, FEDNOutput
 from fedet.windows import (
     Candidates,
@@ -19,7 +20,6 @@ from fedet.windows import (
     decode,
     detections,
     fuse,
-    iou_of,
     judges,
     points,
     pooled,

@@ -1,8 +1,10 @@
-"""JSON files that fedet wrote, read with care; settings are checked against the fields of their dataclass."""
+"""Files written whole or not at all, and JSON read with care."""
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType
@@ -10,8 +12,34 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from fedet.errors import InputError
 
-T = TypeVar("T")
 
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    Raises InputError where nothing can be written there.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) not in (part, path, *path.parents):
+            raise  # of something else that the block does
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def some_of(names: list[str], most: int = 5) -> str:
+    """The first of several names, for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 
 

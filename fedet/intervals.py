@@ -1,0 +1,115 @@
+"""The interval table and its arithmetic: columns, labels, tIoU, frame rates."""
+
+import numpy as np
+import pandas as pd
+
+SAME_RATE = 0.005  # 29.97 and 30 are one nominal rate: frame numbers mean the same frames
+
+
+def frames_at(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
+    """Inclusive frames counted at another rate: the same span of time, at least one frame."""
+    onset, offset = pd.Series(onset, dtype=float), pd.Series(offset, dtype=float)
+    first = (onset / fps * new_fps + 0.5).astype(int)
+    last = ((offset + 1) / fps * new_fps + 0.5).astype(int) - 1
+    return first, last.clip(lower=first)
+
+
+EMOTIONS = ("positive", "negative", "surprise", "others")
+MICRO_MAX_S = 0.5  # a micro-expression lasts at most this long, seconds
+
+
+def expression_type_of(onset, offset, fps):
+    """ "micro" if `offset - onset + 1` frames last at most MICRO_MAX_S seconds, else "macro".
+
+    Args:
+        onset, offset: 0-based inclusive frames, scalars or arrays of one length.
+        fps: frames per second, a scalar or an array of that length.
+
+    Returns:
+        A str for scalars, else a `string` Series (with the index of `onset` if it has one);
+        missing where anything is missing.
+
+    >>> expression_type_of(10, 24, 30.0)
+    'micro'
+    """
+    single = all(np.ndim(x) == 0 for x in (onset, offset, fps))
+    size = 1 if single else next(np.size(x) for x in (onset, offset, fps) if np.ndim(x))
+    columns = [np.broadcast_to(np.asarray(x, object), size) for x in (onset, offset, fps)]
+    start, end, rate = (pd.array(list(c), "Float64") for c in columns)
+    index = onset.index if isinstance(onset, pd.Series) else range(size)
+    duration_s = pd.Series((end - start + 1) / rate, index=index)
+    kinds = pd.Series("macro", index=index, dtype="string")
+    # 1e-9: 15 frames at 30 fps are exactly the border, whatever the rounding of a division
+    kinds[(duration_s <= MICRO_MAX_S + 1e-9).fillna(False)] = "micro"
+    kinds[duration_s.isna()] = pd.NA
+    return kinds.iloc[0] if single else kinds
+
+
+def shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True):
+    """Frames in both intervals and in either; arrays of frames that broadcast, as integers."""
+    one = 1 if inclusive else 0
+    onset_a, offset_a, onset_b, offset_b = map(np.asarray, (onset_a, offset_a, onset_b, offset_b))
+    shared = np.minimum(offset_a, offset_b) - np.maximum(onset_a, onset_b) + one
+    shared = np.maximum(shared, 0)
+    union = (offset_a - onset_a + one) + (offset_b - onset_b + one) - shared
+    return shared, union
+
+
+def tiou(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True) -> np.ndarray:
+    """Temporal intersection over union, counted in frames; inputs broadcast.
+
+    Without the +1 two intervals of length 0 have no union; their tIoU is 0.
+
+    >>> float(tiou(10, 19, 15, 24))
+    0.3333333333333333
+    """
+    shared, union = shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive)
+    return shared / np.maximum(union, 1)
+
+
+AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 18, 20, 24, 25, 26, 43)
+INDEX = {au: i for i, au in enumerate(AUS)}
+
+
+SCHEMA_VERSION = "1"
+COLUMNS = [
+    "schema_version", "subject", "video", "fps", "onset", "apex", "offset", "expression_type",
+    "emotion", "emotion_self_report", "action_units", "score", "source",
+]  # fmt: skip
+EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
+FRAMES = ("onset", "apex", "offset")
+SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
+_DTYPES = {c: "Int64" for c in FRAMES} | {"fps": "Float64", "score": "Float64"}
+
+
+def dtype_of(column: str) -> str:
+    """The dtype of a column of the table."""
+    return _DTYPES.get(column, "string")
+
+
+def empty_table() -> pd.DataFrame:
+    """A canonical table without rows, every column with its dtype."""
+    return pd.DataFrame({c: pd.Series(dtype=dtype_of(c)) for c in COLUMNS})
+
+
+def intervals_of(events: pd.DataFrame) -> np.ndarray:
+    """(E, 2) float, continuous [onset, offset + 1) of a table's inclusive frames."""
+    ends = [events["onset"], events["offset"] + 1]
+    return np.stack([end.to_numpy(dtype=np.float64) for end in ends], axis=1)
+
+
+def iou_of(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """tIoU of one interval (2,) with (N, 2) others -> (N,); 0 if both are empty."""
+    shared = np.minimum(one[1], others[:, 1]) - np.maximum(one[0], others[:, 0])
+    shared = np.clip(shared, 0, None)
+    union = (one[1] - one[0]) + (others[:, 1] - others[:, 0]) - shared
+    return shared / np.maximum(union, 1e-9)
+
+
+EMOTION_COLOURS = {
+    "positive": "#E69F00",
+    "negative": "#0072B2",
+    "surprise": "#009E73",
+    "others": "#CC79A7",
+    "unknown": "#777777",
+}

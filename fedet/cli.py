@@ -89,7 +89,7 @@ def synth(
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
 ) -> None:
     """Generates face videos with exact annotations; goes on where it was stopped."""
-    from fedet.synthetic import SynthConfig, parse_confounders, synthesize
+    from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
 
     check_options(jobs=jobs)
     config = SynthConfig(
@@ -98,7 +98,7 @@ def synth(
         confounders=parse_confounders(confounders), sound=sound,
     )  # fmt: skip
     if benchmark:
-        from fedet.benchmark import benchmark_config
+        from fedet.synthetic.benchmark import benchmark_config
 
         if config != SynthConfig():
             raise InputError("--benchmark sets everything itself; leave the other options out")

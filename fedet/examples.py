@@ -36,7 +36,7 @@ def open_example(
         InputError: the video or its annotations cannot be read.
     """
     if not str(video):
-        from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
+        from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
         config = SynthConfig(subjects=1, seconds=seconds, seed=seed, events_per_minute=12, silent_share=0)
         name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"

@@ -70,7 +70,7 @@ def open_dataset(
                 "duration: give fps=30 or whatever it was, or a column fps"
             )
         return Source(dataset, False)
-    from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
+    from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
     config = SynthConfig(
         subjects=6, videos=2, seconds=15, size=80, events_per_minute=14, overlap_share=0.2, seed=7

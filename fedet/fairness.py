@@ -16,7 +16,7 @@ from fedet.bootstrap import interval, resampled_sums, subject_weights
 from fedet.errors import InputError
 from fedet.files import replaced
 from fedet.metrics import f1
-from fedet.synthetic import SynthConfig, claim, video_name, write_one, write_script
+from fedet.synthetic.generator import SynthConfig, claim, video_name, write_one, write_script
 
 ENOUGH = 5  # people in a group, for an interval
 LIMIT = "synthetic people: a gap is a warning, no gap is no clearance for real people"

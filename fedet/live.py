@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fedet import lesson_plots, lessons
-from fedet.expressions import RECIPES, pattern
-from fedet.families import RENDERERS, family
 from fedet.intervals import AUS
-from fedet.render import Look, Scene, auto_exposure, sample_scenes
+from fedet.synthetic.expressions import RECIPES, pattern
+from fedet.synthetic.families import RENDERERS, family
+from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes
 
 AU_NAMES = {
     1: "inner brow raiser", 2: "outer brow raiser", 4: "brow lowerer", 5: "upper lid raiser",

@@ -164,9 +164,9 @@ def cartoon_crops(n: int, seed: int = 0) -> np.ndarray:
 
 def _faces(n: int, seed: int, kind: str, covered: bool) -> np.ndarray:
     """(n, 112, 112, 3) uint8 resting faces, with a hand before the mouth or without."""
-    from fedet.expressions import sample_rest
-    from fedet.families import family
-    from fedet.render import auto_exposure, sample_scenes, uniform
+    from fedet.synthetic.expressions import sample_rest
+    from fedet.synthetic.families import family
+    from fedet.synthetic.scene import auto_exposure, sample_scenes, uniform
 
     generator, draw = torch.Generator().manual_seed(seed), family(kind)
     look, scene = draw.sample_looks(n, generator), sample_scenes(n, generator)

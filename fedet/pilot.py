@@ -106,7 +106,7 @@ def open_folder(
 
     if not str(videos):
         from fedet.datasets import read_dataset
-        from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
+        from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
         config = SynthConfig(subjects=3, seconds=seconds, seed=seed, events_per_minute=12)
         name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"

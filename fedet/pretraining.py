@@ -18,8 +18,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
-from fedet.expressions import sample_rest, sample_states
-from fedet.families import FAMILIES, check_teaches, family
 from fedet.features import (
     FaceNet,
     in_background,
@@ -29,8 +27,10 @@ from fedet.features import (
     save_facenet,
 )
 from fedet.intervals import AUS, EMOTIONS
-from fedet.render import auto_exposure, chance, sample_scenes, take, uniform
-from fedet.tables import moved
+from fedet.synthetic.device_tables import moved
+from fedet.synthetic.expressions import sample_rest, sample_states
+from fedet.synthetic.families import FAMILIES, check_teaches, family
+from fedet.synthetic.scene import auto_exposure, chance, sample_scenes, take, uniform
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.synthetic import Confounders, SynthConfig, draw_frames, noted, write_script
+from fedet.synthetic.generator import Confounders, SynthConfig, draw_frames, noted, write_script
 from fedet.video import open_video, write_video
 
 Images = Iterator[np.ndarray]  # (H, W, 3) uint8 RGB
@@ -33,7 +33,7 @@ class Perturbation:
     strengths: tuple[float, ...]
     phrase: str
     images: Callable[[Images, float, np.random.Generator], Images] | None = None
-    scene: Callable[[dict, float], dict] | None = None  # of `fedet.render.Scene` tensors
+    scene: Callable[[dict, float], dict] | None = None  # of `fedet.synthetic.shapes.Scene` tensors
     rate: Callable[[float, float], float] | None = None  # the file's fps and strength -> fps to read at
     crf: Callable[[float], int] | None = None
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from fedet.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import Inputs, fresh_config, fresh_inputs, records_of
@@ -15,6 +14,7 @@ from fedet.loop import TrainConfig
 from fedet.methods import Method, method_named
 from fedet.model import FEDNConfig
 from fedet.protocol import CrossValidation, cross_validate
+from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.windows import VideoFeatures
 
 # Of the set that is generated where none is given: small, and with something to find everywhere.
@@ -91,7 +91,7 @@ def open_study(
     Args:
         data, layout, missing_offset: as for `read_dataset`; empty data generates one.
         face_weights: of the ResNet18; empty: those that the shipped detector reads.
-        generated: fields of `fedet.synthetic.SynthConfig` that differ from a small set of 6
+        generated: fields of `fedet.synthetic.generator.SynthConfig` that differ from a small set of 6
             subjects with 45 s each.
         benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
@@ -111,7 +111,7 @@ def open_study(
 
 
 def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Path:
-    from fedet.synthetic import GENERATOR_VERSION, SynthConfig, synthesize
+    from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
     if benchmark and benchmark not in DIFFICULTIES:
         known = f"choose {', '.join(DIFFICULTIES)}; unseen is only there to be detected in and evaluated"

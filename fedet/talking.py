@@ -23,7 +23,7 @@ from fedet.metrics import f1
 from fedet.model import FEDN
 from fedet.signals import channels_of, widened
 from fedet.stress import generated_config
-from fedet.synthetic import write_script
+from fedet.synthetic.generator import write_script
 from fedet.training import launch
 from fedet.windows import VideoFeatures, detections
 

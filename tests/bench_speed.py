@@ -17,8 +17,9 @@ import torch
 
 from fedet import detect, load_detector
 from fedet.encoding import write_video
-from fedet.render import auto_exposure, render, sample_looks, sample_scenes, take
-from fedet.synthetic import SynthConfig, draw_frames, write_script
+from fedet.synthetic.generator import SynthConfig, draw_frames, write_script
+from fedet.synthetic.scene import auto_exposure, sample_scenes, take
+from fedet.synthetic.shapes import render, sample_looks
 
 
 def resident_mb() -> float:

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from fedet.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.cli import app
 from fedet.errors import InputError
-from fedet.families import HELD_OUT
 from fedet.intervals import EMOTIONS
-from fedet.synthetic import SynthConfig, claim, write_script
+from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
+from fedet.synthetic.families import HELD_OUT
+from fedet.synthetic.generator import SynthConfig, claim, write_script
 
 
 def test_difficulties_show_the_same_events_and_differ_in_how_hard_they_are_to_see():
@@ -55,7 +55,7 @@ def test_unseen_people_are_of_the_family_that_no_network_knows(tmp_path):
 
 def test_the_switch_sets_everything(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr("fedet.synthetic.synthesize", lambda out, config, jobs: made.append(config))
+    monkeypatch.setattr("fedet.synthetic.generator.synthesize", lambda out, config, jobs: made.append(config))
     result = CliRunner().invoke(app, ["synth", str(tmp_path / "b"), "--benchmark", "easy"])
     assert result.exit_code == 0 and "60 videos" in result.output
     assert asdict(made[0]) == asdict(benchmark_config("easy"))

@@ -17,7 +17,7 @@ from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import WIDTH, FaceTrack, extract
 from fedet.intervals import frames_at
-from fedet.synthetic import SynthConfig, synthesize
+from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.video import open_video
 
 REAL = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))

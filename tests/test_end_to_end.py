@@ -26,7 +26,7 @@ from fedet.methods import settings_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.protocol import cross_validate, prove_no_leak
 from fedet.sampling import Augmentation
-from fedet.synthetic import SynthConfig, synthesize
+from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training import train
 
 INPUTS = Inputs(reads="both", context_s=1.0)

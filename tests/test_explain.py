@@ -11,10 +11,11 @@ import fedet.explain
 from fedet.detection import detect_in, load_detector
 from fedet.errors import InputError
 from fedet.explain import au_curves, evidence_map, reasons, sentence, smooth_map
-from fedet.expressions import pattern
 from fedet.features import STATES, WIDTH, FaceTrack, vectors_of
 from fedet.intervals import AUS
-from fedet.render import render, sample_looks, sample_scenes
+from fedet.synthetic.expressions import pattern
+from fedet.synthetic.scene import sample_scenes
+from fedet.synthetic.shapes import render, sample_looks
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from fedet.fairness import (
     groups_of,
     synthesize_balanced,
 )
-from fedet.synthetic import SynthConfig, write_script
+from fedet.synthetic.generator import SynthConfig, write_script
 
 CONFIG = SynthConfig(subjects=16, seconds=1, seed=3)
 NAMES = [f"s{k:02d}" for k in range(1, 13)]

@@ -123,7 +123,7 @@ def test_flow_finds_bumps_of_somebody_else_without_naming_them():
 
 def test_movements_are_kept_and_read_back(tmp_path):
     from fedet.datasets import read_dataset
-    from fedet.synthetic import SynthConfig, synthesize
+    from fedet.synthetic.generator import SynthConfig, synthesize
 
     made = synthesize(
         tmp_path / "set", SynthConfig(subjects=1, seconds=2, size=96, events_per_minute=30, silent_share=0),

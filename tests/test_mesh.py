@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from fedet.intervals import AUS, INDEX
-from fedet.mesh import PIVOT, project, render, rotation, sample_looks
-from fedet.mesh_body import build
-from fedet.mesh_head import marks, template
-from fedet.mesh_muscles import LANDMARKS, SHIFTS, fields
-from fedet.mesh_raster import grid_faces, normals, rasterise
-from fedet.render import auto_exposure, sample_scenes, take
+from fedet.synthetic.mesh.body import build
+from fedet.synthetic.mesh.head import marks, template
+from fedet.synthetic.mesh.muscles import LANDMARKS, SHIFTS, fields
+from fedet.synthetic.mesh.raster import grid_faces, normals, rasterise
+from fedet.synthetic.mesh.render import PIVOT, project, render, rotation, sample_looks
+from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 
 
 def people(n, seed=0):

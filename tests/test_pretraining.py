@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fedet.errors import InputError
-from fedet.families import FAMILIES, family
 from fedet.features import load_facenet
 from fedet.pretraining import PretrainConfig, augment, draw_banks, draw_batches, draw_people, pretrain
+from fedet.synthetic.families import FAMILIES, family
 
 TINY = PretrainConfig(people=24, frames=3, bank=48, sizes=(32,), batch=4, seed=3)
 

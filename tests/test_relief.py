@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from fedet.intervals import AUS, INDEX
-from fedet.relief import render, sample_looks
-from fedet.relief_head import REACH, nodes, packed, unpacked
-from fedet.render import auto_exposure, sample_scenes, take
+from fedet.synthetic.relief.head import REACH, nodes, packed, unpacked
+from fedet.synthetic.relief.render import render, sample_looks
+from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 
 
 def people(n, seed=0):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fedet.intervals import AUS, INDEX
-from fedet.render import auto_exposure, render, sample_looks, sample_scenes, take
+from fedet.synthetic.scene import auto_exposure, sample_scenes, take
+from fedet.synthetic.shapes import render, sample_looks
 
 
 def people(n, seed=0):

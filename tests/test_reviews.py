@@ -314,7 +314,7 @@ def run(*arguments):
 
 
 def test_one_command_leads_from_reviews_to_a_detector(tmp_path):
-    from fedet.synthetic import SynthConfig, synthesize
+    from fedet.synthetic.generator import SynthConfig, synthesize
 
     config = SynthConfig(subjects=2, seconds=6, seed=3, events_per_minute=25, silent_share=0, size=112)
     made = synthesize(tmp_path / "made", config, jobs=1, progress=False)

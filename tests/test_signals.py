@@ -26,7 +26,7 @@ from fedet.signals import (
     training_signals,
 )
 from fedet.sound import RATE, _Track, analyse, listen
-from fedet.voice import sung, voice_track
+from fedet.synthetic.voice import sung, voice_track
 
 GREY = np.full((32, 32, 3), 90, np.uint8)
 

@@ -9,16 +9,16 @@ import torch
 import fedet
 from fedet.errors import InputError
 from fedet.fairness import ATTRIBUTES
-from fedet.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family
 from fedet.intervals import AUS, INDEX
 from fedet.pretraining import PretrainConfig, pretrain
-from fedet.render import auto_exposure, sample_scenes, take
-from fedet.splats import render, rotation, sample_looks
-from fedet.splats_head import COLUMNS, EYE, MOUTH, SEAM, normals, template
-from fedet.splats_looks import skin_colour
-from fedet.splats_muscles import lid_shifts
-from fedet.splats_screen import FAR, Splats, nearest, splat, spread
-from fedet.splats_skin import displace
+from fedet.synthetic.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family
+from fedet.synthetic.scene import auto_exposure, sample_scenes, take
+from fedet.synthetic.splats.head import COLUMNS, EYE, MOUTH, SEAM, normals, template
+from fedet.synthetic.splats.looks import skin_colour
+from fedet.synthetic.splats.muscles import lid_shifts
+from fedet.synthetic.splats.render import render, rotation, sample_looks
+from fedet.synthetic.splats.screen import FAR, Splats, nearest, splat, spread
+from fedet.synthetic.splats.skin import displace
 
 PACKAGE = Path(fedet.__file__).parent
 OTHERS = ("relief", "mesh")

@@ -12,7 +12,7 @@ from fedet.errors import InputError
 from fedet.evaluation import evaluate
 from fedet.robustness import at_rates, busiest_subjects, half_point, half_points, robustness, some_strengths
 from fedet.stress import PERTURBATIONS, generated_config, perturb, write_perturbed
-from fedet.synthetic import SynthConfig, synthesize, write_script
+from fedet.synthetic.generator import SynthConfig, synthesize, write_script
 from fedet.video import open_video
 
 PICTURES = [name for name, p in PERTURBATIONS.items() if p.images]

@@ -10,7 +10,7 @@ from fedet.folds import LeakError
 from fedet.loop import TrainConfig
 from fedet.results_page import BEGIN, END
 from fedet.studies import open_study
-from fedet.synthetic import SynthConfig, synthesize
+from fedet.synthetic.generator import SynthConfig, synthesize
 
 TINY = {"subjects": 4, "seconds": 5.0, "size": 96, "events_per_minute": 30.0, "silent_share": 0.0, "seed": 3}
 

@@ -10,15 +10,9 @@ import torch
 from fedet.annotations import MICRO_MAX_S, read_csv
 from fedet.datasets import read_dataset
 from fedet.errors import InputError
-from fedet.expressions import RECIPES, pick
 from fedet.intervals import AUS, INDEX
-from fedet.synthetic import (
-    Confounders,
-    SynthConfig,
-    parse_confounders,
-    synthesize,
-    write_script,
-)
+from fedet.synthetic.expressions import RECIPES, pick
+from fedet.synthetic.generator import Confounders, SynthConfig, parse_confounders, synthesize, write_script
 from fedet.video import open_video
 
 CALM = parse_confounders("all=0")

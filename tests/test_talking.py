@@ -14,7 +14,7 @@ from fedet.evaluation import evaluate
 from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
 from fedet.signals import widened
-from fedet.synthetic import SynthConfig, parse_confounders, synthesize
+from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
 from fedet.talking import FIGURES, ablate, alarms_by_subject, rates, talking_frames
 from fedet.windows import VideoFeatures, detections
 

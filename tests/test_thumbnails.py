@@ -11,7 +11,7 @@ from fedet.cli import app
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import load_facenet, read_kept
-from fedet.synthetic import SynthConfig, synthesize
+from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.thumbnails import blur_faces, frames_near, plot_strip
 
 

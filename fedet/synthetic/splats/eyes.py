@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import INDEX
-from fedet.render import Look
-from fedet.splats_head import BALL, EYE, SEAM, SLIT, normals
-from fedet.splats_skin import Cloud, Skin, cloud, per
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.scene import Look
+from fedet.synthetic.splats.head import BALL, EYE, SEAM, SLIT, normals
+from fedet.synthetic.splats.skin import Cloud, Skin, cloud, per
 
 IRIS = 0.086  # radius of an iris
 SUNK = 0.12  # the balls are drawn farther back than they are, clear of the lids

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import AUS, EMOTIONS, INDEX
-from fedet.render import chance, uniform
+from fedet.synthetic.scene import chance, uniform
 
 # emotion -> (weight, {AU: intensity at the strongest}, both mouth and eyes as people show them)
 RECIPES: dict[str, list[tuple[float, dict[int, float]]]] = {

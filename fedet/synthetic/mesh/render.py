@@ -1,9 +1,9 @@
 """A third family of faces of nobody: polygons with textures and normal maps, as games draw people.
 
-It answers the same call as `fedet.render.render` and shares neither shapes, muscles nor colours with
+It answers the same call as `fedet.synthetic.shapes` and shares neither shapes, muscles nor colours with
 the other families, so that networks trained on those can be tested on it. A head is a lofted mesh
-(`mesh_head`) that landmarks move (`mesh_muscles`), completed by eyeballs, teeth, hair and the like
-(`mesh_body`), drawn by a z-buffer (`mesh_raster`) and shaded pixel by pixel (`mesh_paint`).
+(`head`) that landmarks move (`muscles`), completed by eyeballs, teeth, hair and the like
+(`body`), drawn by a z-buffer (`raster`) and shaded pixel by pixel (`paint`).
 """
 
 from types import SimpleNamespace
@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fedet.mesh_body import build
-from fedet.mesh_extras import build_hand
-from fedet.mesh_head import ramp
-from fedet.mesh_looks import sample_looks
-from fedet.mesh_muscles import CHART, relief
-from fedet.mesh_paint import (
+from fedet.synthetic.mesh.body import build
+from fedet.synthetic.mesh.extras import build_hand
+from fedet.synthetic.mesh.head import ramp
+from fedet.synthetic.mesh.looks import sample_looks
+from fedet.synthetic.mesh.muscles import CHART, relief
+from fedet.synthetic.mesh.paint import (
     Who,
     column,
     paint_cloth,
@@ -26,8 +26,8 @@ from fedet.mesh_paint import (
     paint_teeth,
     read_map,
 )
-from fedet.mesh_raster import PARTS, normals, rasterise, unit
-from fedet.render import Look, Scene, expose, take
+from fedet.synthetic.mesh.raster import PARTS, normals, rasterise, unit
+from fedet.synthetic.scene import Look, Scene, expose, take
 
 __all__ = ["render", "sample_looks"]
 PIVOT = -0.4  # depth of the point that the head turns about

@@ -10,11 +10,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from fedet.render import Look
-from fedet.splats_head import BALL, BALL_Z, EYE, MOUTH, SEAM, names, normals, template, vermilion
-from fedet.splats_looks import skin_colour
-from fedet.splats_muscles import lid_shifts, muscles
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.scene import Look
+from fedet.synthetic.splats.head import BALL, BALL_Z, EYE, MOUTH, SEAM, names, normals, template, vermilion
+from fedet.synthetic.splats.looks import skin_colour
+from fedet.synthetic.splats.muscles import lid_shifts, muscles
 
 
 class Cloud(NamedTuple):

@@ -1,4 +1,4 @@
-"""Builds one mesh a person: skin in its momentary pose, eyeballs, mouth, and what `mesh_extras` adds."""
+"""Builds one mesh a person: skin in its momentary pose, eyeballs, mouth, and what `extras` adds."""
 
 from types import SimpleNamespace
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import INDEX
-from fedet.mesh_extras import add_coat, add_ears, add_glasses, add_hair
-from fedet.mesh_head import BALL, EYE_HALF, MOUTH_HALF, SIDES, marks, modes, ramp, template
-from fedet.mesh_muscles import JAW, drop_jaw, openings, pose
-from fedet.mesh_raster import Mesh, grid_faces
-from fedet.render import Look, Scene
+from fedet.synthetic.mesh.extras import add_coat, add_ears, add_glasses, add_hair
+from fedet.synthetic.mesh.head import BALL, EYE_HALF, MOUTH_HALF, SIDES, marks, modes, ramp, template
+from fedet.synthetic.mesh.muscles import JAW, drop_jaw, openings, pose
+from fedet.synthetic.mesh.raster import Mesh, grid_faces
+from fedet.synthetic.scene import Look, Scene
 
 
 def build(look: Look, aus: Tensor, scene: Scene) -> SimpleNamespace:

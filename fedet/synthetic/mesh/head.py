@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fedet.mesh_raster import grid_faces
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.mesh.raster import grid_faces
 
 # outlines from the crown to the base of the neck: front y, z; side y, x, z; back y, z
 OUTLINES = torch.tensor([

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fedet.relief_head import unit
-from fedet.relief_skin import Face, lit, mix, noise, paint_near, soft
+from fedet.synthetic.relief.head import unit
+from fedet.synthetic.relief.skin import Face, lit, mix, noise, paint_near, soft
 
 
 def paint_room(px: Tensor, py: Tensor, scene: dict[str, Tensor], f: Face) -> Tensor:

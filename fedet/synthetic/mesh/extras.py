@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fedet.mesh_head import SIDES, curve, ramp, template
-from fedet.mesh_raster import Mesh, grid_faces
-from fedet.render import Look, Scene
+from fedet.synthetic.mesh.head import SIDES, curve, ramp, template
+from fedet.synthetic.mesh.raster import Mesh, grid_faces
+from fedet.synthetic.scene import Look, Scene
 
 # clothes from the collar down: front y, z; side y, x, z (the back is never seen)
 COAT = torch.tensor([

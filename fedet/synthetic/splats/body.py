@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.render import Look, Scene
-from fedet.splats_hair import on_skin
-from fedet.splats_head import along, names, normals
-from fedet.splats_looks import skin_colour
-from fedet.splats_skin import Cloud, cloud, per
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.scene import Look, Scene
+from fedet.synthetic.splats.hair import on_skin
+from fedet.synthetic.splats.head import along, names, normals
+from fedet.synthetic.splats.looks import skin_colour
+from fedet.synthetic.splats.skin import Cloud, cloud, per
 
 # y -> half width of the neck, then the shoulders
 NECK = {1.1: 0.6, 1.5: 0.6, 1.9: 0.64, 2.15: 0.85, 2.3: 1.35, 2.5: 1.95, 2.9: 2.3, 4.0: 2.4}

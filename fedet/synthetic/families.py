@@ -16,15 +16,18 @@ from torch import Tensor
 from fedet.errors import InputError
 
 MODULES = {
-    "shapes": "fedet.render", "relief": "fedet.relief", "mesh": "fedet.mesh", "splats": "fedet.splats",
-}  # fmt: skip
+    "shapes": "fedet.synthetic.shapes",
+    "relief": "fedet.synthetic.relief.render",
+    "mesh": "fedet.synthetic.mesh.render",
+    "splats": "fedet.synthetic.splats.render",
+}
 HELD_OUT = ("splats",)  # for tests alone: a figure on it means nothing once a network has learned from it
 RENDERERS = tuple(MODULES)  # all that draw
 FAMILIES = tuple(name for name in RENDERERS if name not in HELD_OUT)  # those that networks learn from
 
 
 class Family(NamedTuple):
-    """How one family draws people and pictures; see `fedet.render` for the arguments."""
+    """How one family draws people and pictures; see `fedet.synthetic.shapes` for the arguments."""
 
     sample_looks: Callable[[int, torch.Generator], dict[str, Tensor]]
     render: Callable[[dict[str, Tensor], Tensor, dict[str, Tensor], int], Tensor]

@@ -6,8 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from fedet.mesh_head import EYE, EYE_HALF, MOUTH_HALF, bell, pair, ramp
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.mesh.head import EYE, EYE_HALF, MOUTH_HALF, bell, pair, ramp
 
 
 @table

@@ -1,9 +1,9 @@
 """A second family of faces of nobody: small heads in relief, moved as skin and seen in perspective.
 
-It answers the same call as `fedet.render.render` and shares neither shapes nor colours with it, so a
+It answers the same call as `fedet.synthetic.shapes` and shares neither shapes nor colours with it, so a
 network trained on one family can be tested on the other. A head is a height over an ellipsoid
-(`relief_head`, `relief_muscles`), found by marching along the ray of each pixel, and painted in the canonical
-coordinates of the skin (`relief_skin`, `relief_features`); the rest of the picture is `relief_props`.
+(`head`, `muscles`), found by marching along the ray of each pixel, and painted in the canonical
+coordinates of the skin (`skin`, `features`); the rest of the picture is `props`.
 """
 
 from types import SimpleNamespace
@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fedet import relief_head as head
-from fedet.relief_features import paint_head
-from fedet.relief_props import paint_body, paint_glasses, paint_hand, paint_locks, paint_room
-from fedet.relief_skin import Face, hair_relief, lamps, mix, numbers, paint_near, pick, put
-from fedet.render import Look, Scene, chance, expose, take, uniform
+from fedet.synthetic.relief import head
+from fedet.synthetic.relief.features import paint_head
+from fedet.synthetic.relief.props import paint_body, paint_glasses, paint_hand, paint_locks, paint_room
+from fedet.synthetic.relief.skin import Face, hair_relief, lamps, mix, numbers, paint_near, pick, put
+from fedet.synthetic.scene import Look, Scene, chance, expose, take, uniform
 
 STEPS = 9  # of a ray's march to the skin
 PIVOT = -0.45  # depth of the point the head turns about

@@ -8,8 +8,8 @@ from the lightest to the darkest skin.
 import torch
 from torch import Tensor
 
-from fedet.render import Look, chance, uniform
-from fedet.splats_head import names
+from fedet.synthetic.scene import Look, chance, uniform
+from fedet.synthetic.splats.head import names
 
 PALE = (0.86, 0.60, 0.47)  # linear colour of skin without melanin
 MELANIN = (2.35, 2.95, 3.3)  # absorbance of the darkest skin's, red to blue

@@ -15,7 +15,7 @@ import torch
 from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
 
 EYE = (0.45, -0.09)  # |x| and y of the middle of an eye's slit
 SLIT = 0.215  # half its length

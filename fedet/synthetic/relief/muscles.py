@@ -1,6 +1,6 @@
 """What moves the heads in relief: muscles, and the ways in which people differ, as smooth bumps.
 
-Canonical coordinates, as in `relief_head`: x to the right, y downwards, eyes at (+-0.44, -0.2), the
+Canonical coordinates, as in `head`: x to the right, y downwards, eyes at (+-0.44, -0.2), the
 mouth's slit on y = 0.745.
 """
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedet.intervals import INDEX
-from fedet.relief_head import MOUTH, SLIT, gauss, unit
+from fedet.synthetic.relief.head import MOUTH, SLIT, gauss, unit
 
 
 def soft(distance: Tensor, width: Tensor | float) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import AUS, INDEX
-from fedet.mesh_head import EYE, EYE_HALF, HINGE, MOUTH_HALF, arch, bell, pair, ramp, template
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.mesh.head import EYE, EYE_HALF, HINGE, MOUTH_HALF, arch, bell, pair, ramp, template
 
 # landmarks of the right side and the middle on the chart of the template (x, y)
 LANDMARKS = {

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedet.intervals import AUS, INDEX
-from fedet.relief_muscles import ACTIONS, TRAITS, Bump
+from fedet.synthetic.relief.muscles import ACTIONS, TRAITS, Bump
 
 AXES = (1.0, 1.34, 1.15)  # half axes of the ellipsoid: across, up and down, front and back
 CENTRE = (0.0, -0.06, -1.0)  # its centre; the skin of the nose's bridge lies about at z = 0

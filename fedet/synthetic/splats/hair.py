@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from torch import Tensor
 
-from fedet.render import Look
-from fedet.splats_head import COLUMNS, EYE, TURN, WIDTH, along, names, normals, template
-from fedet.splats_skin import Cloud, along_jaw, cloud, per
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.scene import Look
+from fedet.synthetic.splats.head import COLUMNS, EYE, TURN, WIDTH, along, names, normals, template
+from fedet.synthetic.splats.skin import Cloud, along_jaw, cloud, per
 
 SKULL = (0.0, -0.6, -0.1)  # middle of the ellipsoid that the hair lies on, and its radii
 RADII = (1.08, 1.16, 1.3)

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
 from fedet.errors import InputError
-from fedet.expressions import VISEMES, pattern, pick, sample_rest
-from fedet.families import RENDERERS, family
 from fedet.files import read_object, replaced
 from fedet.intervals import AUS, EMOTIONS, INDEX
-from fedet.render import Look, Scene, auto_exposure, sample_scenes, take, uniform
+from fedet.synthetic.expressions import VISEMES, pattern, pick, sample_rest
+from fedet.synthetic.families import RENDERERS, family
+from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes, take, uniform
 
 GENERATOR_VERSION = "2"  # the same seed and version give the same people, events and pixels
 HELD_S = (1.5, 6.0)  # durations of expressions that are held
@@ -62,7 +62,7 @@ class SynthConfig:
     seed: int = 0
     fps: float = 30.0
     size: int = 144  # side of the square pictures, pixels
-    renderer: str = "shapes"  # family of faces, see `fedet.families`
+    renderer: str = "shapes"  # family of faces, see `fedet.synthetic.families`
     events_per_minute: float = 6.0  # mean; drawn anew for each video
     micro_share: float = 0.3  # of the events
     held_share: float = 0.0  # of the macro-expressions are held, as posed ones are: 1.5-6 s with a plateau
@@ -71,7 +71,7 @@ class SynthConfig:
     intensity: float = 1.0  # scales the strength of every event
     disagreement: float = 0.2  # share of events whose self-report is another emotion
     confounders: Confounders = field(default_factory=Confounders)
-    sound: bool = False  # a sound track: a voice while the mouth talks, see `fedet.voice`
+    sound: bool = False  # a sound track: a voice while the mouth talks, see `fedet.synthetic.voice`
 
     def __post_init__(self) -> None:
         limits = {
@@ -396,7 +396,7 @@ def write_one(
         crf = min(51, round(14 + 6 * config.confounders.compression))
         sound = None
         if config.sound:
-            from fedet.voice import RATE, voice_track
+            from fedet.synthetic.voice import RATE, voice_track
 
             sound = (voice_track(script.speech, config.fps, generator_for(seed, 9)), RATE)
         write_video(path, draw_frames(script, config, seed), config.fps, crf=crf, sound=sound)

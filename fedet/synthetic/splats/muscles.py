@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import AUS, INDEX
-from fedet.splats_head import EYE, MOUTH, SEAM, Template, features, template, traits, vermilion
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.splats.head import EYE, MOUTH, SEAM, Template, features, template, traits, vermilion
 
 BLEND = 0.02  # width of the band about the midline where both sides' muscles act
 AGES = ("forehead", "frown", "crow", "bags", "smile", "corner")  # furrows that stay with the years

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fedet.relief_head import MOUTH, SLIT, gauss, unit
-from fedet.relief_skin import (
+from fedet.synthetic.relief.head import MOUTH, SLIT, gauss, unit
+from fedet.synthetic.relief.skin import (
     Face,
     beard_area,
     brow_area,

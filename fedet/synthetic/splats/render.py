@@ -1,6 +1,6 @@
 """Heads of splats: clouds of painted points on a skin that muscles move, held out for tests.
 
-No network of ours is ever trained on this family (see `fedet.families`). It shares no drawing code
+No network of ours is ever trained on this family (see `fedet.synthetic.families`). It shares no drawing code
 and no appearance parameters with the others: surfaces are points with normals (Pfister et al. 2000,
 "Surfels"), blended on a screen with a soft depth test (Botsch et al. 2005), the skin's colour is that
 of melanin and blood, and faces move by fields written down after FACS.
@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.render import Look, Scene, take
-from fedet.splats_body import behind_glass, body_cloud, ear_cloud, glasses_cloud, hand_cloud
-from fedet.splats_eyes import eyeball_cloud, gaze_of, mouth_clouds, rotation, teeth_cloud
-from fedet.splats_hair import hair_cloud, stroke_clouds
-from fedet.splats_light import develop, lit, shadows, wall
-from fedet.splats_looks import sample_looks
-from fedet.splats_screen import Splats, splat
-from fedet.splats_skin import Cloud, Skin, displace, skin_cloud
+from fedet.synthetic.scene import Look, Scene, take
+from fedet.synthetic.splats.body import behind_glass, body_cloud, ear_cloud, glasses_cloud, hand_cloud
+from fedet.synthetic.splats.eyes import eyeball_cloud, gaze_of, mouth_clouds, rotation, teeth_cloud
+from fedet.synthetic.splats.hair import hair_cloud, stroke_clouds
+from fedet.synthetic.splats.light import develop, lit, shadows, wall
+from fedet.synthetic.splats.looks import sample_looks
+from fedet.synthetic.splats.screen import Splats, splat
+from fedet.synthetic.splats.skin import Cloud, Skin, displace, skin_cloud
 
 __all__ = ["render", "sample_looks"]
 

@@ -3,14 +3,14 @@
 Intensity, confounders and noise are set so that the best method is not at its ceiling (overall spotting
 F1 about 0.9, 0.7 and 0.5). A change of the generator or of a row of the table below is another benchmark
 and gets another name. `unseen` asks something else: how a detector does on the family of faces that no
-network of ours has learned from (`fedet.families.HELD_OUT`), 24 people with 40 seconds each.
+network of ours has learned from (`fedet.synthetic.families.HELD_OUT`), 24 people with 40 seconds each.
 """
 
 from pathlib import Path
 
 from fedet.errors import InputError
-from fedet.families import HELD_OUT
-from fedet.synthetic import GENERATOR_VERSION, Confounders, SynthConfig, noted, plain
+from fedet.synthetic.families import HELD_OUT
+from fedet.synthetic.generator import GENERATOR_VERSION, Confounders, SynthConfig, noted, plain
 
 # Easy, version 2: with intensity 1.3 and talking, head and hand at 0.5 alone, F1 was 0.78 on ten people.
 _CALM = {"talking": 0.25, "head": 0.25, "hand": 0.25, "noise": 0.5, "compression": 0.5}

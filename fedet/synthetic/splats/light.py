@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.render import Scene
-from fedet.splats_skin import Cloud, per
-from fedet.tables import table
+from fedet.synthetic.device_tables import table
+from fedet.synthetic.scene import Scene
+from fedet.synthetic.splats.skin import Cloud, per
 
 SHADOWS = 72  # side of the lamp's own screen
 REACH = 2.2  # what it sees, units around the face

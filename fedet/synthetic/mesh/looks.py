@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from fedet.mesh_head import MODES
-from fedet.mesh_muscles import CREASES
-from fedet.render import Look, chance, uniform
+from fedet.synthetic.mesh.head import MODES
+from fedet.synthetic.mesh.muscles import CREASES
+from fedet.synthetic.scene import Look, chance, uniform
 
 
 def sample_looks(n: int, generator: torch.Generator) -> Look:

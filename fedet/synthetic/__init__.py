@@ -1,0 +1,1 @@
+"""Generated faces: videos with exact annotations, no licence and no real face."""

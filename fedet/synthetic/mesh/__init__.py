@@ -1,0 +1,1 @@
+"""The family `mesh`: polygons, as games draw people."""

@@ -1,0 +1,1 @@
+"""The family `relief`: heads seen along rays."""

@@ -602,7 +602,7 @@ def report(
     ] = None,
 ) -> None:
     """Runs the notebooks into one page that opens anywhere, offline; goes on where it was stopped."""
-    from fedet.reports import make_report
+    from fedet.report.make import make_report
 
     out = out or Path("reports") / profile
     chosen = {"only": only or (), "values": parameter or ()}

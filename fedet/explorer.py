@@ -34,7 +34,7 @@ from fedet.triage import Effort, queue
 from fedet.video import Video, open_video
 
 STATIC = Path(__file__).parent / "static"
-IN_REPORT = "FEDET_REPORT"  # set by `fedet.reports` while it runs a notebook
+IN_REPORT = "FEDET_REPORT"  # set by `fedet.report.make` while it runs a notebook
 PAGE_MIME = "application/vnd.fedet.explorer+json"
 REPORT_THUMBNAILS = 12
 FOLDER_FPS = 30.0  # of a folder of images, if nothing says more

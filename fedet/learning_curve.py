@@ -13,10 +13,10 @@ from fedet.bootstrap import N_RESAMPLES
 from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, finish
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
-from fedet.headlines import number
 from fedet.learning import FINE_TUNING, Lesson, learn, minutes_of
 from fedet.loop import TrainConfig
 from fedet.model import FEDN
+from fedet.report.recorded import number
 from fedet.scorecard import HEADLINE
 from fedet.windows import VideoFeatures, predict
 

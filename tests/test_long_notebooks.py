@@ -4,10 +4,10 @@ import nbformat
 import pytest
 from test_notebooks import NOTEBOOKS, ROOT
 
-from fedet.headlines import collect
-from fedet.parameters import parameters_of
-from fedet.report_plan import Chapter
-from fedet.report_run import run
+from fedet.report.execute import run
+from fedet.report.parameters import parameters_of
+from fedet.report.plan import Chapter
+from fedet.report.recorded import collect
 
 STUDY = {"subjects": 6, "seconds": 10.0, "folds": "2", "epochs": 1, "n_resamples": 50, "jobs": 1}
 SMALL = {

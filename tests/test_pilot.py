@@ -15,7 +15,7 @@ from fedet.annotations import validate
 from fedet.errors import InputError
 from fedet.pilot_brief import Brief, calculator, plot_found, plot_hours, writable
 from fedet.pilot_texts import LANGUAGES, texts
-from fedet.prose import markdown
+from fedet.report.markdown import markdown
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ from PIL import Image
 
 from fedet.dialogue import page_data
 from fedet.explorer import PAGE_MIME, Explorer
-from fedet.headlines import MIME
-from fedet.report_cells import EXPLORER
-from fedet.report_plan import DONE
-from fedet.reports import build_page
+from fedet.report.make import build_page
+from fedet.report.notebook_html import EXPLORER
+from fedet.report.plan import DONE
+from fedet.report.recorded import MIME
 
 pytestmark = pytest.mark.browser
 PARAMETERS = 'seed: int = 1  # of all\nvideo: str = ""  # a video'

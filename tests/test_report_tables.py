@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.report_tables import tidy
+from fedet.report.html_tables import tidy
 
 WORDS = st.text("abc <&>|.5-", max_size=6)
 FIGURES = st.floats(-9, 9).map(lambda v: round(v, 3))

@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedet import report_plan
 from fedet.errors import InputError
-from fedet.headlines import MIME, collect, line, number
-from fedet.parameters import assign, checked, parameters_of, split
-from fedet.pictures import shrink, thumbnail
-from fedet.prose import markdown, mathml, plain, references, without_foreign
-from fedet.report_plan import cell_limit, plan, select
-from fedet.report_run import _forget_places
-from fedet.reports import build_page, make_report
+from fedet.report import plan as report_plan
+from fedet.report.execute import _forget_places
+from fedet.report.images import shrink, thumbnail
+from fedet.report.make import build_page, make_report
+from fedet.report.markdown import markdown, mathml, plain, references, without_foreign
+from fedet.report.parameters import assign, checked, parameters_of, split
+from fedet.report.plan import cell_limit, plan, select
+from fedet.report.recorded import MIME, collect, line, number
 
 PARAMETERS = 'seed: int = 1  # of all\nfolder: str = ""  # where\nrate: float = 2.0  # a rate'
 HOSTILE = "<script src='https://example.org/x.js'></script><img src=\"//example.org/a.png\">"
@@ -376,7 +376,7 @@ def test_of_a_name_recorded_twice_the_last_one_counts():
 
 
 def test_records_refuse_what_json_cannot_tell(monkeypatch):
-    from fedet import headlines
+    from fedet.report import recorded as headlines
 
     shown = []
     monkeypatch.setattr(headlines, "_show", lambda entry, forms: shown.append(entry))

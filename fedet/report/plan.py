@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 from fedet.errors import InputError
-from fedet.parameters import Parameter, assign, checked, parameters_of, split, unknown
+from fedet.report.parameters import Parameter, assign, checked, parameters_of, split, unknown
 
 PROFILES = ("quick", "standard")
 MINUTES = 2.0  # of a notebook that does not say
@@ -38,7 +38,7 @@ class Chapter:
 
 def notebook_folder(given: str | Path | None = None) -> Path:
     """The folder of the notebooks: the one given, ./notebooks, or the one beside the package."""
-    places = [Path(given)] if given else [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
+    places = [Path(given)] if given else [Path("notebooks"), Path(__file__).parents[2] / "notebooks"]
     for place in places:
         if any(place.glob("[0-9][0-9]_*.ipynb")):
             return place.resolve()
@@ -60,7 +60,8 @@ def plan(
         values: texts like "seconds=20" or, for one notebook, "00.seconds=20".
 
     Raises:
-        InputError: see `fedet.parameters.assign`; or no such profile or data, or a file is no notebook.
+        InputError: see `fedet.report.parameters.assign`; or no such profile or data, or a file is no
+        notebook.
     """
     if profile not in PROFILES:
         raise InputError(f"--profile {profile!r}: choose {' or '.join(PROFILES)}")
@@ -192,7 +193,7 @@ def _fingerprint(notebook, values: dict, package: str) -> str:
 def package_fingerprint() -> str:
     """A digest of the package's files, weights included: results of other code are not mixed in."""
     digest = hashlib.sha256()
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in (".py", ".json", ".safetensors", ".js"):
             digest.update(path.relative_to(folder).as_posix().encode())

@@ -6,10 +6,13 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL
 from uuid import uuid4
 
+from jupyter_client import AsyncKernelManager
+
 from fedet.files import replaced
-from fedet.report_plan import DONE, Chapter
+from fedet.report.plan import DONE, Chapter
 
 CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning
 IN_REPORT = "FEDET_REPORT"  # set while notebooks run: widgets then leave data for the page
@@ -65,7 +68,7 @@ def _execute(part: Path, chapter: Chapter, limit_s: int | None) -> str | None:
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    from fedet.silent_kernel import SilentKernelManager
+    pass
 
     options = {"cwd": str(chapter.path.parent), "progress_bar": sys.stderr.isatty()}
     options |= {"kernel_manager_class": SilentKernelManager, "execution_timeout": limit_s}
@@ -141,7 +144,7 @@ def _keep(notebook, path: Path, note: dict) -> None:
     """Writes the executed notebook, small and without this machine's paths in its metadata."""
     import nbformat
 
-    from fedet.pictures import shrink_outputs, write_pictures
+    from fedet.report.images import shrink_outputs, write_pictures
 
     notebook.metadata.pop("papermill", None)
     marked = "papermill-error-cell-tag"  # cells that papermill adds around an error
@@ -154,3 +157,12 @@ def _keep(notebook, path: Path, note: dict) -> None:
     write_pictures(notebook, path.parents[1] / "figures", path.stem)
     with replaced(path) as part:
         nbformat.write(notebook, part)
+
+
+class SilentKernelManager(AsyncKernelManager):
+    """Starts kernels without a terminal: one that is interrupted would print its traceback there."""
+
+    async def _async_start_kernel(self, **options) -> None:
+        await super()._async_start_kernel(**(options | {"stdout": DEVNULL, "stderr": DEVNULL}))
+
+    start_kernel = _async_start_kernel

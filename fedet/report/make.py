@@ -15,18 +15,9 @@ from pathlib import Path
 
 from fedet.errors import InputError
 from fedet.files import replaced
-from fedet.headlines import collect, record, record_table
-from fedet.report_plan import (
-    DONE,
-    Chapter,
-    cell_limit,
-    must_reach,
-    notebook_folder,
-    plan,
-    select,
-    standing,
-)
-from fedet.report_run import IN_REPORT, run
+from fedet.report.execute import IN_REPORT, run
+from fedet.report.plan import DONE, Chapter, cell_limit, must_reach, notebook_folder, plan, select, standing
+from fedet.report.recorded import collect, record, record_table
 
 __all__ = ["IN_REPORT", "build_page", "make_report", "record", "record_table"]
 
@@ -56,7 +47,7 @@ def make_report(
         fresh: run everything again.
         say: is told of every step.
         cell_minutes: how long one cell may run before its notebook is given up and the next one runs;
-            0: for ever; None: see `fedet.report_plan.cell_limit`.
+            0: for ever; None: see `fedet.report.plan.cell_limit`.
 
     Returns:
         What became of each notebook by name: "done", "kept", or the error in one line.
@@ -163,7 +154,7 @@ def build_page(out: str | Path) -> Path:
 
     Raises InputError if the folder is no report.
     """
-    from fedet.report_page import page
+    from fedet.report.page import page
 
     out = Path(out)
     if not (out / "results.json").is_file():

@@ -10,14 +10,16 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from fedet.headlines import collect, number
-from fedet.page import POLICY, STATIC
-from fedet.parameters import parameters_of
-from fedet.pictures import pictures_of, thumbnail
-from fedet.prose import code_styles, markdown
-from fedet.report_cells import chapter, explorer_script
-from fedet.report_plan import DONE
-from fedet.report_tables import tidy
+from fedet.page import POLICY
+from fedet.report.html_tables import tidy
+from fedet.report.images import pictures_of, thumbnail
+from fedet.report.markdown import code_styles, markdown
+from fedet.report.notebook_html import chapter, explorer_script
+from fedet.report.parameters import parameters_of
+from fedet.report.plan import DONE
+from fedet.report.recorded import collect, number
+
+STATIC = Path(__file__).parent / "static"
 
 SOURCES = ("data", "video", "videos")  # parameters that name a user's own data
 GENERATED = "generated faces"

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 from PIL import Image
 
-from fedet.headlines import MIME
-from fedet.pictures import KINDS
-from fedet.prose import ANSI, highlighted, markdown, mathml, plain, without_foreign
-from fedet.report_tables import tidy
+from fedet.report.html_tables import tidy
+from fedet.report.images import KINDS
+from fedet.report.markdown import ANSI, highlighted, markdown, mathml, plain, without_foreign
+from fedet.report.recorded import MIME
 
 EXPLORER = "application/vnd.fedet.explorer+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"

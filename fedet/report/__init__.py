@@ -1,0 +1,1 @@
+"""Reports: notebooks run into one page that opens anywhere, offline."""

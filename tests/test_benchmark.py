@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from fedet.cli import app
+from fedet.cli.main import app
 from fedet.errors import InputError
 from fedet.intervals import EMOTIONS
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of

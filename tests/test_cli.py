@@ -20,7 +20,7 @@ ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 def fedet(*arguments, cwd=None):
     """Runs the command in a process of its own, as a shell would."""
-    code = "from fedet.cli import main; main()"
+    code = "from fedet.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=ENV, cwd=cwd
     )
@@ -28,7 +28,7 @@ def fedet(*arguments, cwd=None):
 
 def here(*arguments):
     """The same inside this process, in a tenth of the time: for what ends in one line anyway."""
-    from fedet.cli import main
+    from fedet.cli.main import main
 
     out, err, code = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -87,7 +87,7 @@ def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path
 
 def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(tmp_path, monkeypatch):
     from fedet.annotations import empty_table
-    from fedet.cli import plain_name
+    from fedet.cli.detect import plain_name
 
     def detect(video, _, __, subject, *___, **____):
         name = plain_name(video)
@@ -104,7 +104,7 @@ def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(t
 
     monkeypatch.setattr("fedet.detection.detect", detect)
     monkeypatch.setattr("fedet.detection.load_detector", lambda _: None)
-    monkeypatch.setattr("fedet.cli.save_thumbnails", picture)
+    monkeypatch.setattr("fedet.cli.detect.save_thumbnails", picture)
     names = ["x/a.mp4", "y/a.mp4", "y/a.avi", "x_a.mp4", "b.mp4", "last.mp4"]
     files = [tmp_path / name for name in names]
     for folder in ("rec.1", "rec.2"):

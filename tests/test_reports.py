@@ -319,7 +319,7 @@ def test_what_is_finished_is_kept_and_what_is_not_is_run_again(made):
 
 def test_the_command_ends_with_1_if_a_notebook_failed_and_2_on_bad_input(tmp_path):
     folder = suite(tmp_path / "n", n00_fails=notebook("raise ValueError('no')"))
-    words = [sys.executable, "-m", "fedet.cli", "report", "--notebooks", str(folder), "--out", "out"]
+    words = [sys.executable, "-m", "fedet", "report", "--notebooks", str(folder), "--out", "out"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "1 of 1 notebooks failed: 00_fails" in done.stderr
     assert "Look at out/report.html" in done.stdout and (tmp_path / "out" / "report.html").is_file()

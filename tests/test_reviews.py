@@ -306,7 +306,7 @@ def test_events_of_one_subject_among_several_are_learnt_without_a_judge(start):
 
 
 def run(*arguments):
-    code = "from fedet.cli import main; main()"
+    code = "from fedet.cli.main import main; main()"
     env = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=env

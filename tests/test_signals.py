@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.cli import with_signals
+from fedet.cli.train import with_signals
 from fedet.detection import Inputs, beside, read_inputs, save_inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fedet.cli import app
+from fedet.cli.main import app
 from fedet.errors import InputError
 from fedet.folds import LeakError
 from fedet.loop import TrainConfig

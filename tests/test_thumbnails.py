@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedet.boxes import HaarDetector
-from fedet.cli import app
+from fedet.cli.main import app
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import load_facenet, read_kept

@@ -1,0 +1,5 @@
+"""`python -m fedet` is the `fedet` command."""
+
+from fedet.cli.main import main
+
+main()

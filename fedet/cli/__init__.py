@@ -1,0 +1,1 @@
+"""The `fedet` command."""

@@ -1,0 +1,65 @@
+"""`fedet synth` and `fedet convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedet.cli.app import app, check_options, report_repairs
+from fedet.errors import InputError
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for videos/ and annotations.csv.")],
+    subjects: Annotated[int, typer.Option(help="Generated people.")] = 4,
+    videos: Annotated[int, typer.Option(help="Videos of each.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of each video.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Other people and events for another number.")] = 0,
+    renderer: Annotated[
+        str, typer.Option(help="Family of faces: shapes, relief, mesh; splats to test.")
+    ] = "shapes",
+    size: Annotated[int, typer.Option(help="Side of the square pictures, pixels.")] = 144,
+    events_per_minute: Annotated[float, typer.Option(help="Mean number of expressions.")] = 6.0,
+    intensity: Annotated[float, typer.Option(help="Scales the strength of every expression.")] = 1.0,
+    held_share: Annotated[float, typer.Option(help="Share of macro-expressions held for 1.5-6 s.")] = 0.0,
+    confounders: Annotated[
+        str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
+    ] = "",
+    benchmark: Annotated[str, typer.Option(help="A benchmark: easy, default, hard or unseen.")] = "",
+    sound: Annotated[bool, typer.Option(help="A sound track: a voice while the mouth talks.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
+) -> None:
+    """Generates face videos with exact annotations; goes on where it was stopped."""
+    from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
+
+    check_options(jobs=jobs)
+    config = SynthConfig(
+        subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
+        renderer=renderer, events_per_minute=events_per_minute, held_share=held_share,
+        confounders=parse_confounders(confounders), sound=sound,
+    )  # fmt: skip
+    if benchmark:
+        from fedet.synthetic.benchmark import benchmark_config
+
+        if config != SynthConfig():
+            raise InputError("--benchmark sets everything itself; leave the other options out")
+        config = benchmark_config(benchmark)
+    synthesize(out, config, jobs)
+    print(f"{config.subjects * config.videos} videos and annotations.csv are in {out}")
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help=".csv, .tsv, .json, .eaf, .vtt, .srt; folder of .eaf.")],
+    target: Annotated[Path, typer.Argument(help="The file to write; its suffix is the format.")],
+    fps: Annotated[float | None, typer.Option(help="Frames a second where the source has none.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
+    ] = None,
+) -> None:
+    """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT and BORIS, frames preserved."""
+    from fedet.formats import convert as convert_file
+
+    report_repairs(convert_file(source, target, fps, video))
+    print(f"written: {target}")

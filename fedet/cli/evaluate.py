@@ -1,0 +1,123 @@
+"""`fedet crossval`, `fedet results` and `fedet evaluate`."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedet.cli.app import Adapt, app, check_options, report_repairs
+from fedet.errors import InputError
+
+
+@app.command()
+def crossval(
+    data: Annotated[Path, typer.Argument(help="A dataset's folder: annotations and videos.")],
+    out: Annotated[Path, typer.Option(help="Folder for predictions and results.json.")],
+    method: Annotated[
+        list[str] | None, typer.Option(help="fedn, two-stage, frame-wise or flow; again for more.")
+    ] = None,
+    folds: Annotated[str, typer.Option(help="loso, or a number of folds.")] = "loso",
+    seeds: Annotated[int, typer.Option(help="How often all is trained.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows in a step; fewer for a small set.")] = None,
+    layout: Annotated[str, typer.Option(help="casme2, casme3, samm, tidy or own.")] = "",
+    missing_offset: Annotated[str, typer.Option(help="apex_mirror, apex or drop.")] = "apex_mirror",
+    face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
+    adapt: Adapt = None,
+    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    checkpoints: Annotated[bool, typer.Option(help="Killed folds go on at their last epoch.")] = False,
+) -> None:
+    """Measures methods on subjects they never saw; goes on where it was stopped."""
+    from fedet.comparison import failures, results_of, write_results
+    from fedet.loop import TrainConfig
+    from fedet.methods import METHODS
+    from fedet.results_page import as_text
+    from fedet.studies import open_study
+
+    check_options(epochs, jobs, adapt=adapt)
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: at least 1")
+    if unknown := [name for name in method or () if name not in METHODS]:
+        raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
+    study = open_study(data, layout, missing_offset, face_weights, out, cache=cache, adapt=adapt or 0.0)
+    report_repairs(study.dataset.repairs)
+    asked = {"epochs": epochs, "batch_size": batch_size}
+    changed = {name: value for name, value in asked.items() if value is not None}
+    shown = changed if adapt is None else changed | {"adapt": adapt}
+    runs = study.compare(
+        method or ["fedn"], out, TrainConfig(**changed) if changed else None,
+        folds=folds, seeds=seeds, jobs=jobs, scheduler=scheduler, checkpoints=checkpoints,
+    )  # fmt: skip
+    if failed := failures(runs):
+        for line in failed:
+            print(f"fedet: {line}", file=sys.stderr)
+        print("fedet: the same command runs these again and keeps the rest", file=sys.stderr)
+        sys.exit(1)
+    named = " ".join(f"--method {name}" for name in runs)
+    command = f"fedet crossval {data.name}/ {named} --folds {folds} --seeds {seeds} --out {out.name}/"
+    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in shown.items())
+    found = results_of(runs, study.data | {"command": command})
+    write_results(found, out / "results.json")
+    print(as_text(found))
+    print(f"written: {out / 'results.json'}")
+
+
+@app.command()
+def results(
+    found: Annotated[list[Path], typer.Argument(help="results.json of one or more sweeps.")],
+    write: Annotated[Path | None, typer.Option(help="Put the tables into this file, e.g. README.md.")] = None,
+) -> None:
+    """Prints results tables, or writes them between the markers of a page."""
+    from fedet.comparison import read_results
+    from fedet.results_page import results_page, update_page
+
+    page = results_page([read_results(path) for path in found])
+    if write is None:
+        print(page)
+    else:
+        update_page(write, page)
+        print(f"written: {write}")
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Intervals with scores.")],
+    truth: Annotated[Path, typer.Argument(help="Annotated intervals, or a dataset's folder.")],
+    out: Annotated[Path | None, typer.Option(help="Write everything as JSON here.")] = None,
+    tiou: Annotated[float, typer.Option(help="Overlap that counts as found.")] = 0.5,
+    threshold: Annotated[
+        float, typer.Option(help="Count from this score on; average precision and calibration rank all.")
+    ] = 0.0,
+    score: Annotated[float | None, typer.Option(help="Score of predictions that have none.")] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
+) -> None:
+    """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
+    from fedet.comparison import evaluate_pooled
+    from fedet.datasets import read_dataset
+    from fedet.formats import read_intervals
+
+    check_options(seed=seed)
+    if math.isnan(threshold):
+        raise InputError("--threshold nan: a number, from which predictions count")
+    found, repairs = read_intervals(predictions, fps=fps)
+    report_repairs(repairs)
+    videos = None
+    if truth.is_dir():
+        dataset = read_dataset(truth)
+        table, repairs, videos = dataset.annotations, dataset.repairs, dataset.videos
+    else:
+        table, repairs = read_intervals(truth, fps=fps)
+    report_repairs(repairs)
+    if score is not None:
+        found["score"] = found["score"].fillna(score)
+    found["threshold"] = threshold
+    result = evaluate_pooled(found, table, videos, tiou=tiou, fps=fps, n_resamples=resamples, seed=seed)
+    print(result.format())
+    if out is not None:
+        result.to_json(out)

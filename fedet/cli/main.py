@@ -1,0 +1,22 @@
+"""The entry point: runs a command and turns bad input into one line."""
+
+import sys
+
+from fedet.cli import data, detect, evaluate, report, train  # noqa: F401  the commands, in this order
+from fedet.cli.app import app, say
+from fedet.errors import InputError
+
+
+def main() -> None:
+    """Runs the command; bad input ends with one line and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        say(error)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        say(f"{place}{error.strerror or error}; name another place")
+        sys.exit(2)

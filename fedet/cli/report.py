@@ -1,0 +1,45 @@
+"""`fedet report`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedet.cli.app import app
+
+
+@app.command()
+def report(
+    profile: Annotated[str, typer.Option(help="quick (minutes) or standard.")] = "quick",
+    data: Annotated[Path | None, typer.Option(help="A dataset's folder; none: generated faces.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The report's folder; default: reports/PROFILE.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", help="Like seed=3; 00.seed=3: of one notebook."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")
+    ] = None,
+    notebooks: Annotated[Path | None, typer.Option(help="Their folder; default: the suite's.")] = None,
+    fresh: Annotated[bool, typer.Option(help="Run again what is finished and unchanged.")] = False,
+    cell_minutes: Annotated[
+        float | None,
+        typer.Option(help="Limit for one cell; 0: none. Default: 30, or 10 times its notebook"),
+    ] = None,
+) -> None:
+    """Runs the notebooks into one page that opens anywhere, offline; goes on where it was stopped."""
+    from fedet.report.make import make_report
+
+    out = out or Path("reports") / profile
+    chosen = {"only": only or (), "values": parameter or ()}
+    outcome = make_report(
+        out, profile, data, notebooks=notebooks, fresh=fresh, cell_minutes=cell_minutes, **chosen
+    )
+    failed = [name for name, what in outcome.items() if what not in ("done", "kept")]
+    print(f"Look at {out / 'report.html'}")
+    if failed:
+        print(
+            f"fedet: {len(failed)} of {len(outcome)} notebooks failed: {', '.join(failed)}", file=sys.stderr
+        )
+        sys.exit(1)

@@ -1,0 +1,225 @@
+"""`fedet train`, `fedet learn` and `fedet pretrain`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedet.cli.app import Adapt, OpenFace, PyFeat, app, check_options, named, report_repairs
+from fedet.errors import InputError
+
+
+def start_of(init: str) -> Path:
+    """The detector's folder that --init means. Raises InputError where there is none."""
+    from fedet.features import shipped
+    from fedet.model import read_config
+
+    start = shipped("detector") if init == "shipped" else Path(init)
+    if not start.is_dir():
+        raise InputError(f"--init {init}: no such folder; name a detector's folder, or 'shipped'")
+    read_config(start)
+    return start
+
+
+@app.command()
+def train(
+    data: Annotated[list[Path], typer.Argument(help="Folders of datasets: annotations and videos.")],
+    out: Annotated[Path, typer.Option(help="Folder for the detector.")],
+    init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "",
+    layout: Annotated[str | None, typer.Option(help="casme2, casme3, samm, tidy or own.")] = None,
+    face_weights: Annotated[str, typer.Option(help="faces, imagenet or a ResNet18 checkpoint.")] = "faces",
+    adapt: Adapt = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
+    validation: Annotated[float, typer.Option(help="Share of subjects to choose on.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    signals: Annotated[str, typer.Option(help="Read beside the face, like loudness,speech.")] = "",
+    openface: OpenFace = None,
+    pyfeat: PyFeat = None,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="Then tune the face network too, from OUT/frozen; slow.")
+    ] = False,
+    tuning_epochs: Annotated[int | None, typer.Option(help="Passes of --end-to-end at most.")] = None,
+) -> None:
+    """Trains a detector on annotated videos; goes on where it was stopped."""
+    from dataclasses import replace
+
+    from fedet.datasets import read_dataset
+    from fedet.detection import fresh_config, fresh_inputs, joined, read_inputs, records_of, save_inputs
+    from fedet.features import load_facenet
+    from fedet.learning import FINE_TUNING
+    from fedet.training import TrainConfig
+    from fedet.training import train as fit
+
+    check_options(epochs, seed=seed, adapt=adapt)
+    if tuning_epochs is not None and tuning_epochs < 1:
+        raise InputError(f"--tuning-epochs {tuning_epochs}: at least 1")
+    if not 0 < validation < 1:
+        raise InputError(f"--validation {validation}: a share of the subjects, above 0 and below 1")
+    start = start_of(init) if init else None
+    inputs = read_inputs(start) if start else None
+    inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
+    inputs = inputs if adapt is None else replace(inputs, adapt=adapt)
+    if end_to_end and len(data) > 1:
+        raise InputError(f"--end-to-end takes one dataset, not {len(data)}; put them into one folder")
+    datasets = {str(folder): read_dataset(folder, layout) for folder in data}
+    for dataset in datasets.values():
+        report_repairs(dataset.repairs)
+    inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
+    kept, sources = cache or out / "vectors", named(openface=openface, pyfeat=pyfeat)
+    records = joined({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})
+    if start is not None and not isinstance(start, Path):
+        start = start(records)
+    default = TrainConfig() if start is None else FINE_TUNING
+    settings = replace(default, seed=seed, epochs=default.epochs if epochs is None else epochs)
+    several = len({r.subject for r in records}) > 1
+    if not several:
+        print("one subject only: no validation; all epochs are run, the threshold stays as it was")
+    config = fresh_config(records) if start is None else None
+    place, share = out / "frozen" if end_to_end else out, validation if several else None
+    result = fit(records, config, settings, validation=share, out=place, init=start)
+    save_inputs(place, inputs)
+    print_training(place, result, result.model)
+    if end_to_end:
+        tuned = tune(datasets[str(data[0])], place, out, share, seed, tuning_epochs, sources, cache)
+        if share is not None:
+            print_better(place, result.history["monitored"].max(), tuned.history["monitored"].max())
+
+
+def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epochs, sources, cache):
+    """Goes on from a detector with the face network unfrozen."""
+    import shutil
+    from dataclasses import replace
+
+    from fedet.crops import face_videos_of
+    from fedet.detection import TUNED, load_detector
+    from fedet.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
+    from fedet.novelty import FILE, recompute
+    from fedet.selection import hold_out
+
+    start = load_detector(frozen)
+    crops = cache or out / "crops"
+    videos = face_videos_of(dataset, start.net, start.inputs, crops, sources=sources)
+    settings = replace(TUNING, seed=seed, epochs=TUNING.epochs if epochs is None else epochs)
+    parts = hold_out(videos, validation, seed) if validation else (videos, [])
+    minutes = estimated_minutes(*parts, start, settings, Tuning())
+    print(f"tuning the face network: about {minutes:.0f} minutes on this processor; if stopped, the same")
+    print("command goes on; --tuning-epochs makes it shorter")
+    result = train_end_to_end(videos, start, settings, validation=validation, out=out)
+    if cache is None:
+        shutil.rmtree(crops)  # pictures of faces
+    if not (out / TUNED / FILE).exists():
+        print("describing its vectors, so that unfamiliar faces can be told")
+        recompute(out / TUNED)
+    print_training(out, result, result.detector.model)
+    return result
+
+
+def print_better(frozen: Path, before: float, after: float) -> None:
+    text = f"on the validation subjects {before:.3f} before tuning, {after:.3f} after"
+    print(
+        text
+        + ("" if after > before else f": tuning did not help, the detector in {frozen} is to be preferred")
+    )
+
+
+def print_training(out: Path, result, model) -> None:
+    print(result.history.tail(3).to_string(index=False, float_format="{:.3g}".format))
+    print(f"detector in {out}: epoch {result.best_epoch}, threshold {model.config.default_threshold:.2f}")
+
+
+@app.command()
+def learn(
+    videos: Annotated[Path, typer.Argument(help="Folder of the videos, or one video.")],
+    reviews: Annotated[list[Path], typer.Argument(help="Journals, exports, ELAN files; or their folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for the detector.")],
+    init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "shipped",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the reviewed videos at most.")] = None,
+    folds: Annotated[int, typer.Option(help="Parts of the subjects that judge what helps.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+) -> None:
+    """Learns from reviewed videos: keeps what helps on people it did not learn from."""
+    import warnings
+    from dataclasses import replace
+
+    from fedet.detection import read_inputs, records_of, save_inputs
+    from fedet.features import load_facenet
+    from fedet.learning import FINE_TUNING, minutes_of, save_lesson, verdict
+    from fedet.learning import learn as tune
+    from fedet.reviews import reviewed_dataset
+
+    check_options(epochs, seed=seed)
+    if folds < 2:
+        raise InputError(f"--folds {folds}: at least 2, one to learn from and one to judge on")
+    start = start_of(init)
+    inputs = read_inputs(start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the report of repairs says it, too
+        dataset = reviewed_dataset(videos, reviews)
+    print(dataset.summary())
+    report_repairs(dataset.repairs)
+    records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")
+    print(f"{minutes_of(records):.1f} reviewed minutes")
+    config = replace(FINE_TUNING, seed=seed, epochs=FINE_TUNING.epochs if epochs is None else epochs)
+    lesson = tune(records, start, config, folds=folds)
+    save_lesson(lesson, out)
+    save_inputs(out, inputs)
+    print(verdict(lesson))
+    print(f"detector in {out}, threshold {lesson.model.config.default_threshold:.2f}")
+
+
+def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None):
+    """The inputs with the side signals asked for, and what training starts from.
+
+    A detector that did not read them yet gets further channels, which it ignores at first; their
+    scale comes from the records, so the start is then a function of these.
+    """
+    from dataclasses import replace
+
+    wanted = [name for name in signals.split(",") if name]
+    given = [name for name, folder in zip(("openface", "pyfeat"), folders, strict=True) if folder]
+    wanted = tuple(dict.fromkeys([*wanted, *given]))
+    if not wanted or wanted == inputs.signals:
+        return inputs, start
+    if inputs.signals:
+        raise InputError(f"{start} reads {', '.join(inputs.signals)}; start anew to read {', '.join(wanted)}")
+    inputs = replace(inputs, signals=wanted)
+    if start is None:
+        return inputs, None
+
+    def widen(records):
+        from fedet.model import FEDN
+        from fedet.signals import channels_of, widened
+
+        return widened(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
+
+    return inputs, widen
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Folder for the weights.")],
+    people: Annotated[int, typer.Option(help="Generated people, each drawn four times.")] = 24_000,
+    families: Annotated[str, typer.Option(help="Renderers, in equal parts.")] = "shapes,relief,mesh",
+    passes: Annotated[str, typer.Option(help="Side of the crops in each pass, pixels.")] = "80,80,96,96",
+    lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
+    init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
+    seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
+    batch: Annotated[int, typer.Option(help="People in a step.")] = 32,
+    device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
+) -> None:
+    """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
+    from fedet.errors import InputError
+    from fedet.novelty import recompute
+    from fedet.pretraining import PretrainConfig
+    from fedet.pretraining import pretrain as fit
+
+    if not all(part.strip().isdigit() for part in passes.split(",")):
+        raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")
+    sizes, kinds = tuple(map(int, passes.split(","))), tuple(k.strip() for k in families.split(","))
+    config = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
+    fit(out, config, init or None, device=device)
+    print("describing its vectors, so that unfamiliar faces can be told")
+    recompute(out)
+    print(f"weights in {out}; use them with --face-weights {out}")

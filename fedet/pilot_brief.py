@@ -277,7 +277,7 @@ def calculator(survey: Survey, model: TimeModel):
     """Sliders over the assumptions, and the hours that follow, as a widget with its picture."""
     from dataclasses import replace
 
-    from fedet.live import Live, drawing, slider
+    from fedet.teaching.widgets import Live, drawing, slider
 
     def draw(ax, **assumed: float) -> None:
         plot_hours(replace(model, **assumed).hours(survey.seconds, survey.lengths_s), ax=ax)

@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedet import inside, lessons, live
+from fedet import inside
 from fedet.errors import InputError
-from fedet.lesson_plots import (
+from fedet.losses import INTERVAL_LOSSES
+from fedet.model import FEDN, FEDNConfig
+from fedet.teaching import ideas as lessons
+from fedet.teaching import widgets as live
+from fedet.teaching.plots import (
     animate_fits,
     plot_attention,
     plot_fits,
@@ -24,8 +28,6 @@ from fedet.lesson_plots import (
     plot_slide,
     plot_stages,
 )
-from fedet.losses import INTERVAL_LOSSES
-from fedet.model import FEDN, FEDNConfig
 from fedet.windows import Candidates, points, soft_nms
 
 TARGET = (40.0, 70.0)

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from fedet.canvas import EDGE, INK, LINE_STYLES, axes, emotion_colours, finish
 from fedet.inside import Inside, during, received
-from fedet.lessons import Leak
+from fedet.teaching.ideas import Leak
 
 LOSS_COLOURS = {"iou": "#D55E00", "diou": "#0072B2", "l1": "#777777"}
 LOSS_NAMES = {"iou": "IoU", "diou": "DIoU", "l1": "L1"}
@@ -21,7 +21,7 @@ def plot_slide(table: pd.DataFrame, target: tuple[float, float]) -> np.ndarray:
     """tIoU, the losses, and their pull, against the place of the interval; returns three Axes.
 
     Args:
-        table: of `fedet.lessons.slide`.
+        table: of `fedet.teaching.ideas.slide`.
     """
     _, rows = plt.subplots(3, 1, figsize=(8, 6.4), sharex=True, layout="constrained")
     rows[0].plot(table["centre"], table["tiou"], color=INK)
@@ -45,7 +45,7 @@ def plot_fits(fits: dict[str, pd.DataFrame], target: tuple[float, float], ax: Ax
     """tIoU against the step, of each loss.
 
     Args:
-        fits: tables of `fedet.lessons.fit` by loss.
+        fits: tables of `fedet.teaching.ideas.fit` by loss.
     """
     ax = axes(ax, (7.0, 3.4))
     for (name, table), style in zip(fits.items(), LINE_STYLES, strict=False):
@@ -97,7 +97,7 @@ def animate_fits(
 
 
 def plot_rounds(table: pd.DataFrame, names: list[str] | None = None) -> np.ndarray:
-    """Candidates and their scores, round by round of `fedet.lessons.soft_nms_rounds`; returns Axes."""
+    """Candidates and their scores, round by round of `fedet.teaching.ideas.soft_nms_rounds`; returns Axes."""
     rounds = ["score", *[c for c in table if c.startswith("round")][:-1]]
     names = names or [chr(ord("A") + i) for i in range(len(table))]
     _, panels = plt.subplots(
@@ -216,7 +216,7 @@ def plot_stages(points: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """What a pipeline gets right in the end, against how good its spotter is.
 
     Args:
-        points: spotted, alone, both, product: rows of `fedet.lessons.two_stages`.
+        points: spotted, alone, both, product: rows of `fedet.teaching.ideas.two_stages`.
     """
     ax = axes(ax, (7.0, 3.8))
     ax.plot(

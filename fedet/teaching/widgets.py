@@ -11,11 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fedet import lesson_plots, lessons
 from fedet.intervals import AUS
 from fedet.synthetic.expressions import RECIPES, pattern
 from fedet.synthetic.families import RENDERERS, family
 from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes
+from fedet.teaching import ideas as lessons
+from fedet.teaching import plots as lesson_plots
 
 AU_NAMES = {
     1: "inner brow raiser", 2: "outer brow raiser", 4: "brow lowerer", 5: "upper lid raiser",
@@ -100,7 +101,7 @@ def overlap(target: tuple[float, float] = (40.0, 70.0)) -> Live:
 
 
 def fitting(fits: dict, target: tuple[float, float], step: int = 30) -> Live:
-    """The fits of `fedet.lessons.fit`, step by step under a slider that can also play."""
+    """The fits of `fedet.teaching.ideas.fit`, step by step under a slider that can also play."""
     last = max(len(table) for table in fits.values()) - 1
     place = w.IntSlider(step, min=0, max=last, description="step", layout=w.Layout(width="400px"))
     play = w.Play(value=step, min=0, max=last, interval=100, step=1)

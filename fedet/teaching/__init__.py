@@ -1,0 +1,1 @@
+"""What notebook 05 teaches with: the ideas, their pictures, their sliders."""

@@ -7,11 +7,11 @@ from torch import nn
 
 from fedet import adaptation
 from fedet.adaptation import FACES, adapted, spread_faces, statistics_of
+from fedet.analysis.explanation import net_for
 from fedet.boxes import Box
 from fedet.crops import cut_crops, track_of
 from fedet.detection import Detector, Inputs, detect
 from fedet.errors import InputError
-from fedet.explain import net_for
 from fedet.faces import CROP_DOWN, CROP_SCALE
 from fedet.features import cache_file, extract, folded, knowing, load_facenet, read_kept, vectors_of
 from fedet.video import open_video, write_video

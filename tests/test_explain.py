@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-import fedet.explain
+import fedet.analysis.explanation
+from fedet.analysis.explanation import au_curves, evidence_map, reasons, sentence, smooth_map
 from fedet.detection import detect_in, load_detector
 from fedet.errors import InputError
-from fedet.explain import au_curves, evidence_map, reasons, sentence, smooth_map
 from fedet.features import STATES, WIDTH, FaceTrack, vectors_of
 from fedet.intervals import AUS
 from fedet.synthetic.expressions import pattern
@@ -116,4 +116,4 @@ def test_a_rise_that_hardly_matters_is_not_called_a_reason():
 
 
 def test_the_docstrings_examples_run():
-    assert doctest.testmod(fedet.explain).failed == 0
+    assert doctest.testmod(fedet.analysis.explanation).failed == 0

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet import exploration as ex
-from fedet import exploration_plots as pictures
+from fedet.analysis import dataset as ex
+from fedet.analysis import dataset_plots as pictures
 from fedet.annotations import empty_table, validate
 from fedet.datasets import read_dataset
 from fedet.errors import InputError

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.datasets import read_dataset
-from fedet.errors import InputError
-from fedet.fairness import (
+from fedet.analysis.fairness import (
     ATTRIBUTES,
     balanced_subjects,
     f1_by_group,
@@ -16,6 +14,8 @@ from fedet.fairness import (
     groups_of,
     synthesize_balanced,
 )
+from fedet.datasets import read_dataset
+from fedet.errors import InputError
 from fedet.synthetic.generator import SynthConfig, write_script
 
 CONFIG = SynthConfig(subjects=16, seconds=1, seed=3)

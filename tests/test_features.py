@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faces import drawing
 
+from fedet.analysis.explanation import crops_at
 from fedet.crops import cut_crops, track_of
 from fedet.detection import Detector, Inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
-from fedet.explain import crops_at
 from fedet.features import (
     CROP,
     STATES,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedet import inside
+from fedet.analysis import attention as inside
 from fedet.errors import InputError
 from fedet.losses import INTERVAL_LOSSES
 from fedet.model import FEDN, FEDNConfig

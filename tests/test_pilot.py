@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedet import pilot, pilot_brief
+from fedet.analysis import pilot, pilot_brief
+from fedet.analysis.pilot_brief import LANGUAGES, Brief, calculator, plot_found, plot_hours, texts, writable
 from fedet.annotations import validate
 from fedet.errors import InputError
-from fedet.pilot_brief import Brief, calculator, plot_found, plot_hours, writable
-from fedet.pilot_texts import LANGUAGES, texts
 from fedet.report.markdown import markdown
 
 

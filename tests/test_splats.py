@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import fedet
+from fedet.analysis.fairness import ATTRIBUTES
 from fedet.errors import InputError
-from fedet.fairness import ATTRIBUTES
 from fedet.intervals import AUS, INDEX
 from fedet.pretraining import PretrainConfig, pretrain
 from fedet.synthetic.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family

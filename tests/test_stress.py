@@ -6,12 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedet.analysis.perturbations import PERTURBATIONS, generated_config, perturb, write_perturbed
+from fedet.analysis.robustness import (
+    at_rates,
+    busiest_subjects,
+    half_point,
+    half_points,
+    robustness,
+    some_strengths,
+)
 from fedet.datasets import read_dataset
 from fedet.detection import detect, load_detector
 from fedet.errors import InputError
 from fedet.evaluation import evaluate
-from fedet.robustness import at_rates, busiest_subjects, half_point, half_points, robustness, some_strengths
-from fedet.stress import PERTURBATIONS, generated_config, perturb, write_perturbed
 from fedet.synthetic.generator import SynthConfig, synthesize, write_script
 from fedet.video import open_video
 

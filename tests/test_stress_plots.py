@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet.errors import InputError
-from fedet.explain import sentence
-from fedet.fairness import f1_by_group
-from fedet.stress_plots import (
+from fedet.analysis.explanation import sentence
+from fedet.analysis.fairness import f1_by_group
+from fedet.analysis.plots import (
     half_place,
     plot_arms,
     plot_groups,
@@ -17,7 +16,8 @@ from fedet.stress_plots import (
     plot_transfer,
     region,
 )
-from fedet.transfer import COLUMNS, read_transfer
+from fedet.analysis.robustness import COLUMNS, read_transfer
+from fedet.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from fedet import talking
+from fedet.analysis import talking
+from fedet.analysis.talking import FIGURES, ablate, alarms_by_subject, rates, talking_frames
 from fedet.annotations import empty_table
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import load_detector
@@ -15,7 +16,6 @@ from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
 from fedet.signals import widened
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
-from fedet.talking import FIGURES, ablate, alarms_by_subject, rates, talking_frames
 from fedet.windows import VideoFeatures, detections
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from fedet.analysis.attention import Inside, during, received
 from fedet.canvas import EDGE, INK, LINE_STYLES, axes, emotion_colours, finish
-from fedet.inside import Inside, during, received
 from fedet.teaching.ideas import Leak
 
 LOSS_COLOURS = {"iou": "#D55E00", "diou": "#0072B2", "l1": "#777777"}

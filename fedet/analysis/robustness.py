@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fedet.analysis.perturbations import PERTURBATIONS, perturbation, write_perturbed
 from fedet.datasets import Dataset
 from fedet.detection import Detector, detect
+from fedet.errors import InputError
 from fedet.evaluation import evaluate
 from fedet.intervals import frames_at
-from fedet.stress import PERTURBATIONS, perturbation, write_perturbed
 
 NONE = "none"  # the videos as they are
 
@@ -182,3 +183,27 @@ def half_points(table: pd.DataFrame) -> pd.DataFrame:
         rows.append((name, part["f1"].iloc[0], part["f1"].iloc[-1], half, unit, words))
     columns = ["perturbation", "first_f1", "last_f1", "half_at", "unit", "finding"]
     return pd.DataFrame(rows, columns=columns).set_index("perturbation").astype({"half_at": float})
+
+
+COLUMNS = ["family_trained", "family_tested", "emotion_or_type", "metric", "value", "low", "high", "weights"]
+
+
+def read_transfer(path: str | Path | None = None) -> pd.DataFrame | None:
+    """The table `COLUMNS`, the shipped one if None; None if there is none.
+
+    Raises InputError if a column is missing or a value is no number.
+    """
+    path = Path(__file__).parents[1] / "weights" / "transfer.csv" if path is None else Path(path)
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path)
+    if missing := [c for c in COLUMNS if c not in table]:
+        raise InputError(f"{path}: no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")
+    for column in ("value", "low", "high"):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        bad = table.index[numbers.isna() & table[column].notna()]
+        if len(bad):
+            cell = table.loc[bad[0], column]
+            raise InputError(f"{path}: line {bad[0] + 2}, column {column!r}: {cell!r} is no number")
+        table[column] = numbers
+    return table[COLUMNS]

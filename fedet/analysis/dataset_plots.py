@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedet.analysis.dataset import UNKNOWN, action_unit_counts, emotion_counts, gaps, overlaps
 from fedet.canvas import (
     EDGE,
     INK,
@@ -19,13 +20,6 @@ from fedet.canvas import (
     type_patches,
 )
 from fedet.datasets import Dataset
-from fedet.exploration import (
-    UNKNOWN,
-    action_unit_counts,
-    emotion_counts,
-    gaps,
-    overlaps,
-)
 
 MOMENTS = ("before", "onset", "rising", "apex", "falling", "offset", "after")
 _MOST_UNITS = 20  # bars of action units

@@ -2,7 +2,7 @@
 
 Evidence maps on the face for the change of a read-out (after Grad-CAM: Selvaraju et al. 2017), and
 the AUs whose rise a detection rests on, checked by taking that rise away. What the detector weighs
-within a window is shown by `fedet.inside`.
+within a window is shown by `fedet.analysis.attention`.
 """
 
 from pathlib import Path

@@ -1,17 +1,19 @@
 """The brief of a pilot: sections as Markdown and two figures, in English or Japanese."""
 
 import math
+from functools import lru_cache
 from html import escape
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from fedet.analysis.pilot import CLEAR, Survey, TimeModel, sureness
 from fedet.canvas import EDGE, INK, axes, emotion_colours
 from fedet.errors import InputError
-from fedet.pilot import CLEAR, Survey, TimeModel, sureness
-from fedet.pilot_texts import texts
 
 # Fonts with Japanese letters that systems bring along; the first that is there is used.
 JAPANESE = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic",
@@ -288,3 +290,15 @@ def calculator(survey: Survey, model: TimeModel):
         "scan_speed": slider("skimming speed", model.scan_speed, 1, 8, 0.5),
     }
     return Live(drawing((7.5, 1.9), draw), controls)
+
+
+FOLDER = Path(__file__).parent
+LANGUAGES = ("en", "ja")
+
+
+@lru_cache
+def texts(language: str) -> dict:
+    """The words of a language. Raises InputError if it is not there."""
+    if language not in LANGUAGES:
+        raise InputError(f"language={language!r}: choose {' or '.join(LANGUAGES)}")
+    return yaml.safe_load((FOLDER / f"pilot_{language}.yaml").read_text("utf-8"))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from fedet.analysis.perturbations import generated_config
 from fedet.bootstrap import interval, paired_difference, resampled_sums, subject_weights
 from fedet.datasets import Dataset
 from fedet.detection import Detector, Inputs, records_of
@@ -22,7 +23,6 @@ from fedet.loop import Run, TrainConfig
 from fedet.metrics import f1
 from fedet.model import FEDN
 from fedet.signals import channels_of, widened
-from fedet.stress import generated_config
 from fedet.synthetic.generator import write_script
 from fedet.training import launch
 from fedet.windows import VideoFeatures, detections
@@ -202,6 +202,6 @@ def _taught(model: FEDN, records: list[VideoFeatures], extra: int, config: Train
 
 def at_video_rate(found: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Detections at 30 fps, counted in the frames of their videos."""
-    from fedet.robustness import at_rates
+    from fedet.analysis.robustness import at_rates
 
     return at_rates(found.assign(apex=pd.NA), dataset.videos)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedet.analysis.robustness import half_points, perturbed_file, phrased
 from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
 from fedet.features import FaceNet
 from fedet.intervals import EMOTION_COLOURS
-from fedet.robustness import half_points, perturbed_file, phrased
 from fedet.thumbnails import frames_near
 
 LINE, WARN = EMOTION_COLOURS["negative"], "#D55E00"
@@ -22,7 +22,7 @@ def plot_robustness(table: pd.DataFrame, across: int = 4) -> np.ndarray:
     """F1 along each perturbation's strength, with its interval, and where it halves.
 
     Args:
-        table: of `fedet.robustness.robustness`. Returns the axes, (N,).
+        table: of `fedet.analysis.robustness.robustness`. Returns the axes, (N,).
     """
     found = half_points(table)
     down = -(-len(found) // across)
@@ -83,7 +83,7 @@ def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None
     """F1 of each group with its interval; attributes apart.
 
     Args:
-        groups, gaps: of `fedet.fairness.f1_by_group`.
+        groups, gaps: of `fedet.analysis.fairness.f1_by_group`.
     """
     ax = axes(ax, (7.0, 0.36 * len(groups) + 1.4))
     for k, (attribute, part) in enumerate(groups.groupby("attribute", sort=False)):
@@ -109,7 +109,7 @@ def plot_transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Figures of several weights on one family of faces, each with its interval, side by side.
 
     Args:
-        table: rows of `fedet.transfer.read_transfer`; the last weights are those that it is about.
+        table: rows of `fedet.analysis.robustness.read_transfer`; the last weights are those that it is about.
     """
     table = table.assign(row=table["emotion_or_type"] + ", " + table["metric"])
     rows, all_weights = list(dict.fromkeys(table["row"])), list(dict.fromkeys(table["weights"]))
@@ -138,7 +138,7 @@ def plot_evidence(net: FaceNet, face: np.ndarray, rest: np.ndarray, targets: lis
 
     Warm: speaks for the target; cold: against it. Maps of `layer3` have 7 x 7 cells.
     """
-    from fedet.explain import evidence_map, smooth_map
+    from fedet.analysis.explanation import evidence_map, smooth_map
 
     fig, row = plt.subplots(
         1, 2 + len(targets), figsize=(1.9 * (2 + len(targets)), 2.3), layout="constrained"
@@ -173,7 +173,8 @@ def plot_rise(curves: pd.DataFrame, reason, around_s: float = 1.5, ax: Axes | No
     """The AUs' read-outs around a detection; those named in its sentence stand out.
 
     Args:
-        curves: of `fedet.explain.au_curves`. reason: a row of `fedet.explain.reasons`.
+        curves: of `fedet.analysis.explanation.au_curves`. reason: a row of
+        `fedet.analysis.explanation.reasons`.
     """
     ax = axes(ax, (7.0, 2.9))
     part = curves.loc[max(0, reason["start_s"] - around_s) : reason["end_s"] + around_s]
@@ -193,7 +194,7 @@ def plot_rise(curves: pd.DataFrame, reason, around_s: float = 1.5, ax: Axes | No
 
 
 def plot_arms(figures: pd.DataFrame, differences: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """False alarms a minute of each arm of `fedet.talking.ablate`, while talking and else."""
+    """False alarms a minute of each arm of `fedet.analysis.talking.ablate`, while talking and else."""
     ax = axes(ax, (6.4, 3.2))
     arms = list(dict.fromkeys(figures.index.get_level_values(0)))
     for k, (name, shift) in enumerate((("alarms_talking", -0.12), ("alarms_else", 0.12))):

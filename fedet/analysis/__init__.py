@@ -1,0 +1,1 @@
+"""Studies around the detector: data, robustness, fairness, explanations, pilots."""

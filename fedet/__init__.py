@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fedet.detection import detect, load_detector
     from fedet.evaluation import evaluate
-    from fedet.explorer import Explorer
+    from fedet.explorer.widget import Explorer
 
 __version__ = "0.1.0"
 __all__ = ["Explorer", "detect", "evaluate", "load_detector"]
 
 _HOMES = {
-    "Explorer": "fedet.explorer",
+    "Explorer": "fedet.explorer.widget",
     "detect": "fedet.detection",
     "evaluate": "fedet.evaluation",
     "load_detector": "fedet.detection",

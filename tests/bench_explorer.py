@@ -18,7 +18,7 @@ import pandas as pd
 from lab import new_page, open_browser
 
 from fedet.annotations import EMOTIONS, validate
-from fedet.explorer import Explorer
+from fedet.explorer.widget import Explorer
 
 FPS = 30.0
 FRAME_MS = 1000 / 60

@@ -9,7 +9,7 @@ from explorer_data import N_FRAMES, curves, predicted, truth, write_clip
 from lab import PATIENCE_MS, new_page, open_browser, open_lab, run_notebook, write_notebook
 
 from fedet.annotations import read_csv
-from fedet.explorer import Explorer
+from fedet.explorer.widget import Explorer
 from fedet.review import read_review
 
 pytestmark = pytest.mark.browser

@@ -184,7 +184,7 @@ def test_a_folder_of_images_at_200_fps_is_read_at_its_rate(detector, tmp_path):
 def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(made, detector, tmp_path):
     import cv2
 
-    from fedet.explorer import Explorer
+    from fedet.explorer.widget import Explorer
     from fedet.thumbnails import plot_apexes
 
     folder = tmp_path / "frames"

@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from fedet.annotations import empty_table, read_csv
 from fedet.errors import InputError
 from fedet.evaluation import evaluate
-from fedet.explorer import Explorer
-from fedet.frames import FrameServer
-from fedet.lanes import MISSING, curve_bytes, prepare
-from fedet.page import embedded
-from fedet.suppression import figures_of, suppressed
+from fedet.explorer.filters import figures_of, suppressed
+from fedet.explorer.frame_server import FrameServer
+from fedet.explorer.html_page import embedded
+from fedet.explorer.timeline import MISSING, curve_bytes, prepare
+from fedet.explorer.widget import Explorer
 from fedet.video import open_video
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><!--"

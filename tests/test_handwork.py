@@ -7,9 +7,9 @@ from pympi.Elan import Eaf
 
 from fedet.annotations import validate, write_csv
 from fedet.errors import InputError
-from fedet.exchange import changes_from, decided, read_reviewed, write_review
+from fedet.explorer.exchange import changes_from, decided, read_reviewed, write_review
+from fedet.explorer.timeline import prepare
 from fedet.formats import convert, write_intervals
-from fedet.lanes import prepare
 from fedet.review import Review
 
 MS = 1000 / 30

@@ -11,8 +11,8 @@ from explorer_data import N_FRAMES, curves, predicted, truth
 from lab import new_page, open_browser
 from PIL import Image
 
-from fedet.dialogue import page_data
-from fedet.explorer import PAGE_MIME, Explorer
+from fedet.explorer.messages import page_data
+from fedet.explorer.widget import PAGE_MIME, Explorer
 from fedet.report.make import build_page
 from fedet.report.notebook_html import EXPLORER
 from fedet.report.plan import DONE

@@ -14,7 +14,7 @@ from explorer_data import FPS, predicted, truth, write_clip
 from fedet import learning
 from fedet.annotations import read_csv, write_csv
 from fedet.errors import InputError
-from fedet.explorer import Explorer
+from fedet.explorer.widget import Explorer
 from fedet.formats import write_intervals
 from fedet.learning import Lesson, learn, save_lesson, verdict
 from fedet.loop import TrainConfig

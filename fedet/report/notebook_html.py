@@ -153,7 +153,7 @@ def explorer(data: dict, still: str) -> str:
 
 def explorer_script() -> str:
     """Style and script of the timelines, once for a page with any number of them."""
-    from fedet.page import STATIC
+    from fedet.explorer.html_page import STATIC
 
     script = (STATIC / "explorer.js").read_text("utf-8")
     style = (STATIC / "explorer.css").read_text("utf-8")

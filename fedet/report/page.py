@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from fedet.page import POLICY
+from fedet.explorer.html_page import POLICY
 from fedet.report.html_tables import tidy
 from fedet.report.images import pictures_of, thumbnail
 from fedet.report.markdown import code_styles, markdown

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from fedet.edits import DECIDED
-from fedet.lanes import Lanes, colour_of
+from fedet.explorer.timeline import Lanes, colour_of
 
 GREY = "#555555"
 
@@ -39,7 +39,7 @@ def still(
     """Truth (hatched), prediction (filled), review (outlined), curves and face-missing spans.
 
     Args:
-        lanes: From `fedet.lanes.prepare`.
+        lanes: From `fedet.explorer.timeline.prepare`.
         predictions: The predictions to show, those above the threshold.
         review: The review's rows, canonical columns and `status`.
         threshold: Drawn into the curves.

@@ -7,7 +7,7 @@ import json
 import uuid
 from pathlib import Path
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "js"
 # Nothing may be fetched, whatever the data hold.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
@@ -16,7 +16,7 @@ def fragment(data: dict, still=None) -> str:
     """The explorer as a piece of HTML, to be put into a page.
 
     Args:
-        data: What `fedet.explorer.Explorer.page_data` returns.
+        data: What `fedet.explorer.widget.Explorer.page_data` returns.
         still: A matplotlib Figure for browsers without scripts.
     """
     place = f"fedet-{uuid.uuid4().hex[:8]}"

@@ -22,18 +22,18 @@ import anywidget
 import pandas as pd
 import traitlets as t
 
-from fedet import lanes as lane_data
 from fedet.agreement import Agreement, agreement
-from fedet.controls import controls
-from fedet.dialogue import Dialogue, page_data
 from fedet.errors import InputError
-from fedet.page import fragment, page
+from fedet.explorer import timeline as lane_data
+from fedet.explorer.controls import controls
+from fedet.explorer.filters import figures_of, suppressed
+from fedet.explorer.html_page import fragment, page
+from fedet.explorer.messages import Dialogue, page_data
 from fedet.review import Review
-from fedet.suppression import figures_of, suppressed
 from fedet.triage import Effort, queue
 from fedet.video import Video, open_video
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "js"
 IN_REPORT = "FEDET_REPORT"  # set by `fedet.report.make` while it runs a notebook
 PAGE_MIME = "application/vnd.fedet.explorer+json"
 REPORT_THUMBNAILS = 12
@@ -70,7 +70,7 @@ class Explorer(anywidget.AnyWidget):
         selected: Id of the selected interval.
 
     Raises:
-        InputError: See `fedet.lanes.prepare`, `fedet.review.Review`, `fedet.video.open_video`.
+        InputError: See `fedet.explorer.timeline.prepare`, `fedet.review.Review`, `fedet.video.open_video`.
     """
 
     _esm = STATIC / "explorer.js"
@@ -184,7 +184,7 @@ class Explorer(anywidget.AnyWidget):
 
     def agreement(self, other, tiou: float = 0.5) -> Agreement:
         """Agreement with a second reviewer: a table, or the path of a journal or label file."""
-        from fedet.exchange import decided
+        from fedet.explorer.exchange import decided
 
         theirs = other if isinstance(other, pd.DataFrame) else decided(self._read(other))
         own = self.review.table()
@@ -200,7 +200,7 @@ class Explorer(anywidget.AnyWidget):
 
         ELAN files also get truth and prediction as tiers.
         """
-        from fedet.exchange import write_review
+        from fedet.explorer.exchange import write_review
 
         rows = self.review.table() if include is None else self.review.table(include)
         return write_review(Path(path), rows, self.visible(), self.lanes, self.video)
@@ -216,7 +216,7 @@ class Explorer(anywidget.AnyWidget):
         Returns:
             The number of rows that changed.
         """
-        from fedet.exchange import changes_from
+        from fedet.explorer.exchange import changes_from
 
         changes = changes_from(self._read(path), self.review)
         if changes:
@@ -224,7 +224,7 @@ class Explorer(anywidget.AnyWidget):
         return len(changes)
 
     def _read(self, path: str | Path) -> pd.DataFrame:
-        from fedet.exchange import read_reviewed
+        from fedet.explorer.exchange import read_reviewed
 
         told: list[str] = []
         table = read_reviewed(Path(path), self.lanes, told)
@@ -237,7 +237,7 @@ class Explorer(anywidget.AnyWidget):
 
     def figure(self, start_s: float = 0.0, end_s: float | None = None):
         """The lanes as a matplotlib Figure; `start_s`, `end_s` show a part."""
-        from fedet.still import still
+        from fedet.explorer.static_figure import still
 
         rows = self.review.table("all")
         return still(self.lanes, self.visible(), rows, self.threshold, start_s, end_s)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet import lanes as lane_data
 from fedet.errors import InputError
-from fedet.frames import FaceCropper, FrameServer
+from fedet.explorer import timeline as lane_data
+from fedet.explorer.frame_server import FaceCropper, FrameServer
 
 FORMATS = ("csv", "json", "eaf", "vtt", "boris.csv")
 QUEUE_SHOWN = 200
@@ -31,7 +31,7 @@ class Dialogue:
     """Answers the messages of an explorer's views and tells them of every edit.
 
     Args:
-        explorer: The `fedet.explorer.Explorer`.
+        explorer: The `fedet.explorer.widget.Explorer`.
         cropper: Cuts the face out of a frame; None: found by the Haar cascade.
     """
 
@@ -204,7 +204,7 @@ def queue_message(explorer) -> dict:
 
 
 def review_columns(rows: dict) -> dict[str, list]:
-    """Rows of a review as columns for the browser; half-open, as in `fedet.lanes.payload`."""
+    """Rows of a review as columns for the browser; half-open, as in `fedet.explorer.timeline.payload`."""
     values = list(rows.values())
     same = ("apex", "emotion", "score", "status", "note", "reviewer")
     return {

@@ -1,0 +1,1 @@
+"""The interval explorer: look at a video's intervals on a time axis, correct them, export them."""

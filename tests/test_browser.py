@@ -10,7 +10,7 @@ from lab import PATIENCE_MS, new_page, open_browser, open_lab, run_notebook, wri
 
 from fedet.annotations import read_csv
 from fedet.explorer.widget import Explorer
-from fedet.review import read_review
+from fedet.review.review import read_review
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ from fedet.errors import InputError
 from fedet.explorer.exchange import changes_from, decided, read_reviewed, write_review
 from fedet.explorer.timeline import prepare
 from fedet.formats import convert, write_intervals
-from fedet.review import Review
+from fedet.review.review import Review
 
 MS = 1000 / 30
 

@@ -15,10 +15,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from fedet.agreement import agreement
 from fedet.annotations import EMOTIONS, validate
-from fedet.edits import DECIDED
 from fedet.errors import InputError
-from fedet.review import Review, read_review
-from fedet.triage import Effort, queue
+from fedet.review.edits import DECIDED
+from fedet.review.review import Review, read_review
+from fedet.review.triage import Effort, queue
 
 N_FRAMES = 3000
 
@@ -289,7 +289,7 @@ def test_an_edit_that_cannot_be_saved_is_not_done(tmp_path, monkeypatch):
         os.pwrite(fd, data[:5], os.lseek(fd, 0, os.SEEK_END))
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fedet.journal.os.write", full)
+    monkeypatch.setattr("fedet.review.journal.os.write", full)
     for edit in (lambda: review.accept("p1"), review.undo):
         with pytest.raises(OSError, match="No space"):
             edit()

@@ -19,9 +19,9 @@ from fedet.formats import write_intervals
 from fedet.learning import Lesson, learn, save_lesson, verdict
 from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
-from fedet.review import Review, read_review
-from fedet.reviews import reviewed_dataset
-from fedet.stand_in import play
+from fedet.review.review import Review, read_review
+from fedet.review.reviewed_dataset import reviewed_dataset
+from fedet.review.simulated_reviewer import play
 from fedet.windows import VideoFeatures
 
 SPANS = ["onset", "offset", "emotion"]

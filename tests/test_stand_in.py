@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.errors import InputError
-from fedet.review import Review
-from fedet.stand_in import play, stretched
+from fedet.review.review import Review
+from fedet.review.simulated_reviewer import play, stretched
 
 FRAMES = ["onset", "offset", "emotion"]
 

@@ -147,7 +147,7 @@ def learn(
     from fedet.features import load_facenet
     from fedet.learning import FINE_TUNING, minutes_of, save_lesson, verdict
     from fedet.learning import learn as tune
-    from fedet.reviews import reviewed_dataset
+    from fedet.review.reviewed_dataset import reviewed_dataset
 
     check_options(epochs, seed=seed)
     if folds < 2:

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from fedet.alignment import align
-from fedet.edits import DECIDED, EMPTY, Changes, Row, frames_of
 from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
 from fedet.explorer.timeline import Lanes, at_rate
 from fedet.formats import format_of, read_intervals, write_intervals
 from fedet.labels import AS_WRITTEN
 from fedet.matching import match_closest, overlap_pairs
-from fedet.review import REVIEW_COLUMNS, Review, read_review
+from fedet.review.edits import DECIDED, EMPTY, Changes, Row, frames_of
+from fedet.review.review import REVIEW_COLUMNS, Review, read_review
 from fedet.video_names import stem
 
 TAIL_S = 0.5  # an edge this far behind the video's end was dragged there, and is its end

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
-from fedet.edits import DECIDED
 from fedet.explorer.timeline import Lanes, colour_of
+from fedet.review.edits import DECIDED
 
 GREY = "#555555"
 

@@ -29,8 +29,8 @@ from fedet.explorer.controls import controls
 from fedet.explorer.filters import figures_of, suppressed
 from fedet.explorer.html_page import fragment, page
 from fedet.explorer.messages import Dialogue, page_data
-from fedet.review import Review
-from fedet.triage import Effort, queue
+from fedet.review.review import Review
+from fedet.review.triage import Effort, queue
 from fedet.video import Video, open_video
 
 STATIC = Path(__file__).parent / "js"
@@ -70,7 +70,8 @@ class Explorer(anywidget.AnyWidget):
         selected: Id of the selected interval.
 
     Raises:
-        InputError: See `fedet.explorer.timeline.prepare`, `fedet.review.Review`, `fedet.video.open_video`.
+        InputError: See `fedet.explorer.timeline.prepare`, `fedet.review.review.Review`,
+        `fedet.video.open_video`.
     """
 
     _esm = STATIC / "explorer.js"
@@ -165,7 +166,7 @@ class Explorer(anywidget.AnyWidget):
         return figures_of(chosen, truth[self._named(truth)], self.tiou, self.emotion)
 
     def queue(self) -> pd.DataFrame:
-        """What to review first, most expected gain per minute first (`fedet.triage.queue`)."""
+        """What to review first, most expected gain per minute first (`fedet.review.triage.queue`)."""
         rows = self.review.table("all")
         dropped = {f"p{i}" for i in suppressed(self.lanes.predictions[0][1], self.nms)}
         rows = rows[~(rows["row_id"].isin(dropped) & (rows["status"] == "open"))]

@@ -17,15 +17,15 @@ import pandas as pd
 from fedet.annotations import OWN_WORDS, empty_table, own_words, validate
 from fedet.cells import csv_grid, table_of
 from fedet.datasets import VIDEO_COLUMNS, Dataset, frame_files
-from fedet.edits import DECIDED
 from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
 from fedet.folders import find_videos
 from fedet.formats import read_intervals
-from fedet.journal import read_journal
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import empty_repairs, join_repairs, repair
-from fedet.review import REVIEW_COLUMNS, read_review
+from fedet.review.edits import DECIDED
+from fedet.review.journal import read_journal
+from fedet.review.review import REVIEW_COLUMNS, read_review
 from fedet.video import open_video
 from fedet.video_names import stem
 

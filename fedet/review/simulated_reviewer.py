@@ -13,7 +13,7 @@ from fedet.alignment import align
 from fedet.annotations import expression_type_of
 from fedet.errors import InputError
 from fedet.matching import match_closest, overlap_pairs
-from fedet.review import Review
+from fedet.review.review import Review
 
 NEAR = 0.2  # tIoU from which a person would mend an interval rather than add another
 

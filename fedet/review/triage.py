@@ -23,9 +23,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from fedet.edits import DECIDED
 from fedet.errors import InputError
 from fedet.intervals import tiou
+from fedet.review.edits import DECIDED
 
 QUEUE_COLUMNS = ["kind", "row_id", "onset", "offset", "p", "mistakes", "minutes",
                  "per_minute", "f1_after", "why"]  # fmt: skip

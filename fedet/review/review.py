@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations import COLUMNS, EMOTIONS, SCHEMA_VERSION
-from fedet.edits import DECIDED, EMPTY, STATUSES, Changes, Clip, Row, edit, row_of
 from fedet.errors import InputError
-from fedet.journal import Journal, read_journal
+from fedet.review.edits import DECIDED, EMPTY, STATUSES, Changes, Clip, Row, edit, row_of
+from fedet.review.journal import Journal, read_journal
 
 REVIEW_COLUMNS = ["row_id", "status", "reviewer", "reviewed_at", "note"]
 _HEAD = {"video", "fps", "by", "labels", "base"}  # of a journal's first line
@@ -108,7 +108,7 @@ class Review:
         """Does one edit; the same `id` twice is done once.
 
         Args:
-            op: One of `fedet.edits.OPS`, "undo" or "redo".
+            op: One of `fedet.review.edits.OPS`, "undo" or "redo".
             id: Name of the edit; default: a fresh one.
             by: The reviewer, if it is not the review's own.
             values: What the edit needs, e.g. row, onset, apex, offset, emotion, frame, text.

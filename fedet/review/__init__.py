@@ -1,0 +1,1 @@
+"""What reviewers decide, how it is kept, and what is learned from it."""

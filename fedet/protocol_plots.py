@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.canvas import INK, MARKERS, axes, count, emotion_colours, finish, nothing
 from fedet.datasets import Dataset
 from fedet.evaluation import Evaluation
 from fedet.jobs import JobResult
+from fedet.plots.style import INK, MARKERS, axes, count, emotion_colours, finish, nothing
 from fedet.scorecard import HEADLINE
 
 LINE = "#56B4E9"

@@ -185,7 +185,7 @@ def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(m
     import cv2
 
     from fedet.explorer.widget import Explorer
-    from fedet.thumbnails import plot_apexes
+    from fedet.plots.thumbnails import plot_apexes
 
     folder = tmp_path / "frames"
     folder.mkdir()

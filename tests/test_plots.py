@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 
 from fedet.annotations import empty_table
-from fedet.canvas import EXTRA_COLOURS, emotion_colours
 from fedet.errors import InputError
 from fedet.evaluation import compare, evaluate
 from fedet.intervals import EMOTION_COLOURS
 from fedet.metrics import calibration_sums, reliability
-from fedet.plots import (
+from fedet.plots.evaluation import (
     plot_confusion,
     plot_durations,
     plot_error_breakdown,
@@ -27,6 +26,7 @@ from fedet.plots import (
     plot_subject_strip,
     plot_timeline,
 )
+from fedet.plots.style import EXTRA_COLOURS, emotion_colours
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from fedet.cli.main import app
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import load_facenet, read_kept
+from fedet.plots.thumbnails import blur_faces, frames_near, plot_strip
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.thumbnails import blur_faces, frames_near, plot_strip
 
 
 @pytest.fixture(scope="module")

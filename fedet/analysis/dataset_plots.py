@@ -1,4 +1,4 @@
-"""Figures of an annotated set beside those of `fedet.data_plots`; each says what it lacks."""
+"""Figures of an annotated set beside those of `fedet.plots.annotations`; each says what it lacks."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedet.analysis.dataset import UNKNOWN, action_unit_counts, emotion_counts, gaps, overlaps
-from fedet.canvas import (
+from fedet.datasets import Dataset
+from fedet.plots.style import (
     EDGE,
     INK,
     TYPE_COLOURS,
@@ -19,7 +20,6 @@ from fedet.canvas import (
     nothing,
     type_patches,
 )
-from fedet.datasets import Dataset
 
 MOMENTS = ("before", "onset", "rising", "apex", "falling", "offset", "after")
 _MOST_UNITS = 20  # bars of action units

@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedet.bootstrap import N_RESAMPLES
-from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, finish
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
 from fedet.learning import FINE_TUNING, Lesson, learn, minutes_of
 from fedet.loop import TrainConfig
 from fedet.model import FEDN
+from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, finish
 from fedet.report.recorded import number
 from fedet.scorecard import HEADLINE
 from fedet.windows import VideoFeatures, predict

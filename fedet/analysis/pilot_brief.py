@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from fedet.analysis.pilot import CLEAR, Survey, TimeModel, sureness
-from fedet.canvas import EDGE, INK, axes, emotion_colours
 from fedet.errors import InputError
+from fedet.plots.style import EDGE, INK, axes, emotion_colours
 
 # Fonts with Japanese letters that systems bring along; the first that is there is used.
 JAPANESE = ("Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "Meiryo", "MS Gothic",
@@ -279,7 +279,7 @@ def calculator(survey: Survey, model: TimeModel):
     """Sliders over the assumptions, and the hours that follow, as a widget with its picture."""
     from dataclasses import replace
 
-    from fedet.teaching.widgets import Live, drawing, slider
+    from fedet.plots.live_figure import Live, drawing, slider
 
     def draw(ax, **assumed: float) -> None:
         plot_hours(replace(model, **assumed).hours(survey.seconds, survey.lengths_s), ax=ax)

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedet.analysis.robustness import half_points, perturbed_file, phrased
-from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
 from fedet.features import FaceNet
 from fedet.intervals import EMOTION_COLOURS
-from fedet.thumbnails import frames_near
+from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
+from fedet.plots.thumbnails import frames_near
 
 LINE, WARN = EMOTION_COLOURS["negative"], "#D55E00"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")

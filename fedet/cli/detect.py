@@ -99,7 +99,7 @@ def save_thumbnails(target: Path, video: Path, table, blur: bool) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from fedet.thumbnails import plot_apexes
+    from fedet.plots.thumbnails import plot_apexes
 
     target.parent.mkdir(parents=True, exist_ok=True)
     plot_apexes(video, table, blur=blur)[0].figure.savefig(target, dpi=120)

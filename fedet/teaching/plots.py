@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from fedet.analysis.attention import Inside, during, received
-from fedet.canvas import EDGE, INK, LINE_STYLES, axes, emotion_colours, finish
+from fedet.plots.style import EDGE, INK, LINE_STYLES, axes, emotion_colours, finish
 from fedet.teaching.ideas import Leak
 
 LOSS_COLOURS = {"iou": "#D55E00", "diou": "#0072B2", "l1": "#777777"}

@@ -11,7 +11,9 @@ from matplotlib.patches import Patch
 
 from fedet.alignment import align
 from fedet.annotations import MICRO_MAX_S, expression_type_of
-from fedet.canvas import (
+from fedet.errors import InputError
+from fedet.matching import match, overlap_pairs
+from fedet.plots.style import (
     EDGE,
     INK,
     MARKERS,
@@ -24,8 +26,6 @@ from fedet.canvas import (
     nothing,
     type_patches,
 )
-from fedet.errors import InputError
-from fedet.matching import match, overlap_pairs
 
 LANE = 0.8  # height of a lane, of 1
 NO_FPS = "no fps, so frames have no time: add the column fps"

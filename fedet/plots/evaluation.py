@@ -1,6 +1,6 @@
 """Figures of an evaluation. Each takes a table of it and returns Axes; the title says the finding.
 
-Those of the data (timeline, durations, events per subject, apex) are in `fedet.data_plots` and
+Those of the data (timeline, durations, events per subject, apex) are in `fedet.plots.annotations` and
 can be imported from here too.
 """
 
@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.canvas import INK, LINE_STYLES, MARKERS, axes, count, emotion_colours, finish, nothing
-from fedet.data_plots import (
+from fedet.plots.annotations import (
     plot_durations,
     plot_events_per_subject,
     plot_onset_apex_offset,
     plot_timeline,
 )
+from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, emotion_colours, finish, nothing
 from fedet.scorecard import HEADLINE
 
 __all__ = [

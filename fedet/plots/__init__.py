@@ -1,0 +1,1 @@
+"""Figures: one style, one colour per emotion, seconds on the axes."""

@@ -5,14 +5,14 @@ import pytest
 from test_comparison import RECORDS, Noisy
 from test_training import CONFIG
 
-from fedet.ablations import GROUPS, WHOLE, ablations, effects, evaluate_runs, verdicts
 from fedet.errors import InputError
-from fedet.folds import Fold
-from fedet.jobs import Job, JobResult
+from fedet.experiments.ablations import GROUPS, WHOLE, ablations, effects, evaluate_runs, verdicts
+from fedet.experiments.cross_validation import cross_validate
+from fedet.experiments.folds import Fold
+from fedet.experiments.jobs import Job, JobResult
+from fedet.experiments.plots import failures, plot_learning, plot_thresholds
 from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
-from fedet.protocol import cross_validate
-from fedet.protocol_plots import failures, plot_learning, plot_thresholds
 
 matplotlib.use("Agg")
 

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_training import CONFIG, people
 
-from fedet import frame_wise as fw
-from fedet import two_stage as ts
 from fedet.annotations import EMOTIONS
-from fedet.baselines import fit_network, in_batches
-from fedet.comparison import evaluate_pooled
 from fedet.errors import InputError
+from fedet.experiments.comparison import evaluate_pooled
+from fedet.experiments.methods import frame_wise as fw
+from fedet.experiments.methods import two_stage as ts
+from fedet.experiments.methods.base import LOW_SCORE, canonical, name_intervals
+from fedet.experiments.methods.fitting import fit_network, in_batches
+from fedet.experiments.methods.registry import METHODS, method_named
 from fedet.loop import TrainConfig
-from fedet.methods import LOW_SCORE, METHODS, canonical, method_named, name_intervals
 from fedet.windows import VideoFeatures
 
 QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from test_training import people
 
-from fedet.comparison import (
+from fedet.errors import InputError
+from fedet.evaluation import evaluate
+from fedet.experiments.comparison import (
     counts,
     evaluate_folds,
     evaluate_pooled,
@@ -16,11 +18,9 @@ from fedet.comparison import (
     summarise,
     write_results,
 )
-from fedet.errors import InputError
-from fedet.evaluation import evaluate
-from fedet.methods import Fitted, canonical
-from fedet.protocol import cross_validate
-from fedet.results_page import BEGIN, END, SHOWN, results_page, table, unmeasured, update_page
+from fedet.experiments.cross_validation import cross_validate
+from fedet.experiments.methods.base import Fitted, canonical
+from fedet.experiments.results_page import BEGIN, END, SHOWN, results_page, table, unmeasured, update_page
 
 RECORDS = people(0, 4, videos=2, n_frames=400)
 DATA = {"name": "ramps", "synthetic": True, "summary": "4 subjects", "command": "fedet crossval ramps/"}

@@ -12,19 +12,19 @@ import torch
 import fedet
 from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
 from fedet.appearance import Appearance, draw_camera, seen_by
-from fedet.backbone import Tuned, backbone_arms
 from fedet.crops import Crops, FaceVideo, face_videos_of, seen_with, track_of
 from fedet.datasets import read_dataset
 from fedet.detection import Detector, Inputs, detect_in, load_detector, record_of, records_of
 from fedet.end_to_end import EndToEnd, TuneRun, Tuning, estimated_minutes, train_end_to_end
 from fedet.errors import InputError
+from fedet.experiments.cross_validation import cross_validate, prove_no_leak
+from fedet.experiments.folds import Fold, LeakError, sealed
+from fedet.experiments.jobs import Job, run_job
+from fedet.experiments.methods.base import settings_of
+from fedet.experiments.tuned_backbone import Tuned, backbone_arms
 from fedet.features import knowing, load_facenet, normalised, vectors_of
-from fedet.folds import Fold, LeakError, sealed
-from fedet.jobs import Job, run_job
 from fedet.loop import TrainConfig
-from fedet.methods import settings_of
 from fedet.model import FEDN, FEDNConfig
-from fedet.protocol import cross_validate, prove_no_leak
 from fedet.sampling import Augmentation
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training import train

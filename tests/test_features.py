@@ -16,6 +16,7 @@ from fedet.crops import cut_crops, track_of
 from fedet.detection import Detector, Inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
+from fedet.experiments.methods.optical_flow import flow_track
 from fedet.features import (
     CROP,
     STATES,
@@ -39,7 +40,6 @@ from fedet.features import (
     shipped,
     vectors_of,
 )
-from fedet.flow import flow_track
 from fedet.video import open_video
 
 

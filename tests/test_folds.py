@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_training import people
 
 from fedet.errors import InputError
-from fedet.folds import Fold, LeakError, events_by_subject, make_folds, of_subjects, only, sealed
+from fedet.experiments.folds import Fold, LeakError, events_by_subject, make_folds, of_subjects, only, sealed
 
 
 @given(st.integers(6, 12), st.integers(2, 12), st.floats(0.05, 0.9), st.integers(0, 5))

@@ -7,11 +7,11 @@ import pytest
 from test_comparison import Noisy
 from test_training import people
 
-from fedet import inflation
-from fedet.comparison import evaluate_folds, evaluate_pooled
 from fedet.errors import InputError
-from fedet.folds import make_folds
-from fedet.protocol import cross_validate
+from fedet.experiments import leakage as inflation
+from fedet.experiments.comparison import evaluate_folds, evaluate_pooled
+from fedet.experiments.cross_validation import cross_validate
+from fedet.experiments.folds import make_folds
 
 RECORDS = people(0, 4, videos=2, n_frames=400)
 

@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 
 from fedet.cli.main import app
 from fedet.errors import InputError
-from fedet.folds import LeakError
+from fedet.experiments.folds import LeakError
+from fedet.experiments.results_page import BEGIN, END
+from fedet.experiments.study import open_study
 from fedet.loop import TrainConfig
-from fedet.results_page import BEGIN, END
-from fedet.studies import open_study
 from fedet.synthetic.generator import SynthConfig, synthesize
 
 TINY = {"subjects": 4, "seconds": 5.0, "size": 96, "events_per_minute": 30.0, "silent_share": 0.0, "seed": 3}
@@ -84,7 +84,7 @@ def test_failed_folds_end_the_command_with_their_names(made, study, tmp_path, mo
     def broken(self, train, validation, seed, folder=None):
         raise OSError("no room")
 
-    monkeypatch.setattr("fedet.flow.Flow.fit", broken)
+    monkeypatch.setattr("fedet.experiments.methods.optical_flow.Flow.fit", broken)
     call = ["crossval", str(made), "--out", str(tmp_path), "--method", "flow", "--folds", "2", "--seeds", "1",
             "--cache", str(study.cache)]  # fmt: skip
     result = CliRunner().invoke(app, call)
@@ -97,6 +97,6 @@ def test_a_leak_ends_everything(study, monkeypatch):
     def leaking(self, train, validation, seed, folder=None):
         raise LeakError("planted")
 
-    monkeypatch.setattr("fedet.flow.Flow.fit", leaking)
+    monkeypatch.setattr("fedet.experiments.methods.optical_flow.Flow.fit", leaking)
     with pytest.raises(LeakError, match="planted"):
         study.compare(["flow"], folds=2, seeds=1, progress=False)

@@ -32,11 +32,11 @@ def crossval(
     checkpoints: Annotated[bool, typer.Option(help="Killed folds go on at their last epoch.")] = False,
 ) -> None:
     """Measures methods on subjects they never saw; goes on where it was stopped."""
-    from fedet.comparison import failures, results_of, write_results
+    from fedet.experiments.comparison import failures, results_of, write_results
+    from fedet.experiments.methods.registry import METHODS
+    from fedet.experiments.results_page import as_text
+    from fedet.experiments.study import open_study
     from fedet.loop import TrainConfig
-    from fedet.methods import METHODS
-    from fedet.results_page import as_text
-    from fedet.studies import open_study
 
     check_options(epochs, jobs, adapt=adapt)
     if seeds < 1:
@@ -72,8 +72,8 @@ def results(
     write: Annotated[Path | None, typer.Option(help="Put the tables into this file, e.g. README.md.")] = None,
 ) -> None:
     """Prints results tables, or writes them between the markers of a page."""
-    from fedet.comparison import read_results
-    from fedet.results_page import results_page, update_page
+    from fedet.experiments.comparison import read_results
+    from fedet.experiments.results_page import results_page, update_page
 
     page = results_page([read_results(path) for path in found])
     if write is None:
@@ -98,8 +98,8 @@ def evaluate(
     fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
-    from fedet.comparison import evaluate_pooled
     from fedet.datasets import read_dataset
+    from fedet.experiments.comparison import evaluate_pooled
     from fedet.formats import read_intervals
 
     check_options(seed=seed)

@@ -124,7 +124,7 @@ def write_results(
     import nbformat
     import yaml
 
-    from fedet.provenance import provenance
+    from fedet.experiments.provenance import provenance
 
     results, values = {}, {}
     for chapter in chapters:

@@ -153,25 +153,3 @@ def merged(record: VideoFeatures, candidates: Candidates, config: FEDNConfig, so
 
 
 # --- by name
-
-METHODS = ("fedn", "two-stage", "frame-wise", "flow")
-
-
-def method_named(name: str, training: TrainConfig | None = None, config: FEDNConfig | None = None) -> Method:
-    """One of METHODS, all with the same budget. Raises InputError on another name."""
-    training = training or TrainConfig()
-    if name == "fedn":
-        return FEDNMethod(config=config, training=training)
-    if name == "two-stage":
-        from fedet.two_stage import TwoStage
-
-        return TwoStage(config=config, training=training)
-    if name == "frame-wise":
-        from fedet.frame_wise import FrameWise
-
-        return FrameWise(config=config, training=training)
-    if name == "flow":
-        from fedet.flow import Flow
-
-        return Flow()
-    raise InputError(f"method {name!r}: one of {', '.join(METHODS)}")

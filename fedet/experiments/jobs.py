@@ -15,9 +15,9 @@ import torch
 
 from fedet.annotations import empty_table
 from fedet.errors import InputError
+from fedet.experiments.folds import Fold, LeakError, of_subjects, only, sealed
+from fedet.experiments.methods.base import Fitted, Method
 from fedet.files import read_object, replaced
-from fedet.folds import Fold, LeakError, of_subjects, only, sealed
-from fedet.methods import Fitted, Method
 
 # Weight initialisation and dropout read torch's global generator, so two jobs in threads of one
 # process (a Dask worker with several) would disturb each other.

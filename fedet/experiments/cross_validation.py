@@ -18,10 +18,10 @@ import pandas as pd
 from fedet.annotations import COLUMNS, empty_table
 from fedet.checkpoints import fingerprint
 from fedet.errors import InputError
+from fedet.experiments.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
+from fedet.experiments.jobs import Job, JobResult, read_result, run_job, write_result
+from fedet.experiments.methods.base import Method, settings_of
 from fedet.files import read_object, replaced
-from fedet.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
-from fedet.jobs import Job, JobResult, read_result, run_job, write_result
-from fedet.methods import Method, settings_of
 from fedet.windows import VideoFeatures
 
 
@@ -86,7 +86,8 @@ def cross_validate(
         threads: of torch in each job; None: 1 if jobs run side by side, else as it is.
         checkpoints: a job killed in the middle goes on at its last epoch; local jobs only.
     Raises:
-        InputError: `out` holds another sweep, or folds cannot be made. LeakError: see `fedet.folds`.
+        InputError: `out` holds another sweep, or folds cannot be made. LeakError: see
+        `fedet.experiments.folds`.
     """
     guarded = sealed(list(records))
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)

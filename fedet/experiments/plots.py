@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from fedet.datasets import Dataset
 from fedet.evaluation import Evaluation
-from fedet.jobs import JobResult
+from fedet.experiments.jobs import JobResult
 from fedet.plots.style import INK, MARKERS, axes, count, emotion_colours, finish, nothing
 from fedet.scorecard import HEADLINE
 
@@ -48,7 +48,7 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The threshold that was used against the best in hindsight, a mark per fold and seed.
 
     Args:
-        table: of `fedet.inflation.thresholds`.
+        table: of `fedet.experiments.leakage.thresholds`.
     """
     ax = axes(ax, (5.2, 4.8))
     known = table[table["best"].notna()]

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.ablations import evaluate_runs
 from fedet.crops import face_videos_of, seen_with
 from fedet.detection import Detector, Inputs
 from fedet.end_to_end import TUNING, Tuning, train_end_to_end
 from fedet.evaluation import Evaluation
+from fedet.experiments.ablations import evaluate_runs
+from fedet.experiments.cross_validation import cross_validate
+from fedet.experiments.methods.base import Fitted, answer, detector_config
+from fedet.experiments.study import Study
 from fedet.features import FaceNet, load_facenet
 from fedet.loop import TrainConfig
-from fedet.methods import Fitted, answer, detector_config
 from fedet.model import FEDNConfig
-from fedet.protocol import cross_validate
-from fedet.studies import Study
 from fedet.training import train as train_detector
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from fedet.comparison import evaluate_folds
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare
+from fedet.experiments.comparison import evaluate_folds
+from fedet.experiments.cross_validation import CrossValidation
+from fedet.experiments.methods.base import FEDNMethod
 from fedet.loop import TrainConfig
-from fedet.methods import FEDNMethod
 from fedet.model import FEDNConfig
-from fedet.protocol import CrossValidation
 from fedet.sampling import Augmentation
 
 WHOLE = "whole"

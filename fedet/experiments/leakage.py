@@ -12,13 +12,13 @@ import pandas as pd
 
 from fedet.alignment import align
 from fedet.annotations import MISSING_OFFSETS, validate
-from fedet.comparison import evaluate_pooled
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare
-from fedet.jobs import JobResult
+from fedet.experiments.comparison import evaluate_pooled
+from fedet.experiments.cross_validation import CrossValidation
+from fedet.experiments.jobs import JobResult
 from fedet.matching import STRICT, Conventions, match, overlap_pairs
 from fedet.metrics import Ranked, mean_defined, ranked
-from fedet.protocol import CrossValidation
 from fedet.selection import choose_threshold
 
 HONEST = "on validation subjects"

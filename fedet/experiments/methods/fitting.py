@@ -1,6 +1,7 @@
 """The loop that trains the small networks of the rivals: the schedule, average and choices of FEDN.
 
-Two rivals learn: `fedet.two_stage` and `fedet.frame_wise`. A third, `fedet.flow`, does not. All
+Two rivals learn: `fedet.experiments.methods.two_stage` and `fedet.experiments.methods.frame_wise`. A third,
+`fedet.experiments.methods.optical_flow`, does not. All
 read the same vectors, see the same augmentation, have the same budget of epochs and steps, and
 choose on the same validation subjects.
 """

@@ -14,10 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedet.baselines import Fit, fit_network, in_batches
+from fedet.experiments.methods.base import (
+    LOW_SCORE,
+    RULES,
+    FEDNMethod,
+    Fitted,
+    canonical,
+    detector_config,
+    name_intervals,
+)
+from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.intervals import intervals_of
 from fedet.loop import TrainConfig, seeded
-from fedet.methods import LOW_SCORE, RULES, FEDNMethod, Fitted, canonical, detector_config, name_intervals
 from fedet.metrics import uf1
 from fedet.model import Attention, ConvBlock, FEDNConfig, FrameEmbedding
 from fedet.sampling import Augmentation, feature_scale, vary

@@ -9,11 +9,12 @@ from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import Inputs, fresh_config, fresh_inputs, records_of
 from fedet.errors import InputError
-from fedet.flow import flow_records_of
+from fedet.experiments.cross_validation import CrossValidation, cross_validate
+from fedet.experiments.methods.base import Method
+from fedet.experiments.methods.optical_flow import flow_records_of
+from fedet.experiments.methods.registry import method_named
 from fedet.loop import TrainConfig
-from fedet.methods import Method, method_named
 from fedet.model import FEDNConfig
-from fedet.protocol import CrossValidation, cross_validate
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.windows import VideoFeatures
 
@@ -56,7 +57,7 @@ class Study:
         return Path(folder) / "runs" / blake2b("\n".join(facts).encode(), digest_size=5).hexdigest()
 
     def cross_validate(self, method: Method, out: str | Path | None = None, **options) -> CrossValidation:
-        """As `fedet.protocol.cross_validate`, on what the method reads."""
+        """As `fedet.experiments.cross_validation.cross_validate`, on what the method reads."""
         options = {"progress": True, "jobs": 1} | options
         flow = method.name == "flow"
         records = self.flow_records(options["progress"], options["jobs"]) if flow else self.records

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedet.baselines import Fit, fit_network, in_batches
+from fedet.experiments.methods.base import RULES, Fitted, detector_config, merged, name_intervals
+from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.loop import TrainConfig, seeded
-from fedet.methods import RULES, Fitted, detector_config, merged, name_intervals
 from fedet.model import FEDNConfig, FrameEmbedding
 from fedet.sampling import draw_epoch, feature_scale, told, view
 from fedet.selection import figures_of_tables, monitored

@@ -20,11 +20,11 @@ import pandas as pd
 from fedet.annotations import validate
 from fedet.datasets import Dataset
 from fedet.errors import InputError
+from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
+from fedet.experiments.methods.frame_wise import smoothed
 from fedet.features import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
 from fedet.files import replaced
-from fedet.frame_wise import smoothed
 from fedet.intervals import frames_at
-from fedet.methods import LOW_SCORE, Fitted, canonical
 from fedet.selection import figures_of_tables
 from fedet.video import Video
 from fedet.windows import VideoFeatures

@@ -2,7 +2,8 @@
 
 Three things stand between a left-out subject and what is chosen: a `Fold` refuses a subject in two
 parts; while a method is fitted, records of other subjects are sealed and raise `LeakError` when
-they are read; and `prove_no_leak` (see `fedet.protocol`) fits twice, once with the left-out labels
+they are read; and `prove_no_leak` (see `fedet.experiments.cross_validation`) fits twice, once with the
+left-out labels
 scrambled, and demands the same outcome.
 """
 

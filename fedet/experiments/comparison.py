@@ -17,10 +17,10 @@ import pandas as pd
 from fedet.bootstrap import interval
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
+from fedet.experiments.cross_validation import CrossValidation
+from fedet.experiments.provenance import provenance
 from fedet.files import replaced
 from fedet.metrics import mean_defined
-from fedet.protocol import CrossValidation
-from fedet.provenance import provenance
 from fedet.scorecard import to_plain
 
 FROM_ALL = ("map", "ap_50_95", "spotting_ap_50_95", "calibration_error")  # figures of the whole ranking

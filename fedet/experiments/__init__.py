@@ -1,0 +1,1 @@
+"""Cross-validation, comparisons of methods, and the pages of their results."""

@@ -1,0 +1,1 @@
+"""FEDN and its rivals behind one interface."""

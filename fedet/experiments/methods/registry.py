@@ -1,0 +1,28 @@
+"""The methods by name."""
+
+from fedet.errors import InputError
+from fedet.experiments.methods.base import FEDNMethod, Method
+from fedet.loop import TrainConfig
+from fedet.model import FEDNConfig
+
+METHODS = ("fedn", "two-stage", "frame-wise", "flow")
+
+
+def method_named(name: str, training: TrainConfig | None = None, config: FEDNConfig | None = None) -> Method:
+    """One of METHODS, all with the same budget. Raises InputError on another name."""
+    training = training or TrainConfig()
+    if name == "fedn":
+        return FEDNMethod(config=config, training=training)
+    if name == "two-stage":
+        from fedet.experiments.methods.two_stage import TwoStage
+
+        return TwoStage(config=config, training=training)
+    if name == "frame-wise":
+        from fedet.experiments.methods.frame_wise import FrameWise
+
+        return FrameWise(config=config, training=training)
+    if name == "flow":
+        from fedet.experiments.methods.optical_flow import Flow
+
+        return Flow()
+    raise InputError(f"method {name!r}: one of {', '.join(METHODS)}")

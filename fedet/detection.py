@@ -2,19 +2,17 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from fedet.adaptation import check_share
-from fedet.annotations import empty_table, expression_type_of, validate
+from fedet.annotations import empty_table, expression_type_of
 from fedet.curves import Curves, curve_table
-from fedet.datasets import Dataset
 from fedet.errors import InputError
 from fedet.faces import FaceDetector, missing_spans
 from fedet.features import (
@@ -34,11 +32,11 @@ from fedet.features import (
 )
 from fedet.files import settings_of
 from fedet.intervals import AUS, frames_at
-from fedet.model import FEDN, FEDNConfig, read_config
+from fedet.model import FEDN
 from fedet.novelty import MOSTLY, known_of, unfamiliar_share
-from fedet.signals import check_signals, side_signals, training_signals
+from fedet.signals import check_signals, side_signals
 from fedet.video import Video, open_video
-from fedet.windows import VideoFeatures, detections
+from fedet.windows import detections
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
@@ -116,25 +114,6 @@ def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
     # Face weights in the detector's folder, like those tuned with it, are found wherever it is now.
     own = inputs.weights not in NAMED and (folder / inputs.weights).exists()
     return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
-
-
-def fresh_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inputs, FaceNet]:
-    """What a new detector reads: as the shipped one, or change from the median without read-outs.
-
-    `adapt` is 0 unless asked for: a detector that learns from the videos at hand knows their kind.
-    """
-    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=adapt)
-    net = load_facenet(inputs.weights)
-    return (inputs if net.heads is not None else Inputs(inputs.weights, "median", adapt=adapt)), net
-
-
-def fresh_config(records: Sequence[VideoFeatures]) -> FEDNConfig:
-    """The shipped detector's configuration for the vectors of these records, no threshold chosen yet."""
-    return replace(
-        read_config(shipped("detector")),
-        input_features=records[0].vectors.shape[1],
-        default_threshold=FEDNConfig.default_threshold,
-    )
 
 
 def save_inputs(folder: str | Path, inputs: Inputs) -> None:
@@ -307,87 +286,3 @@ def read_events(found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: 
 
 
 # ---------------------------------------------------------------- records for training
-
-
-def records_of(
-    dataset: Dataset,
-    net: FaceNet,
-    inputs: Inputs,
-    cache: str | Path | None = None,
-    progress: bool = True,
-    videos: Sequence[str] | None = None,
-    sources: Mapping[str, str | Path] | None = None,
-) -> list[VideoFeatures]:
-    """Vectors and events of a dataset's videos, at 30 fps, as `training.train` reads them.
-
-    `sources` are as for `detect`. Videos whose frames are not there are an InputError: nothing is
-    left out in silence.
-    """
-    records = []
-    for row, events in videos_of(dataset, videos, progress):
-        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video), adapt=inputs.adapt)
-        side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
-        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
-    return records
-
-
-def joined(sets: Mapping[str, Sequence[VideoFeatures]]) -> list[VideoFeatures]:
-    """The records of several sets as one list.
-
-    Where there are more than one, subjects and videos get the name of their set before their own:
-    people and videos of the same name in two sets are not the same.
-    """
-    if len(sets) == 1:
-        return list(next(iter(sets.values())))
-    return [_of_set(name, record) for name, records in sets.items() for record in records]
-
-
-def _of_set(name: str, record: VideoFeatures) -> VideoFeatures:
-    subject, video = f"{name}/{record.subject}", f"{name}/{record.video}"
-    return replace(
-        record, subject=subject, video=video, events=record.events.assign(subject=subject, video=video)
-    )
-
-
-def videos_of(
-    dataset: Dataset,
-    videos: Sequence[str] | None = None,
-    progress: bool = False,
-    what: str = "reading videos",
-) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Row and events of each video, or of those named. Raises InputError where frames are missing."""
-    from tqdm.auto import tqdm
-
-    rows, table = dataset.videos, dataset.annotations
-    if videos is not None:
-        rows = rows[rows["video"].isin(videos)]
-    absent = rows[rows["path"].isna()]
-    if len(absent):
-        raise InputError(
-            f"{dataset.root}: no frames of {len(absent)} videos, e.g. {absent['video'].iloc[0]!r}"
-        )
-    for row in tqdm(list(rows.itertuples()), desc=what, unit="video", disable=not progress):
-        yield row, table[(table["video"] == row.video) & (table["subject"] == row.subject)]
-
-
-def record_of(
-    subject: str,
-    video: str,
-    faces: FaceTrack,
-    events: pd.DataFrame,
-    fps: float,
-    net: FaceNet,
-    inputs: Inputs,
-    side: np.ndarray | None = None,
-) -> VideoFeatures:
-    """One video's record; events counted at `fps` are carried over to 30 by time."""
-    change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    change = beside(read_change(change, net, inputs.reads), inputs, side)
-    n = len(change)
-    events = events.copy()
-    onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)
-    events["onset"], events["offset"] = onset.to_numpy(), offset.clip(upper=n - 1).to_numpy()
-    events["apex"] = ((events["apex"].astype(float) / fps * FPS + 0.5) // 1).astype("Int64")
-    events["fps"] = FPS
-    events, _ = validate(events, {video: n}, source_name=video)
-    return VideoFeatures(subject, video, FPS, change, faces.mask, events)

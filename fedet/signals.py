@@ -6,7 +6,6 @@ its values are 0 and its last channel, `<signal>_present`, is 0: a gap is told, 
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,29 +113,6 @@ def on_grid(time: np.ndarray, values: np.ndarray, n_frames: int, fps: float) -> 
     latest = np.maximum.accumulate(seen)
     held = (latest >= 0) & (np.arange(n_frames) - latest <= HOLD_S * fps + 1e-6)
     return np.where(held[:, None], mean[np.maximum(latest, 0)], 0).astype(np.float32)
-
-
-def widened(model, records: Sequence, extra: int):
-    """The same FEDN with `extra` further input channels at the end, which it ignores at first.
-
-    Args:
-        records: training videos with these channels (`VideoFeatures`); they give the scale.
-    """
-    import torch
-
-    from fedet.model import FEDN
-    from fedet.sampling import feature_scale
-
-    old = model.config
-    new = FEDN(replace(old, input_features=old.input_features + extra))
-    state = dict(model.state_dict())
-    scale = torch.from_numpy(feature_scale(records)[-extra:])
-    state["embedding.scale"] = torch.cat([state["embedding.scale"], scale])
-    halves = state["embedding.project.weight"].split(old.input_features, dim=1)  # two with `motion`
-    parts = [part for half in halves for part in (half, half.new_zeros(len(half), extra))]
-    state["embedding.project.weight"] = torch.cat(parts, dim=1)
-    new.load_state_dict(state)
-    return new.eval()
 
 
 # ---------------------------------------------------------------- files of other tools

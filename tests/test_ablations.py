@@ -11,8 +11,8 @@ from fedet.experiments.cross_validation import cross_validate
 from fedet.experiments.folds import Fold
 from fedet.experiments.jobs import Job, JobResult
 from fedet.experiments.plots import failures, plot_learning, plot_thresholds
-from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
+from fedet.training.trainer import TrainConfig
 
 matplotlib.use("Agg")
 

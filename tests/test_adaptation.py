@@ -9,11 +9,11 @@ from fedet import adaptation
 from fedet.adaptation import FACES, adapted, spread_faces, statistics_of
 from fedet.analysis.explanation import net_for
 from fedet.boxes import Box
-from fedet.crops import cut_crops, track_of
 from fedet.detection import Detector, Inputs, detect
 from fedet.errors import InputError
 from fedet.faces import CROP_DOWN, CROP_SCALE
 from fedet.features import cache_file, extract, folded, knowing, load_facenet, read_kept, vectors_of
+from fedet.training.face_crops import cut_crops, track_of
 from fedet.video import open_video, write_video
 
 SIDE = 160
@@ -193,7 +193,8 @@ def test_kept_vectors_go_by_the_share_and_tell_another_one(clip, net, tmp_path):
 
 
 def test_a_cartoon_stays_strange_though_the_network_knows_it(net, tmp_path):
-    from fedet.novelty import cartoon_crops, load_known, strange_frames
+    from fedet.novelty import load_known, strange_frames
+    from fedet.training.novelty import cartoon_crops
 
     frame = (24, 24), (24, 24), (0, 0)
     write_video(tmp_path / "drawn.mp4", (np.pad(face, frame) for face in cartoon_crops(60)), 30)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 import fedet
 from fedet.datasets import read_dataset
-from fedet.detection import Inputs, detect_in, joined, load_detector, read_inputs, records_of
+from fedet.detection import Inputs, detect_in, load_detector, read_inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.features import WIDTH, FaceTrack, extract
 from fedet.intervals import frames_at
 from fedet.synthetic.generator import SynthConfig, synthesize
+from fedet.training.records import joined, records_of
 from fedet.video import open_video
 
 REAL = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))

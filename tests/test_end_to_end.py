@@ -11,11 +11,8 @@ import torch
 
 import fedet
 from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
-from fedet.appearance import Appearance, draw_camera, seen_by
-from fedet.crops import Crops, FaceVideo, face_videos_of, seen_with, track_of
 from fedet.datasets import read_dataset
-from fedet.detection import Detector, Inputs, detect_in, load_detector, record_of, records_of
-from fedet.end_to_end import EndToEnd, TuneRun, Tuning, estimated_minutes, train_end_to_end
+from fedet.detection import Detector, Inputs, detect_in, load_detector
 from fedet.errors import InputError
 from fedet.experiments.cross_validation import cross_validate, prove_no_leak
 from fedet.experiments.folds import Fold, LeakError, sealed
@@ -23,11 +20,15 @@ from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import settings_of
 from fedet.experiments.tuned_backbone import Tuned, backbone_arms
 from fedet.features import knowing, load_facenet, normalised, vectors_of
-from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
-from fedet.sampling import Augmentation
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.training import train
+from fedet.training.crop_augmentation import Appearance, draw_camera, seen_by
+from fedet.training.end_to_end import EndToEnd, TuneRun, Tuning, estimated_minutes, train_end_to_end
+from fedet.training.face_crops import Crops, FaceVideo, face_videos_of, seen_with, track_of
+from fedet.training.records import record_of, records_of
+from fedet.training.sampling import Augmentation
+from fedet.training.trainer import TrainConfig
+from fedet.training.training import train
 
 INPUTS = Inputs(reads="both", context_s=1.0)
 CONFIG = FEDNConfig(
@@ -198,7 +199,7 @@ def test_mixed_precision_tunes_too(people, start):
 
 
 def test_the_validation_figures_are_those_of_the_detector_that_was_kept(people, start):
-    from fedet.selection import figures_of
+    from fedet.training.model_selection import figures_of
 
     tuned = train_end_to_end(people[:2], start, QUICK, SMALL, validation=people[2:], **CPU)
     seen = [seen_with(person, tuned.detector.net, INPUTS) for person in people[2:]]

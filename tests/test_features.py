@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from test_faces import drawing
 
 from fedet.analysis.explanation import crops_at
-from fedet.crops import cut_crops, track_of
 from fedet.detection import Detector, Inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
@@ -40,6 +39,7 @@ from fedet.features import (
     shipped,
     vectors_of,
 )
+from fedet.training.face_crops import cut_crops, track_of
 from fedet.video import open_video
 
 

@@ -295,7 +295,7 @@ def test_input_of_another_width_is_refused():
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"settings": {}}'])
 def test_a_damaged_note_is_named_with_the_way_out(tmp_path, text):
-    from fedet.training import finished_run
+    from fedet.training.training import finished_run
 
     (tmp_path / "training.json").write_text(text)
     with pytest.raises(InputError, match=r"training\.json: damaged .*delete it to begin anew"):

@@ -8,20 +8,8 @@ import pytest
 
 from fedet.errors import InputError
 from fedet.features import STATES, FaceTrack, load_facenet, shipped, vectors_of
-from fedet.novelty import (
-    FILE,
-    SHARE,
-    STRANGE,
-    cartoon_crops,
-    describe,
-    face_vectors,
-    known_of,
-    learn_known,
-    load_known,
-    save_known,
-    strange_crops,
-    unfamiliar_share,
-)
+from fedet.novelty import FILE, SHARE, STRANGE, known_of, load_known, save_known, unfamiliar_share
+from fedet.training.novelty import cartoon_crops, describe, face_vectors, learn_known, strange_crops
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,15 @@ import torch
 
 from fedet.errors import InputError
 from fedet.features import load_facenet
-from fedet.pretraining import PretrainConfig, augment, draw_banks, draw_batches, draw_people, pretrain
 from fedet.synthetic.families import FAMILIES, family
+from fedet.training.pretraining import (
+    PretrainConfig,
+    augment,
+    draw_banks,
+    draw_batches,
+    draw_people,
+    pretrain,
+)
 
 TINY = PretrainConfig(people=24, frames=3, bank=48, sizes=(32,), batch=4, seed=3)
 
@@ -70,7 +77,9 @@ class Recorded:
 
 def test_weights_are_written_with_figures_for_every_family(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("fedet.pretraining.computes_in_bf16", lambda device: bool(asked.append(device)))
+    monkeypatch.setattr(
+        "fedet.training.pretraining.computes_in_bf16", lambda device: bool(asked.append(device))
+    )
     monkeypatch.setattr("torch.autocast", casts := Recorded(torch.autocast))
     out = pretrain(tmp_path / "faces", TINY)
     assert asked == ["cpu"] and casts.enabled == {False}  # emulated bfloat16 takes hours

@@ -13,7 +13,7 @@ from fedet.experiments.cross_validation import cross_validate, prove_no_leak
 from fedet.experiments.folds import LeakError, make_folds, sealed
 from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import FEDNMethod, Fitted, canonical
-from fedet.loop import TrainConfig
+from fedet.training.trainer import TrainConfig
 
 RECORDS = people(0, 5, videos=1, n_frames=300)
 QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)
@@ -240,7 +240,7 @@ def test_snapshots_tell_every_epoch_and_the_chosen_one_is_among_them():
 def test_a_fold_killed_in_the_middle_goes_on(tmp_path):
     job, long = Job(FOLDS["p0"], 0), replace(FEDN, training=replace(QUICK, epochs=3))
     from fedet.experiments.folds import of_subjects
-    from fedet.training import train
+    from fedet.training.training import train
 
     part = [of_subjects(RECORDS, p) for p in (job.fold.train, job.fold.validation)]
     stopped = train(

@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 from explorer_data import FPS, predicted, truth, write_clip
 
-from fedet import learning
 from fedet.annotations import read_csv, write_csv
 from fedet.errors import InputError
 from fedet.explorer.widget import Explorer
 from fedet.formats import write_intervals
-from fedet.learning import Lesson, learn, save_lesson, verdict
-from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
 from fedet.review.review import Review, read_review
 from fedet.review.reviewed_dataset import reviewed_dataset
 from fedet.review.simulated_reviewer import play
+from fedet.training import fine_tuning as learning
+from fedet.training.fine_tuning import Lesson, learn, save_lesson, verdict
+from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures
 
 SPANS = ["onset", "offset", "emotion"]
@@ -216,7 +216,7 @@ def people(n: int, seed: int, strength: float = 1.0) -> list[VideoFeatures]:
 
 @pytest.fixture(scope="module")
 def start():
-    from fedet.training import train
+    from fedet.training.training import train
 
     config = TrainConfig(epochs=20, learning_rate=5e-3, batch_size=4, coverage=2.0, least_steps=1, ema=0.5)
     return train(people(4, 0), SMALL, config, progress=False).model

@@ -10,7 +10,6 @@ import fedet
 from fedet.analysis.fairness import ATTRIBUTES
 from fedet.errors import InputError
 from fedet.intervals import AUS, INDEX
-from fedet.pretraining import PretrainConfig, pretrain
 from fedet.synthetic.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 from fedet.synthetic.splats.head import COLUMNS, EYE, MOUTH, SEAM, normals, template
@@ -19,6 +18,7 @@ from fedet.synthetic.splats.muscles import lid_shifts
 from fedet.synthetic.splats.render import render, rotation, sample_looks
 from fedet.synthetic.splats.screen import FAR, Splats, nearest, splat, spread
 from fedet.synthetic.splats.skin import displace
+from fedet.training.pretraining import PretrainConfig, pretrain
 
 PACKAGE = Path(fedet.__file__).parent
 OTHERS = ("relief", "mesh")

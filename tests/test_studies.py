@@ -9,8 +9,8 @@ from fedet.errors import InputError
 from fedet.experiments.folds import LeakError
 from fedet.experiments.results_page import BEGIN, END
 from fedet.experiments.study import open_study
-from fedet.loop import TrainConfig
 from fedet.synthetic.generator import SynthConfig, synthesize
+from fedet.training.trainer import TrainConfig
 
 TINY = {"subjects": 4, "seconds": 5.0, "size": 96, "events_per_minute": 30.0, "silent_share": 0.0, "seed": 3}
 

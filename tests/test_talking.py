@@ -12,10 +12,10 @@ from fedet.datasets import Dataset, read_dataset
 from fedet.detection import load_detector
 from fedet.errors import InputError
 from fedet.evaluation import evaluate
-from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
-from fedet.signals import widened
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
+from fedet.training.records import widened
+from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures, detections
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fedet.alignment import align
 from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
-from fedet.checkpoints import fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
 from fedet.errors import InputError
-from fedet.loop import TrainConfig, learning_rate, seeded
 from fedet.matching import match, overlap_pairs
 from fedet.metrics import Ranked, f1, ranked, spotting_counts
 from fedet.model import FEDN, FEDNConfig
-from fedet.sampling import (
+from fedet.training.checkpoints import fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
+from fedet.training.model_selection import choose_threshold, figures_of, hold_out
+from fedet.training.sampling import (
     Augmentation,
     Draw,
     draw_blend,
@@ -28,8 +28,8 @@ from fedet.sampling import (
     vary,
     warp,
 )
-from fedet.selection import choose_threshold, figures_of, hold_out
-from fedet.training import train
+from fedet.training.trainer import TrainConfig, learning_rate, seeded
+from fedet.training.training import train
 from fedet.windows import VideoFeatures, cut, predict
 
 C = 16

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from fedet.bootstrap import N_RESAMPLES
 from fedet.errors import InputError
 from fedet.evaluation import Evaluation, compare, evaluate
-from fedet.learning import FINE_TUNING, Lesson, learn, minutes_of
-from fedet.loop import TrainConfig
 from fedet.model import FEDN
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, finish
 from fedet.report.recorded import number
 from fedet.scorecard import HEADLINE
+from fedet.training.fine_tuning import FINE_TUNING, Lesson, learn, minutes_of
+from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures, predict
 
 AT_THRESHOLD = ("spotting_f1", "macro_f1", "micro_f1", "detection_f1")

@@ -16,15 +16,16 @@ import torch
 from fedet.analysis.perturbations import generated_config
 from fedet.bootstrap import interval, paired_difference, resampled_sums, subject_weights
 from fedet.datasets import Dataset
-from fedet.detection import Detector, Inputs, records_of
+from fedet.detection import Detector, Inputs
 from fedet.errors import InputError
 from fedet.evaluation import evaluate
-from fedet.loop import Run, TrainConfig
 from fedet.metrics import f1
 from fedet.model import FEDN
-from fedet.signals import channels_of, widened
+from fedet.signals import channels_of
 from fedet.synthetic.generator import write_script
-from fedet.training import launch
+from fedet.training.records import records_of, widened
+from fedet.training.trainer import Run, TrainConfig
+from fedet.training.training import launch
 from fedet.windows import VideoFeatures, detections
 
 Talking = Mapping[str, np.ndarray]  # video -> (T,) bool, at the video's frame rate

@@ -45,11 +45,12 @@ def train(
     from dataclasses import replace
 
     from fedet.datasets import read_dataset
-    from fedet.detection import fresh_config, fresh_inputs, joined, read_inputs, records_of, save_inputs
+    from fedet.detection import read_inputs, save_inputs
     from fedet.features import load_facenet
-    from fedet.learning import FINE_TUNING
-    from fedet.training import TrainConfig
-    from fedet.training import train as fit
+    from fedet.training.fine_tuning import FINE_TUNING
+    from fedet.training.records import fresh_config, fresh_inputs, joined, records_of
+    from fedet.training.training import TrainConfig
+    from fedet.training.training import train as fit
 
     check_options(epochs, seed=seed, adapt=adapt)
     if tuning_epochs is not None and tuning_epochs < 1:
@@ -91,11 +92,12 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
     import shutil
     from dataclasses import replace
 
-    from fedet.crops import face_videos_of
     from fedet.detection import TUNED, load_detector
-    from fedet.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
-    from fedet.novelty import FILE, recompute
-    from fedet.selection import hold_out
+    from fedet.novelty import FILE
+    from fedet.training.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
+    from fedet.training.face_crops import face_videos_of
+    from fedet.training.model_selection import hold_out
+    from fedet.training.novelty import recompute
 
     start = load_detector(frozen)
     crops = cache or out / "crops"
@@ -143,11 +145,12 @@ def learn(
     import warnings
     from dataclasses import replace
 
-    from fedet.detection import read_inputs, records_of, save_inputs
+    from fedet.detection import read_inputs, save_inputs
     from fedet.features import load_facenet
-    from fedet.learning import FINE_TUNING, minutes_of, save_lesson, verdict
-    from fedet.learning import learn as tune
     from fedet.review.reviewed_dataset import reviewed_dataset
+    from fedet.training.fine_tuning import FINE_TUNING, minutes_of, save_lesson, verdict
+    from fedet.training.fine_tuning import learn as tune
+    from fedet.training.records import records_of
 
     check_options(epochs, seed=seed)
     if folds < 2:
@@ -190,7 +193,8 @@ def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None
 
     def widen(records):
         from fedet.model import FEDN
-        from fedet.signals import channels_of, widened
+        from fedet.signals import channels_of
+        from fedet.training.records import widened
 
         return widened(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
 
@@ -211,9 +215,9 @@ def pretrain(
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
     from fedet.errors import InputError
-    from fedet.novelty import recompute
-    from fedet.pretraining import PretrainConfig
-    from fedet.pretraining import pretrain as fit
+    from fedet.training.novelty import recompute
+    from fedet.training.pretraining import PretrainConfig
+    from fedet.training.pretraining import pretrain as fit
 
     if not all(part.strip().isdigit() for part in passes.split(",")):
         raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")

@@ -10,9 +10,9 @@ from fedet.evaluation import Evaluation, compare
 from fedet.experiments.comparison import evaluate_folds
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.methods.base import FEDNMethod
-from fedet.loop import TrainConfig
 from fedet.model import FEDNConfig
-from fedet.sampling import Augmentation
+from fedet.training.sampling import Augmentation
+from fedet.training.trainer import TrainConfig
 
 WHOLE = "whole"
 # Group -> variant -> fields of FEDNConfig that differ; those of TrainConfig have a "training." before them.

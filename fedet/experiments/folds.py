@@ -153,7 +153,7 @@ class SealedVideo:
 
     @property
     def faces(self):
-        """Of a `fedet.crops.FaceVideo`; as `crops`."""
+        """Of a `fedet.training.face_crops.FaceVideo`; as `crops`."""
         self._check("frames")
         return self.record.faces
 

@@ -19,7 +19,7 @@ from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.jobs import JobResult
 from fedet.matching import STRICT, Conventions, match, overlap_pairs
 from fedet.metrics import Ranked, mean_defined, ranked
-from fedet.selection import choose_threshold
+from fedet.training.model_selection import choose_threshold
 
 HONEST = "on validation subjects"
 CHEATS = {

@@ -5,17 +5,18 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from fedet.checkpoints import fingerprint
 from fedet.datasets import Dataset, read_dataset
-from fedet.detection import Inputs, fresh_config, fresh_inputs, records_of
+from fedet.detection import Inputs
 from fedet.errors import InputError
 from fedet.experiments.cross_validation import CrossValidation, cross_validate
 from fedet.experiments.methods.base import Method
 from fedet.experiments.methods.optical_flow import flow_records_of
 from fedet.experiments.methods.registry import method_named
-from fedet.loop import TrainConfig
 from fedet.model import FEDNConfig
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
+from fedet.training.checkpoints import fingerprint
+from fedet.training.records import fresh_config, fresh_inputs, records_of
+from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures
 
 # Of the set that is generated where none is given: small, and with something to find everywhere.

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.crops import face_videos_of, seen_with
 from fedet.detection import Detector, Inputs
-from fedet.end_to_end import TUNING, Tuning, train_end_to_end
 from fedet.evaluation import Evaluation
 from fedet.experiments.ablations import evaluate_runs
 from fedet.experiments.cross_validation import cross_validate
 from fedet.experiments.methods.base import Fitted, answer, detector_config
 from fedet.experiments.study import Study
 from fedet.features import FaceNet, load_facenet
-from fedet.loop import TrainConfig
 from fedet.model import FEDNConfig
-from fedet.training import train as train_detector
+from fedet.training.end_to_end import TUNING, Tuning, train_end_to_end
+from fedet.training.face_crops import face_videos_of, seen_with
+from fedet.training.trainer import TrainConfig
+from fedet.training.training import train as train_detector
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A detector trained on vectors, then tuned; reads `fedet.crops.FaceVideo` records, sealed or not."""
+    """A detector trained on vectors, then tuned; reads `fedet.training.face_crops.FaceVideo` records, sealed or not."""
 
     name: str
     net: FaceNet = field(repr=False)  # settings name it by its digest

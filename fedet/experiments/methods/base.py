@@ -12,8 +12,8 @@ import pandas as pd
 
 from fedet.annotations import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
-from fedet.loop import TrainConfig
 from fedet.model import FEDN, FEDNConfig
+from fedet.training.trainer import TrainConfig
 from fedet.windows import Candidates, VideoFeatures, predict, soft_nms, to_frames
 
 LOW_SCORE = 0.01  # predictions are kept down to here, so that average precision has its tail
@@ -72,7 +72,7 @@ class FEDNMethod:
     accelerator: str = "auto"
 
     def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
-        from fedet.training import train as fit
+        from fedet.training.training import train as fit
 
         kept: dict[int, dict] = {}
 

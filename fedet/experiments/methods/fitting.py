@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fedet.loop import TrainConfig, learning_rate, make_optimizer, seeded
+from fedet.training.trainer import TrainConfig, learning_rate, make_optimizer, seeded
 
 
 class Fit(NamedTuple):

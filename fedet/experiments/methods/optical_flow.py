@@ -25,7 +25,7 @@ from fedet.experiments.methods.frame_wise import smoothed
 from fedet.features import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
 from fedet.files import replaced
 from fedet.intervals import frames_at
-from fedet.selection import figures_of_tables
+from fedet.training.model_selection import figures_of_tables
 from fedet.video import Video
 from fedet.windows import VideoFeatures
 
@@ -131,7 +131,7 @@ def _track(moved: np.ndarray, state: np.ndarray, track: np.ndarray, opened: Vide
 def flow_records_of(
     dataset: Dataset, cache: str | Path | None = None, progress: bool = True, jobs: int = 1
 ) -> list[VideoFeatures]:
-    """As `fedet.detection.records_of`, with the movements of regions as vectors; `jobs` are processes."""
+    """As `fedet.training.records.records_of`, with the movements of regions as vectors; `jobs` are processes."""
     from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 

@@ -2,8 +2,8 @@
 
 from fedet.errors import InputError
 from fedet.experiments.methods.base import FEDNMethod, Method
-from fedet.loop import TrainConfig
 from fedet.model import FEDNConfig
+from fedet.training.trainer import TrainConfig
 
 METHODS = ("fedn", "two-stage", "frame-wise", "flow")
 

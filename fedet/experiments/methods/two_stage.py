@@ -25,11 +25,11 @@ from fedet.experiments.methods.base import (
 )
 from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.intervals import intervals_of
-from fedet.loop import TrainConfig, seeded
 from fedet.metrics import uf1
 from fedet.model import Attention, ConvBlock, FEDNConfig, FrameEmbedding
-from fedet.sampling import Augmentation, feature_scale, vary
-from fedet.selection import figures_of_tables, monitored
+from fedet.training.model_selection import figures_of_tables, monitored
+from fedet.training.sampling import Augmentation, feature_scale, vary
+from fedet.training.trainer import TrainConfig, seeded
 from fedet.windows import VideoFeatures, classes_of
 
 LENGTH = 32  # frames to which every interval is stretched

@@ -18,19 +18,19 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from fedet.checkpoints import (
+from fedet.errors import InputError
+from fedet.files import read_object
+from fedet.model import FEDN, FEDNConfig, load_weights
+from fedet.training.checkpoints import (
     fingerprint,
     read_checkpoint,
     remove_checkpoint,
     weights_fingerprint,
     write_checkpoint,
 )
-from fedet.errors import InputError
-from fedet.files import read_object
-from fedet.loop import SCALARS, Run, TrainConfig, seeded
-from fedet.model import FEDN, FEDNConfig, load_weights
-from fedet.sampling import feature_scale
-from fedet.selection import hold_out
+from fedet.training.model_selection import hold_out
+from fedet.training.sampling import feature_scale
+from fedet.training.trainer import SCALARS, Run, TrainConfig, seeded
 from fedet.windows import VideoFeatures
 
 

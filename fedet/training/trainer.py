@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedet.checkpoints import optimizer_tensors, restore_optimizer, write_checkpoint
 from fedet.errors import InputError
 from fedet.losses import detection_loss
 from fedet.model import FEDN, load_weights
-from fedet.sampling import Augmentation, batch_of, draw_epoch, positives_per_window, told
-from fedet.selection import MONITORS, figures_of, monitored
+from fedet.training.checkpoints import optimizer_tensors, restore_optimizer, write_checkpoint
+from fedet.training.model_selection import MONITORS, figures_of, monitored
+from fedet.training.sampling import Augmentation, batch_of, draw_epoch, positives_per_window, told
 from fedet.windows import points
 
 # What a checkpoint holds beside tensors.

@@ -23,11 +23,8 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from fedet.adaptation import statistics_of
-from fedet.appearance import seen_by
-from fedet.crops import FaceVideo, seen_with
 from fedet.detection import TUNED, Detector, Inputs, load_detector, save_inputs
 from fedet.errors import InputError
-from fedet.face_windows import FaceWindow, Tuning, Windows, face_window
 from fedet.features import (
     CROP,
     WIDTH,
@@ -40,11 +37,21 @@ from fedet.features import (
     shipped,
     tensors_of,
 )
-from fedet.loop import Run, TrainConfig, make_optimizer
 from fedet.model import FEDN, FEDNOutput
-from fedet.sampling import Draw, draw_epoch, plan
-from fedet.selection import figures_of, hold_out
-from fedet.training import check_records, check_validation, finished_run, launch, settings_of, write_finished
+from fedet.training.crop_augmentation import seen_by
+from fedet.training.crop_windows import FaceWindow, Tuning, Windows, face_window
+from fedet.training.face_crops import FaceVideo, seen_with
+from fedet.training.model_selection import figures_of, hold_out
+from fedet.training.sampling import Draw, draw_epoch, plan
+from fedet.training.trainer import Run, TrainConfig, make_optimizer
+from fedet.training.training import (
+    check_records,
+    check_validation,
+    finished_run,
+    launch,
+    settings_of,
+    write_finished,
+)
 from fedet.windows import assign, stack_targets
 
 # Each step costs as much as detecting in minutes of video: few, small ones, from a detector that works.
@@ -180,7 +187,7 @@ def train_end_to_end(
     """Tunes a detector and the face network that it reads; epoch and threshold as in `training.train`.
 
     Args:
-        records: of `fedet.crops.face_videos_of` with the network and the inputs of `start`.
+        records: of `fedet.training.face_crops.face_videos_of` with the network and the inputs of `start`.
         start: what to begin with; it is left as it is.
         out: folder of the detector, as `load_detector` reads it, the face weights inside; it may be
             moved. A killed run goes on there, see `training.train`; a checkpoint takes about 250 MB.
@@ -225,7 +232,9 @@ def _check(records: Sequence[FaceVideo], start: Detector) -> None:
     for record in records:
         where = f"{record.subject}/{record.video}"
         if not hasattr(record, "crops"):
-            raise InputError(f"{where}: vectors without pictures; read it with fedet.crops.face_videos_of")
+            raise InputError(
+                f"{where}: vectors without pictures; read it with fedet.training.face_crops.face_videos_of"
+            )
         if record.faces.weights != start.net.name:
             made = f"vectors of the face weights {record.faces.weights!r}"
             raise InputError(f"{where}: {made}, but tuning starts from {start.net.name!r}; read it again")

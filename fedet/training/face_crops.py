@@ -18,7 +18,7 @@ import numpy as np
 from fedet.adaptation import spread_faces
 from fedet.annotations import empty_table
 from fedet.datasets import Dataset
-from fedet.detection import Inputs, beside, record_of, videos_of
+from fedet.detection import Inputs, beside
 from fedet.errors import InputError
 from fedet.faces import FaceDetector
 from fedet.features import (
@@ -43,6 +43,7 @@ from fedet.features import (
     vectors_of,
 )
 from fedet.signals import training_signals
+from fedet.training.records import record_of, videos_of
 from fedet.video import Video, open_video
 from fedet.windows import VideoFeatures
 
@@ -173,7 +174,7 @@ def face_videos_of(
     sources: Mapping[str, str | Path] | None = None,
     detector: FaceDetector | None = None,
 ) -> list[FaceVideo]:
-    """As `fedet.detection.records_of`, with the crops; `cache` is the folder that keeps these."""
+    """As `fedet.training.records.records_of`, with the crops; `cache` is the folder that keeps these."""
     records = []
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
         cut = cut_crops(row.path, cache, detector, dataset.open(row.video))

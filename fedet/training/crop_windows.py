@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedet.appearance import Appearance, Camera, draw_camera
-from fedet.crops import FaceVideo
 from fedet.detection import Inputs
 from fedet.errors import InputError
 from fedet.features import CROP, rest_frames
-from fedet.loop import TrainConfig
-from fedet.sampling import Plan, draw_variation, read
 from fedet.signals import channels_of
+from fedet.training.crop_augmentation import Appearance, Camera, draw_camera
+from fedet.training.face_crops import FaceVideo
+from fedet.training.sampling import Plan, draw_variation, read
+from fedet.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ import torch
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
-from fedet.loop import TrainConfig
 from fedet.model import FEDN
-from fedet.selection import figures_of_tables, monitored, spotting_of_tables
-from fedet.training import train
+from fedet.training.model_selection import figures_of_tables, monitored, spotting_of_tables
+from fedet.training.trainer import TrainConfig
+from fedet.training.training import train
 from fedet.windows import VideoFeatures, predict
 
 # Chosen on held-out reviewed people of a generated set: from 2e-4 on a few minutes are learnt by
@@ -69,7 +69,7 @@ def learn(
     """Fine-tunes a detector on reviewed videos.
 
     Args:
-        records: of the reviewed videos, as `fedet.detection.records_of` makes them.
+        records: of the reviewed videos, as `fedet.training.records.records_of` makes them.
         start: the detector to start from.
         config: of the fine-tuning; `monitor` is what decides.
         folds: parts of the subjects; as many as subjects where there are fewer. With events of one

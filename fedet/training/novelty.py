@@ -1,0 +1,147 @@
+"""Feature statistics of training faces, for the novelty check."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fedet.errors import InputError
+from fedet.features import CROP, FaceNet, load_facenet, normalised, pretraining_of, shipped, vectors_of
+from fedet.novelty import DIRECTIONS, FILE, SHARE, STRANGE, Known, save_known
+
+
+def describe(
+    faces: np.ndarray,
+    strange: list[np.ndarray],
+    held_out: np.ndarray,
+    digest: str,
+    directions: int = DIRECTIONS,
+) -> Known:
+    """The description of training vectors (N, 512).
+
+    Args:
+        strange: vectors (., 512) of each thing that is no plain face.
+        held_out: vectors (M, 512) of faces of other people; they fix the threshold.
+
+    Raises InputError for fewer vectors than directions.
+    """
+    if len(faces) <= directions:
+        raise InputError(f"{len(faces)} vectors: more than {directions} are needed")
+    mean = faces.mean(0)
+    _, singular, axes = np.linalg.svd(faces - mean, full_matrices=False)
+    variances, axes = singular**2 / (len(faces) - 1), axes[:directions]
+    rest = max(float(variances[directions:].sum() / (faces.shape[1] - directions)), 1e-9)
+    apart = np.stack([part.mean(0) - mean for part in strange])  # (K, 512)
+    along = apart @ axes.T
+    towards = (along / variances[:directions] - along / rest) @ axes + apart / rest  # inverse covariance
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    k = 1 + len(strange)
+    plain = Known(mean, axes, variances[:directions], rest, towards, np.zeros(k), np.ones(k), np.inf, digest)
+    seen = plain.answers(held_out)
+    centres = np.median(seen, axis=0)
+    scaled = replace(
+        plain, centres=centres, widths=np.maximum(np.quantile(seen, SHARE, axis=0) - centres, 1e-6)
+    )
+    return replace(scaled, threshold=float(np.quantile(scaled.distance(held_out), SHARE)))
+
+
+def face_vectors(net: FaceNet, people: int, seed: int, families: tuple[str, ...] = ("shapes",)) -> np.ndarray:
+    """(4 x people, 512): of each person two pictures degraded as in pretraining, and the same two clean."""
+    from fedet.training.pretraining import augment, draw_people
+
+    generator, parts = torch.Generator().manual_seed(seed), []
+    for number, start in enumerate(range(0, people, 16)):
+        n = min(16, people - start)
+        images = draw_people(n, 2, 128, generator, families[number % len(families)])[0]
+        edge = 6 + int(torch.randint(10, (1,), generator=generator))
+        clean = images[:, :, edge:-edge, edge:-edge].float() / 255
+        clean = torch.nn.functional.interpolate(clean, size=CROP, mode="bilinear", antialias=True)
+        both = torch.cat([augment(images, 2, CROP, generator), clean])
+        with torch.inference_mode():
+            parts.append(net(normalised(both)).float().numpy())
+    return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def strange_crops(kind: str, n: int, seed: int, families: tuple[str, ...] = ("shapes",)) -> np.ndarray:
+    """(n, 112, 112, 3) uint8 of something that is no plain face, see `STRANGE`."""
+    rng, side = np.random.default_rng(seed), CROP
+    if kind == "noise":
+        return rng.integers(0, 256, (n, side, side, 3), np.uint8)
+    if kind == "tiles":
+        return rng.integers(0, 256, (n, 7, 7, 3), np.uint8).repeat(side // 7, 1).repeat(side // 7, 2)
+    if kind not in STRANGE:
+        raise InputError(f"kind {kind!r}: one of {', '.join(STRANGE)}")
+    faces = np.concatenate([
+        _faces(len(part), seed + i, families[i % len(families)], kind == "covered")
+        for i, part in enumerate(np.array_split(np.arange(n), max(len(families), -(-n // 16))))
+        if len(part)
+    ])  # fmt: skip
+    if kind == "covered":
+        return faces
+    cells = faces.reshape(n, 4, 28, 4, 28, 3).swapaxes(2, 3).reshape(n, 16, 28, 28, 3)
+    mixed = np.stack([part[rng.permutation(16)] for part in cells])
+    return mixed.reshape(n, 4, 4, 28, 28, 3).swapaxes(2, 3).reshape(n, side, side, 3)
+
+
+def cartoon_crops(n: int, seed: int = 0) -> np.ndarray:
+    """(n, 112, 112, 3) uint8 line drawings of smiling faces: never shown to a description, to test it."""
+    import cv2
+
+    rng, crops = np.random.default_rng(seed), []
+    for _ in range(n):
+        image = np.full((CROP, CROP, 3), rng.integers(150, 255, 3), np.uint8)
+        skin, black = tuple(int(x) for x in rng.integers(180, 255, 3)), (0, 0, 0)
+        cv2.circle(image, (56, 58), 42, skin, -1)
+        cv2.circle(image, (56, 58), 42, black, 2)
+        for x in (40, 72):
+            cv2.circle(image, (x, 48), 9, (255, 255, 255), -1)
+            cv2.circle(image, (x + int(rng.integers(-3, 4)), 49), 4, black, -1)
+        cv2.ellipse(image, (56, 74), (18, int(rng.integers(5, 14))), 0, 0, 180, black, 3)
+        crops.append(image)
+    return np.stack(crops)
+
+
+def _faces(n: int, seed: int, kind: str, covered: bool) -> np.ndarray:
+    """(n, 112, 112, 3) uint8 resting faces, with a hand before the mouth or without."""
+    from fedet.synthetic.expressions import sample_rest
+    from fedet.synthetic.families import family
+    from fedet.synthetic.scene import auto_exposure, sample_scenes, uniform
+
+    generator, draw = torch.Generator().manual_seed(seed), family(kind)
+    look, scene = draw.sample_looks(n, generator), sample_scenes(n, generator)
+    if covered:
+        scene |= {
+            "hand": torch.ones(n), "hand_x": uniform(n, -0.3, 0.3, generator),
+            "hand_y": uniform(n, 0.35, 0.75, generator),
+        }  # fmt: skip
+    faces = draw.render(look, sample_rest(n, generator), auto_exposure(look, scene), CROP)
+    return (faces.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def learn_known(
+    net: FaceNet, people: int = 600, seed: int = 77, families: tuple[str, ...] = ("shapes",)
+) -> Known:
+    """The description of a network's vectors; a fifth of the people is held out for the threshold."""
+    held, odd = max(16, people // 5), max(16, people // 6)
+    faces = face_vectors(net, people - held, seed, families)
+    held_out = face_vectors(net, held, seed + 1, families)
+    strange = [vectors_of(net, strange_crops(kind, odd, seed + 2, families)).numpy() for kind in STRANGE]
+    return describe(faces, strange, held_out, net.digest)
+
+
+def recompute(folder: str | Path, people: int = 600, seed: int = 77) -> Known:
+    """Describes the face weights in a folder anew, with the families that they were trained on."""
+    folder = Path(folder)
+    families = pretraining_of(folder).get("families")
+    known = learn_known(load_facenet(folder), people, seed, tuple(families or ("shapes",)))
+    save_known(folder, known)
+    return known
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else shipped("faces")
+    made = recompute(place)
+    print(f"{place / FILE}: threshold {made.threshold:.2f}, {(place / FILE).stat().st_size / 1000:.0f} kB")

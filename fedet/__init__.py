@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fedet.detection import detect, load_detector
-    from fedet.evaluation import evaluate
+    from fedet.evaluation.evaluation import evaluate
     from fedet.explorer.widget import Explorer
 
 __version__ = "0.1.0"
@@ -13,7 +13,7 @@ __all__ = ["Explorer", "detect", "evaluate", "load_detector"]
 _HOMES = {
     "Explorer": "fedet.explorer.widget",
     "detect": "fedet.detection",
-    "evaluate": "fedet.evaluation",
+    "evaluate": "fedet.evaluation.evaluation",
     "load_detector": "fedet.detection",
 }
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from slow_reference import slow_match
 
-from fedet.alignment import align
-from fedet.evaluation import evaluate
+from fedet.evaluation.alignment import align
+from fedet.evaluation.evaluation import evaluate
+from fedet.evaluation.scoring import score
 from fedet.matching import STRICT, match, overlap_pairs
-from fedet.scoring import score
 
 EMOTIONS = ["positive", "negative", "surprise", "others"]
 

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from fedet.alignment import align
 from fedet.errors import InputError
+from fedet.evaluation.alignment import align
 from fedet.video_names import stem
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from slow_reference import drawn, slow_ap, slow_counts, slow_f1
 
 from fedet import metrics
-from fedet.bootstrap import (
+from fedet.errors import InputError
+from fedet.evaluation.bootstrap import (
     bootstrap,
     interval,
     paired_difference,
@@ -17,7 +18,6 @@ from fedet.bootstrap import (
     resampled_sums,
     subject_weights,
 )
-from fedet.errors import InputError
 from fedet.matching import match, match_emotions, overlap_pairs
 
 SLOW = settings(max_examples=40)
@@ -90,7 +90,7 @@ def test_resampled_ap_of_everyone_once_is_the_ap_in_parts_as_at_once(monkeypatch
     weights = np.vstack([np.ones(12), subject_weights(12, 40)])
     whole = resampled_ap(weights, ranking)
     assert whole[0] == pytest.approx(metrics.average_precision(ranking))
-    monkeypatch.setattr("fedet.bootstrap.CELLS_AT_ONCE", 1000)
+    monkeypatch.setattr("fedet.evaluation.bootstrap.CELLS_AT_ONCE", 1000)
     np.testing.assert_allclose(resampled_ap(weights, ranking), whole)
 
 

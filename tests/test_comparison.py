@@ -8,7 +8,7 @@ import pytest
 from test_training import people
 
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.evaluation import evaluate
 from fedet.experiments.comparison import (
     counts,
     evaluate_folds,

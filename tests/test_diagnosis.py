@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_reference import slow_detection_counts, slow_diagnosis, slow_f1
 
-from fedet.diagnosis import KINDS, diagnose
 from fedet.errors import InputError
+from fedet.evaluation.diagnosis import KINDS, diagnose
 from fedet.matching import STRICT, match_emotions, overlap_pairs
 
 

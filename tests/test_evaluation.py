@@ -9,12 +9,12 @@ from event_tables import CLASSES, FPS, aligned, rows, table, videos
 from hypothesis import given, settings
 from slow_reference import slow_ap, slow_counts, slow_detection_counts, slow_f1
 
-from fedet.bootstrap import subject_weights
 from fedet.errors import InputError
-from fedet.evaluation import compare, evaluate
+from fedet.evaluation.bootstrap import subject_weights
+from fedet.evaluation.evaluation import compare, evaluate
+from fedet.evaluation.tables import HEADLINE
 from fedet.matching import Conventions
 from fedet.metrics import MAP_THRESHOLDS
-from fedet.scorecard import HEADLINE
 
 
 def example(seed=0, n=60, wrong=0.2, jitter=3):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from fedet.annotations import empty_table, read_csv
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.evaluation import evaluate
 from fedet.explorer.filters import figures_of, suppressed
 from fedet.explorer.frame_server import FrameServer
 from fedet.explorer.html_page import embedded

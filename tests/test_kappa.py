@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slow_reference import slow_kappa
 
 from fedet.errors import InputError
-from fedet.kappa import cohen_kappa, label_agreement, matched_agreement
+from fedet.evaluation.agreement import cohen_kappa, label_agreement, matched_agreement
 
 labels = st.sampled_from(["positive", "negative", "others"])
 

@@ -21,8 +21,8 @@ from slow_reference import (
 )
 
 from fedet import metrics
-from fedet.alignment import align
 from fedet.errors import InputError
+from fedet.evaluation.alignment import align
 from fedet.intervals import tiou
 from fedet.matching import Conventions, match, match_emotions, overlap_pairs, reaches
 
@@ -334,7 +334,7 @@ def test_scores_that_are_no_probabilities_have_no_calibration():
 
 def test_importing_the_metrics_needs_no_heavy_library():
     code = (
-        "import sys, fedet.metrics, fedet.evaluation;"
+        "import sys, fedet.metrics, fedet.evaluation.evaluation;"
         "print([m for m in ('torch', 'torchmetrics', 'lightning', 'sklearn', 'scipy', 'cv2',"
         "'matplotlib') if m in sys.modules])"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from fedet.annotations import empty_table
 from fedet.errors import InputError
-from fedet.evaluation import compare, evaluate
+from fedet.evaluation.evaluation import compare, evaluate
 from fedet.intervals import EMOTION_COLOURS
 from fedet.metrics import calibration_sums, reliability
 from fedet.plots.evaluation import (

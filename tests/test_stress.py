@@ -18,7 +18,7 @@ from fedet.analysis.robustness import (
 from fedet.datasets import read_dataset
 from fedet.detection import detect, load_detector
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.evaluation import evaluate
 from fedet.synthetic.generator import SynthConfig, synthesize, write_script
 from fedet.video import open_video
 

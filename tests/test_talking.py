@@ -11,7 +11,7 @@ from fedet.annotations import empty_table
 from fedet.datasets import Dataset, read_dataset
 from fedet.detection import load_detector
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.evaluation import evaluate
 from fedet.model import FEDN, FEDNConfig
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
 from fedet.training.records import widened

@@ -5,12 +5,12 @@ from event_tables import CLASSES, FPS, rows, table, videos
 from hypothesis import given, settings
 
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.evaluation import evaluate
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
 
-from fedet.torch_metrics import Detection, Recognition, Spotting  # noqa: E402
+from fedet.evaluation.torch_metrics import Detection, Recognition, Spotting  # noqa: E402
 
 METRICS = (Spotting, Recognition, Detection)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from fedet.annotations import EMOTIONS, MICRO_MAX_S, expression_type_of
 from fedet.datasets import Dataset, read_dataset
 from fedet.errors import InputError
-from fedet.kappa import LabelAgreement, label_agreement
+from fedet.evaluation.agreement import LabelAgreement, label_agreement
 from fedet.metrics import uf1
 from fedet.repairs import ACTIONS
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations import COLUMNS, write_csv
-from fedet.bootstrap import interval, resampled_sums, subject_weights
 from fedet.errors import InputError
+from fedet.evaluation.bootstrap import interval, resampled_sums, subject_weights
 from fedet.files import replaced
 from fedet.metrics import f1
 from fedet.synthetic.generator import SynthConfig, claim, video_name, write_one, write_script

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.bootstrap import N_RESAMPLES
 from fedet.errors import InputError
-from fedet.evaluation import Evaluation, compare, evaluate
+from fedet.evaluation.bootstrap import N_RESAMPLES
+from fedet.evaluation.evaluation import Evaluation, compare, evaluate
+from fedet.evaluation.tables import HEADLINE, short_number
 from fedet.model import FEDN
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, finish
-from fedet.report.recorded import number
-from fedet.scorecard import HEADLINE
 from fedet.training.fine_tuning import FINE_TUNING, Lesson, learn, minutes_of
 from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures, predict
@@ -144,7 +143,7 @@ def told(gain: pd.Series) -> str:
     """
     low, high = gain["low"], gain["high"]
     if np.isnan(gain["difference"]):
-        return f"{number(gain['before'])} -> {number(gain['after'])}: not defined on both sides"
+        return f"{short_number(gain['before'])} -> {short_number(gain['after'])}: not defined on both sides"
     if gain["difference"] == low == high == 0:
         return f"{gain['before']:.3f}, unchanged"
     verdict = "better" if low > 0 else "worse" if high < 0 else "could be chance"

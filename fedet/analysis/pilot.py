@@ -208,7 +208,7 @@ def sureness(found: Survey) -> Sureness:
     needed = wilson_size(0.10)
     if found.truth is None:
         return Sureness(None, None, None, None, min(needed, len(found.detections)))
-    from fedet.evaluation import evaluate
+    from fedet.evaluation.evaluation import evaluate
 
     names = set(found.videos["video"])
     truth = found.truth[found.truth["video"].isin(names)]

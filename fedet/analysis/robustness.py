@@ -14,7 +14,7 @@ from fedet.analysis.perturbations import PERTURBATIONS, perturbation, write_pert
 from fedet.datasets import Dataset
 from fedet.detection import Detector, detect
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.evaluation import evaluate
 from fedet.intervals import frames_at
 
 NONE = "none"  # the videos as they are

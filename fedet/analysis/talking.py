@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 
 from fedet.analysis.perturbations import generated_config
-from fedet.bootstrap import interval, paired_difference, resampled_sums, subject_weights
 from fedet.datasets import Dataset
 from fedet.detection import Detector, Inputs
 from fedet.errors import InputError
-from fedet.evaluation import evaluate
+from fedet.evaluation.bootstrap import interval, paired_difference, resampled_sums, subject_weights
+from fedet.evaluation.evaluation import evaluate
 from fedet.metrics import f1
 from fedet.model import FEDN
 from fedet.signals import channels_of

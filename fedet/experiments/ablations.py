@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.evaluation import Evaluation, compare
+from fedet.evaluation.evaluation import Evaluation, compare
 from fedet.experiments.comparison import evaluate_folds
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.methods.base import FEDNMethod
@@ -74,7 +74,7 @@ def ablations(
 
 
 def evaluate_runs(runs: Mapping[str, CrossValidation], **options) -> dict[str, list[Evaluation]]:
-    """By name, the evaluations of all seeds; options as for `fedet.evaluation.evaluate`."""
+    """By name, the evaluations of all seeds; options as for `fedet.evaluation.evaluation.evaluate`."""
     return {name: [evaluate_folds(run, seed, **options) for seed in run.seeds] for name, run in runs.items()}
 
 

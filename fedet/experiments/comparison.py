@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedet.bootstrap import interval
 from fedet.errors import InputError
-from fedet.evaluation import Evaluation, compare, evaluate
+from fedet.evaluation.bootstrap import interval
+from fedet.evaluation.evaluation import Evaluation, compare, evaluate
+from fedet.evaluation.tables import to_plain
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.provenance import provenance
 from fedet.files import replaced
 from fedet.metrics import mean_defined
-from fedet.scorecard import to_plain
 
 FROM_ALL = ("map", "ap_50_95", "spotting_ap_50_95", "calibration_error")  # figures of the whole ranking
 RESULTS_VERSION = 1
 
 
 def evaluate_folds(run: CrossValidation, seed: int, **options) -> Evaluation:
-    """The figures of one seed, pooled over its folds; options as for `fedet.evaluation.evaluate`.
+    """The figures of one seed, pooled over its folds; options as for `fedet.evaluation.evaluation.evaluate`.
 
     Raises InputError if a fold of this seed is missing, since its subjects would count as missed.
     """

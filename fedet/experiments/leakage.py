@@ -10,10 +10,10 @@ from dataclasses import fields
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import align
 from fedet.annotations import MISSING_OFFSETS, validate
 from fedet.errors import InputError
-from fedet.evaluation import Evaluation, compare
+from fedet.evaluation.alignment import align
+from fedet.evaluation.evaluation import Evaluation, compare
 from fedet.experiments.comparison import evaluate_pooled
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.jobs import JobResult

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedet.datasets import Dataset
-from fedet.evaluation import Evaluation
+from fedet.evaluation.evaluation import Evaluation
+from fedet.evaluation.tables import HEADLINE
 from fedet.experiments.jobs import JobResult
 from fedet.plots.style import INK, MARKERS, axes, count, emotion_colours, finish, nothing
-from fedet.scorecard import HEADLINE
 
 LINE = "#56B4E9"
 MOMENTS = ("before", "onset", "middle", "offset", "after")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fedet.errors import InputError
+from fedet.evaluation.tables import number
 from fedet.files import replaced
-from fedet.scorecard import number
 
 BEGIN, END = "<!-- results: made by `fedet results`, do not edit -->", "<!-- end of results -->"
 SHOWN = {

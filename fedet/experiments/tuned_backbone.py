@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.detection import Detector, Inputs
-from fedet.evaluation import Evaluation
+from fedet.evaluation.evaluation import Evaluation
 from fedet.experiments.ablations import evaluate_runs
 from fedet.experiments.cross_validation import cross_validate
 from fedet.experiments.methods.base import Fitted, answer, detector_config

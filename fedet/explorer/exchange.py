@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import align
 from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
+from fedet.evaluation.alignment import align
 from fedet.explorer.timeline import Lanes, at_rate
 from fedet.formats import format_of, read_intervals, write_intervals
 from fedet.labels import AS_WRITTEN

@@ -7,7 +7,7 @@ the two together.
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import align
+from fedet.evaluation.alignment import align
 from fedet.intervals import tiou
 from fedet.matching import match, match_emotions, overlap_pairs
 from fedet.metrics import detection_counts, f1, precision, recall, spotting_counts

@@ -22,8 +22,8 @@ import anywidget
 import pandas as pd
 import traitlets as t
 
-from fedet.agreement import Agreement, agreement
 from fedet.errors import InputError
+from fedet.evaluation.agreement import Agreement, agreement
 from fedet.explorer import timeline as lane_data
 from fedet.explorer.controls import controls
 from fedet.explorer.filters import figures_of, suppressed

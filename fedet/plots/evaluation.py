@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedet.evaluation.tables import HEADLINE
 from fedet.plots.annotations import (
     plot_durations,
     plot_events_per_subject,
@@ -18,7 +19,6 @@ from fedet.plots.annotations import (
     plot_timeline,
 )
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, emotion_colours, finish, nothing
-from fedet.scorecard import HEADLINE
 
 __all__ = [
     "plot_confusion",
@@ -119,7 +119,7 @@ def plot_confusion(
     """Counts, shaded by the share of their row.
 
     Args:
-        confusion: `result.confusion`, or the `confusion` of `fedet.kappa.label_agreement`.
+        confusion: `result.confusion`, or the `confusion` of `fedet.evaluation.agreement.label_agreement`.
         rows, columns: what its two labels are.
     """
     ax = axes(ax, (5.4, 4.6))
@@ -207,7 +207,7 @@ def plot_forest(effects: pd.DataFrame, reference: float | None = None, ax: Axes 
 
     Args:
         effects: index: names; columns value (or difference), low, high: rows of
-            `result.figures` or of `fedet.evaluation.compare`.
+            `result.figures` or of `fedet.evaluation.evaluation.compare`.
         reference: a line, 0 for differences.
     """
     column = "difference" if "difference" in effects else "value"

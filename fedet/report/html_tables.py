@@ -3,7 +3,7 @@
 import html
 import re
 
-from fedet.scorecard import HEADLINE
+from fedet.evaluation.tables import HEADLINE
 
 TABLE = re.compile(r"<table\b.*?</table>", re.S)
 ROW = re.compile(r"<tr\b[^>]*>.*?</tr>", re.S)

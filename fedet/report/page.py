@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from fedet.evaluation.tables import short_number
 from fedet.explorer.html_page import POLICY
 from fedet.report.html_tables import tidy
 from fedet.report.images import pictures_of, thumbnail
@@ -17,7 +18,7 @@ from fedet.report.markdown import code_styles, markdown
 from fedet.report.notebook_html import chapter, explorer_script
 from fedet.report.parameters import parameters_of
 from fedet.report.plan import DONE
-from fedet.report.recorded import collect, number
+from fedet.report.recorded import collect
 
 STATIC = Path(__file__).parent / "static"
 
@@ -190,9 +191,9 @@ def _tile(entry: dict) -> str:
     unit = f" <small>{html.escape(entry['unit'])}</small>" if entry.get("unit") else ""
     ends = ""
     if entry.get("interval"):
-        low, high = (number(end) for end in entry["interval"])
+        low, high = (short_number(end) for end in entry["interval"])
         ends = f'<span class="ends">95 % interval {low} to {high}</span>'
-    value = html.escape(number(entry["value"]))
+    value = html.escape(short_number(entry["value"]))
     long = " long" if len(value) > 12 else ""
     return (
         f'<div class="tile{long}"><span class="label">{html.escape(entry["label"])}</span>'

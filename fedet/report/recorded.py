@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fedet.errors import InputError
+from fedet.evaluation.tables import short_number
 
 MIME = "application/vnd.fedet.result+json"
 
@@ -65,20 +66,11 @@ def line(entry: dict) -> str:
     >>> line({"label": "F1", "value": 0.5194, "interval": [0.42, 0.6], "unit": None})
     'F1: 0.519 [0.420, 0.600]'
     """
-    text = f"{entry['label']}: {number(entry['value'])}"
+    text = f"{entry['label']}: {short_number(entry['value'])}"
     if entry.get("interval"):
-        low, high = map(number, entry["interval"])
+        low, high = map(short_number, entry["interval"])
         text += f" [{low}, {high}]"
     return f"{text} {entry['unit']}" if entry.get("unit") else text
-
-
-def number(value: float | int | str | None) -> str:
-    """Whole numbers as they are, others with three decimals below 10 and one above; "-" for none."""
-    if value is None or isinstance(value, str):
-        return "-" if value is None else value
-    if float(value).is_integer() and isinstance(value, int):
-        return f"{value:,}".replace(",", " ")
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def collect(notebook) -> list[dict]:

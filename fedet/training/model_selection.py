@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import align
 from fedet.errors import InputError
+from fedet.evaluation.alignment import align
 from fedet.matching import Aligned, match, match_emotions, overlap_pairs
 from fedet.metrics import Ranked, average_precision, mean_defined, ranked
 from fedet.model import FEDNConfig

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedet import metrics
-from fedet.bootstrap import resampled_ap
-from fedet.diagnosis import BACKGROUND_TIOU, Diagnosis, diagnose
-from fedet.kappa import cohen_kappa
+from fedet.evaluation.agreement import cohen_kappa
+from fedet.evaluation.bootstrap import resampled_ap
+from fedet.evaluation.diagnosis import BACKGROUND_TIOU, Diagnosis, diagnose
 from fedet.matching import Aligned, Conventions, Matching, Pairs, match, match_emotions, overlap_pairs
 from fedet.metrics import AP_THRESHOLDS, MAP_THRESHOLDS, TYPES
 

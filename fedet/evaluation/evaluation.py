@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.alignment import align
-from fedet.bootstrap import (
+from fedet.errors import InputError
+from fedet.evaluation.alignment import align
+from fedet.evaluation.bootstrap import (
     LEVEL,
     N_RESAMPLES,
     interval,
@@ -16,13 +17,11 @@ from fedet.bootstrap import (
     resampled_sums,
     subject_weights,
 )
-from fedet.errors import InputError
+from fedet.evaluation.scoring import figures
+from fedet.evaluation.scoring import score as score_aligned
+from fedet.evaluation.tables import as_text, notes, tables, write_json
 from fedet.matching import STRICT, Conventions, threshold_fraction
 from fedet.metrics import mean_defined
-from fedet.result_tables import notes, tables
-from fedet.scorecard import as_text, write_json
-from fedet.scoring import figures
-from fedet.scoring import score as score_aligned
 
 SAME_SETTINGS = ("tiou", "conventions", "label", "n_resamples", "seed", "level")
 
@@ -41,7 +40,7 @@ class Evaluation:
         confusion: recognition over the spotted events; rows true.
         recognition: by emotion, over the spotted events: events, precision, recall, f1.
         ap: by emotion, and "spotting" over all regardless of emotion; a column per tIoU.
-        errors: the breakdown of `fedet.diagnosis`; None if it is not defined.
+        errors: the breakdown of `fedet.evaluation.diagnosis`; None if it is not defined.
         calibration: reliability tables "spotting" and "detection"; empty if the scores are no
             probabilities.
         subjects: counts and F1 by subject.
@@ -100,7 +99,7 @@ def evaluate(
     """Scores a table of predictions against a table of truth.
 
     Args:
-        predictions, truth, videos, score, label, fps: as for `fedet.alignment.align`.
+        predictions, truth, videos, score, label, fps: as for `fedet.evaluation.alignment.align`.
         tiou: the threshold of spotting, recognition and detection; average precision has its own.
         conventions: how intervals are counted; the default is the protocol's.
         n_resamples: of the bootstrap over subjects; 0 leaves the intervals out.

@@ -15,8 +15,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from fedet.annotations import MICRO_MAX_S
 from fedet.errors import InputError
+from fedet.evaluation.scoring import figures, score
 from fedet.matching import STRICT, Aligned, Conventions, Events
-from fedet.scoring import figures, score
 
 COLUMNS = ("onset", "offset", "label", "micro", "score")
 
@@ -35,7 +35,7 @@ class ExpressionMetric(Metric):
         target: `intervals` (M, 2); `labels` (M,); `micro` (M,) booleans, optional: without it the
             duration decides.
 
-    `compute()` gives a dict of scalars named as in `fedet.evaluation`; undefined ones are NaN.
+    `compute()` gives a dict of scalars named as in `fedet.evaluation.evaluation`; undefined ones are NaN.
     """
 
     is_differentiable = False

@@ -20,10 +20,10 @@ from fedet.activitynet import read_json, write_json
 from fedet.annotations import own_words, read_csv, write_csv
 from fedet.boris import is_boris, read_boris, write_boris
 from fedet.cells import natural_key
+from fedet.datasets.own_folder import has_images
 from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
 from fedet.files import some_of
-from fedet.folders import has_images
 from fedet.handwork import check_replaceable
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import join_repairs, repair

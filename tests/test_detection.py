@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fedet
-from fedet.datasets import read_dataset
+from fedet.datasets.dataset import read_dataset
 from fedet.detection import Inputs, detect_in, load_detector, read_inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError

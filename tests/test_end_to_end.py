@@ -11,7 +11,7 @@ import torch
 
 import fedet
 from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
-from fedet.datasets import read_dataset
+from fedet.datasets.dataset import read_dataset
 from fedet.detection import Detector, Inputs, detect_in, load_detector
 from fedet.errors import InputError
 from fedet.experiments.cross_validation import cross_validate, prove_no_leak

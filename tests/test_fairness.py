@@ -14,7 +14,7 @@ from fedet.analysis.fairness import (
     groups_of,
     synthesize_balanced,
 )
-from fedet.datasets import read_dataset
+from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
 from fedet.synthetic.generator import SynthConfig, write_script
 

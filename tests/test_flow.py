@@ -122,7 +122,7 @@ def test_flow_finds_bumps_of_somebody_else_without_naming_them():
 
 
 def test_movements_are_kept_and_read_back(tmp_path):
-    from fedet.datasets import read_dataset
+    from fedet.datasets.dataset import read_dataset
     from fedet.synthetic.generator import SynthConfig, synthesize
 
     made = synthesize(

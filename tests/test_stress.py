@@ -15,7 +15,7 @@ from fedet.analysis.robustness import (
     robustness,
     some_strengths,
 )
-from fedet.datasets import read_dataset
+from fedet.datasets.dataset import read_dataset
 from fedet.detection import detect, load_detector
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedet.annotations import MICRO_MAX_S, read_csv
-from fedet.datasets import read_dataset
+from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
 from fedet.intervals import AUS, INDEX
 from fedet.synthetic.expressions import RECIPES, pick

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations import EMOTIONS, MICRO_MAX_S, expression_type_of
-from fedet.datasets import Dataset, read_dataset
+from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.errors import InputError
 from fedet.evaluation.agreement import LabelAgreement, label_agreement
 from fedet.metrics import uf1

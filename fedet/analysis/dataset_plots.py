@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedet.analysis.dataset import UNKNOWN, action_unit_counts, emotion_counts, gaps, overlaps
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.plots.style import (
     EDGE,
     INK,

@@ -102,10 +102,10 @@ def open_folder(
     Raises:
         InputError: there is no such folder, or no video in it.
     """
-    from fedet.folders import has_images, videos_in
+    from fedet.datasets.own_folder import has_images, videos_in
 
     if not str(videos):
-        from fedet.datasets import read_dataset
+        from fedet.datasets.dataset import read_dataset
         from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
         config = SynthConfig(subjects=3, seconds=seconds, seed=seed, events_per_minute=12)
@@ -125,7 +125,7 @@ def _annotations(place: Path) -> pd.DataFrame | None:
     """The annotations beside a folder's videos, if it is a dataset."""
     if not (place / "annotations.csv").is_file():
         return None
-    from fedet.datasets import read_dataset
+    from fedet.datasets.dataset import read_dataset
 
     return read_dataset(place).annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.analysis.perturbations import PERTURBATIONS, perturbation, write_perturbed
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.detection import Detector, detect
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate

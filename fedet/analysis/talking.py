@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from fedet.analysis.perturbations import generated_config
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.detection import Detector, Inputs
 from fedet.errors import InputError
 from fedet.evaluation.bootstrap import interval, paired_difference, resampled_sums, subject_weights

@@ -32,9 +32,9 @@ def detect(
     pyfeat: PyFeat = None,
 ) -> None:
     """Finds the expressions in videos: a table of start, end, emotion, type and score."""
+    from fedet.datasets.own_folder import videos_in
     from fedet.detection import detect as detect_one
     from fedet.detection import load_detector
-    from fedet.folders import videos_in
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")

@@ -44,7 +44,7 @@ def train(
     """Trains a detector on annotated videos; goes on where it was stopped."""
     from dataclasses import replace
 
-    from fedet.datasets import read_dataset
+    from fedet.datasets.dataset import read_dataset
     from fedet.detection import read_inputs, save_inputs
     from fedet.features import load_facenet
     from fedet.training.fine_tuning import FINE_TUNING

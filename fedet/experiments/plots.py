@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.evaluation.evaluation import Evaluation
 from fedet.evaluation.tables import HEADLINE
 from fedet.experiments.jobs import JobResult

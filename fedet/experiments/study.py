@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from fedet.datasets import Dataset, read_dataset
+from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.detection import Inputs
 from fedet.errors import InputError
 from fedet.experiments.cross_validation import CrossValidation, cross_validate

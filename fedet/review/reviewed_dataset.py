@@ -16,10 +16,10 @@ import pandas as pd
 
 from fedet.annotations import OWN_WORDS, empty_table, own_words, validate
 from fedet.cells import csv_grid, table_of
-from fedet.datasets import VIDEO_COLUMNS, Dataset, frame_files
+from fedet.datasets.dataset import VIDEO_COLUMNS, Dataset, frame_files
+from fedet.datasets.own_folder import find_videos
 from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
-from fedet.folders import find_videos
 from fedet.formats import read_intervals
 from fedet.labels import AS_WRITTEN
 from fedet.repairs import empty_repairs, join_repairs, repair

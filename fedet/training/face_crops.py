@@ -17,7 +17,7 @@ import numpy as np
 
 from fedet.adaptation import spread_faces
 from fedet.annotations import empty_table
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside
 from fedet.errors import InputError
 from fedet.faces import FaceDetector

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations import validate
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside, read_inputs
 from fedet.errors import InputError
 from fedet.features import (

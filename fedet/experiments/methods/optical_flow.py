@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations import validate
-from fedet.datasets import Dataset
+from fedet.datasets.dataset import Dataset
 from fedet.errors import InputError
 from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
 from fedet.experiments.methods.frame_wise import smoothed

@@ -13,8 +13,8 @@ import pandas as pd
 
 from fedet.annotations import columns_of, csv_table
 from fedet.cells import as_number, csv_grid, find_header, table_of
+from fedet.datasets.layout import Labels, Release, walk
 from fedet.errors import InputError
-from fedet.releases import Labels, Release, walk
 from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video import IMAGE_SUFFIXES
 from fedet.video_names import composed

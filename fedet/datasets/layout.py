@@ -1,7 +1,7 @@
 """What a reader of one layout hands over: the label tables and where each video's frames are.
 
 Column names are such as `fedet.annotations` understands; frame numbers stay those of the files,
-and what they mean is settled in `fedet.datasets`.
+and what they mean is settled in `fedet.datasets.dataset`.
 """
 
 import os

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations import columns_of, own_words, validate
-from fedet.casme import read_casme2, read_casme3
 from fedet.cells import header_key
+from fedet.datasets.casme import read_casme2, read_casme3
+from fedet.datasets.layout import Labels, Release
+from fedet.datasets.own_folder import frame_rate, read_own, read_tidy
+from fedet.datasets.samm import read_samm
 from fedet.errors import InputError
-from fedet.folders import frame_rate, read_own, read_tidy
-from fedet.releases import Labels, Release
 from fedet.repairs import empty_repairs, join_repairs, repair
-from fedet.samm import read_samm
 from fedet.video import IMAGE_SUFFIXES, Video, open_video
 
 VIDEO_COLUMNS = ["subject", "video", "path", "fps", "n_frames", "first_frame_number", "n_missing"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.cells import header_key
-from fedet.releases import Labels, Release, label_files, newest_of, table_with, walk
+from fedet.datasets.layout import Labels, Release, label_files, newest_of, table_with, walk
 from fedet.repairs import empty_repairs, join_repairs, repair
 
 

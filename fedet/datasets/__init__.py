@@ -1,0 +1,1 @@
+"""Datasets as their authors distribute them, and folders of one's own."""

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from fedet.adaptation import check_share
-from fedet.annotations import empty_table, expression_type_of
+from fedet.annotations.table import empty_table, expression_type_of
 from fedet.curves import Curves, curve_table
 from fedet.errors import InputError
 from fedet.faces import FaceDetector, missing_spans

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fedet.annotations import EMOTIONS
+from fedet.annotations.table import EMOTIONS
 from fedet.errors import InputError
 from fedet.files import settings_of
 

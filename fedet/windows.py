@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fedet.annotations import SCHEMA_VERSION, empty_table, expression_type_of
+from fedet.annotations.table import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
 from fedet.intervals import iou_of
 from fedet.losses import Targets

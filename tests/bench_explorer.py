@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from lab import new_page, open_browser
 
-from fedet.annotations import EMOTIONS, validate
+from fedet.annotations.table import EMOTIONS, validate
 from fedet.explorer.widget import Explorer
 
 FPS = 30.0

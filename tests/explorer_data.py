@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import EMOTIONS, validate
+from fedet.annotations.table import EMOTIONS, validate
 from fedet.video import write_video
 
 FPS, N_FRAMES = 30.0, 600

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
+from fedet.annotations.video_names import stem
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
-from fedet.video_names import stem
 
 
 def events(*made, **columns) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations import (
+from fedet.annotations.table import (
     AS_WRITTEN,
     COLUMNS,
     EMOTIONS,

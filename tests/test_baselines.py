@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_training import CONFIG, people
 
-from fedet.annotations import EMOTIONS
+from fedet.annotations.table import EMOTIONS
 from fedet.errors import InputError
 from fedet.experiments.comparison import evaluate_pooled
 from fedet.experiments.methods import frame_wise as fw

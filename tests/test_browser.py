@@ -8,7 +8,7 @@ import pytest
 from explorer_data import N_FRAMES, curves, predicted, truth, write_clip
 from lab import PATIENCE_MS, new_page, open_browser, open_lab, run_notebook, write_notebook
 
-from fedet.annotations import read_csv
+from fedet.annotations.table import read_csv
 from fedet.explorer.widget import Explorer
 from fedet.review.review import read_review
 

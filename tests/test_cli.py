@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet.annotations import read_csv
+from fedet.annotations.table import read_csv
 from fedet.encoding import write_video
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -86,7 +86,7 @@ def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path
 
 
 def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(tmp_path, monkeypatch):
-    from fedet.annotations import empty_table
+    from fedet.annotations.table import empty_table
     from fedet.cli.detect import plain_name
 
     def detect(video, _, __, subject, *___, **____):

@@ -7,11 +7,11 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from fedet.annotations import AS_WRITTEN, read_csv, write_csv
+from fedet.annotations.formats import read_intervals
+from fedet.annotations.table import AS_WRITTEN, read_csv, write_csv
 from fedet.datasets.dataset import frame_files, read_dataset
 from fedet.datasets.own_folder import videos_in
 from fedet.errors import InputError
-from fedet.formats import read_intervals
 from fedet.video import write_video
 
 

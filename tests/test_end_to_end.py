@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import fedet
-from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
+from fedet.annotations.table import COLUMNS, EMOTIONS, expression_type_of
 from fedet.datasets.dataset import read_dataset
 from fedet.detection import Detector, Inputs, detect_in, load_detector
 from fedet.errors import InputError

@@ -7,7 +7,7 @@ import pytest
 
 from fedet.analysis import dataset as ex
 from fedet.analysis import dataset_plots as pictures
-from fedet.annotations import empty_table, validate
+from fedet.annotations.table import empty_table, validate
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
 

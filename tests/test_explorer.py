@@ -22,7 +22,7 @@ from explorer_data import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations import empty_table, read_csv
+from fedet.annotations.table import empty_table, read_csv
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.explorer.filters import figures_of, suppressed

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet.annotations import COLUMNS, empty_table
+from fedet.annotations.table import COLUMNS, empty_table
 from fedet.experiments.methods import optical_flow as flow
 from fedet.features import CROP
 from fedet.windows import VideoFeatures

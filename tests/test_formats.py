@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations import COLUMNS, empty_table, read_csv, validate, write_csv
-from fedet.captions import parse_caption, to_frame, to_ms
-from fedet.elan import TIERS, read_eaf, write_eaf
+from fedet.annotations.captions import parse_caption, to_frame, to_ms
+from fedet.annotations.elan import TIERS, read_eaf, write_eaf
+from fedet.annotations.formats import convert, read_intervals, write_intervals
+from fedet.annotations.spellings import AS_WRITTEN
+from fedet.annotations.table import COLUMNS, empty_table, read_csv, validate, write_csv
+from fedet.annotations.webvtt import read_vtt
 from fedet.errors import InputError
-from fedet.formats import convert, read_intervals, write_intervals
 from fedet.intervals import EMOTIONS
-from fedet.labels import AS_WRITTEN
 from fedet.video import write_video
-from fedet.webvtt import read_vtt
 
 RATES = [23.976, 24000 / 1001, 25.0, 29.97, 30000 / 1001, 30.0, 50.0, 59.94, 60.0, 119.88, 200.0]
 ONE_VIDEO = [".eaf", ".vtt"]

@@ -5,11 +5,11 @@ import pytest
 from explorer_data import N_FRAMES, predicted, truth
 from pympi.Elan import Eaf
 
-from fedet.annotations import validate, write_csv
+from fedet.annotations.formats import convert, write_intervals
+from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
 from fedet.explorer.exchange import changes_from, decided, read_reviewed, write_review
 from fedet.explorer.timeline import prepare
-from fedet.formats import convert, write_intervals
 from fedet.review.review import Review
 
 MS = 1000 / 30

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedet.analysis import pilot, pilot_brief
 from fedet.analysis.pilot_brief import LANGUAGES, Brief, calculator, plot_found, plot_hours, texts, writable
-from fedet.annotations import validate
+from fedet.annotations.table import validate
 from fedet.errors import InputError
 from fedet.report.markdown import markdown
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet.annotations import empty_table
+from fedet.annotations.table import empty_table
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import compare, evaluate
 from fedet.intervals import EMOTION_COLOURS

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from fedet.annotations import EMOTIONS, validate
+from fedet.annotations.table import EMOTIONS, validate
 from fedet.errors import InputError
 from fedet.evaluation.agreement import agreement
 from fedet.review.edits import DECIDED

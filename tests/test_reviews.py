@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from explorer_data import FPS, predicted, truth, write_clip
 
-from fedet.annotations import read_csv, write_csv
+from fedet.annotations.formats import write_intervals
+from fedet.annotations.table import read_csv, write_csv
 from fedet.errors import InputError
 from fedet.explorer.widget import Explorer
-from fedet.formats import write_intervals
 from fedet.model import FEDN, FEDNConfig
 from fedet.review.review import Review, read_review
 from fedet.review.reviewed_dataset import reviewed_dataset

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fedet.annotations import MICRO_MAX_S, read_csv
+from fedet.annotations.table import MICRO_MAX_S, read_csv
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
 from fedet.intervals import AUS, INDEX

@@ -7,7 +7,7 @@ import torch
 
 from fedet.analysis import talking
 from fedet.analysis.talking import FIGURES, ablate, alarms_by_subject, rates, talking_frames
-from fedet.annotations import empty_table
+from fedet.annotations.table import empty_table
 from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.detection import load_detector
 from fedet.errors import InputError

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations import COLUMNS, EMOTIONS, expression_type_of
+from fedet.annotations.table import COLUMNS, EMOTIONS, expression_type_of
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.matching import match, overlap_pairs

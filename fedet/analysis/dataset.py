@@ -1,6 +1,6 @@
 """What is in an annotated set: tables of its events, one function a question.
 
-All read the canonical table (see `fedet.annotations`). An event whose value is not known stays in
+All read the canonical table (see `fedet.annotations.table`). An event whose value is not known stays in
 the counts as "unknown" instead of vanishing. Frames are inclusive: an event ends with `end_s`,
 the beginning of the frame behind its offset.
 """
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import EMOTIONS, MICRO_MAX_S, expression_type_of
+from fedet.annotations.repairs import ACTIONS
+from fedet.annotations.table import EMOTIONS, MICRO_MAX_S, expression_type_of
 from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.errors import InputError
 from fedet.evaluation.agreement import LabelAgreement, label_agreement
 from fedet.metrics import uf1
-from fedet.repairs import ACTIONS
 
 UNKNOWN = "unknown"
 TYPES = ("macro", "micro")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import read_csv
+from fedet.annotations.table import read_csv
 from fedet.errors import InputError
 from fedet.video import open_video
 

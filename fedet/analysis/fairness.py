@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import COLUMNS, write_csv
+from fedet.annotations.table import COLUMNS, write_csv
 from fedet.errors import InputError
 from fedet.evaluation.bootstrap import interval, resampled_sums, subject_weights
 from fedet.files import replaced

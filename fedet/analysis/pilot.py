@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import empty_table
+from fedet.annotations.table import empty_table
 from fedet.errors import InputError
 
 CLEAR = 0.2  # a score this far above the threshold is called clear

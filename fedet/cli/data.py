@@ -59,7 +59,7 @@ def convert(
     ] = None,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT and BORIS, frames preserved."""
-    from fedet.formats import convert as convert_file
+    from fedet.annotations.formats import convert as convert_file
 
     report_repairs(convert_file(source, target, fps, video))
     print(f"written: {target}")

@@ -130,7 +130,7 @@ def print_detections(video: Path, table) -> None:
 def save_detections(out: Path, tables: list) -> None:
     import pandas as pd
 
-    from fedet.annotations import write_csv
+    from fedet.annotations.table import write_csv
     from fedet.files import replaced
 
     out.mkdir(parents=True, exist_ok=True)

@@ -98,9 +98,9 @@ def evaluate(
     fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
+    from fedet.annotations.formats import read_intervals
     from fedet.datasets.dataset import read_dataset
     from fedet.experiments.comparison import evaluate_pooled
-    from fedet.formats import read_intervals
 
     check_options(seed=seed)
     if math.isnan(threshold):

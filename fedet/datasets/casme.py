@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.cells import Grid, as_number, header_key
+from fedet.annotations.cells import Grid, as_number, header_key
+from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.spellings import columns_of
 from fedet.datasets.layout import Labels, Release, grids_of, label_files, newest_of, table_with, walk
 from fedet.errors import InputError
 from fedet.intervals import FRAMES
-from fedet.repairs import join_repairs, repair
-from fedet.schema import columns_of
 
 
 def read_casme2(root: Path) -> Release | None:

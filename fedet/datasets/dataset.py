@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import columns_of, own_words, validate
-from fedet.cells import header_key
+from fedet.annotations.cells import header_key
+from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.table import columns_of, own_words, validate
 from fedet.datasets.casme import read_casme2, read_casme3
 from fedet.datasets.layout import Labels, Release
 from fedet.datasets.own_folder import frame_rate, read_own, read_tidy
 from fedet.datasets.samm import read_samm
 from fedet.errors import InputError
-from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video import IMAGE_SUFFIXES, Video, open_video
 
 VIDEO_COLUMNS = ["subject", "video", "path", "fps", "n_frames", "first_frame_number", "n_missing"]

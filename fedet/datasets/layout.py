@@ -1,6 +1,6 @@
 """What a reader of one layout hands over: the label tables and where each video's frames are.
 
-Column names are such as `fedet.annotations` understands; frame numbers stay those of the files,
+Column names are such as `fedet.annotations.table` understands; frame numbers stay those of the files,
 and what they mean is settled in `fedet.datasets.dataset`.
 """
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.cells import Grid, csv_grid, header_key, natural_key, table_of, xlsx_grids
+from fedet.annotations.cells import Grid, csv_grid, header_key, natural_key, table_of, xlsx_grids
+from fedet.annotations.repairs import empty_repairs, join_repairs, repair
 from fedet.errors import InputError
-from fedet.repairs import empty_repairs, join_repairs, repair
 
 LABEL_SUFFIXES = (".xlsx", ".xlsm", ".csv")
 

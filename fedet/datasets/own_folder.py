@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import columns_of, csv_table
-from fedet.cells import as_number, csv_grid, find_header, table_of
+from fedet.annotations.cells import as_number, csv_grid, find_header, table_of
+from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.table import columns_of, csv_table
+from fedet.annotations.video_names import composed
 from fedet.datasets.layout import Labels, Release, walk
 from fedet.errors import InputError
-from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.video import IMAGE_SUFFIXES
-from fedet.video_names import composed
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv",

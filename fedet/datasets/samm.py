@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.cells import header_key
+from fedet.annotations.cells import header_key
+from fedet.annotations.repairs import empty_repairs, join_repairs, repair
 from fedet.datasets.layout import Labels, Release, label_files, newest_of, table_with, walk
-from fedet.repairs import empty_repairs, join_repairs, repair
 
 
 def read_samm(root: Path) -> Release | None:

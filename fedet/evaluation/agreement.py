@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import EMOTIONS
+from fedet.annotations.table import EMOTIONS
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.evaluation.bootstrap import LEVEL, N_RESAMPLES, Interval, bootstrap

@@ -6,11 +6,11 @@ Whatever had to be decided on the way is in `Aligned.notes`, which every evaluat
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import EMOTIONS, MICRO_MAX_S
+from fedet.annotations.table import EMOTIONS, MICRO_MAX_S
+from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
 from fedet.intervals import SAME_RATE
 from fedet.matching import Aligned, Events
-from fedet.video_names import resolve
 
 
 def align(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fedet.annotations import MICRO_MAX_S
+from fedet.annotations.table import MICRO_MAX_S
 from fedet.errors import InputError
 from fedet.evaluation.scoring import figures, score
 from fedet.matching import STRICT, Aligned, Conventions, Events

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import COLUMNS, empty_table
+from fedet.annotations.table import COLUMNS, empty_table
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
 from fedet.experiments.jobs import Job, JobResult, read_result, run_job, write_result

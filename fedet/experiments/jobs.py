@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from fedet.annotations import empty_table
+from fedet.annotations.table import empty_table
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, of_subjects, only, sealed
 from fedet.experiments.methods.base import Fitted, Method

@@ -10,7 +10,7 @@ from dataclasses import fields
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import MISSING_OFFSETS, validate
+from fedet.annotations.table import MISSING_OFFSETS, validate
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.evaluation.evaluation import Evaluation, compare

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.elan import tier_of, undecided
+from fedet.annotations.elan import tier_of, undecided
+from fedet.annotations.formats import format_of, read_intervals, write_intervals
+from fedet.annotations.spellings import AS_WRITTEN
+from fedet.annotations.video_names import stem
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.explorer.timeline import Lanes, at_rate
-from fedet.formats import format_of, read_intervals, write_intervals
-from fedet.labels import AS_WRITTEN
 from fedet.matching import match_closest, overlap_pairs
 from fedet.review.edits import DECIDED, EMPTY, Changes, Row, frames_of
 from fedet.review.review import REVIEW_COLUMNS, Review, read_review
-from fedet.video_names import stem
 
 TAIL_S = 0.5  # an edge this far behind the video's end was dragged there, and is its end
 SAME_EVENT_TIOU = 0.5  # an interval of a file and one of the review are the same one from here on

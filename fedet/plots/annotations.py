@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fedet.annotations import MICRO_MAX_S, expression_type_of
+from fedet.annotations.table import MICRO_MAX_S, expression_type_of
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.matching import match, overlap_pairs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fedet.annotations import EMOTIONS, expression_type_of
+from fedet.annotations.table import EMOTIONS, expression_type_of
 from fedet.errors import InputError
 
 DECIDED = ("accepted", "corrected", "added")  # what a person stands behind

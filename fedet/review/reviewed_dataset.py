@@ -14,20 +14,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import OWN_WORDS, empty_table, own_words, validate
-from fedet.cells import csv_grid, table_of
+from fedet.annotations.cells import csv_grid, table_of
+from fedet.annotations.elan import tier_of, undecided
+from fedet.annotations.formats import read_intervals
+from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.spellings import AS_WRITTEN
+from fedet.annotations.table import OWN_WORDS, empty_table, own_words, validate
+from fedet.annotations.video_names import stem
 from fedet.datasets.dataset import VIDEO_COLUMNS, Dataset, frame_files
 from fedet.datasets.own_folder import find_videos
-from fedet.elan import tier_of, undecided
 from fedet.errors import InputError
-from fedet.formats import read_intervals
-from fedet.labels import AS_WRITTEN
-from fedet.repairs import empty_repairs, join_repairs, repair
 from fedet.review.edits import DECIDED
 from fedet.review.journal import read_journal
 from fedet.review.review import REVIEW_COLUMNS, read_review
 from fedet.video import open_video
-from fedet.video_names import stem
 
 SUFFIXES = (".review.jsonl", ".eaf", ".csv", ".json", ".vtt")
 _SAME = ["onset", "offset", "emotion"]

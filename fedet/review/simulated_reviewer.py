@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import expression_type_of
+from fedet.annotations.table import expression_type_of
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.matching import match_closest, overlap_pairs

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fedet.annotations import COLUMNS, SCHEMA_VERSION, validate, write_csv
+from fedet.annotations.table import COLUMNS, SCHEMA_VERSION, validate, write_csv
 from fedet.errors import InputError
 from fedet.files import read_object, replaced
 from fedet.intervals import AUS, EMOTIONS, INDEX

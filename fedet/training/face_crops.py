@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fedet.adaptation import spread_faces
-from fedet.annotations import empty_table
+from fedet.annotations.table import empty_table
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside
 from fedet.errors import InputError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import validate
+from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside, read_inputs
 from fedet.errors import InputError

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import SCHEMA_VERSION, empty_table, expression_type_of
+from fedet.annotations.table import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
 from fedet.model import FEDN, FEDNConfig
 from fedet.training.trainer import TrainConfig

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations import validate
+from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
 from fedet.errors import InputError
 from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.cells import as_text, csv_grid, header_key, table_of
+from fedet.annotations.cells import as_text, csv_grid, header_key, table_of
+from fedet.annotations.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
+from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE, columns_of, type_label
 from fedet.errors import InputError
 from fedet.files import replaced
 from fedet.intervals import (
@@ -29,9 +31,6 @@ from fedet.intervals import (
     empty_table,
     expression_type_of,
 )
-from fedet.labels import AS_WRITTEN, FINE_TO_COARSE, type_label
-from fedet.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
-from fedet.schema import columns_of
 
 __all__ = [
     "ACTIONS", "AS_WRITTEN", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE",

@@ -1,6 +1,6 @@
 """WebVTT subtitles: the labels in any video player, one cue per interval.
 
-Behind each cue a NOTE holds as JSON what its text does not tell (see `fedet.captions`); players
+Behind each cue a NOTE holds as JSON what its text does not tell (see `fedet.annotations.captions`); players
 pass over notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
 """
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import COLUMNS, validate
-from fedet.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
-from fedet.cells import as_text, decode
+from fedet.annotations.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
+from fedet.annotations.cells import as_text, decode
+from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.table import COLUMNS, validate
 from fedet.errors import InputError
 from fedet.files import replaced, some_of
-from fedet.repairs import join_repairs, repair
 
 _STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
 _TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.captions import Cells, agreed_fps, cells_of
-from fedet.cells import header_key
-from fedet.elan import (
+from fedet.annotations.captions import Cells, agreed_fps, cells_of
+from fedet.annotations.cells import header_key
+from fedet.annotations.elan import (
     TIERS,
     Interval,
     base_tier,
@@ -20,8 +20,8 @@ from fedet.elan import (
     tier_rows,
     written_in,
 )
+from fedet.annotations.spellings import FINE_TO_COARSE
 from fedet.errors import InputError
-from fedet.labels import FINE_TO_COARSE
 
 _WAY_OUT = "name another file or move it away"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fedet.cells import as_number
+from fedet.annotations.cells import as_number
 from fedet.intervals import FRAMES
 
 REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]

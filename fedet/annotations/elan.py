@@ -2,8 +2,10 @@
 
 Intervals of one tier must not overlap in ELAN, so those that do go to `truth-2`, `truth-3` ...
 Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, what the line
-itself does not tell (see `fedet.captions`). A property of the file keeps what was written, so that what
-people do afterwards can be told (see `fedet.handwork`). Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN.
+itself does not tell (see `fedet.annotations.captions`). A property of the file keeps what was written, so
+that what
+people do afterwards can be told (see `fedet.annotations.elan_merge`). Format: EAF 3.0,
+EAF_Annotation_Format_3.0_and_ELAN.
 """
 
 import json
@@ -16,8 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import pandas as pd
 
-from fedet.annotations import COLUMNS, validate
-from fedet.captions import (
+from fedet.annotations.captions import (
     NOT_XML,
     Cells,
     agreed_fps,
@@ -29,10 +30,11 @@ from fedet.captions import (
     to_frame,
     written,
 )
-from fedet.cells import as_number, as_text
+from fedet.annotations.cells import as_number, as_text
+from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.table import COLUMNS, validate
 from fedet.errors import InputError
 from fedet.files import replaced, some_of
-from fedet.repairs import join_repairs, repair
 
 TIERS = ("truth", "fedet", "review")
 _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",

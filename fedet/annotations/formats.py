@@ -16,20 +16,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.activitynet import read_json, write_json
-from fedet.annotations import own_words, read_csv, write_csv
-from fedet.boris import is_boris, read_boris, write_boris
-from fedet.cells import natural_key
+from fedet.annotations.activitynet import read_json, write_json
+from fedet.annotations.boris import is_boris, read_boris, write_boris
+from fedet.annotations.cells import natural_key
+from fedet.annotations.elan import read_eaf, write_eaf
+from fedet.annotations.elan_merge import check_replaceable
+from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.spellings import AS_WRITTEN
+from fedet.annotations.table import own_words, read_csv, write_csv
+from fedet.annotations.video_names import VIDEO_SUFFIXES, names_of
+from fedet.annotations.webvtt import read_vtt, write_vtt
 from fedet.datasets.own_folder import has_images
-from fedet.elan import read_eaf, write_eaf
 from fedet.errors import InputError
 from fedet.files import some_of
-from fedet.handwork import check_replaceable
-from fedet.labels import AS_WRITTEN
-from fedet.repairs import join_repairs, repair
 from fedet.video import open_video
-from fedet.video_names import VIDEO_SUFFIXES, names_of
-from fedet.webvtt import read_vtt, write_vtt
 
 __all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
            "write_boris", "write_eaf", "write_intervals", "write_json", "write_vtt"]  # fmt: skip

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations import COLUMNS, EXTRA_COLUMNS, validate
-from fedet.captions import UNKNOWN, cells_of
-from fedet.cells import as_text, decode
+from fedet.annotations.captions import UNKNOWN, cells_of
+from fedet.annotations.cells import as_text, decode
+from fedet.annotations.table import COLUMNS, EXTRA_COLUMNS, validate
+from fedet.annotations.video_names import names_of
 from fedet.errors import InputError
 from fedet.files import replaced
-from fedet.video_names import names_of
 
 _FRAMES = ("onset", "offset")  # told by the segment
 

@@ -10,30 +10,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fedet.adaptation import check_share
 from fedet.annotations.table import empty_table, expression_type_of
 from fedet.curves import Curves, curve_table
 from fedet.errors import InputError
-from fedet.faces import FaceDetector, missing_spans
-from fedet.features import (
-    FPS,
-    READS,
-    REFERENCES,
-    STATES,
-    FaceNet,
-    FaceTrack,
-    FaceWeights,
-    change_from_rest,
-    extract,
-    load_facenet,
-    read_change,
-    read_kept,
-    shipped,
-)
+from fedet.faces.adaptation import check_share
+from fedet.faces.extraction import FPS, STATES, FaceTrack, extract, read_kept
+from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
+from fedet.faces.novelty import MOSTLY, known_of, unfamiliar_share
+from fedet.faces.tracking import FaceDetector, missing_spans
+from fedet.features import READS, REFERENCES, change_from_rest, read_change
 from fedet.files import settings_of
 from fedet.intervals import AUS, frames_at
 from fedet.model import FEDN
-from fedet.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.signals import check_signals, side_signals
 from fedet.video import Video, open_video
 from fedet.windows import detections
@@ -53,7 +41,7 @@ class Inputs:
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
     reads: str = "vectors"  # see `read_change`
     signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.signals`
-    adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.adaptation`
+    adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`
 
     def __post_init__(self) -> None:
         check_share(self.adapt)
@@ -75,7 +63,7 @@ class Detector:
     faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
 
     def read(self, video: str | Path, **options) -> FaceTrack:
-        """The vectors of a video; `options` are those of `fedet.features.extract`."""
+        """The vectors of a video; `options` are those of `fedet.faces.extraction.extract`."""
         return extract(video, self.net, self.faces, adapt=self.inputs.adapt, **options)
 
 
@@ -150,7 +138,7 @@ def detect(
         curves: also keep, for each frame, the highest confidence in each emotion.
         sources: folders of the CSV files of a detector that reads them, see `side_signals`.
         abstain: leave out detections most of whose frames are unlike all training faces (see
-            `fedet.novelty`); how many is told in `problems`.
+            `fedet.faces.novelty`); how many is told in `problems`.
 
     Returns:
         The canonical table in order of onset, frames counted at the video's nominal rate. Its

@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from fedet import adaptation
-from fedet.adaptation import FACES, adapted, spread_faces, statistics_of
 from fedet.analysis.explanation import net_for
-from fedet.boxes import Box
 from fedet.detection import Detector, Inputs, detect
 from fedet.errors import InputError
-from fedet.faces import CROP_DOWN, CROP_SCALE
-from fedet.features import cache_file, extract, folded, knowing, load_facenet, read_kept, vectors_of
+from fedet.faces import adaptation
+from fedet.faces.adaptation import FACES, adapted, spread_faces, statistics_of
+from fedet.faces.detectors import Box
+from fedet.faces.extraction import cache_file, extract, read_kept
+from fedet.faces.network import folded, knowing, load_facenet, vectors_of
+from fedet.faces.tracking import CROP_DOWN, CROP_SCALE
 from fedet.training.face_crops import cut_crops, track_of
 from fedet.video import open_video, write_video
 
@@ -193,7 +194,7 @@ def test_kept_vectors_go_by_the_share_and_tell_another_one(clip, net, tmp_path):
 
 
 def test_a_cartoon_stays_strange_though_the_network_knows_it(net, tmp_path):
-    from fedet.novelty import load_known, strange_frames
+    from fedet.faces.novelty import load_known, strange_frames
     from fedet.training.novelty import cartoon_crops
 
     frame = (24, 24), (24, 24), (0, 0)

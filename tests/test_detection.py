@@ -15,7 +15,8 @@ from fedet.datasets.dataset import read_dataset
 from fedet.detection import Inputs, detect_in, load_detector, read_inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
-from fedet.features import WIDTH, FaceTrack, extract
+from fedet.faces.extraction import FaceTrack, extract
+from fedet.faces.network import WIDTH
 from fedet.intervals import frames_at
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training.records import joined, records_of
@@ -232,7 +233,7 @@ def test_a_detector_finds_its_face_weights_from_anywhere_and_knows_them_again(
     detector, tmp_path, monkeypatch
 ):
     from fedet.detection import save_inputs
-    from fedet.features import save_facenet
+    from fedet.faces.network import save_facenet
 
     monkeypatch.chdir(tmp_path)
     detector.model.save_pretrained("mine")

@@ -19,7 +19,7 @@ from fedet.experiments.folds import Fold, LeakError, sealed
 from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import settings_of
 from fedet.experiments.tuned_backbone import Tuned, backbone_arms
-from fedet.features import knowing, load_facenet, normalised, vectors_of
+from fedet.faces.network import knowing, load_facenet, normalised, vectors_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training.crop_augmentation import Appearance, draw_camera, seen_by

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.errors import InputError
-from fedet.faces import (
+from fedet.faces.tracking import (
     CROP_DOWN,
     CROP_SCALE,
     Box,

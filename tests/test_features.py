@@ -16,29 +16,29 @@ from fedet.detection import Detector, Inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.experiments.methods.optical_flow import flow_track
-from fedet.features import (
+from fedet.faces.extraction import (
     CROP,
     STATES,
-    WIDTH,
-    FaceNet,
     FaceTrack,
-    FaceWeights,
     cache_file,
-    change_from_rest,
     crops_of,
     extract,
-    folded,
     in_background,
+    read_kept,
+)
+from fedet.faces.network import (
+    WIDTH,
+    FaceNet,
+    FaceWeights,
+    folded,
     load_facenet,
     pretraining_of,
-    read_change,
-    read_kept,
     read_out_heads,
-    rest_order,
     save_facenet,
     shipped,
     vectors_of,
 )
+from fedet.features import change_from_rest, read_change, rest_order
 from fedet.training.face_crops import cut_crops, track_of
 from fedet.video import open_video
 
@@ -144,7 +144,7 @@ class EverywhereDetector:
     """The middle of the picture is a face while the picture is bright."""
 
     def detect(self, image, near=None):
-        from fedet.faces import Box
+        from fedet.faces.tracking import Box
 
         return [Box(8, 8, 48, 48, 1.0)] if image.mean() > 60 else []
 
@@ -247,7 +247,7 @@ class WideDetector:
         self.sizes = set()
 
     def detect(self, image, near=None):
-        from fedet.faces import Box
+        from fedet.faces.tracking import Box
 
         self.sizes.add(image.shape[:2])
         return [Box(4, 4, image.shape[1] / 60, image.shape[1] / 60, 1.0)]

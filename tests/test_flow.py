@@ -6,7 +6,7 @@ import pytest
 
 from fedet.annotations.table import COLUMNS, empty_table
 from fedet.experiments.methods import optical_flow as flow
-from fedet.features import CROP
+from fedet.faces.extraction import CROP
 from fedet.windows import VideoFeatures
 
 RNG = np.random.default_rng(0)

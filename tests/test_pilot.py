@@ -183,7 +183,7 @@ def test_a_folder_without_videos_or_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_broken_video_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
-    from fedet.faces import missing_spans
+    from fedet.faces.tracking import missing_spans
 
     (tmp_path / "a.mp4").write_bytes(b"x")
     (tmp_path / "b.mp4").write_bytes(b"x")

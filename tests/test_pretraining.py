@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedet.errors import InputError
-from fedet.features import load_facenet
+from fedet.faces.network import load_facenet
 from fedet.synthetic.families import FAMILIES, family
 from fedet.training.pretraining import (
     PretrainConfig,

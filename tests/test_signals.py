@@ -13,7 +13,7 @@ from fedet.cli.train import with_signals
 from fedet.detection import Inputs, beside, read_inputs, save_inputs
 from fedet.encoding import write_video
 from fedet.errors import InputError
-from fedet.features import shipped
+from fedet.faces.network import shipped
 from fedet.signals import (
     HOLD_S,
     OPENFACE_AUS,

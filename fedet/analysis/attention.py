@@ -9,7 +9,8 @@ import torch
 
 from fedet.detection import Detector, beside
 from fedet.errors import InputError
-from fedet.features import FPS, change_from_rest, read_change
+from fedet.faces.extraction import FPS
+from fedet.features import change_from_rest, read_change
 from fedet.model import FEDN, Attention
 from fedet.signals import side_signals
 from fedet.windows import cut, points, window_starts

@@ -13,24 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.adaptation import spread_faces
 from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
 from fedet.errors import InputError
-from fedet.faces import FaceDetector
-from fedet.features import (
-    CROP,
-    FPS,
-    MEAN,
-    STATES,
-    STD,
-    FaceNet,
-    FaceTrack,
-    change_from_rest,
-    crops_of,
-    knowing,
-    of_any_size,
-    read_change,
-)
+from fedet.faces.adaptation import spread_faces
+from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size
+from fedet.faces.network import MEAN, STD, FaceNet, knowing
+from fedet.faces.tracking import FaceDetector
+from fedet.features import change_from_rest, read_change
 from fedet.intervals import AUS, EMOTIONS, iou_of
 from fedet.video import open_video
 from fedet.windows import detections
@@ -54,7 +43,7 @@ def evidence_map(
     are finer and approximate.
 
     Args:
-        face, rest: crops (S, S, 3) uint8 of one person, as `fedet.faces.crop` cuts them.
+        face, rest: crops (S, S, 3) uint8 of one person, as `fedet.faces.tracking.crop` cuts them.
         target: an AU's number, or an emotion.
 
     Raises InputError on an unknown target or layer, or weights without read-outs.
@@ -115,7 +104,7 @@ def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[n
 
 
 def net_for(video: str | Path, detector: Detector) -> FaceNet:
-    """The face network as it read this video, see `fedet.features.knowing`."""
+    """The face network as it read this video, see `fedet.faces.network.knowing`."""
 
     def read(faces: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
         crops = spread_faces(open_video(video), faces, CROP).crops

@@ -94,7 +94,7 @@ def covered(images: Images, strength: float, rng: np.random.Generator) -> Images
 
     The face is looked for in each picture; where it is not found the board stays where it was.
     """
-    from fedet.faces import HaarDetector
+    from fedet.faces.tracking import HaarDetector
 
     detector, box = HaarDetector(), None
     for number, image in enumerate(images):

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fedet.analysis.robustness import half_points, perturbed_file, phrased
-from fedet.features import FaceNet
+from fedet.faces.network import FaceNet
 from fedet.intervals import EMOTION_COLOURS
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
 from fedet.plots.thumbnails import frames_near

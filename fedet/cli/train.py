@@ -11,7 +11,7 @@ from fedet.errors import InputError
 
 def start_of(init: str) -> Path:
     """The detector's folder that --init means. Raises InputError where there is none."""
-    from fedet.features import shipped
+    from fedet.faces.network import shipped
     from fedet.model import read_config
 
     start = shipped("detector") if init == "shipped" else Path(init)
@@ -46,7 +46,7 @@ def train(
 
     from fedet.datasets.dataset import read_dataset
     from fedet.detection import read_inputs, save_inputs
-    from fedet.features import load_facenet
+    from fedet.faces.network import load_facenet
     from fedet.training.fine_tuning import FINE_TUNING
     from fedet.training.records import fresh_config, fresh_inputs, joined, records_of
     from fedet.training.training import TrainConfig
@@ -93,7 +93,7 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
     from dataclasses import replace
 
     from fedet.detection import TUNED, load_detector
-    from fedet.novelty import FILE
+    from fedet.faces.novelty import FILE
     from fedet.training.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
     from fedet.training.face_crops import face_videos_of
     from fedet.training.model_selection import hold_out
@@ -146,7 +146,7 @@ def learn(
     from dataclasses import replace
 
     from fedet.detection import read_inputs, save_inputs
-    from fedet.features import load_facenet
+    from fedet.faces.network import load_facenet
     from fedet.review.reviewed_dataset import reviewed_dataset
     from fedet.training.fine_tuning import FINE_TUNING, minutes_of, save_lesson, verdict
     from fedet.training.fine_tuning import learn as tune

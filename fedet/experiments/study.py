@@ -97,7 +97,7 @@ def open_study(
             subjects with 45 s each.
         benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
-        adapt: share of each video's own statistics in the ResNet18, see `fedet.adaptation`.
+        adapt: share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`.
 
     Raises InputError for the benchmark "unseen", which is not there to learn from.
     """

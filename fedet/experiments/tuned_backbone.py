@@ -15,7 +15,7 @@ from fedet.experiments.ablations import evaluate_runs
 from fedet.experiments.cross_validation import cross_validate
 from fedet.experiments.methods.base import Fitted, answer, detector_config
 from fedet.experiments.study import Study
-from fedet.features import FaceNet, load_facenet
+from fedet.faces.network import FaceNet, load_facenet
 from fedet.model import FEDNConfig
 from fedet.training.end_to_end import TUNING, Tuning, train_end_to_end
 from fedet.training.face_crops import face_videos_of, seen_with

@@ -15,7 +15,7 @@ from fedet.errors import InputError
 from fedet.video import Frame, Video
 
 if TYPE_CHECKING:
-    from fedet.boxes import Box, FaceDetector
+    from fedet.faces.detectors import Box, FaceDetector
 
 QUALITY = 82  # of JPEG; a frame of 480 x 270 pixels has about 15 kB
 LEAP_S = 0.7  # a gap up to this long is decoded through; a longer one is jumped over
@@ -138,7 +138,7 @@ class FrameServer:
 class FaceCropper:
     """Cuts the face out, looking for it twice a second; between looks the last box counts.
 
-    Made for looking around, not for measuring: `fedet.faces.track_faces` follows a face properly.
+    Made for looking around, not for measuring: `fedet.faces.tracking.track_faces` follows a face properly.
     """
 
     def __init__(self, detector: "FaceDetector | None" = None):
@@ -147,7 +147,7 @@ class FaceCropper:
 
     def __call__(self, image: np.ndarray, time_s: float, size: int) -> np.ndarray:
         """The face, (size, size, 3) uint8; the whole picture where no face is found."""
-        from fedet.faces import HaarDetector, crop
+        from fedet.faces.tracking import HaarDetector, crop
 
         if self._detector is None:
             self._detector = HaarDetector()

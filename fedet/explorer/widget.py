@@ -50,7 +50,7 @@ class Explorer(anywidget.AnyWidget):
         truth: Canonical intervals, for figures and marks.
         scores: Score curves, one row per frame, a column per emotion, 0 ... 1; default: those
             that `fedet.detect(..., curves=True)` left with the predictions.
-        missing: Spans without a face, as `fedet.faces.missing_spans` gives them; default: those
+        missing: Spans without a face, as `fedet.faces.tracking.missing_spans` gives them; default: those
             that `fedet.detect` found with the predictions.
         reviewer: Name on every edit; default: the login name.
         autosave: Journal of the review, created by the first edit and gone on with if it is there.

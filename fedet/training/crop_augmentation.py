@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedet.errors import InputError
-from fedet.features import normalised
+from fedet.faces.network import normalised
 
 
 @dataclass(frozen=True)

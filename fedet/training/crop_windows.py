@@ -14,7 +14,8 @@ from torch import Tensor
 
 from fedet.detection import Inputs
 from fedet.errors import InputError
-from fedet.features import CROP, rest_frames
+from fedet.faces.extraction import CROP
+from fedet.features import rest_frames
 from fedet.signals import channels_of
 from fedet.training.crop_augmentation import Appearance, Camera, draw_camera
 from fedet.training.face_crops import FaceVideo

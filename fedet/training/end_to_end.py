@@ -22,14 +22,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from fedet.adaptation import statistics_of
 from fedet.detection import TUNED, Detector, Inputs, load_detector, save_inputs
 from fedet.errors import InputError
-from fedet.features import (
-    CROP,
+from fedet.faces.adaptation import statistics_of
+from fedet.faces.extraction import CROP
+from fedet.faces.network import (
     WIDTH,
     FaceNet,
-    change_from_rest,
     fingerprint,
     knowing,
     pretraining_of,
@@ -37,6 +36,7 @@ from fedet.features import (
     shipped,
     tensors_of,
 )
+from fedet.features import change_from_rest
 from fedet.model import FEDN, FEDNOutput
 from fedet.training.crop_augmentation import seen_by
 from fedet.training.crop_windows import FaceWindow, Tuning, Windows, face_window

@@ -15,33 +15,28 @@ from pathlib import Path
 
 import numpy as np
 
-from fedet.adaptation import spread_faces
 from fedet.annotations.table import empty_table
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside
 from fedet.errors import InputError
-from fedet.faces import FaceDetector
-from fedet.features import (
+from fedet.faces.adaptation import spread_faces
+from fedet.faces.extraction import (
     CROP,
     DAMAGES,
     FPS,
     STATES,
-    WIDTH,
-    FaceNet,
     FaceTrack,
-    change_from_rest,
     check_bytes,
     crops_of,
     damaged,
-    folded,
     in_background,
-    knowing,
     of_any_size,
-    read_change,
     search_of,
     state_of,
-    vectors_of,
 )
+from fedet.faces.network import WIDTH, FaceNet, folded, knowing, vectors_of
+from fedet.faces.tracking import FaceDetector
+from fedet.features import change_from_rest, read_change
 from fedet.signals import training_signals
 from fedet.training.records import record_of, videos_of
 from fedet.video import Video, open_video
@@ -66,7 +61,7 @@ class Crops:
     track: np.ndarray  # (T,) int32, which face; -1 where none
     fps: float  # nominal rate of the video itself
     problems: tuple[str, ...]
-    spread: np.ndarray  # (N, 112, 112, 3) uint8, of `fedet.adaptation.spread_faces`
+    spread: np.ndarray  # (N, 112, 112, 3) uint8, of `fedet.faces.adaptation.spread_faces`
 
 
 def cut_crops(
@@ -75,7 +70,7 @@ def cut_crops(
     detector: FaceDetector | None = None,
     opened: Video | None = None,
 ) -> Crops:
-    """The crops that `fedet.features.extract` shows to its network, 38 kB a frame in a file of `cache`.
+    """The crops that `fedet.faces.extraction.extract` shows to its network, 38 kB a frame in a file of `cache`.
 
     `detector` is as for `extract`: None looks for small faces where there are no larger ones.
     Raises InputError where the video cannot be read at all.
@@ -134,7 +129,7 @@ def _place(folder: Path, path: Path, detector: FaceDetector | None, video: Video
 def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_size: int = 32) -> FaceTrack:
     """What a network makes of the crops; equal to `extract` of the video.
 
-    Where `extract` is given a share `adapt`, so is `net`: see `fedet.features.knowing`.
+    Where `extract` is given a share `adapt`, so is `net`: see `fedet.faces.network.knowing`.
 
     Args:
         crops: tells states, tracks and rate. images: (T, 112, 112, 3) uint8.

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from fedet.errors import InputError
-from fedet.features import CROP, FaceNet, load_facenet, normalised, pretraining_of, shipped, vectors_of
-from fedet.novelty import DIRECTIONS, FILE, SHARE, STRANGE, Known, save_known
+from fedet.faces.extraction import CROP
+from fedet.faces.network import FaceNet, load_facenet, normalised, pretraining_of, shipped, vectors_of
+from fedet.faces.novelty import DIRECTIONS, FILE, SHARE, STRANGE, Known, save_known
 
 
 def describe(

@@ -18,14 +18,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
-from fedet.features import (
-    FaceNet,
-    in_background,
-    load_facenet,
-    normalised,
-    read_out_heads,
-    save_facenet,
-)
+from fedet.faces.extraction import in_background
+from fedet.faces.network import FaceNet, load_facenet, normalised, read_out_heads, save_facenet
 from fedet.intervals import AUS, EMOTIONS
 from fedet.synthetic.device_tables import moved
 from fedet.synthetic.expressions import sample_rest, sample_states

@@ -12,16 +12,9 @@ from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside, read_inputs
 from fedet.errors import InputError
-from fedet.features import (
-    FPS,
-    FaceNet,
-    FaceTrack,
-    change_from_rest,
-    extract,
-    load_facenet,
-    read_change,
-    shipped,
-)
+from fedet.faces.extraction import FPS, FaceTrack, extract
+from fedet.faces.network import FaceNet, load_facenet, shipped
+from fedet.features import change_from_rest, read_change
 from fedet.intervals import frames_at
 from fedet.model import FEDNConfig, read_config
 from fedet.signals import training_signals

@@ -22,14 +22,15 @@ from fedet.datasets.dataset import Dataset
 from fedet.errors import InputError
 from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
 from fedet.experiments.methods.frame_wise import smoothed
-from fedet.features import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
+from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
 from fedet.files import replaced
 from fedet.intervals import frames_at
 from fedet.training.model_selection import figures_of_tables
 from fedet.video import Video
 from fedet.windows import VideoFeatures
 
-# x0, x1, y0, y1 on the scale of the crop (see `fedet.faces`): brows 0.22, eyes 0.33, mouth 0.68, chin 0.85.
+# x0, x1, y0, y1 on the scale of the crop (see `fedet.faces.tracking`): brows 0.22, eyes 0.33, mouth 0.68,
+# chin 0.85.
 # The eyes are left out, since every blink moves them.
 REGIONS = {
     "brow outer left": (0.22, 0.36, 0.15, 0.28), "brow inner left": (0.36, 0.49, 0.15, 0.28),

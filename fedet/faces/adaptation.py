@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedet.boxes import FaceDetector
 from fedet.errors import InputError
-from fedet.faces import crop
+from fedet.faces.detectors import FaceDetector
+from fedet.faces.tracking import crop
 from fedet.video import MOST_SIDE, Video
 
 FACES = 64  # pictures asked of a video: their face's statistics change little with more

@@ -2,7 +2,7 @@
 
 All detectors answer in one geometry, that of OpenCV's frontal Haar cascade: a square whose side is
 about 1.25 times the width of the face at the cheekbones, the eyes at 46 % of its height, the chin
-a little below its lower edge. `fedet.faces.crop` is defined on that square.
+a little below its lower edge. `fedet.faces.tracking.crop` is defined on that square.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fedet.boxes import Box, FaceDetector, HaarDetector, YuNetDetector
-from fedet.smoothing import Smoothing, smooth_path
+from fedet.faces.detectors import Box, FaceDetector, HaarDetector, YuNetDetector
+from fedet.faces.smoothing import Smoothing, smooth_path
 from fedet.video import TICK_TOLERANCE_S, Frame
 
 __all__ = [

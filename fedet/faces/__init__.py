@@ -1,0 +1,1 @@
+"""From frames to face vectors: find, follow, crop, and the ResNet18."""

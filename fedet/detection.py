@@ -22,8 +22,8 @@ from fedet.features import READS, REFERENCES, change_from_rest, read_change
 from fedet.files import settings_of
 from fedet.intervals import AUS, frames_at
 from fedet.model import FEDN
-from fedet.signals import check_signals, side_signals
-from fedet.video import Video, open_video
+from fedet.video.reader import Video, open_video
+from fedet.video.side_signals import check_signals, side_signals
 from fedet.windows import detections
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
@@ -40,7 +40,7 @@ class Inputs:
     reference: str = "rest"  # see `change_from_rest`
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
     reads: str = "vectors"  # see `read_change`
-    signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.signals`
+    signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.video.side_signals`
     adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`
 
     def __post_init__(self) -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from fedet import detect, load_detector
-from fedet.encoding import write_video
 from fedet.synthetic.generator import SynthConfig, draw_frames, write_script
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 from fedet.synthetic.shapes import render, sample_looks
+from fedet.video.writer import write_video
 
 
 def resident_mb() -> float:

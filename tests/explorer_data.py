@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations.table import EMOTIONS, validate
-from fedet.video import write_video
+from fedet.video.reader import write_video
 
 FPS, N_FRAMES = 30.0, 600
 BITS, BLOCK = 10, 16  # a frame's number in black and white blocks

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from fedet.annotations.table import read_csv
-from fedet.encoding import write_video
+from fedet.video.writer import write_video
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 

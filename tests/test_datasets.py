@@ -12,7 +12,7 @@ from fedet.annotations.table import AS_WRITTEN, read_csv, write_csv
 from fedet.datasets.dataset import frame_files, read_dataset
 from fedet.datasets.own_folder import videos_in
 from fedet.errors import InputError
-from fedet.video import write_video
+from fedet.video.reader import write_video
 
 
 def workbook(path, *sheets, names=()):

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 import fedet
 from fedet.datasets.dataset import read_dataset
 from fedet.detection import Inputs, detect_in, load_detector, read_inputs
-from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.faces.extraction import FaceTrack, extract
 from fedet.faces.network import WIDTH
 from fedet.intervals import frames_at
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training.records import joined, records_of
-from fedet.video import open_video
+from fedet.video.reader import open_video
+from fedet.video.writer import write_video
 
 REAL = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))
 

@@ -30,7 +30,7 @@ from fedet.explorer.frame_server import FrameServer
 from fedet.explorer.html_page import embedded
 from fedet.explorer.timeline import MISSING, curve_bytes, prepare
 from fedet.explorer.widget import Explorer
-from fedet.video import open_video
+from fedet.video.reader import open_video
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><!--"
 

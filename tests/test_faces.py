@@ -23,7 +23,7 @@ from fedet.faces.tracking import (
     missing_spans,
     track_faces,
 )
-from fedet.video import Frame, open_video
+from fedet.video.reader import Frame, open_video
 
 CLIPS = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))
 FPS = 30

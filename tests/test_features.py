@@ -13,7 +13,6 @@ from test_faces import drawing
 
 from fedet.analysis.explanation import crops_at
 from fedet.detection import Detector, Inputs
-from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.experiments.methods.optical_flow import flow_track
 from fedet.faces.extraction import (
@@ -40,7 +39,8 @@ from fedet.faces.network import (
 )
 from fedet.features import change_from_rest, read_change, rest_order
 from fedet.training.face_crops import cut_crops, track_of
-from fedet.video import open_video
+from fedet.video.reader import open_video
+from fedet.video.writer import write_video
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from fedet.annotations.table import COLUMNS, empty_table, read_csv, validate, wr
 from fedet.annotations.webvtt import read_vtt
 from fedet.errors import InputError
 from fedet.intervals import EMOTIONS
-from fedet.video import write_video
+from fedet.video.reader import write_video
 
 RATES = [23.976, 24000 / 1001, 25.0, 29.97, 30000 / 1001, 30.0, 50.0, 59.94, 60.0, 119.88, 200.0]
 ONE_VIDEO = [".eaf", ".vtt"]

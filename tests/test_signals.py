@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from fedet.cli.train import with_signals
 from fedet.detection import Inputs, beside, read_inputs, save_inputs
-from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.faces.network import shipped
-from fedet.signals import (
+from fedet.synthetic.voice import sung, voice_track
+from fedet.video.audio import RATE, _Track, analyse, listen
+from fedet.video.side_signals import (
     HOLD_S,
     OPENFACE_AUS,
     PYFEAT_AUS,
@@ -25,8 +26,7 @@ from fedet.signals import (
     side_signals,
     training_signals,
 )
-from fedet.sound import RATE, _Track, analyse, listen
-from fedet.synthetic.voice import sung, voice_track
+from fedet.video.writer import write_video
 
 GREY = np.full((32, 32, 3), 90, np.uint8)
 
@@ -183,7 +183,7 @@ def test_the_generated_voice_is_heard_where_the_mouth_moves(tmp_path):
 
 
 def test_sound_leaves_the_pictures_as_they_were(tmp_path):
-    from fedet.video import open_video
+    from fedet.video.reader import open_video
 
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (32, 32, 3), np.uint8) for _ in range(40)]

@@ -20,7 +20,7 @@ from fedet.detection import detect, load_detector
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.synthetic.generator import SynthConfig, synthesize, write_script
-from fedet.video import open_video
+from fedet.video.reader import open_video
 
 PICTURES = [name for name, p in PERTURBATIONS.items() if p.images]
 SCENES = [name for name, p in PERTURBATIONS.items() if p.scene]

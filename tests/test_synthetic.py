@@ -13,7 +13,7 @@ from fedet.errors import InputError
 from fedet.intervals import AUS, INDEX
 from fedet.synthetic.expressions import RECIPES, pick
 from fedet.synthetic.generator import Confounders, SynthConfig, parse_confounders, synthesize, write_script
-from fedet.video import open_video
+from fedet.video.reader import open_video
 
 CALM = parse_confounders("all=0")
 

@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from fedet.cli.main import app
-from fedet.encoding import write_video
 from fedet.errors import InputError
 from fedet.faces.detectors import HaarDetector
 from fedet.faces.extraction import read_kept
 from fedet.faces.network import load_facenet
 from fedet.plots.thumbnails import blur_faces, frames_near, plot_strip
 from fedet.synthetic.generator import SynthConfig, synthesize
+from fedet.video.writer import write_video
 
 
 @pytest.fixture(scope="module")

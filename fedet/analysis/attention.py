@@ -12,7 +12,7 @@ from fedet.errors import InputError
 from fedet.faces.extraction import FPS
 from fedet.features import change_from_rest, read_change
 from fedet.model import FEDN, Attention
-from fedet.signals import side_signals
+from fedet.video.side_signals import side_signals
 from fedet.windows import cut, points, window_starts
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fedet.annotations.table import read_csv
 from fedet.errors import InputError
-from fedet.video import open_video
+from fedet.video.reader import open_video
 
 
 @dataclass(frozen=True)

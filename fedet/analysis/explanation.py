@@ -21,7 +21,7 @@ from fedet.faces.network import MEAN, STD, FaceNet, knowing
 from fedet.faces.tracking import FaceDetector
 from fedet.features import change_from_rest, read_change
 from fedet.intervals import AUS, EMOTIONS, iou_of
-from fedet.video import open_video
+from fedet.video.reader import open_video
 from fedet.windows import detections
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")

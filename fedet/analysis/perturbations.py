@@ -14,7 +14,7 @@ import numpy as np
 
 from fedet.errors import InputError
 from fedet.synthetic.generator import Confounders, SynthConfig, draw_frames, noted, write_script
-from fedet.video import open_video, write_video
+from fedet.video.reader import open_video, write_video
 
 Images = Iterator[np.ndarray]  # (H, W, 3) uint8 RGB
 CRF = 12  # of perturbed files: so fine that only the perturbation shows

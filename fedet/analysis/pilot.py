@@ -102,7 +102,8 @@ def open_folder(
     Raises:
         InputError: there is no such folder, or no video in it.
     """
-    from fedet.datasets.own_folder import has_images, videos_in
+    from fedet.datasets.own_folder import videos_in
+    from fedet.video.reader import has_images
 
     if not str(videos):
         from fedet.datasets.dataset import read_dataset

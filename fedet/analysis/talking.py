@@ -21,11 +21,11 @@ from fedet.evaluation.bootstrap import interval, paired_difference, resampled_su
 from fedet.evaluation.evaluation import evaluate
 from fedet.metrics import f1
 from fedet.model import FEDN
-from fedet.signals import channels_of
 from fedet.synthetic.generator import write_script
 from fedet.training.records import records_of, widened
 from fedet.training.trainer import Run, TrainConfig
 from fedet.training.training import launch
+from fedet.video.side_signals import channels_of
 from fedet.windows import VideoFeatures, detections
 
 Talking = Mapping[str, np.ndarray]  # video -> (T,) bool, at the video's frame rate

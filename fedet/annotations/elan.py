@@ -348,7 +348,7 @@ def _media_path(media: dict, path: Path) -> Path:
 
 
 def _film_fps(film: Path) -> str:
-    from fedet.video import open_video
+    from fedet.video.reader import open_video
 
     try:
         return as_text(open_video(film).fps) if film.is_file() else ""

@@ -26,10 +26,9 @@ from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.table import own_words, read_csv, write_csv
 from fedet.annotations.video_names import VIDEO_SUFFIXES, names_of
 from fedet.annotations.webvtt import read_vtt, write_vtt
-from fedet.datasets.own_folder import has_images
 from fedet.errors import InputError
 from fedet.files import some_of
-from fedet.video import open_video
+from fedet.video.reader import has_images, open_video
 
 __all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
            "write_boris", "write_eaf", "write_intervals", "write_json", "write_vtt"]  # fmt: skip

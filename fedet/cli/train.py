@@ -193,8 +193,8 @@ def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None
 
     def widen(records):
         from fedet.model import FEDN
-        from fedet.signals import channels_of
         from fedet.training.records import widened
+        from fedet.video.side_signals import channels_of
 
         return widened(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
 

@@ -25,7 +25,7 @@ from fedet.datasets.layout import Labels, Release
 from fedet.datasets.own_folder import frame_rate, read_own, read_tidy
 from fedet.datasets.samm import read_samm
 from fedet.errors import InputError
-from fedet.video import IMAGE_SUFFIXES, Video, open_video
+from fedet.video.reader import IMAGE_SUFFIXES, Video, open_video
 
 VIDEO_COLUMNS = ["subject", "video", "path", "fps", "n_frames", "first_frame_number", "n_missing"]
 _VIDEO_DTYPES = {"fps": "Float64", "n_frames": "Int64", "first_frame_number": "Int64",

@@ -17,7 +17,7 @@ from fedet.annotations.table import columns_of, csv_table
 from fedet.annotations.video_names import composed
 from fedet.datasets.layout import Labels, Release, walk
 from fedet.errors import InputError
-from fedet.video import IMAGE_SUFFIXES
+from fedet.video.reader import has_images
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv",
@@ -203,14 +203,6 @@ def _films(folder: Path) -> list[Path]:
     inside = sorted(os.scandir(folder), key=lambda e: e.name)
     films = [e for e in inside if e.is_file() and e.name[0] != "."]
     return [Path(e.path) for e in films if e.name.lower().endswith(VIDEO_SUFFIXES)]
-
-
-def has_images(folder: Path) -> bool:
-    """Whether a folder holds numbered images; those that `detect` made of apexes do not count."""
-    with os.scandir(folder) as entries:
-        names = [e.name.lower() for e in entries if e.name[0] != "."]
-    images = [n for n in names if n.endswith(IMAGE_SUFFIXES) and not n.endswith("_apexes.png")]
-    return any(re.search(r"\d", n.rsplit(".", 1)[0]) for n in images)
 
 
 def _spellings(file: Path, base: Path) -> list[str]:

@@ -29,7 +29,7 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
         rows: From `Review.table`.
         predictions: Canonical table for ELAN's tier `fedet`.
         lanes: The video's name, rate, length and truth.
-        video: A `fedet.video.Video` for ELAN to open, or None.
+        video: A `fedet.video.reader.Video` for ELAN to open, or None.
     """
     kind = format_of(path)
     touched = rows["source"].fillna("").str.startswith("review")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.video import Frame, Video
+from fedet.video.reader import Frame, Video
 
 if TYPE_CHECKING:
     from fedet.faces.detectors import Box, FaceDetector
@@ -35,7 +35,7 @@ class FrameServer:
     """Serves pictures of one video.
 
     Args:
-        video: From `fedet.video.open_video`.
+        video: From `fedet.video.reader.open_video`.
         fps: The rate in which frames are counted; frame k is what is shown at k / fps seconds.
         send: Called in the server's thread with each picture; None: the video has no such frame.
         cropper: For the view "face"; None: that view shows the whole picture.

@@ -70,7 +70,7 @@ def prepare(
             (T, C) in the order of EMOTIONS. 0 ... 1, NaN where there is none.
         missing: Spans without a face: a DataFrame or dicts (start_s, end_s; start_frame, end_frame;
             or onset, offset), or pairs (onset, offset) of inclusive frames.
-        video: A `fedet.video.Video`, for its name, rate and length.
+        video: A `fedet.video.reader.Video`, for its name, rate and length.
         name: The video's name in the tables; default: the file's name without its suffix.
         fps, duration_s: Where nothing else says them.
 

@@ -31,7 +31,7 @@ from fedet.explorer.html_page import fragment, page
 from fedet.explorer.messages import Dialogue, page_data
 from fedet.review.review import Review
 from fedet.review.triage import Effort, queue
-from fedet.video import Video, open_video
+from fedet.video.reader import Video, open_video
 
 STATIC = Path(__file__).parent / "js"
 IN_REPORT = "FEDET_REPORT"  # set by `fedet.report.make` while it runs a notebook
@@ -71,7 +71,7 @@ class Explorer(anywidget.AnyWidget):
 
     Raises:
         InputError: See `fedet.explorer.timeline.prepare`, `fedet.review.review.Review`,
-        `fedet.video.open_video`.
+        `fedet.video.reader.open_video`.
     """
 
     _esm = STATIC / "explorer.js"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fedet.errors import InputError
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.tracking import crop
-from fedet.video import MOST_SIDE, Video
+from fedet.video.reader import MOST_SIDE, Video
 
 FACES = 64  # pictures asked of a video: their face's statistics change little with more
 FPS_AT_MOST = 30.0  # in a video so short that it has fewer than `FACES` pictures at this rate, all count

@@ -21,7 +21,7 @@ from fedet.faces.adaptation import check_share, spread_faces
 from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.faces.network import WIDTH, FaceNet, folded, knowing, vectors_of
 from fedet.faces.tracking import Counted, crop, track_faces
-from fedet.video import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
+from fedet.video.reader import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
 CROP = 112  # side of the face crops, pixels

@@ -20,7 +20,7 @@ import pandas as pd
 
 from fedet.faces.detectors import Box, FaceDetector, HaarDetector, YuNetDetector
 from fedet.faces.smoothing import Smoothing, smooth_path
-from fedet.video import TICK_TOLERANCE_S, Frame
+from fedet.video.reader import TICK_TOLERANCE_S, Frame
 
 __all__ = [
     "CROP_DOWN",

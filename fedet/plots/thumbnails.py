@@ -7,7 +7,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.intervals import EMOTION_COLOURS
-from fedet.video import MOST_SIDE, open_video
+from fedet.video.reader import MOST_SIDE, open_video
 
 MOST = 24  # pictures in a strip
 TILES = 40  # of a blurred picture's shorter side

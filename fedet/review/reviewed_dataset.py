@@ -27,7 +27,7 @@ from fedet.errors import InputError
 from fedet.review.edits import DECIDED
 from fedet.review.journal import read_journal
 from fedet.review.review import REVIEW_COLUMNS, read_review
-from fedet.video import open_video
+from fedet.video.reader import open_video
 
 SUFFIXES = (".review.jsonl", ".eaf", ".csv", ".json", ".vtt")
 _SAME = ["onset", "offset", "emotion"]

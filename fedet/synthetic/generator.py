@@ -385,7 +385,7 @@ def write_one(
     out: Path, config: SynthConfig, subject: int, video: int, threads: int | None = None
 ) -> pd.DataFrame:
     """Draws and encodes one video unless it is there, and returns its annotations."""
-    from fedet.encoding import write_video
+    from fedet.video.writer import write_video
 
     if threads:
         torch.set_num_threads(threads)

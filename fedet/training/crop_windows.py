@@ -16,11 +16,11 @@ from fedet.detection import Inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import CROP
 from fedet.features import rest_frames
-from fedet.signals import channels_of
 from fedet.training.crop_augmentation import Appearance, Camera, draw_camera
 from fedet.training.face_crops import FaceVideo
 from fedet.training.sampling import Plan, draw_variation, read
 from fedet.training.trainer import TrainConfig
+from fedet.video.side_signals import channels_of
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ from fedet.faces.extraction import (
 from fedet.faces.network import WIDTH, FaceNet, folded, knowing, vectors_of
 from fedet.faces.tracking import FaceDetector
 from fedet.features import change_from_rest, read_change
-from fedet.signals import training_signals
 from fedet.training.records import record_of, videos_of
-from fedet.video import Video, open_video
+from fedet.video.reader import Video, open_video
+from fedet.video.side_signals import training_signals
 from fedet.windows import VideoFeatures
 
 

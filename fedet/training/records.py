@@ -17,7 +17,7 @@ from fedet.faces.network import FaceNet, load_facenet, shipped
 from fedet.features import change_from_rest, read_change
 from fedet.intervals import frames_at
 from fedet.model import FEDNConfig, read_config
-from fedet.signals import training_signals
+from fedet.video.side_signals import training_signals
 from fedet.windows import VideoFeatures
 
 

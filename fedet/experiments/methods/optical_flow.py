@@ -26,7 +26,7 @@ from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_an
 from fedet.files import replaced
 from fedet.intervals import frames_at
 from fedet.training.model_selection import figures_of_tables
-from fedet.video import Video
+from fedet.video.reader import Video
 from fedet.windows import VideoFeatures
 
 # x0, x1, y0, y1 on the scale of the crop (see `fedet.faces.tracking`): brows 0.22, eyes 0.33, mouth 0.68,

@@ -1,6 +1,6 @@
 """Decoding a video file with PyAV: frames with trustworthy times, errors counted, exact seeking.
 
-`fedet.video` is the interface to use; this module knows the containers' quirks.
+`fedet.video.reader` is the interface to use; this module knows the containers' quirks.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fedet.encoding import write_video
 from fedet.errors import InputError
+from fedet.video.writer import write_video
 
 __all__ = ["Frame", "ImageFolder", "Video", "VideoFile", "open_video", "write_video"]
 
@@ -169,7 +169,7 @@ class VideoFile(Video):
     """A video in a container that FFmpeg reads, e.g. mp4, mov, avi, mkv, webm."""
 
     def __init__(self, path: Path) -> None:
-        from fedet.decoding import Decoder
+        from fedet.video.decoder import Decoder
 
         self.path = path
         self._decoder = decoder = Decoder(path)
@@ -344,3 +344,11 @@ def _read_image(file: Path) -> np.ndarray | None:
 
 def _read_images(files: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray | None]]:
     return ((file, _read_image(file)) for file in files)
+
+
+def has_images(folder: Path) -> bool:
+    """Whether a folder holds numbered images; those that `detect` made of apexes do not count."""
+    with os.scandir(folder) as entries:
+        names = [e.name.lower() for e in entries if e.name[0] != "."]
+    images = [n for n in names if n.endswith(IMAGE_SUFFIXES) and not n.endswith("_apexes.png")]
+    return any(re.search(r"\d", n.rsplit(".", 1)[0]) for n in images)

@@ -158,7 +158,7 @@ class _Track:
                 raise self._refused(error) from error
             self.stopped = str(error)
         except IndexError:
-            pass  # as in `fedet.decoding`: streams that appeared within the file, at its end
+            pass  # as in `fedet.video.decoder`: streams that appeared within the file, at its end
 
     def problems(self) -> tuple[str, ...]:
         """What was lost, a sentence each; InputError if that is more than what was heard."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.video import TICK_TOLERANCE_S
+from fedet.video.reader import TICK_TOLERANCE_S
 
 OPENFACE_AUS = tuple(f"AU{n:02d}_r" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45))
 PYFEAT_AUS = tuple(
@@ -68,7 +68,7 @@ def side_signals(
     Raises:
         InputError: a signal is unknown, its folder is not given, or its file is missing or bad.
     """
-    from fedet.sound import listen
+    from fedet.video.audio import listen
 
     video = Path(video)
     check_signals(names)
@@ -127,7 +127,7 @@ def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np
         raise InputError(f"{path}: no such file; {name} needs a CSV named after each video")
     if name == "openface":
         return read_openface(path)
-    from fedet.video import open_video
+    from fedet.video.reader import open_video
 
     return read_pyfeat(path, float(open_video(video).fps))
 

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from fedet.annotations.table import empty_table, expression_type_of
-from fedet.curves import Curves, curve_table
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.extraction import FPS, STATES, FaceTrack, extract, read_kept
@@ -22,9 +21,9 @@ from fedet.features import READS, REFERENCES, change_from_rest, read_change
 from fedet.files import settings_of
 from fedet.intervals import AUS, frames_at
 from fedet.model import FEDN
+from fedet.postprocess import Curves, curve_table, detections
 from fedet.video.reader import Video, open_video
 from fedet.video.side_signals import check_signals, side_signals
-from fedet.windows import detections
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it

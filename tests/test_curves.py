@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.curves import Curves, curve_table
 from fedet.model import FEDN, FEDNConfig
-from fedet.windows import cut, detections, points, pooled, window_starts
+from fedet.postprocess import Curves, curve_table, detections, pooled
+from fedet.windows import cut, points, window_starts
 
 CONFIG = FEDNConfig(input_features=5, channels=8, attention_heads=2, window=64, window_stride=32,
                     segment=4, first_stride=4, pyramid_levels=3, head_layers=1)  # fmt: skip

@@ -15,6 +15,7 @@ from fedet.analysis import attention as inside
 from fedet.errors import InputError
 from fedet.losses import INTERVAL_LOSSES
 from fedet.model import FEDN, FEDNConfig
+from fedet.postprocess import Candidates, soft_nms
 from fedet.teaching import ideas as lessons
 from fedet.teaching import widgets as live
 from fedet.teaching.plots import (
@@ -28,7 +29,7 @@ from fedet.teaching.plots import (
     plot_slide,
     plot_stages,
 )
-from fedet.windows import Candidates, points, soft_nms
+from fedet.windows import points
 
 TARGET = (40.0, 70.0)
 

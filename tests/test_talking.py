@@ -13,10 +13,11 @@ from fedet.detection import load_detector
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.model import FEDN, FEDNConfig
+from fedet.postprocess import detections
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
 from fedet.training.records import widened
 from fedet.training.trainer import TrainConfig
-from fedet.windows import VideoFeatures, detections
+from fedet.windows import VideoFeatures
 
 
 def table(rows, score=True) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from fedet.evaluation.alignment import align
 from fedet.matching import match, overlap_pairs
 from fedet.metrics import Ranked, f1, ranked, spotting_counts
 from fedet.model import FEDN, FEDNConfig
+from fedet.postprocess import predict
 from fedet.training.checkpoints import fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
 from fedet.training.model_selection import choose_threshold, figures_of, hold_out
 from fedet.training.sampling import (
@@ -30,7 +31,7 @@ from fedet.training.sampling import (
 )
 from fedet.training.trainer import TrainConfig, learning_rate, seeded
 from fedet.training.training import train
-from fedet.windows import VideoFeatures, cut, predict
+from fedet.windows import VideoFeatures, cut
 
 C = 16
 CONFIG = FEDNConfig(

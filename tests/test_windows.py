@@ -11,23 +11,18 @@ from fedet.annotations.table import COLUMNS, EMOTIONS, validate
 from fedet.errors import InputError
 from fedet.intervals import iou_of
 from fedet.model import FEDN, FEDNConfig, FEDNOutput
-from fedet.windows import (
+from fedet.postprocess import (
     Candidates,
-    VideoFeatures,
-    assign,
-    classes_of,
-    cut,
     decode,
     detections,
     fuse,
     judges,
-    points,
     pooled,
     predict,
     soft_nms,
     to_frames,
-    window_starts,
 )
+from fedet.windows import VideoFeatures, assign, classes_of, cut, points, window_starts
 
 CONFIG = FEDNConfig(
     input_features=4, channels=16, attention_heads=2, window=128, window_stride=64, dropout=0.0

@@ -21,8 +21,8 @@ from fedet.faces.network import MEAN, STD, FaceNet, knowing
 from fedet.faces.tracking import FaceDetector
 from fedet.features import change_from_rest, read_change
 from fedet.intervals import AUS, EMOTIONS, iou_of
+from fedet.postprocess import detections
 from fedet.video.reader import open_video
-from fedet.windows import detections
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 MOST = 3  # AUs named in a sentence

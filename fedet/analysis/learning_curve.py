@@ -15,9 +15,10 @@ from fedet.evaluation.evaluation import Evaluation, compare, evaluate
 from fedet.evaluation.tables import HEADLINE, short_number
 from fedet.model import FEDN
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, finish
+from fedet.postprocess import predict
 from fedet.training.fine_tuning import FINE_TUNING, Lesson, learn, minutes_of
 from fedet.training.trainer import TrainConfig
-from fedet.windows import VideoFeatures, predict
+from fedet.windows import VideoFeatures
 
 AT_THRESHOLD = ("spotting_f1", "macro_f1", "micro_f1", "detection_f1")
 RANKED = ("map_0.5", "map")  # over all candidates, whatever the threshold

@@ -21,12 +21,13 @@ from fedet.evaluation.bootstrap import interval, paired_difference, resampled_su
 from fedet.evaluation.evaluation import evaluate
 from fedet.metrics import f1
 from fedet.model import FEDN
+from fedet.postprocess import detections
 from fedet.synthetic.generator import write_script
 from fedet.training.records import records_of, widened
 from fedet.training.trainer import Run, TrainConfig
 from fedet.training.training import launch
 from fedet.video.side_signals import channels_of
-from fedet.windows import VideoFeatures, detections
+from fedet.windows import VideoFeatures
 
 Talking = Mapping[str, np.ndarray]  # video -> (T,) bool, at the video's frame rate
 # Only the weights of the new channels are learned; on a few minutes the others would learn them by heart.

@@ -24,10 +24,11 @@ from tqdm.auto import tqdm
 
 from fedet.errors import InputError
 from fedet.model import FEDN
+from fedet.postprocess import predict
 from fedet.training.model_selection import figures_of_tables, monitored, spotting_of_tables
 from fedet.training.trainer import TrainConfig
 from fedet.training.training import train
-from fedet.windows import VideoFeatures, predict
+from fedet.windows import VideoFeatures
 
 # Chosen on held-out reviewed people of a generated set: from 2e-4 on a few minutes are learnt by
 # heart within two passes, below 5e-5 eight passes do not get far.

@@ -11,7 +11,8 @@ from fedet.evaluation.alignment import align
 from fedet.matching import Aligned, match, match_emotions, overlap_pairs
 from fedet.metrics import Ranked, average_precision, mean_defined, ranked
 from fedet.model import FEDNConfig
-from fedet.windows import Network, VideoFeatures, predict
+from fedet.postprocess import Network, predict
+from fedet.windows import VideoFeatures
 
 MONITORS = ("spotting_f1", "detection_map", "both")
 

@@ -13,8 +13,9 @@ import pandas as pd
 from fedet.annotations.table import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
 from fedet.model import FEDN, FEDNConfig
+from fedet.postprocess import Candidates, predict, soft_nms, to_frames
 from fedet.training.trainer import TrainConfig
-from fedet.windows import Candidates, VideoFeatures, predict, soft_nms, to_frames
+from fedet.windows import VideoFeatures
 
 LOW_SCORE = 0.01  # predictions are kept down to here, so that average precision has its tail
 RULES = ("strength", "product")  # how a strength and probabilities of emotions become scores

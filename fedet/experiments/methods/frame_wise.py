@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from fedet.experiments.methods.base import RULES, Fitted, detector_config, merged, name_intervals
 from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.model import FEDNConfig, FrameEmbedding
+from fedet.postprocess import Candidates
 from fedet.training.model_selection import figures_of_tables, monitored
 from fedet.training.sampling import draw_epoch, feature_scale, told, view
 from fedet.training.trainer import TrainConfig, seeded
-from fedet.windows import Candidates, VideoFeatures
+from fedet.windows import VideoFeatures
 
 IGNORED = -100  # what torch's cross-entropy leaves out
 ALL_LEVELS = tuple(np.round(np.arange(0.1, 0.91, 0.1), 2).tolist())

@@ -1,6 +1,8 @@
 """fedet: facial expressions in long videos, when each starts and ends and which emotion it is."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedet.detection import detect, load_detector
@@ -10,20 +12,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Explorer", "detect", "evaluate", "load_detector"]
 
-_HOMES = {
-    "Explorer": "fedet.explorer.widget",
-    "detect": "fedet.detection",
-    "evaluate": "fedet.evaluation.evaluation",
-    "load_detector": "fedet.detection",
-}
+
+def hand_on(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package that hands on names of its modules.
+
+    A name is imported when it is first used: torch alone takes seconds.
+
+    Args:
+        package: the package's `__name__`.
+        homes: name -> the module of the package that defines it.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return get, lambda: sorted({*homes, *vars(import_module(package))})
 
 
-def __getattr__(name: str):
-    """Imports a public name when it is first used: torch alone takes seconds."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'fedet' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "Explorer": "explorer.widget",
+        "detect": "detection",
+        "evaluate": "evaluation.evaluation",
+        "load_detector": "detection",
+    },
+)

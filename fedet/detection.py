@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fedet.annotations.table import empty_table, expression_type_of
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
+from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import FPS, STATES, FaceTrack, extract, read_kept
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY, known_of, unfamiliar_share
-from fedet.faces.tracking import FaceDetector, missing_spans
+from fedet.faces.tracking import missing_spans
 from fedet.features import READS, REFERENCES, change_from_rest, read_change
 from fedet.files import settings_of
-from fedet.intervals import AUS, frames_at
+from fedet.intervals import AUS, empty_table, expression_type_of, frames_at
 from fedet.model import FEDN
 from fedet.postprocess import Curves, curve_table, detections
 from fedet.video.reader import Video, open_video

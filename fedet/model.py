@@ -25,9 +25,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fedet.annotations.table import EMOTIONS
 from fedet.errors import InputError
 from fedet.files import settings_of
+from fedet.intervals import EMOTIONS
 
 CHOICES = {
     "interval_loss": ("diou", "iou", "l1"),

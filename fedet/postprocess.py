@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fedet.annotations.table import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
-from fedet.intervals import iou_of
+from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of, iou_of
 from fedet.model import FEDNConfig, FEDNOutput
 from fedet.windows import VideoFeatures, cut, points, window_starts
 

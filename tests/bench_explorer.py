@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from lab import new_page, open_browser
 
-from fedet.annotations.table import EMOTIONS, validate
+from fedet.annotations.table import validate
 from fedet.explorer.widget import Explorer
+from fedet.intervals import EMOTIONS
 
 FPS = 30.0
 FRAME_MS = 1000 / 60

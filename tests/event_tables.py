@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
-from fedet.annotations.table import EMOTIONS
+from fedet.intervals import EMOTIONS
 from fedet.matching import Aligned, Events
 
 FPS = 10.0  # so that 5 frames are micro and 6 are macro

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import EMOTIONS, validate
-from fedet.video.reader import write_video
+from fedet.annotations.table import validate
+from fedet.intervals import EMOTIONS
+from fedet.video.writer import write_video
 
 FPS, N_FRAMES = 30.0, 600
 BITS, BLOCK = 10, 16  # a frame's number in black and white blocks

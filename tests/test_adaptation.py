@@ -15,7 +15,8 @@ from fedet.faces.extraction import cache_file, extract, read_kept
 from fedet.faces.network import folded, knowing, load_facenet, vectors_of
 from fedet.faces.tracking import CROP_DOWN, CROP_SCALE
 from fedet.training.face_crops import cut_crops, track_of
-from fedet.video.reader import open_video, write_video
+from fedet.video.reader import open_video
+from fedet.video.writer import write_video
 
 SIDE = 160
 

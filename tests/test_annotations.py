@@ -6,20 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations.table import (
-    AS_WRITTEN,
-    COLUMNS,
-    EMOTIONS,
-    FINE_TO_COARSE,
-    MICRO_MAX_S,
-    REPAIR_COLUMNS,
-    empty_table,
-    expression_type_of,
-    read_csv,
-    validate,
-    write_csv,
-)
+from fedet.annotations.repairs import REPAIR_COLUMNS
+from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE
+from fedet.annotations.table import read_csv, validate, write_csv
 from fedet.errors import InputError
+from fedet.intervals import COLUMNS, EMOTIONS, MICRO_MAX_S, empty_table, expression_type_of
 
 
 def read(tmp_path, text, encoding="utf-8", **options):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_training import CONFIG, people
 
-from fedet.annotations.table import EMOTIONS
 from fedet.errors import InputError
 from fedet.experiments.comparison import evaluate_pooled
 from fedet.experiments.methods import frame_wise as fw
@@ -16,6 +15,7 @@ from fedet.experiments.methods import two_stage as ts
 from fedet.experiments.methods.base import LOW_SCORE, canonical, name_intervals
 from fedet.experiments.methods.fitting import fit_network, in_batches
 from fedet.experiments.methods.registry import METHODS, method_named
+from fedet.intervals import EMOTIONS
 from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures
 

@@ -86,8 +86,8 @@ def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path
 
 
 def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(tmp_path, monkeypatch):
-    from fedet.annotations.table import empty_table
     from fedet.cli.detect import plain_name
+    from fedet.intervals import empty_table
 
     def detect(video, _, __, subject, *___, **____):
         name = plain_name(video)

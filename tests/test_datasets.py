@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from fedet.annotations.formats import read_intervals
-from fedet.annotations.table import AS_WRITTEN, read_csv, write_csv
+from fedet.annotations.spellings import AS_WRITTEN
+from fedet.annotations.table import read_csv, write_csv
 from fedet.datasets.dataset import frame_files, read_dataset
 from fedet.datasets.own_folder import videos_in
 from fedet.errors import InputError
-from fedet.video.reader import write_video
+from fedet.video.writer import write_video
 
 
 def workbook(path, *sheets, names=()):

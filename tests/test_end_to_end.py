@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import fedet
-from fedet.annotations.table import COLUMNS, EMOTIONS, expression_type_of
 from fedet.datasets.dataset import read_dataset
 from fedet.detection import Detector, Inputs, detect_in, load_detector
 from fedet.errors import InputError
@@ -20,10 +19,12 @@ from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import settings_of
 from fedet.experiments.tuned_backbone import Tuned, backbone_arms
 from fedet.faces.network import knowing, load_facenet, normalised, vectors_of
+from fedet.intervals import COLUMNS, EMOTIONS, expression_type_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training.crop_augmentation import Appearance, draw_camera, seen_by
-from fedet.training.end_to_end import EndToEnd, TuneRun, Tuning, estimated_minutes, train_end_to_end
+from fedet.training.crop_windows import Tuning
+from fedet.training.end_to_end import EndToEnd, TuneRun, estimated_minutes, train_end_to_end
 from fedet.training.face_crops import Crops, FaceVideo, face_videos_of, seen_with, track_of
 from fedet.training.records import record_of, records_of
 from fedet.training.sampling import Augmentation

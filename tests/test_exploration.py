@@ -7,9 +7,10 @@ import pytest
 
 from fedet.analysis import dataset as ex
 from fedet.analysis import dataset_plots as pictures
-from fedet.annotations.table import empty_table, validate
+from fedet.annotations.table import validate
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
+from fedet.intervals import empty_table
 
 ROWS = pd.DataFrame(
     [  # subject, video, onset, apex, offset, emotion, self-report, action units

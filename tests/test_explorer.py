@@ -22,7 +22,7 @@ from explorer_data import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations.table import empty_table, read_csv
+from fedet.annotations.table import read_csv
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.explorer.filters import figures_of, suppressed
@@ -30,6 +30,7 @@ from fedet.explorer.frame_server import FrameServer
 from fedet.explorer.html_page import embedded
 from fedet.explorer.timeline import MISSING, curve_bytes, prepare
 from fedet.explorer.widget import Explorer
+from fedet.intervals import empty_table
 from fedet.video.reader import open_video
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><!--"

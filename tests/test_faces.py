@@ -12,17 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.errors import InputError
-from fedet.faces.tracking import (
-    CROP_DOWN,
-    CROP_SCALE,
-    Box,
-    Following,
-    HaarDetector,
-    YuNetDetector,
-    crop,
-    missing_spans,
-    track_faces,
-)
+from fedet.faces.detectors import Box, HaarDetector, YuNetDetector
+from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, Following, crop, missing_spans, track_faces
 from fedet.video.reader import Frame, open_video
 
 CLIPS = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))

@@ -144,7 +144,7 @@ class EverywhereDetector:
     """The middle of the picture is a face while the picture is bright."""
 
     def detect(self, image, near=None):
-        from fedet.faces.tracking import Box
+        from fedet.faces.detectors import Box
 
         return [Box(8, 8, 48, 48, 1.0)] if image.mean() > 60 else []
 
@@ -247,7 +247,7 @@ class WideDetector:
         self.sizes = set()
 
     def detect(self, image, near=None):
-        from fedet.faces.tracking import Box
+        from fedet.faces.detectors import Box
 
         self.sizes.add(image.shape[:2])
         return [Box(4, 4, image.shape[1] / 60, image.shape[1] / 60, 1.0)]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet.annotations.table import COLUMNS, empty_table
 from fedet.experiments.methods import optical_flow as flow
 from fedet.faces.extraction import CROP
+from fedet.intervals import COLUMNS, empty_table
 from fedet.windows import VideoFeatures
 
 RNG = np.random.default_rng(0)

@@ -16,11 +16,11 @@ from fedet.annotations.captions import parse_caption, to_frame, to_ms
 from fedet.annotations.elan import TIERS, read_eaf, write_eaf
 from fedet.annotations.formats import convert, read_intervals, write_intervals
 from fedet.annotations.spellings import AS_WRITTEN
-from fedet.annotations.table import COLUMNS, empty_table, read_csv, validate, write_csv
+from fedet.annotations.table import read_csv, validate, write_csv
 from fedet.annotations.webvtt import read_vtt
 from fedet.errors import InputError
-from fedet.intervals import EMOTIONS
-from fedet.video.reader import write_video
+from fedet.intervals import COLUMNS, EMOTIONS, empty_table
+from fedet.video.writer import write_video
 
 RATES = [23.976, 24000 / 1001, 25.0, 29.97, 30000 / 1001, 30.0, 50.0, 59.94, 60.0, 119.88, 200.0]
 ONE_VIDEO = [".eaf", ".vtt"]

@@ -6,9 +6,10 @@ import torch
 from fedet.intervals import AUS, INDEX
 from fedet.synthetic.mesh.body import build
 from fedet.synthetic.mesh.head import marks, template
+from fedet.synthetic.mesh.looks import sample_looks
 from fedet.synthetic.mesh.muscles import LANDMARKS, SHIFTS, fields
 from fedet.synthetic.mesh.raster import grid_faces, normals, rasterise
-from fedet.synthetic.mesh.render import PIVOT, project, render, rotation, sample_looks
+from fedet.synthetic.mesh.render import PIVOT, project, render, rotation
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 
 

@@ -78,21 +78,22 @@ def test_statistics_are_small_and_say_the_same_after_saving(known, others, tmp_p
     assert np.abs(again.distance(others) - known.distance(others)).max() < 0.1
     assert load_known(tmp_path / "nowhere") is None
     (tmp_path / FILE).write_bytes(b"no tensors")
-    with pytest.raises(InputError, match="fedet.faces.novelty"):
+    with pytest.raises(InputError, match="fedet.training.novelty"):
         load_known(tmp_path)
 
 
 def test_statistics_of_other_weights_are_not_used(known, net, tmp_path):
     save_known(tmp_path, replace(known, digest="other"))
     assert (
-        known_of(net, tmp_path)[0] is None and "python -m fedet.faces.novelty" in known_of(net, tmp_path)[1]
+        known_of(net, tmp_path)[0] is None
+        and "python -m fedet.training.novelty" in known_of(net, tmp_path)[1]
     )
     save_known(tmp_path, known)
     assert known_of(net, tmp_path)[0] is not None and known_of(net, tmp_path)[1] == ""
 
 
 def test_the_shipped_statistics_belong_to_the_shipped_weights(net):
-    """Fails after the weights were replaced: run python -m fedet.faces.novelty."""
+    """Fails after the weights were replaced: run python -m fedet.training.novelty."""
     assert (shipped("faces") / FILE).stat().st_size < 200_000
     assert known_of(net, "faces")[1] == ""
 

@@ -9,22 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedet.annotations.table import empty_table
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import compare, evaluate
-from fedet.intervals import EMOTION_COLOURS
+from fedet.intervals import EMOTION_COLOURS, empty_table
 from fedet.metrics import calibration_sums, reliability
+from fedet.plots.annotations import (
+    plot_durations,
+    plot_events_per_subject,
+    plot_onset_apex_offset,
+    plot_timeline,
+)
 from fedet.plots.evaluation import (
     plot_confusion,
-    plot_durations,
     plot_error_breakdown,
-    plot_events_per_subject,
     plot_forest,
-    plot_onset_apex_offset,
     plot_pr_curves,
     plot_reliability,
     plot_subject_strip,
-    plot_timeline,
 )
 from fedet.plots.style import EXTRA_COLOURS, emotion_colours
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from fedet.annotations.table import EMOTIONS, validate
+from fedet.annotations.table import validate
 from fedet.errors import InputError
 from fedet.evaluation.agreement import agreement
+from fedet.intervals import EMOTIONS
 from fedet.review.edits import DECIDED
 from fedet.review.review import Review, read_review
 from fedet.review.triage import Effort, queue

@@ -12,10 +12,11 @@ from fedet.errors import InputError
 from fedet.intervals import AUS, INDEX
 from fedet.synthetic.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
+from fedet.synthetic.splats.eyes import rotation
 from fedet.synthetic.splats.head import COLUMNS, EYE, MOUTH, SEAM, normals, template
-from fedet.synthetic.splats.looks import skin_colour
+from fedet.synthetic.splats.looks import sample_looks, skin_colour
 from fedet.synthetic.splats.muscles import lid_shifts
-from fedet.synthetic.splats.render import render, rotation, sample_looks
+from fedet.synthetic.splats.render import render
 from fedet.synthetic.splats.screen import FAR, Splats, nearest, splat, spread
 from fedet.synthetic.splats.skin import displace
 from fedet.training.pretraining import PretrainConfig, pretrain

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from fedet.annotations.table import MICRO_MAX_S, read_csv
+from fedet.annotations.table import read_csv
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AUS, INDEX, MICRO_MAX_S
 from fedet.synthetic.expressions import RECIPES, pick
 from fedet.synthetic.generator import Confounders, SynthConfig, parse_confounders, synthesize, write_script
 from fedet.video.reader import open_video

@@ -7,11 +7,11 @@ import torch
 
 from fedet.analysis import talking
 from fedet.analysis.talking import FIGURES, ablate, alarms_by_subject, rates, talking_frames
-from fedet.annotations.table import empty_table
 from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.detection import load_detector
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
+from fedet.intervals import empty_table
 from fedet.model import FEDN, FEDNConfig
 from fedet.postprocess import detections
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations.table import COLUMNS, EMOTIONS, expression_type_of
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
+from fedet.intervals import COLUMNS, EMOTIONS, expression_type_of
 from fedet.matching import match, overlap_pairs
 from fedet.metrics import Ranked, f1, ranked, spotting_counts
 from fedet.model import FEDN, FEDNConfig

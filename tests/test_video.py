@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.errors import InputError
-from fedet.video.reader import Frame, Video, _Shown, open_video, write_video
+from fedet.video.reader import Frame, Video, _Shown, open_video
+from fedet.video.writer import write_video
 
 BITS = 9
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.annotations.table import COLUMNS, EMOTIONS, validate
+from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.intervals import iou_of
+from fedet.intervals import COLUMNS, EMOTIONS, iou_of
 from fedet.model import FEDN, FEDNConfig, FEDNOutput
 from fedet.postprocess import (
     Candidates,

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations.repairs import ACTIONS
-from fedet.annotations.table import EMOTIONS, MICRO_MAX_S, expression_type_of
 from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.errors import InputError
 from fedet.evaluation.agreement import LabelAgreement, label_agreement
+from fedet.intervals import EMOTIONS, MICRO_MAX_S, expression_type_of
 from fedet.metrics import uf1
 
 UNKNOWN = "unknown"

@@ -16,9 +16,9 @@ from torch import Tensor
 from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
 from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
+from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size
 from fedet.faces.network import MEAN, STD, FaceNet, knowing
-from fedet.faces.tracking import FaceDetector
 from fedet.features import change_from_rest, read_change
 from fedet.intervals import AUS, EMOTIONS, iou_of
 from fedet.postprocess import detections

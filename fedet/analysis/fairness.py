@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import COLUMNS, write_csv
+from fedet.annotations.table import write_csv
 from fedet.errors import InputError
 from fedet.evaluation.bootstrap import interval, resampled_sums, subject_weights
 from fedet.files import replaced
+from fedet.intervals import COLUMNS
 from fedet.metrics import f1
 from fedet.synthetic.generator import SynthConfig, claim, video_name, write_one, write_script
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from fedet.errors import InputError
 from fedet.synthetic.generator import Confounders, SynthConfig, draw_frames, noted, write_script
-from fedet.video.reader import open_video, write_video
+from fedet.video.reader import open_video
+from fedet.video.writer import write_video
 
 Images = Iterator[np.ndarray]  # (H, W, 3) uint8 RGB
 CRF = 12  # of perturbed files: so fine that only the perturbation shows
@@ -94,7 +95,7 @@ def covered(images: Images, strength: float, rng: np.random.Generator) -> Images
 
     The face is looked for in each picture; where it is not found the board stays where it was.
     """
-    from fedet.faces.tracking import HaarDetector
+    from fedet.faces.detectors import HaarDetector
 
     detector, box = HaarDetector(), None
     for number, image in enumerate(images):

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import empty_table
 from fedet.errors import InputError
+from fedet.intervals import empty_table
 
 CLEAR = 0.2  # a score this far above the threshold is called clear
 

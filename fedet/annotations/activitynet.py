@@ -9,10 +9,11 @@ import pandas as pd
 
 from fedet.annotations.captions import UNKNOWN, cells_of
 from fedet.annotations.cells import as_text, decode
-from fedet.annotations.table import COLUMNS, EXTRA_COLUMNS, validate
+from fedet.annotations.table import validate
 from fedet.annotations.video_names import names_of
 from fedet.errors import InputError
 from fedet.files import replaced
+from fedet.intervals import COLUMNS, EXTRA_COLUMNS
 
 _FRAMES = ("onset", "offset")  # told by the segment
 

@@ -14,10 +14,11 @@ from fedet.annotations.captions import UNKNOWN, Cells, cells_of, restored, span_
 from fedet.annotations.cells import as_number, as_text, csv_grid, find_header, header_key, table_of
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
 from fedet.annotations.spellings import type_label
-from fedet.annotations.table import COLUMNS, validate
+from fedet.annotations.table import validate
 from fedet.annotations.video_names import names_of, stem
 from fedet.errors import InputError
 from fedet.files import replaced
+from fedet.intervals import COLUMNS
 
 HEADER = ["Observation id", "Observation date", "Description", "Media file", "Total length", "FPS",
           "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",

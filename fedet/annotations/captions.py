@@ -12,8 +12,8 @@ import pandas as pd
 
 from fedet.annotations.cells import as_number, as_text, header_key
 from fedet.annotations.spellings import FINE_TO_COARSE, type_label
-from fedet.annotations.table import COLUMNS, EXTRA_COLUMNS
 from fedet.errors import InputError
+from fedet.intervals import COLUMNS, EXTRA_COLUMNS
 
 Cells = dict[str, str]  # column -> text, an empty text where unknown
 

@@ -32,9 +32,10 @@ from fedet.annotations.captions import (
 )
 from fedet.annotations.cells import as_number, as_text
 from fedet.annotations.repairs import join_repairs, repair
-from fedet.annotations.table import COLUMNS, validate
+from fedet.annotations.table import validate
 from fedet.errors import InputError
 from fedet.files import replaced, some_of
+from fedet.intervals import COLUMNS
 
 TIERS = ("truth", "fedet", "review")
 _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime",

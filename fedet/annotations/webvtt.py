@@ -14,9 +14,10 @@ import pandas as pd
 from fedet.annotations.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
 from fedet.annotations.cells import as_text, decode
 from fedet.annotations.repairs import join_repairs, repair
-from fedet.annotations.table import COLUMNS, validate
+from fedet.annotations.table import validate
 from fedet.errors import InputError
 from fedet.files import replaced, some_of
+from fedet.intervals import COLUMNS
 
 _STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
 _TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")

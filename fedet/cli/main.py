@@ -2,9 +2,12 @@
 
 import sys
 
-from fedet.cli import data, detect, evaluate, report, train  # noqa: F401  the commands, in this order
+from fedet.cli import data, detect, evaluate, report, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, say
 from fedet.errors import InputError
+
+ORDER = "synth detect train crossval results learn evaluate convert pretrain report".split()  # of the help
+app.registered_commands.sort(key=lambda command: ORDER.index(command.callback.__name__))
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def train(
     from fedet.faces.network import load_facenet
     from fedet.training.fine_tuning import FINE_TUNING
     from fedet.training.records import fresh_config, fresh_inputs, joined, records_of
-    from fedet.training.training import TrainConfig
+    from fedet.training.trainer import TrainConfig
     from fedet.training.training import train as fit
 
     check_options(epochs, seed=seed, adapt=adapt)
@@ -94,7 +94,8 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
 
     from fedet.detection import TUNED, load_detector
     from fedet.faces.novelty import FILE
-    from fedet.training.end_to_end import TUNING, Tuning, estimated_minutes, train_end_to_end
+    from fedet.training.crop_windows import Tuning
+    from fedet.training.end_to_end import TUNING, estimated_minutes, train_end_to_end
     from fedet.training.face_crops import face_videos_of
     from fedet.training.model_selection import hold_out
     from fedet.training.novelty import recompute

@@ -19,7 +19,8 @@ import pandas as pd
 
 from fedet.annotations.cells import header_key
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
-from fedet.annotations.table import columns_of, own_words, validate
+from fedet.annotations.spellings import columns_of
+from fedet.annotations.table import own_words, validate
 from fedet.datasets.casme import read_casme2, read_casme3
 from fedet.datasets.layout import Labels, Release
 from fedet.datasets.own_folder import frame_rate, read_own, read_tidy

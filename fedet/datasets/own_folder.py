@@ -13,7 +13,8 @@ import pandas as pd
 
 from fedet.annotations.cells import as_number, csv_grid, find_header, table_of
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
-from fedet.annotations.table import columns_of, csv_table
+from fedet.annotations.spellings import columns_of
+from fedet.annotations.table import csv_table
 from fedet.annotations.video_names import composed
 from fedet.datasets.layout import Labels, Release, walk
 from fedet.errors import InputError

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import EMOTIONS
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.evaluation.bootstrap import LEVEL, N_RESAMPLES, Interval, bootstrap
+from fedet.intervals import EMOTIONS
 from fedet.matching import STRICT, Conventions, Events, match_closest, overlap_pairs
 from fedet.metrics import accuracy, f1
 

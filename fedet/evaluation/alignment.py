@@ -6,10 +6,9 @@ Whatever had to be decided on the way is in `Aligned.notes`, which every evaluat
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import EMOTIONS, MICRO_MAX_S
 from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
-from fedet.intervals import SAME_RATE
+from fedet.intervals import EMOTIONS, MICRO_MAX_S, SAME_RATE
 from fedet.matching import Aligned, Events
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fedet.annotations.table import MICRO_MAX_S
 from fedet.errors import InputError
 from fedet.evaluation.scoring import figures, score
+from fedet.intervals import MICRO_MAX_S
 from fedet.matching import STRICT, Aligned, Conventions, Events
 
 COLUMNS = ("onset", "offset", "label", "micro", "score")

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import COLUMNS, empty_table
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
 from fedet.experiments.jobs import Job, JobResult, read_result, run_job, write_result
 from fedet.experiments.methods.base import Method, settings_of
 from fedet.files import read_object, replaced
+from fedet.intervals import COLUMNS, empty_table
 from fedet.training.checkpoints import fingerprint
 from fedet.windows import VideoFeatures
 

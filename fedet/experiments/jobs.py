@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from fedet.annotations.table import empty_table
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, of_subjects, only, sealed
 from fedet.experiments.methods.base import Fitted, Method
 from fedet.files import read_object, replaced
+from fedet.intervals import empty_table
 
 # Weight initialisation and dropout read torch's global generator, so two jobs in threads of one
 # process (a Dask worker with several) would disturb each other.

@@ -17,7 +17,8 @@ from fedet.experiments.methods.base import Fitted, answer, detector_config
 from fedet.experiments.study import Study
 from fedet.faces.network import FaceNet, load_facenet
 from fedet.model import FEDNConfig
-from fedet.training.end_to_end import TUNING, Tuning, train_end_to_end
+from fedet.training.crop_windows import Tuning
+from fedet.training.end_to_end import TUNING, train_end_to_end
 from fedet.training.face_crops import face_videos_of, seen_with
 from fedet.training.trainer import TrainConfig
 from fedet.training.training import train as train_detector
@@ -25,7 +26,7 @@ from fedet.training.training import train as train_detector
 
 @dataclass(frozen=True)
 class Tuned:
-    """A detector trained on vectors, then tuned; reads `fedet.training.face_crops.FaceVideo` records, sealed or not."""
+    """A detector trained on vectors, then tuned; reads `FaceVideo` records, sealed or not."""
 
     name: str
     net: FaceNet = field(repr=False)  # settings name it by its digest

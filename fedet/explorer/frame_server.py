@@ -147,7 +147,8 @@ class FaceCropper:
 
     def __call__(self, image: np.ndarray, time_s: float, size: int) -> np.ndarray:
         """The face, (size, size, 3) uint8; the whole picture where no face is found."""
-        from fedet.faces.tracking import HaarDetector, crop
+        from fedet.faces.detectors import HaarDetector
+        from fedet.faces.tracking import crop
 
         if self._detector is None:
             self._detector = HaarDetector()

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.spellings import FINE_TO_COARSE
-from fedet.annotations.table import AS_WRITTEN, empty_table, validate
+from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE
+from fedet.annotations.table import validate
 from fedet.annotations.video_names import stem
 from fedet.errors import InputError
 from fedet.files import some_of
-from fedet.intervals import EMOTION_COLOURS, EMOTIONS, MICRO_MAX_S, SAME_RATE, expression_type_of
+from fedet.intervals import EMOTION_COLOURS, EMOTIONS, MICRO_MAX_S, SAME_RATE, empty_table, expression_type_of
 
 MISSING = 65535  # a score that is not there; the others are 0 ... 65534
 _SPANS = (("start_s", "end_s"), ("start_frame", "end_frame"), ("onset", "offset"))

@@ -92,7 +92,7 @@ def load_known(folder: str | Path | None = None) -> Known | None:
         return Known(mean, directions, variances, rest, towards, centres, widths, threshold, digest)
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path}: not readable ({error}); run python -m fedet.faces.novelty {path.parent}"
+            f"{path}: not readable ({error}); run python -m fedet.training.novelty {path.parent}"
         ) from error
 
 
@@ -103,7 +103,10 @@ def known_of(net: FaceNet, weights: str | Path = "faces") -> tuple[Known | None,
     if known is None:
         return None, f"no {FILE} beside the face weights: unfamiliar faces are not marked"
     if known.digest != net.digest:
-        return None, f"{FILE} belongs to other face weights; run python -m fedet.faces.novelty {folder.name}"
+        return (
+            None,
+            f"{FILE} belongs to other face weights; run python -m fedet.training.novelty {folder.name}",
+        )
     return known, ""
 
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fedet.annotations.table import MICRO_MAX_S, expression_type_of
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
+from fedet.intervals import MICRO_MAX_S, expression_type_of
 from fedet.matching import match, overlap_pairs
 from fedet.plots.style import (
     EDGE,

@@ -36,8 +36,7 @@ def blur_faces(image: np.ndarray) -> np.ndarray:
     face is found: a large one that no search sees keeps the fine tiles, so look before you share.
     Tiles, unlike a blur, cannot be sharpened again; what a person wears and where remains, roughly.
     """
-    from fedet.faces.detectors import SMALL_FACE
-    from fedet.faces.tracking import HaarDetector
+    from fedet.faces.detectors import SMALL_FACE, HaarDetector
 
     searches = (HaarDetector(), HaarDetector(min_face=SMALL_FACE))
     boxes = [box for search in searches for box in search.detect_all(image)]

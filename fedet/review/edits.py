@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fedet.annotations.table import EMOTIONS, expression_type_of
 from fedet.errors import InputError
+from fedet.intervals import EMOTIONS, expression_type_of
 
 DECIDED = ("accepted", "corrected", "added")  # what a person stands behind
 STATUSES = ("open", *DECIDED, "rejected", "seen")  # "seen": a stretch looked at, nothing there

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.table import COLUMNS, EMOTIONS, SCHEMA_VERSION
 from fedet.errors import InputError
+from fedet.intervals import COLUMNS, EMOTIONS, SCHEMA_VERSION
 from fedet.review.edits import DECIDED, EMPTY, STATUSES, Changes, Clip, Row, edit, row_of
 from fedet.review.journal import Journal, read_journal
 

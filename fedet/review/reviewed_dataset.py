@@ -19,11 +19,12 @@ from fedet.annotations.elan import tier_of, undecided
 from fedet.annotations.formats import read_intervals
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
 from fedet.annotations.spellings import AS_WRITTEN
-from fedet.annotations.table import OWN_WORDS, empty_table, own_words, validate
+from fedet.annotations.table import OWN_WORDS, own_words, validate
 from fedet.annotations.video_names import stem
 from fedet.datasets.dataset import VIDEO_COLUMNS, Dataset, frame_files
 from fedet.datasets.own_folder import find_videos
 from fedet.errors import InputError
+from fedet.intervals import empty_table
 from fedet.review.edits import DECIDED
 from fedet.review.journal import read_journal
 from fedet.review.review import REVIEW_COLUMNS, read_review

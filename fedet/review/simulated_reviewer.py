@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import expression_type_of
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
+from fedet.intervals import expression_type_of
 from fedet.matching import match_closest, overlap_pairs
 from fedet.review.review import Review
 

@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fedet.annotations.table import COLUMNS, SCHEMA_VERSION, validate, write_csv
+from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
 from fedet.files import read_object, replaced
-from fedet.intervals import AUS, EMOTIONS, INDEX
+from fedet.intervals import AUS, COLUMNS, EMOTIONS, INDEX, SCHEMA_VERSION
 from fedet.synthetic.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.synthetic.families import RENDERERS, family
 from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes, take, uniform

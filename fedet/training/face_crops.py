@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fedet.annotations.table import empty_table
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, beside
 from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
+from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import (
     CROP,
     DAMAGES,
@@ -35,8 +35,8 @@ from fedet.faces.extraction import (
     state_of,
 )
 from fedet.faces.network import WIDTH, FaceNet, folded, knowing, vectors_of
-from fedet.faces.tracking import FaceDetector
 from fedet.features import change_from_rest, read_change
+from fedet.intervals import empty_table
 from fedet.training.records import record_of, videos_of
 from fedet.video.reader import Video, open_video
 from fedet.video.side_signals import training_signals
@@ -70,7 +70,9 @@ def cut_crops(
     detector: FaceDetector | None = None,
     opened: Video | None = None,
 ) -> Crops:
-    """The crops that `fedet.faces.extraction.extract` shows to its network, 38 kB a frame in a file of `cache`.
+    """The crops that `fedet.faces.extraction.extract` shows to its network, in a file of `cache`.
+
+    A frame takes 38 kB there.
 
     `detector` is as for `extract`: None looks for small faces where there are no larger ones.
     Raises InputError where the video cannot be read at all.

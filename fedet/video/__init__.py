@@ -1,1 +1,11 @@
 """Videos in and out: frames, sound, signals beside the picture."""
+
+from fedet import hand_on
+
+__getattr__, __dir__ = hand_on(
+    __name__,
+    {
+        "open_video": "reader",
+        "write_video": "writer",
+    },
+)

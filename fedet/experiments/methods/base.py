@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.table import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.errors import InputError
+from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.postprocess import Candidates, predict, soft_nms, to_frames
 from fedet.training.trainer import TrainConfig

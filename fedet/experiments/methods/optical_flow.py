@@ -132,7 +132,10 @@ def _track(moved: np.ndarray, state: np.ndarray, track: np.ndarray, opened: Vide
 def flow_records_of(
     dataset: Dataset, cache: str | Path | None = None, progress: bool = True, jobs: int = 1
 ) -> list[VideoFeatures]:
-    """As `fedet.training.records.records_of`, with the movements of regions as vectors; `jobs` are processes."""
+    """As `fedet.training.records.records_of`, with the movements of regions as vectors.
+
+    `jobs` are processes.
+    """
     from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 

@@ -1724,7 +1724,7 @@ class Settings {
 const TRAITS = ["threshold", "nms", "tiou", "emotion", "classes", "types"];
 const SILENCE_MS = 4000; // without an answer for so long, the kernel is busy or gone
 
-const STORED = "fedet.review.review.";
+const STORED = "fedet.review.";
 
 /** Edits that Python has not confirmed yet; they outlive the page in localStorage. */
 class Outbox {

@@ -1,4 +1,4 @@
-"""How fast faces are drawn and videos read: `python tests/bench_speed.py [MINUTES]`.
+"""How fast faces are drawn and videos read: `python tests/bench/bench_speed.py [MINUTES]`.
 
 Prints frames a second as ratios to real time, and the memory along a long video. A long 640x360
 video is made by repeating 20 generated seconds; nothing here is a test.

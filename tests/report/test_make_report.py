@@ -335,7 +335,7 @@ def test_a_folder_that_is_no_report_is_refused(tmp_path):
         make_report(tmp_path / "file")
 
 
-SAMPLE = Path(__file__).parents[1] / "reports" / "sample"
+SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="no sample report yet: make sample-report")
@@ -346,7 +346,7 @@ def test_the_sample_report_is_small_whole_and_of_no_machine():
     results = json.loads((SAMPLE / "results.json").read_text("utf-8"))
     assert results["made"]["profile"] == "quick" and results["made"]["data"] == "generated"
     assert [name for name, r in results["notebooks"].items() if not r["complete"]] == []
-    home = str(Path(__file__).parents[1])
+    home = str(Path(__file__).parents[2])
     assert not [
         p for p in files if p.suffix in (".html", ".ipynb", ".yaml", ".json") and home in p.read_text("utf-8")
     ]

@@ -16,7 +16,7 @@ from fedet.faces.detectors import Box, HaarDetector, YuNetDetector
 from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, Following, crop, missing_spans, track_faces
 from fedet.video.reader import Frame, open_video
 
-CLIPS = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))
+CLIPS = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[3] / "shared" / "real_clips"))
 FPS = 30
 
 

@@ -22,7 +22,7 @@ from fedet.training.records import joined, records_of
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
 
-REAL = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[2] / "shared" / "real_clips"))
+REAL = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[3] / "shared" / "real_clips"))
 
 
 def overlap(a, b) -> float:

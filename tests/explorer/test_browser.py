@@ -196,7 +196,7 @@ def show(lab, name: str) -> Path:
     """Opens a notebook with an explorer of its own and waits until it is there."""
     page, url, folder = lab
     journal = folder / f"{name}.review.jsonl"
-    cell = CELL.format(tests=str(Path(__file__).parent), journal=journal.name)
+    cell = CELL.format(tests=str(Path(__file__).parents[1]), journal=journal.name)
     write_notebook(folder, [cell], f"{name}.ipynb")
     run_notebook(page, url, f"{name}.ipynb")
     page.locator(".fx-lanes").wait_for(timeout=PATIENCE_MS)

@@ -1,6 +1,6 @@
 """How quickly the explorer answers, with 10,000 intervals over one hour at 30 fps.
 
-    python tests/bench_explorer.py [intervals] [minutes]
+    python tests/bench/bench_explorer.py [intervals] [minutes]
 
 In the browser (a saved page, the same module as in JupyterLab): the time of the script's work for
 one answer, from the input to the last drawing command; one frame at 60 Hz is 16.7 ms. In Python:

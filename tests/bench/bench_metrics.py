@@ -1,6 +1,6 @@
 """CPU seconds that scoring takes at size, and its ratio to the slow reference of the tests.
 
-Run it by hand: python tests/bench_metrics.py [n_predictions n_events]. Not collected by pytest.
+Run it by hand: python tests/bench/bench_metrics.py [n_predictions n_events]. Not collected by pytest.
 """
 
 import sys

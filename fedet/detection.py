@@ -19,7 +19,7 @@ from fedet.faces.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.faces.tracking import missing_spans
 from fedet.features import READS, REFERENCES, change_from_rest, read_change
 from fedet.files import settings_of
-from fedet.intervals import AUS, empty_table, expression_type_of, frames_at
+from fedet.intervals import AUS, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
 from fedet.postprocess import Curves, curve_table, detections
 from fedet.video.reader import Video, open_video
@@ -180,7 +180,7 @@ def detect(
         table.attrs = attrs
     limit = detector.model.config.default_threshold if threshold is None else threshold
     spans = missing_spans([STATES[s] for s in faces.state], FPS)
-    ends = frames_at(spans["start_frame"], spans["end_frame"], FPS, faces.fps)
+    ends = at_rate(spans["start_frame"], spans["end_frame"], FPS, faces.fps)
     spans["start_frame"], spans["end_frame"] = (frame.clip(upper=last) for frame in ends)
     table.attrs |= {
         "video": name,
@@ -217,9 +217,9 @@ def detect_in(
     found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
     apex, units = read_events(found, change, faces.mask, detector.net)
     table = empty_table().reindex(range(len(found)))
-    ends = frames_at(found["onset"], found["offset"], FPS, faces.fps)
+    ends = at_rate(found["onset"], found["offset"], FPS, faces.fps)
     table["onset"], table["offset"] = (frame.clip(upper=last) for frame in ends)
-    table["apex"] = np.clip(frames_at(apex, apex, FPS, faces.fps)[0], table["onset"], table["offset"])
+    table["apex"] = frame_at_rate(apex, FPS, faces.fps).clip(table["onset"], table["offset"])
     table["emotion"], table["score"] = found["emotion"], found["score"].round(4)
     table["action_units"] = units
     table["fps"], table["schema_version"], table["source"] = faces.fps, "1", "fedet"

@@ -1,17 +1,11 @@
 """The interval table and its arithmetic: columns, labels, tIoU, frame rates."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 
 SAME_RATE = 0.005  # 29.97 and 30 are one nominal rate: frame numbers mean the same frames
-
-
-def frames_at(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
-    """Inclusive frames counted at another rate: the same span of time, at least one frame."""
-    onset, offset = pd.Series(onset, dtype=float), pd.Series(offset, dtype=float)
-    first = (onset / fps * new_fps + 0.5).astype(int)
-    last = ((offset + 1) / fps * new_fps + 0.5).astype(int) - 1
-    return first, last.clip(lower=first)
 
 
 EMOTIONS = ("positive", "negative", "surprise", "others")
@@ -23,7 +17,8 @@ def expression_type_of(onset, offset, fps):
 
     Args:
         onset, offset: 0-based inclusive frames, scalars or arrays of one length.
-        fps: frames per second, a scalar or an array of that length.
+        fps: frames per second, a scalar or an array of that length, read as their nominal rate: 15
+            frames at 29.97 are micro.
 
     Returns:
         A str for scalars, else a `string` Series (with the index of `onset` if it has one);
@@ -37,6 +32,7 @@ def expression_type_of(onset, offset, fps):
     columns = [np.broadcast_to(np.asarray(x, object), size) for x in (onset, offset, fps)]
     start, end, rate = (pd.array(list(c), "Float64") for c in columns)
     index = onset.index if isinstance(onset, pd.Series) else range(size)
+    rate = pd.array(nominal_fps(rate.to_numpy(float, na_value=np.nan)), "Float64")
     duration_s = pd.Series((end - start + 1) / rate, index=index)
     kinds = pd.Series("macro", index=index, dtype="string")
     # 1e-9: 15 frames at 30 fps are exactly the border, whatever the rounding of a division
@@ -113,3 +109,69 @@ EMOTION_COLOURS = {
     "others": "#CC79A7",
     "unknown": "#777777",
 }
+
+
+def nominal_fps(fps):
+    """The rate by which durations are judged: 29.97 counts as 30, 59.94 as 60; a number or an array.
+
+    A rate within `SAME_RATE` of a whole number is that number, any other stays as it is.
+
+    >>> nominal_fps(29.97)
+    30.0
+    """
+    fps = np.asarray(fps, dtype=float)
+    whole = np.floor(fps + 0.5)
+    rates = np.where(np.abs(fps - whole) <= SAME_RATE * fps, whole, fps)
+    return rates if rates.ndim else float(rates)
+
+
+def half_up(values):
+    """The nearest whole numbers, halves up, as floats; NaN stays NaN."""
+    return np.floor(np.asarray(values, dtype=float) + 0.5)
+
+
+def frame_at_rate(frame, fps: float, new_fps: float) -> pd.Series:
+    """The beginnings of frames, counted at another rate: the nearest frame border, halves up.
+
+    Computed in whole numbers; a rate is read as the nearest fraction with a denominator up to 10,000, so
+    that 59.94 is twice 29.97.
+
+    Args:
+        frame: (N,) whole numbers, missing where unknown. fps, new_fps: frames a second, above 0.
+
+    Returns:
+        (N,) Int64 with the index of `frame`; missing stays missing.
+
+    >>> frame_at_rate([1, 3, 10], 60, 30).tolist()
+    [1, 2, 5]
+    """
+    old, new = (Fraction(rate).limit_denominator(10_000) for rate in (fps, new_fps))
+    ratio = new / old
+    top, bottom = 2 * ratio.numerator, 2 * ratio.denominator
+    frames = frame if isinstance(frame, pd.Series) else pd.Series(frame)
+    moved = [pd.NA if pd.isna(f) else (int(f) * top + bottom // 2) // bottom for f in frames]
+    return pd.Series(moved, index=frames.index, dtype="Int64")
+
+
+def at_rate(onset, offset, fps: float, new_fps: float) -> tuple[pd.Series, pd.Series]:
+    """Inclusive frames counted at another rate: the same span of time, halves up, at least one frame.
+
+    Frame i lasts from i / fps to (i + 1) / fps seconds. This is the one place that decides.
+
+    >>> [ends.tolist() for ends in at_rate([1, 5, 9], [11, 21, 40], 60, 30)]
+    [[1, 3, 5], [5, 10, 20]]
+    """
+    first = frame_at_rate(onset, fps, new_fps)
+    last = frame_at_rate(pd.Series(offset) + 1, fps, new_fps) - 1
+    return first, last.clip(lower=first)
+
+
+def table_at_rate(table: pd.DataFrame, new_fps: float) -> pd.DataFrame:
+    """A table of one frame rate counted at another; the apex stays inside its interval."""
+    if not len(table):
+        return table.assign(fps=pd.Series(dtype="Float64"))
+    fps = float(table["fps"].iloc[0])
+    onset, offset = at_rate(table["onset"], table["offset"], fps, new_fps)
+    apex = frame_at_rate(table["apex"], fps, new_fps).clip(onset, offset)
+    rate = pd.array([new_fps] * len(table), "Float64")
+    return table.assign(onset=onset, offset=offset, apex=apex, fps=rate)

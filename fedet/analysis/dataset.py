@@ -16,7 +16,7 @@ from fedet.annotations.repairs import ACTIONS
 from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.errors import InputError
 from fedet.evaluation.agreement import LabelAgreement, label_agreement
-from fedet.intervals import EMOTIONS, MICRO_MAX_S, expression_type_of
+from fedet.intervals import EMOTIONS, expression_type_of
 from fedet.metrics import uf1
 
 UNKNOWN = "unknown"
@@ -132,8 +132,8 @@ def durations(table: pd.DataFrame) -> pd.Series:
 def duration_summary(table: pd.DataFrame) -> pd.DataFrame:
     """By type: events, shortest, median and longest (s), and how many contradict the 0.5 s border."""
     seconds, kind = durations(table), kinds(table)
-    odd = (seconds <= MICRO_MAX_S + 1e-9) != (kind == "micro")
-    odd = odd.fillna(False).astype(bool) & kind.isin(TYPES)
+    derived = expression_type_of(table["onset"], table["offset"], table["fps"])
+    odd = (derived != kind).fillna(False).astype(bool) & kind.isin(TYPES)
     rows = [
         {"type": k, "events": int((kind == k).sum()), "shortest_s": seconds[kind == k].min(),
          "median_s": seconds[kind == k].median(), "longest_s": seconds[kind == k].max(),

@@ -20,7 +20,7 @@ from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size
 from fedet.faces.network import MEAN, STD, FaceNet, knowing
 from fedet.features import change_from_rest, read_change
-from fedet.intervals import AUS, EMOTIONS, iou_of
+from fedet.intervals import AUS, EMOTIONS, at_rate, iou_of
 from fedet.postprocess import detections
 from fedet.video.reader import open_video
 
@@ -162,7 +162,7 @@ def reasons(
     curves, change = au_curves(faces, detector), _change(faces, detector)
     rows = []
     for row in table.itertuples():
-        first, last = (int(f / row.fps * FPS + 0.5) for f in (row.onset, row.offset))
+        first, last = (int(ends[0]) for ends in at_rate([row.onset], [row.offset], row.fps, FPS))
         part = curves.iloc[first : last + 1].drop(columns=f"AU{BLINK}")
         aus, since = _risen(curves, part, first)
         without = np.nan

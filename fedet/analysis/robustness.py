@@ -15,7 +15,7 @@ from fedet.datasets.dataset import Dataset
 from fedet.detection import Detector, detect
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
-from fedet.intervals import frames_at
+from fedet.intervals import table_at_rate
 
 NONE = "none"  # the videos as they are
 
@@ -118,12 +118,9 @@ def at_rates(found: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:
     rates = found["video"].map(dict(zip(videos["video"], videos["fps"].astype(float), strict=True)))
     parts = []
     for old, new in {(o, n) for o, n in zip(found["fps"], rates, strict=True)}:
-        part = found[(found["fps"] == old) & (rates == new)].copy()
-        if not math.isclose(old, new, rel_tol=1e-3):
-            onset, offset = frames_at(part["onset"], part["offset"], old, new)
-            part["onset"], part["offset"] = onset.to_numpy(), offset.to_numpy()
-            part["apex"] = ((part["apex"].astype(float) / old * new + 0.5) // 1).astype("Int64")
-        parts.append(part.assign(fps=new))
+        part = found[(found["fps"] == old) & (rates == new)]
+        same = math.isclose(old, new, rel_tol=1e-3)
+        parts.append(part.assign(fps=new) if same else table_at_rate(part, new))
     return pd.concat(parts, ignore_index=True) if parts else found
 
 

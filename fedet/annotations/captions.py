@@ -6,6 +6,7 @@ every cell does too; if a person changed it, emotion, type and score are read fr
 """
 
 import json
+import math
 import re
 
 import pandas as pd
@@ -51,12 +52,12 @@ def cells_of(table: pd.DataFrame, fps: float | None = None) -> list[Cells]:
 
 def to_ms(frame: float, fps: float) -> int:
     """Milliseconds of the beginning of a frame; `to_frame` gives the frame back exactly."""
-    return round(frame * 1000 / fps)
+    return math.floor(frame * 1000 / fps + 0.5)
 
 
 def to_frame(ms: float, fps: float) -> int:
     """The frame whose beginning is nearest to a time in milliseconds."""
-    return round(ms * fps / 1000)
+    return math.floor(ms * fps / 1000 + 0.5)
 
 
 def span_ms(cells: Cells) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from fedet.annotations.elan import (
 )
 from fedet.annotations.spellings import FINE_TO_COARSE
 from fedet.errors import InputError
+from fedet.intervals import at_rate
 
 _WAY_OUT = "name another file or move it away"
 
@@ -88,9 +89,9 @@ def _at_rate(rows: Iterable[Cells], rate: float) -> list[Interval]:
     """Intervals in frames of another rate."""
     intervals = []
     for cells in rows:
-        factor, one = rate / float(cells["fps"]), interval_of(cells)
-        end = round((one.offset + 1) * factor) - 1
-        intervals.append(one._replace(onset=round(one.onset * factor), offset=end))
+        one = interval_of(cells)
+        onset, offset = at_rate([one.onset], [one.offset], float(cells["fps"]), rate)
+        intervals.append(one._replace(onset=int(onset[0]), offset=int(offset[0])))
     return intervals
 
 

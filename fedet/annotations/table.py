@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations.cells import as_text, csv_grid, header_key, table_of
-from fedet.annotations.repairs import ACTIONS, REPAIR_COLUMNS, Check, empty_repairs, join_repairs, repair
+from fedet.annotations.repairs import Check
 from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE, columns_of, type_label
 from fedet.errors import InputError
 from fedet.files import replaced
@@ -28,16 +28,8 @@ from fedet.intervals import (
     SCHEMA_VERSION,
     SECONDS,
     dtype_of,
-    empty_table,
     expression_type_of,
 )
-
-__all__ = [
-    "ACTIONS", "AS_WRITTEN", "COLUMNS", "EMOTIONS", "EXTRA_COLUMNS", "FINE_TO_COARSE",
-    "MICRO_MAX_S", "MISSING_OFFSETS", "OWN_WORDS", "REPAIR_COLUMNS", "SCHEMA_VERSION", "columns_of",
-    "csv_table", "empty_repairs", "empty_table", "expression_type_of", "join_repairs", "own_words",
-    "read_csv", "repair", "validate", "write_csv",
-]  # fmt: skip
 
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
 
@@ -201,7 +193,7 @@ def _from_seconds(check: Check, column: str, needed: pd.Series) -> pd.Series:
     far = (seconds.abs() * check.out["fps"] > _LAST_FRAME).fillna(False)
     check.report(far & needed, SECONDS[column], "no time in a video, in seconds", "left out")
     seconds[far] = pd.NA
-    frames = (seconds * check.out["fps"]).round().astype("Int64")
+    frames = ((seconds * check.out["fps"] + 0.5) // 1).astype("Int64")  # halves up
     return frames - 1 if column == "offset" else frames
 
 

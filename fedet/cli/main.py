@@ -6,7 +6,18 @@ from fedet.cli import data, detect, evaluate, report, train  # noqa: F401  these
 from fedet.cli.app import app, say
 from fedet.errors import InputError
 
-COMMANDS = ["synth", "detect", "train", "crossval", "results", "learn", "evaluate", "convert", "pretrain", "report"]  # in the help
+COMMANDS = [
+    "synth",
+    "detect",
+    "train",
+    "crossval",
+    "results",
+    "learn",
+    "evaluate",
+    "convert",
+    "pretrain",
+    "report",
+]  # in the help
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
-from fedet.intervals import EMOTIONS, MICRO_MAX_S, SAME_RATE
+from fedet.intervals import EMOTIONS, MICRO_MAX_S, SAME_RATE, at_rate, nominal_fps
 from fedet.matching import Aligned, Events
 
 
@@ -178,13 +178,11 @@ def _common_rate(names, ours, theirs, listing, fps, notes) -> None:
                 f"frame rates of {len(found)} videos differ: {what} (in {names.video[at]!r} the "
                 f"predictions have {rate_p[at]:g} fps, the truth {rate_t[at]:g})"
             )
-    factor = np.where(close | np.isnan(rate_t), 1.0, rate_t / rate_p)[ours["code"]]
-    converted = factor != 1.0
-    onset, offset = ours["onset"].to_numpy(), ours["offset"].to_numpy()
-    new_onset = np.rint(onset * factor).astype(np.int64)
-    new_offset = np.rint((offset + 1) * factor).astype(np.int64) - 1  # the end of the last frame
-    ours["onset"] = np.where(converted, new_onset, onset)
-    ours["offset"] = np.where(converted, np.maximum(new_offset, new_onset), offset)
+    for video in other:
+        rows = ours["code"] == video
+        ends = at_rate(ours.loc[rows, "onset"], ours.loc[rows, "offset"], rate_p[video], rate_t[video])
+        for column, frames in zip(("onset", "offset"), ends, strict=True):
+            ours.loc[rows, column] = frames.astype(ours[column].dtype)
 
 
 def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame) -> np.ndarray:
@@ -196,7 +194,7 @@ def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame) -> np.ndarray:
             "fps, or give one for all (fps=30)"
         )
     frames = (side["offset"] - side["onset"] + 1).to_numpy()
-    return frames <= MICRO_MAX_S * rate * (1 + 1e-9)
+    return frames <= MICRO_MAX_S * nominal_fps(rate) * (1 + 1e-9)
 
 
 def _annotated_micro(truth: pd.DataFrame, names: pd.DataFrame, notes: list[str]) -> np.ndarray:

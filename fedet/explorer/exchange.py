@@ -12,7 +12,7 @@ from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.video_names import stem
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
-from fedet.explorer.timeline import Lanes, at_rate
+from fedet.explorer.timeline import Lanes, brought_to
 from fedet.matching import match_closest, overlap_pairs
 from fedet.review.edits import DECIDED, EMPTY, Changes, Row, frames_of
 from fedet.review.review import REVIEW_COLUMNS, Review, read_review
@@ -67,7 +67,7 @@ def read_reviewed(path: Path, lanes: Lanes, notices: list[str]) -> pd.DataFrame:
         table = table[reviewed]
     if table.empty:
         raise InputError(f"{path}: no reviewed interval of video {lanes.name!r} (tier review)")
-    return _inside(at_rate(table.reset_index(drop=True), lanes.fps, path.name, notices), lanes, path)
+    return _inside(brought_to(table.reset_index(drop=True), lanes.fps, path.name, notices), lanes, path)
 
 
 def _inside(table: pd.DataFrame, lanes: Lanes, path: Path) -> pd.DataFrame:

@@ -18,7 +18,17 @@ from fedet.annotations.table import validate
 from fedet.annotations.video_names import stem
 from fedet.errors import InputError
 from fedet.files import some_of
-from fedet.intervals import EMOTION_COLOURS, EMOTIONS, MICRO_MAX_S, SAME_RATE, empty_table, expression_type_of
+from fedet.intervals import (
+    EMOTION_COLOURS,
+    EMOTIONS,
+    MICRO_MAX_S,
+    SAME_RATE,
+    empty_table,
+    expression_type_of,
+    half_up,
+    nominal_fps,
+    table_at_rate,
+)
 
 MISSING = 65535  # a score that is not there; the others are 0 ... 65534
 _SPANS = (("start_s", "end_s"), ("start_frame", "end_frame"), ("onset", "offset"))
@@ -85,8 +95,8 @@ def prepare(
     checked = [(n, _of_video(t, name, n, fallback, notices)) for n, t in seeds]
     events = None if truth is None else _of_video(truth, name, "truth", fallback, notices)
     rate = _rate(checked, events, fallback, name)
-    checked = [(n, _typed(at_rate(t, rate, n, notices))) for n, t in checked]
-    events = None if events is None else at_rate(events, rate, "truth", notices)
+    checked = [(n, _typed(brought_to(t, rate, n, notices))) for n, t in checked]
+    events = None if events is None else brought_to(events, rate, "truth", notices)
     curves = None if scores is None else _curves(scores)
     spans = [] if missing is None else _spans(missing, rate)
     tables = [t for _, t in checked] + ([] if events is None else [events])
@@ -103,7 +113,7 @@ def payload(lanes: Lanes) -> dict:
         "name": lanes.name,
         "fps": lanes.fps,
         "n_frames": lanes.n_frames,
-        "micro_s": MICRO_MAX_S,
+        "micro_s": MICRO_MAX_S * nominal_fps(lanes.fps) / lanes.fps,
         "classes": list(lanes.labels),
         "colours": colours,
         "unknown": EMOTION_COLOURS["unknown"],
@@ -217,18 +227,13 @@ def _rate(checked, truth, fallback: float | None, name: str) -> float:
     return float(fallback)
 
 
-def at_rate(table: pd.DataFrame, fps: float, what: str, notices: list[str]) -> pd.DataFrame:
+def brought_to(table: pd.DataFrame, fps: float, what: str, notices: list[str]) -> pd.DataFrame:
     """The table counted in `fps`, frames converted by time where its own rate is another."""
     rate = table["fps"].dropna()
     if not len(rate) or abs(rate.iloc[0] - fps) <= SAME_RATE * fps:
         return table.assign(fps=pd.array([fps] * len(table), "Float64"))
-    factor = fps / float(rate.iloc[0])
     notices.append(f"{what}: converted by time from {rate.iloc[0]:g} to {fps:g} fps")
-    onset = (table["onset"] * factor).round().astype("Int64")
-    end = ((table["offset"] + 1) * factor).round().astype("Int64") - 1
-    offset = end.where(end >= onset, onset)
-    apex = (table["apex"] * factor).round().astype("Int64").clip(onset, offset)
-    return table.assign(onset=onset, offset=offset, apex=apex, fps=pd.array([fps] * len(table), "Float64"))
+    return table_at_rate(table, fps)
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -272,7 +277,7 @@ def _spans(missing, fps: float) -> list[tuple[int, int]]:
         found = ", ".join(map(str, missing.columns))
         raise InputError(f"missing: needs start_s and end_s, or onset and offset; found {found}")
     if first == "start_s":
-        start, end = np.rint(start * fps), np.rint(end * fps) - 1
+        start, end = half_up(start * fps), half_up(end * fps) - 1
     wrong = ~((start >= 0) & (end >= start))
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])

@@ -216,7 +216,7 @@ def plot_durations(truth: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )
     ax.legend(handles=type_patches(), frameon=False)
     micro = table["kind"] == "micro"
-    odd = int((micro != (table["duration_s"] <= MICRO_MAX_S + 1e-9)).sum())
+    odd = int((table["kind"] != expression_type_of(table["onset"], table["offset"], table["fps"])).sum())
     title = f"{micro.sum()} of {count(len(table), 'event')} are micro; "
     title += f"median {table['duration_s'].median():.2f} s"
     if odd:

@@ -15,7 +15,7 @@ from fedet.errors import InputError
 from fedet.faces.extraction import FPS, FaceTrack, extract
 from fedet.faces.network import FaceNet, load_facenet, shipped
 from fedet.features import change_from_rest, read_change
-from fedet.intervals import frames_at
+from fedet.intervals import table_at_rate
 from fedet.model import FEDNConfig, read_config
 from fedet.video.side_signals import training_signals
 from fedet.windows import VideoFeatures
@@ -115,11 +115,8 @@ def record_of(
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     change = beside(read_change(change, net, inputs.reads), inputs, side)
     n = len(change)
-    events = events.copy()
-    onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)
-    events["onset"], events["offset"] = onset.to_numpy(), offset.clip(upper=n - 1).to_numpy()
-    events["apex"] = ((events["apex"].astype(float) / fps * FPS + 0.5) // 1).astype("Int64")
-    events["fps"] = FPS
+    events = table_at_rate(events.assign(fps=fps), FPS)
+    events["offset"] = events["offset"].clip(upper=n - 1)
     events, _ = validate(events, {video: n}, source_name=video)
     return VideoFeatures(subject, video, FPS, change, faces.mask, events)
 

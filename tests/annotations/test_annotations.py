@@ -177,7 +177,7 @@ def test_cells_beyond_the_header_are_reported(tmp_path):
 def test_seconds_become_frames_and_need_a_rate(tmp_path):
     text = "video,start_s,apex_s,end_s,fps\nv,1.0,1.2,2.0,30\nw,0.5,,0.6,25\nx,1,,1,30\n"
     table, repairs = read(tmp_path, text)
-    assert rows(table, "onset", "apex", "offset") == [(30, 36, 59), (12, None, 14)]
+    assert rows(table, "onset", "apex", "offset") == [(30, 36, 59), (13, None, 14)]
     assert lines(repairs, row=4, action="left out")[0][1:4] == ("end_s", "1", "offset before onset")
     with pytest.raises(InputError, match="start_s is in seconds, and no fps is known"):
         read(tmp_path, "video,start_s,end_s\nv,1,2\n")

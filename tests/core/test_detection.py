@@ -16,7 +16,7 @@ from fedet.detection import Inputs, detect_in, load_detector, read_inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import FaceTrack, extract
 from fedet.faces.network import WIDTH
-from fedet.intervals import frames_at
+from fedet.intervals import at_rate
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training.records import joined, records_of
 from fedet.video.reader import open_video
@@ -135,10 +135,10 @@ def test_bad_thresholds_and_missing_files_are_quoted(detector, tmp_path):
 
 @given(st.integers(0, 10_000), st.integers(1, 400), st.sampled_from([24, 25, 29.97, 30, 50, 60, 200]))
 def test_frames_carried_to_another_rate_keep_their_time(onset, duration, fps):
-    first, last = frames_at([onset], [onset + duration - 1], fps, 30)
+    first, last = at_rate([onset], [onset + duration - 1], fps, 30)
     assert abs(first[0] / 30 - onset / fps) <= 0.5 / 30 + 1e-9 and last[0] >= first[0]
     assert abs((last[0] + 1) / 30 - (onset + duration) / fps) <= 1.5 / 30 + 1e-9  # at least one frame
-    again = frames_at([onset], [onset + duration - 1], fps, fps)
+    again = at_rate([onset], [onset + duration - 1], fps, fps)
     assert (again[0][0], again[1][0]) == (onset, onset + duration - 1)
 
 

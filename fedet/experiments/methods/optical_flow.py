@@ -24,7 +24,7 @@ from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
 from fedet.experiments.methods.frame_wise import smoothed
 from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
 from fedet.files import replaced
-from fedet.intervals import frames_at
+from fedet.intervals import table_at_rate
 from fedet.training.model_selection import figures_of_tables
 from fedet.video.reader import Video
 from fedet.windows import VideoFeatures
@@ -157,10 +157,8 @@ def flow_records_of(
 
 def events_at(events: pd.DataFrame, fps: float, n_frames: int, video: str) -> pd.DataFrame:
     """Events counted at `fps`, carried over to 30 by time; within the video's `n_frames` at 30."""
-    events = events.copy()
-    onset, offset = frames_at(events["onset"], events["offset"], fps, FPS)
-    events["onset"], events["offset"] = onset.to_numpy(), offset.clip(upper=n_frames - 1).to_numpy()
-    events["apex"], events["fps"] = pd.NA, FPS
+    events = table_at_rate(events.assign(fps=fps, apex=pd.NA), FPS)
+    events["offset"] = events["offset"].clip(upper=n_frames - 1)
     return validate(events, {video: n_frames}, source_name=video)[0]
 
 

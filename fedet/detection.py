@@ -18,7 +18,7 @@ from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.faces.tracking import missing_spans
 from fedet.features import READS, REFERENCES, change_from_rest, read_change
-from fedet.files import settings_of
+from fedet.files import dataclass_from
 from fedet.intervals import AUS, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
 from fedet.postprocess import Curves, curve_table, detections
@@ -97,7 +97,7 @@ def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
     digest = told.pop("digest", None) if isinstance(told, dict) else None
     if not isinstance(digest, str | None):
         raise InputError(f"{place}: digest is {digest!r}; it must be a text, or be left out")
-    inputs = settings_of(Inputs, told, str(place))
+    inputs = dataclass_from(Inputs, told, str(place))
     # Face weights in the detector's folder, like those tuned with it, are found wherever it is now.
     own = inputs.weights not in NAMED and (folder / inputs.weights).exists()
     return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
@@ -210,12 +210,12 @@ def detect_in(
     limit = config.default_threshold if threshold is None else threshold
     inputs = detector.inputs
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    seen = beside(read_change(change, detector.net, inputs.reads), inputs, side)
+    seen = concat_signals(read_change(change, detector.net, inputs.reads), inputs, side)
     heard = Curves(len(seen), config) if curves else None
     listener = None if heard is None else heard.add
     found = detections(detector.model, config, seen, faces.mask, listener=listener)
     found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
-    apex, units = read_events(found, change, faces.mask, detector.net)
+    apex, units = apex_and_action_units(found, change, faces.mask, detector.net)
     table = empty_table().reindex(range(len(found)))
     ends = at_rate(found["onset"], found["offset"], FPS, faces.fps)
     table["onset"], table["offset"] = (frame.clip(upper=last) for frame in ends)
@@ -238,7 +238,7 @@ def _last_frame(opened: Video, ticks: int) -> int | None:
     return count - 1 if count and count >= (ticks - 1) / FPS * opened.fps - 1 else None
 
 
-def beside(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndarray:
+def concat_signals(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndarray:
     """What is read of the face (T, C) and the side signals (T, S) as one: (T, C + S)."""
     if not inputs.signals:
         return seen
@@ -248,7 +248,7 @@ def beside(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndar
 
 
 @torch.inference_mode()
-def read_events(found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: FaceNet):
+def apex_and_action_units(found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: FaceNet):
     """The apex of each detection and the AUs active there, from the change of the read-outs.
 
     The apex is the frame whose AUs, blinks left out, rose most over three frames. Weights without

@@ -14,7 +14,7 @@ from fedet.errors import InputError
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
     Raises InputError where nothing can be written there.
@@ -34,7 +34,7 @@ def replaced(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def some_of(names: list[str], most: int = 5) -> str:
+def shortened(names: list[str], most: int = 5) -> str:
     """The first of several names, for a message."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 
 
-def read_object(path: Path, *needs: str) -> dict[str, Any]:
+def read_json_object(path: Path, *needs: str) -> dict[str, Any]:
     """The JSON object of a file, with at least the keys in `needs`.
 
     Raises:
@@ -60,7 +60,7 @@ def read_object(path: Path, *needs: str) -> dict[str, Any]:
     return told
 
 
-def settings_of(kind: type[T], values: object, source: str) -> T:
+def dataclass_from(kind: type[T], values: object, source: str) -> T:
     """The dataclass `kind` with these values; fields that are not told keep their defaults.
 
     Args:

@@ -94,7 +94,7 @@ def intervals_of(events: pd.DataFrame) -> np.ndarray:
     return np.stack([end.to_numpy(dtype=np.float64) for end in ends], axis=1)
 
 
-def iou_of(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+def interval_tiou(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """tIoU of one interval (2,) with (N, 2) others -> (N,); 0 if both are empty."""
     shared = np.minimum(one[1], others[:, 1]) - np.maximum(one[0], others[:, 0])
     shared = np.clip(shared, 0, None)

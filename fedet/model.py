@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fedet.errors import InputError
-from fedet.files import settings_of
+from fedet.files import dataclass_from
 from fedet.intervals import EMOTIONS
 
 CHOICES = {
@@ -125,7 +125,7 @@ class FEDNConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "config") -> "FEDNConfig":
         """The config of a dict, e.g. of JSON. Raises InputError on a key or value that does not fit."""
-        return settings_of(cls, values, source)
+        return dataclass_from(cls, values, source)
 
 
 class FEDNOutput(NamedTuple):

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from fedet.errors import InputError
-from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of, iou_of
+from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of, interval_tiou
 from fedet.model import FEDNConfig, FEDNOutput
 from fedet.windows import VideoFeatures, cut, points, window_starts
 
@@ -26,7 +26,7 @@ class Candidates(NamedTuple):
     classes: np.ndarray  # (N,) int
 
 
-def owned(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
+def position_owner_mask(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
     """(B, P) bool: the positions that the windows at `starts` (B,) have the word on.
 
     Only a position near the middle of its window is heard: within (window - window_stride) / 2
@@ -43,12 +43,12 @@ def owned(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
 def decode(output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNConfig) -> Candidates:
     """What the windows at `starts` say, in video time.
 
-    Positions are owned (see `owned`), not intervals, so that nothing falls between two windows.
+    Positions are owned (see `position_owner_mask`), not intervals, so that nothing falls between two windows.
 
     Args:
         output: of B windows. starts: (B,). n_windows: how many the whole video has.
     """
-    at, own = points(config), owned(starts, n_windows, config)
+    at, own = points(config), position_owner_mask(starts, n_windows, config)
     scores = output.scores().numpy(force=True).astype(np.float64)  # (B, P, K)
     window, position, label = np.nonzero((scores >= config.min_score) & own[..., None])
     distances = output.distances.numpy(force=True).astype(np.float64)[window, position]  # (N, 2)
@@ -81,12 +81,12 @@ def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:
         b = np.searchsorted(starts, intervals[best, 1], side="right")
         same = classes[a:b] == classes[best]
         sigma = np.where(same, config.nms_sigma, config.cross_class_sigma or np.inf)
-        left[a:b] *= np.exp(-(iou_of(intervals[best], intervals[a:b]) ** 2) / sigma)
+        left[a:b] *= np.exp(-(interval_tiou(intervals[best], intervals[a:b]) ** 2) / sigma)
         left[best] = -1.0
     return Candidates(intervals[picked], final[picked], classes[picked])
 
 
-def pooled(vectors: np.ndarray, mask: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+def downsample(vectors: np.ndarray, mask: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Every n frames as one, the mean of those that are visible: (ceil(T / n), C), (ceil(T / n),)."""
     if n == 1:
         return vectors, mask
@@ -98,20 +98,20 @@ def pooled(vectors: np.ndarray, mask: np.ndarray, n: int) -> tuple[np.ndarray, n
     return sums / np.maximum(seen, 1)[:, None], seen > 0
 
 
-def judges(duration: float, config: FEDNConfig) -> tuple[int, ...]:
+def voting_scales(duration: float, config: FEDNConfig) -> tuple[int, ...]:
     """The scales that have a say on an interval of so many frames: the two finest it fits into."""
     last = config.scales[-1]
     fitting = [n for n in config.scales if n == last or duration <= LONGEST * config.window * n]
     return tuple(fitting[:2])
 
 
-def fuse(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
+def weighted_interval_fusion(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
     """What several scales found, each already merged, as one (our choice).
 
     After weighted boxes fusion (Solovyev, Wang and Gabruseva, 2021): from the strongest on, an
     interval joins the one of the other scale that overlaps it best by tIoU 0.5 or more, of whatever
     emotion. Its ends are their mean, weighted by score / scale^2, as errors in frames grow with the
-    scale; the emotion is the stronger one's; the score is the mean over the scales that `judges`
+    scale; the emotion is the stronger one's; the score is the mean over the scales that `voting_scales`
     names, so that what only one of them sees loses half. One scale alone stays as it is.
 
     Returns: those of `min_score` or more, strongest first.
@@ -123,13 +123,13 @@ def fuse(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
     fused = []
     for minus, scale, i in order:
         interval, label = found[scale].intervals[i], found[scale].classes[i]
-        heard = judges(interval[1] - interval[0], config)
+        heard = voting_scales(interval[1] - interval[0], config)
         if scale not in heard or not free[scale][i]:
             continue
         free[scale][i] = False
         scores, ends, shares = [-minus], [interval], [-minus / scale**2]
         for other in (n for n in heard if n != scale):
-            overlap = iou_of(interval, found[other].intervals)
+            overlap = interval_tiou(interval, found[other].intervals)
             worth = np.where(free[other] & (overlap >= JOINED), overlap * found[other].scores, 0.0)
             if worth.any():
                 best = int(worth.argmax())
@@ -187,11 +187,11 @@ def detections(
         return pd.DataFrame(columns=columns)
     found = {}
     for scale in config.scales:
-        x, m = pooled(vectors, mask, scale)
+        x, m = downsample(vectors, mask, scale)
         heard = listener and partial(listener, scale=scale)
         candidates = _at_one_scale(network, config, x, m, batch_size, device, heard)
         found[scale] = candidates._replace(intervals=candidates.intervals * scale)
-    merged = fuse(found, config)
+    merged = weighted_interval_fusion(found, config)
     frames, kept = to_frames(merged, mask)
     emotions = np.array(config.emotions, dtype=object)[merged.classes]
     table = zip(frames[:, 0], frames[:, 1], emotions, merged.scores, strict=True)
@@ -253,7 +253,7 @@ class Curves:
         """Takes the windows that begin at `starts` (B,), each position from the window that owns it."""
         if scale not in self.levels:
             return
-        at, own = points(self.config), owned(starts, n_windows, self.config)  # own (B, P)
+        at, own = points(self.config), position_owner_mask(starts, n_windows, self.config)  # own (B, P)
         scores = output.scores().numpy(force=True)  # (B, P, K)
         for level, stride in zip(self.levels[scale], self.config.strides, strict=True):
             window, position = np.nonzero(own & (at.stride == stride))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fedet.detection import Detector, beside
+from fedet.detection import Detector, concat_signals
 from fedet.errors import InputError
 from fedet.faces.extraction import FPS
 from fedet.features import change_from_rest, read_change
@@ -52,7 +52,7 @@ def look_inside(
         raise InputError(f"{video}: {at_s:g} s lies outside its {len(faces.state) / FPS:.1f} s")
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     side = side_signals(video, inputs.signals, len(faces.state), FPS, None).values
-    seen = beside(read_change(change, detector.net, inputs.reads), inputs, side)
+    seen = concat_signals(read_change(change, detector.net, inputs.reads), inputs, side)
     starts = window_starts(len(seen), config)
     start = int(starts[np.abs(starts + config.window / 2 - at_s * FPS).argmin()])
     return inside(detector.model, *cut(seen, faces.mask, start, config.window), start / FPS)

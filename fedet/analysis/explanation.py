@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.detection import ACTIVE_AU, BLINK, Detector, beside
+from fedet.detection import ACTIVE_AU, BLINK, Detector, concat_signals
 from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
 from fedet.faces.detectors import FaceDetector
-from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size
-from fedet.faces.network import MEAN, STD, FaceNet, knowing
+from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, extract_with_retry
+from fedet.faces.network import MEAN, STD, FaceNet, adapted_net
 from fedet.features import change_from_rest, read_change
-from fedet.intervals import AUS, EMOTIONS, at_rate, iou_of
+from fedet.intervals import AUS, EMOTIONS, at_rate, interval_tiou
 from fedet.postprocess import detections
 from fedet.video.reader import open_video
 
@@ -94,7 +94,7 @@ def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[n
                 break
         return np.array(states), found
 
-    (_, found), _ = of_any_size(read, detector.faces)
+    (_, found), _ = extract_with_retry(read, detector.faces)
     for frame in frames:
         if frame not in found:
             raise InputError(f"{video}: ends before frame {frame} at 30 frames a second")
@@ -104,14 +104,14 @@ def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[n
 
 
 def net_for(video: str | Path, detector: Detector) -> FaceNet:
-    """The face network as it read this video, see `fedet.faces.network.knowing`."""
+    """The face network as it read this video, see `fedet.faces.network.adapted_net`."""
 
     def read(faces: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
         crops = spread_faces(open_video(video), faces, CROP).crops
         return np.full(max(1, len(crops)), STATES.index("found" if len(crops) else "missing")), crops
 
-    (_, crops), _ = of_any_size(read, detector.faces)
-    return knowing(detector.net, crops, detector.inputs.adapt)
+    (_, crops), _ = extract_with_retry(read, detector.faces)
+    return adapted_net(detector.net, crops, detector.inputs.adapt)
 
 
 def rest_frame(faces: FaceTrack) -> int:
@@ -205,11 +205,11 @@ def _score_without(faces, detector, change, span, emotion, aus, side) -> float:
     quiet = np.array(change)
     part = quiet[slice(*span)].astype(np.float32)
     quiet[slice(*span)] = part - part @ basis @ basis.T
-    seen = beside(read_change(quiet, detector.net, detector.inputs.reads), detector.inputs, side)
+    seen = concat_signals(read_change(quiet, detector.net, detector.inputs.reads), detector.inputs, side)
     found = detections(detector.model, detector.model.config, seen, faces.mask)
     found = found[found["emotion"] == emotion]
     spans = np.stack([found["onset"], found["offset"] + 1], axis=1).astype(float).reshape(-1, 2)
-    near = iou_of(np.array(span, float), spans) >= 0.3
+    near = interval_tiou(np.array(span, float), spans) >= 0.3
     return float(found["score"][near].max()) if near.any() else 0.0
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from fedet.annotations.table import write_csv
 from fedet.errors import InputError
 from fedet.evaluation.bootstrap import interval, resampled_sums, subject_weights
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
 from fedet.metrics import f1
 from fedet.synthetic.generator import SynthConfig, claim, video_name, write_one, write_script
@@ -91,7 +91,7 @@ def synthesize_balanced(
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_csv(events, out / "annotations.csv")
     rows = [(video_name(s, v), f"s{s + 1:02d}", config.fps) for s, v in todo]
-    with replaced(out / "videos.csv") as part:
+    with atomic_write(out / "videos.csv") as part:
         pd.DataFrame(rows, columns=["video", "subject", "fps"]).to_csv(part, index=False)
     return out
 

@@ -12,7 +12,7 @@ from fedet.annotations.cells import as_text, decode
 from fedet.annotations.table import validate
 from fedet.annotations.video_names import names_of
 from fedet.errors import InputError
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.intervals import COLUMNS, EXTRA_COLUMNS
 
 _FRAMES = ("onset", "offset")  # told by the segment
@@ -55,7 +55,7 @@ def write_json(
     for name, entry in database.items():
         entry["duration"] = max(entry["duration"], (durations or {}).get(name, 0.0))
         entry["frame"] = math.ceil(entry["duration"] * entry["fps"] - 1e-6)
-    with replaced(Path(path)) as part:
+    with atomic_write(Path(path)) as part:
         document = {"version": "fedet 1", "database": database}
         part.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
 

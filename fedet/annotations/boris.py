@@ -17,7 +17,7 @@ from fedet.annotations.spellings import type_label
 from fedet.annotations.table import validate
 from fedet.annotations.video_names import names_of, stem
 from fedet.errors import InputError
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
 
 HEADER = ["Observation id", "Observation date", "Description", "Media file", "Total length", "FPS",
@@ -60,7 +60,7 @@ def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = No
             "Stop (s)": f"{end / 1000:.3f}", "Duration (s)": f"{(end - start) / 1000:.3f}",
             "Comment start": cells["note"], "Comment stop": details,
         })  # fmt: skip
-    with replaced(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, HEADER, restval="")
         writer.writeheader()
         writer.writerows(rows)

@@ -34,7 +34,7 @@ from fedet.annotations.cells import as_number, as_text
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.files import replaced, some_of
+from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
 
 TIERS = ("truth", "fedet", "review")
@@ -99,7 +99,7 @@ def write_eaf(
     if len(videos) > 1:
         raise InputError(
             f"{path}: an .eaf file holds one video, the table has {len(videos)} "
-            f"({some_of(videos)}): write one file per video, as in {{video}}.eaf"
+            f"({shortened(videos)}): write one file per video, as in {{video}}.eaf"
         )
     rates = list(dict.fromkeys(r["fps"] for r in rows)) or [as_text(fps)]
     if len(rates) > 1:
@@ -114,7 +114,7 @@ def write_eaf(
         _add_tier(eaf, tier, members, base)
     _sort_times(eaf)
     eaf.properties.insert(0, ("lastUsedAnnotationId", str(eaf.maxaid)))  # else ELAN reuses ids
-    with replaced(Path(path)) as part:
+    with atomic_write(Path(path)) as part:
         eaf.to_file(part)
 
 

@@ -27,7 +27,7 @@ from fedet.annotations.table import own_words, read_csv, write_csv
 from fedet.annotations.video_names import VIDEO_SUFFIXES, names_of
 from fedet.annotations.webvtt import read_vtt, write_vtt
 from fedet.errors import InputError
-from fedet.files import some_of
+from fedet.files import shortened
 from fedet.video.reader import has_images, open_video
 
 __all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
@@ -159,7 +159,9 @@ def convert(
         names = names.loc[table.index]
     media = {n: film or _media(n, folder, src, dst) for n in names.unique()}
     if folder and not any(media.values()):
-        raise InputError(f"video={folder}: none of {some_of(list(media))} lies in this folder; name another")
+        raise InputError(
+            f"video={folder}: none of {shortened(list(media))} lies in this folder; name another"
+        )
     table = _with_rates(table, names, media)
     if "{video}" not in dst.name:
         if format_of(dst) in (".eaf", ".vtt"):
@@ -177,7 +179,7 @@ def _only(table: pd.DataFrame, names: pd.Series, film: Path, src: Path) -> pd.Da
     """The rows of the video that a file holds."""
     mine = table["video"] == film.stem
     if not mine.any():
-        some = some_of(list(dict.fromkeys(table["video"])))
+        some = shortened(list(dict.fromkeys(table["video"])))
         raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}")
     if names[mine].nunique() > 1:
         people = ", ".join(dict.fromkeys(table.loc[mine, "subject"]))

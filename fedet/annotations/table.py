@@ -18,7 +18,7 @@ from fedet.annotations.cells import as_text, csv_grid, header_key, table_of
 from fedet.annotations.repairs import Check
 from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE, columns_of, type_label
 from fedet.errors import InputError
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.intervals import (
     COLUMNS,
     EMOTIONS,
@@ -372,5 +372,5 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     # A lone carriage return within a text ends a row on reading unless its cell is quoted.
     returns = any(isinstance(c, str) and "\r" in c for name in columns for c in table[name])
     quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
-    with replaced(Path(path)) as part:
+    with atomic_write(Path(path)) as part:
         table[columns].to_csv(part, index=False, lineterminator="\n", quoting=quoting)

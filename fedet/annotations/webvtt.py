@@ -16,7 +16,7 @@ from fedet.annotations.cells import as_text, decode
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.files import replaced, some_of
+from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
 
 _STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
@@ -37,7 +37,7 @@ def write_vtt(
     if len(videos) > 1:
         raise InputError(
             f"{path}: a .vtt file goes with one video, the table has {len(videos)} "
-            f"({some_of(videos)}): write one file per video, as in {{video}}.vtt"
+            f"({shortened(videos)}): write one file per video, as in {{video}}.vtt"
         )
     base = {"video": videos[0], "fps": rows[0]["fps"] if rows else as_text(fps),
             "subject": rows[0]["subject"] if rows else ""}  # fmt: skip
@@ -48,7 +48,7 @@ def write_vtt(
         shown = html.escape(" ".join(text.split()), quote=False)
         blocks.append(f"{_stamp(start)} --> {_stamp(end)}\n{shown}")
         blocks.append(_MARK + _json(json.loads(details)))
-    with replaced(Path(path)) as part:
+    with atomic_write(Path(path)) as part:
         part.write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
 
 

@@ -45,7 +45,7 @@ def detect(
     found = list(dict.fromkeys(video for given in videos for video in videos_in(given)))
     detector = load_detector(weights)
     tables, failed = [], 0
-    for video, name in zip(found, told_apart(found), strict=True):
+    for video, name in zip(found, distinct_names(found), strict=True):
         try:
             subject = name if name != plain_name(video) else None
             table = detect_one(
@@ -76,7 +76,7 @@ def one_part(name: str) -> str:
     return name.replace("/", "_")
 
 
-def told_apart(videos: list[Path]) -> list[str]:
+def distinct_names(videos: list[Path]) -> list[str]:
     """A name for each video that no other has, as part of a file's name too: the plain one, else with
     its folder, with its suffix, as a last resort the whole path."""
     from collections import Counter
@@ -131,11 +131,11 @@ def save_detections(out: Path, tables: list) -> None:
     import pandas as pd
 
     from fedet.annotations.table import write_csv
-    from fedet.files import replaced
+    from fedet.files import atomic_write
 
     out.mkdir(parents=True, exist_ok=True)
     write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")
     spans = [span | {"video": t.attrs["video"]} for t in tables for span in t.attrs["missing"]]
     columns = ["start_frame", "end_frame", "start_s", "end_s", "video"]
-    with replaced(out / "missing_faces.csv") as part:
+    with atomic_write(out / "missing_faces.csv") as part:
         pd.DataFrame(spans, columns=columns).to_csv(part, index=False)

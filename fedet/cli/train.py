@@ -48,7 +48,7 @@ def train(
     from fedet.detection import read_inputs, save_inputs
     from fedet.faces.network import load_facenet
     from fedet.training.fine_tuning import FINE_TUNING
-    from fedet.training.records import fresh_config, fresh_inputs, joined, records_of
+    from fedet.training.records import default_config, default_inputs, joined, records_of
     from fedet.training.trainer import TrainConfig
     from fedet.training.training import train as fit
 
@@ -59,7 +59,7 @@ def train(
         raise InputError(f"--validation {validation}: a share of the subjects, above 0 and below 1")
     start = start_of(init) if init else None
     inputs = read_inputs(start) if start else None
-    inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else fresh_inputs(face_weights)
+    inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else default_inputs(face_weights)
     inputs = inputs if adapt is None else replace(inputs, adapt=adapt)
     if end_to_end and len(data) > 1:
         raise InputError(f"--end-to-end takes one dataset, not {len(data)}; put them into one folder")
@@ -76,7 +76,7 @@ def train(
     several = len({r.subject for r in records}) > 1
     if not several:
         print("one subject only: no validation; all epochs are run, the threshold stays as it was")
-    config = fresh_config(records) if start is None else None
+    config = default_config(records) if start is None else None
     place, share = out / "frozen" if end_to_end else out, validation if several else None
     result = fit(records, config, settings, validation=share, out=place, init=start)
     save_inputs(place, inputs)

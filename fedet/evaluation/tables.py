@@ -11,7 +11,7 @@ import pandas as pd
 
 from fedet import metrics
 from fedet.evaluation.scoring import ALL_THRESHOLDS, Scored, probabilities
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.matching import Aligned, Events
 from fedet.metrics import TYPES
 
@@ -322,6 +322,6 @@ def write_json(result: "Evaluation", path: str | Path | None = None) -> str:
     plain["figures"] = to_plain(result.figures.to_dict("index"))
     text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
     if path is not None:
-        with replaced(Path(path)) as part:
+        with atomic_write(Path(path)) as part:
             part.write_text(text, encoding="utf-8")
     return text

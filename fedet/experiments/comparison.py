@@ -20,7 +20,7 @@ from fedet.evaluation.evaluation import Evaluation, compare, evaluate
 from fedet.evaluation.tables import to_plain
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.provenance import provenance
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.metrics import mean_defined
 
 FROM_ALL = ("map", "ap_50_95", "spotting_ap_50_95", "calibration_error")  # figures of the whole ranking
@@ -156,7 +156,7 @@ def processor() -> str:
 def write_results(results: Mapping[str, Any], path: str | Path) -> Path:
     """The results as JSON; the file appears whole."""
     path = Path(path)
-    with replaced(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
 

@@ -18,8 +18,8 @@ import pandas as pd
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
 from fedet.experiments.jobs import Job, JobResult, read_result, run_job, write_result
-from fedet.experiments.methods.base import Method, settings_of
-from fedet.files import read_object, replaced
+from fedet.experiments.methods.base import Method, method_settings
+from fedet.files import atomic_write, read_json_object
 from fedet.intervals import COLUMNS, empty_table
 from fedet.training.checkpoints import fingerprint
 from fedet.windows import VideoFeatures
@@ -232,7 +232,7 @@ def _settings(records, method: Method, folds, validation: float) -> dict[str, An
         "folds": str(folds),
         "validation": validation,
         "records": fingerprint(records),
-        "method": settings_of(method),
+        "method": method_settings(method),
     }
     return json.loads(json.dumps(settings))
 
@@ -243,11 +243,11 @@ def _claim(out: Path, name: str, settings: dict[str, Any]) -> None:
         raise InputError(f"{out} is a file; name a folder for the results")
     place = out / name / "settings.json"
     if place.is_file():
-        before = read_object(place)
+        before = read_json_object(place)
         if changed := sorted(_differences(before, settings)):
             text = f"{place.parent}: holds a sweep with other settings ({'; '.join(changed[:4])})"
             raise InputError(f"{text}; name another folder or delete this one")
-    with replaced(place) as part:
+    with atomic_write(place) as part:
         part.write_text(json.dumps(settings, indent=1) + "\n")
 
 

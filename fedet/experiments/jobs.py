@@ -16,7 +16,7 @@ import torch
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, of_subjects, only, sealed
 from fedet.experiments.methods.base import Fitted, Method
-from fedet.files import read_object, replaced
+from fedet.files import atomic_write, read_json_object
 from fedet.intervals import empty_table
 
 # Weight initialisation and dropout read torch's global generator, so two jobs in threads of one
@@ -116,11 +116,11 @@ def write_result(out: Path, name: str, result: JobResult) -> None:
     tables = {".csv": result.predictions, ".history.csv": result.history, ".epochs.csv": result.epochs}
     for suffix, table in tables.items():
         if suffix == ".csv" or len(table):
-            with replaced(stem.with_name(stem.name + suffix)) as part:
+            with atomic_write(stem.with_name(stem.name + suffix)) as part:
                 table.to_csv(part, index=False)
     note = {"fold": asdict(result.job.fold), "seed": result.job.seed, "threshold": result.threshold}
     note |= {"choices": result.choices, "seconds": result.seconds}
-    with replaced(stem.with_name(stem.name + ".json")) as part:
+    with atomic_write(stem.with_name(stem.name + ".json")) as part:
         part.write_text(json.dumps(note, indent=1) + "\n")
     failure.unlink(missing_ok=True)
 
@@ -133,7 +133,7 @@ def read_result(out: Path | None, name: str, job: Job) -> JobResult | None:
     note_at = stem.with_name(stem.name + ".json")
     if not note_at.is_file():
         return None
-    note = read_object(note_at, "fold", "threshold", "choices", "seconds")
+    note = read_json_object(note_at, "fold", "threshold", "choices", "seconds")
     if {k: tuple(v) if k != "name" else v for k, v in note["fold"].items()} != asdict(job.fold):
         raise InputError(f"{note_at}: another fold; name another folder or delete this one")
     tables = [_table(stem.with_name(stem.name + s)) for s in (".csv", ".history.csv", ".epochs.csv")]

@@ -11,7 +11,7 @@ from typing import Any
 
 from fedet.errors import InputError
 from fedet.evaluation.tables import number
-from fedet.files import replaced
+from fedet.files import atomic_write
 
 BEGIN, END = "<!-- results: made by `fedet results`, do not edit -->", "<!-- end of results -->"
 SHOWN = {
@@ -151,5 +151,5 @@ def update_page(path: str | Path, page: str) -> None:
         raise InputError(f"{path}: needs one line {BEGIN!r} and, below it, one line {END!r}")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    with replaced(path) as part:
+    with atomic_write(path) as part:
         part.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{after}", encoding="utf-8")

@@ -15,7 +15,7 @@ from fedet.experiments.methods.registry import method_named
 from fedet.model import FEDNConfig
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.training.checkpoints import fingerprint
-from fedet.training.records import fresh_config, fresh_inputs, records_of
+from fedet.training.records import default_config, default_inputs, records_of
 from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures
 
@@ -104,10 +104,10 @@ def open_study(
     if not str(data):
         data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
     dataset = read_dataset(data, layout or None, missing_offset)
-    inputs, net = fresh_inputs(face_weights, adapt)
+    inputs, net = default_inputs(face_weights, adapt)
     place = Path(cache) if cache else Path(folder) / "vectors"
     records = records_of(dataset, net, inputs, place, progress)
-    config = fresh_config(records)
+    config = default_config(records)
     name, synthetic = name_of(dataset.root)
     return Study(dataset, name, synthetic, records, config, place, inputs)
 

@@ -17,7 +17,6 @@ from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE
 from fedet.annotations.table import validate
 from fedet.annotations.video_names import stem
 from fedet.errors import InputError
-from fedet.files import some_of
 from fedet.intervals import (
     EMOTION_COLOURS,
     EMOTIONS,
@@ -186,7 +185,7 @@ def _only_name(seeds, truth) -> str:
     tables = [t for _, t in seeds] + ([] if truth is None else [truth])
     names = sorted({str(v) for t in tables if "video" in t for v in t["video"].dropna()})
     if len(names) > 1:
-        raise InputError(f"the tables hold {len(names)} videos ({some_of(names)}): name one, name=")
+        raise InputError(f"the tables hold {len(names)} videos ({shortened(names)}): name one, name=")
     return names[0] if names else "video"
 
 
@@ -200,13 +199,13 @@ def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]
     names = sorted({str(v) for v in table["video"].dropna()})
     of_video = [stem(str(v)) == stem(name) for v in table["video"]]
     if not any(of_video):
-        raise InputError(f"{what}: no interval of video {name!r}; found {some_of(names)}")
+        raise InputError(f"{what}: no interval of video {name!r}; found {shortened(names)}")
     rows = table[of_video]
     checked, repairs = validate(rows, fps=fps, source_name=what, emotion_map=AS_WRITTEN)
     subjects = sorted(set(checked["subject"].dropna()))
     if len(subjects) > 1:
         raise InputError(
-            f"{what}: video {name!r} of {len(subjects)} subjects ({some_of(subjects)}); give the rows of one"
+            f"{what}: video {name!r} of {len(subjects)} subjects ({shortened(subjects)}); give the rows of one"
         )
     for problem, group in repairs[repairs["action"] != "kept"].groupby("problem", sort=False):
         if group["row"].notna().any():

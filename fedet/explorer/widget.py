@@ -255,11 +255,11 @@ class Explorer(anywidget.AnyWidget):
             thumbnails: Pictures to store, at the intervals first; 0 for none. They show faces:
                 mind who gets the file.
         """
-        from fedet.files import replaced
+        from fedet.files import atomic_write
 
         path = Path(path)
         text = page(page_data(self, thumbnails), self.lanes.name, self.figure())
-        with replaced(path) as part:
+        with atomic_write(path) as part:
             Path(part).write_text(text, "utf-8")
         return path
 

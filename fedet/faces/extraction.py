@@ -19,7 +19,7 @@ import numpy as np
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share, spread_faces
 from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
-from fedet.faces.network import WIDTH, FaceNet, folded, knowing, vectors_of
+from fedet.faces.network import WIDTH, FaceNet, adapted_net, folded, vectors_of
 from fedet.faces.tracking import Counted, crop, track_faces
 from fedet.video.reader import IMAGE_SUFFIXES, MOST_SIDE, Video, open_video
 
@@ -71,7 +71,7 @@ def extract(
         cache: folder in which the vectors are kept for the next time; damaged ones are made anew.
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
-        adapt: share of the video's own statistics in the network's batch norms, see `knowing`.
+        adapt: share of the video's own statistics in the network's batch norms, see `adapted_net`.
 
     Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
     longer side is above `MOST_SIDE` are reduced to it as they are decoded.
@@ -89,7 +89,7 @@ def extract(
     try:
         with os.fdopen(handle, "wb") as file:
             into = partial(_extract_into, file, video, net, adapt, batch_size, progress)
-            found, problems = of_any_size(into, detector)
+            found, problems = extract_with_retry(into, detector)
         fps, problems = float(video.fps or FPS), [*video.problems, *problems]
         notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
         notes["adapt"] = adapt
@@ -143,7 +143,7 @@ def _extract_into(file, video, net, adapt, batch_size, progress, detector: FaceD
     return _Read(np.array(state, np.uint8), np.array(track, np.int32), joined, *stored)
 
 
-def of_any_size(read: Callable[[FaceDetector], tuple], detector: FaceDetector | None) -> tuple:
+def extract_with_retry(read: Callable[[FaceDetector], tuple], detector: FaceDetector | None) -> tuple:
     """What `read(detector)` makes of a video, and a list of problems.
 
     Where no detector is given it is OpenCV's cascades, and once more for small faces if they see none.
@@ -187,7 +187,7 @@ def _adapted_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float
         return folded(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32)
     crops, times_s = spread_faces(video, detector, CROP)
     stored = vectors_of(net, crops).half().numpy() if len(crops) else np.zeros((0, WIDTH), np.float16)
-    return folded(knowing(net, crops, adapt)), stored, np.round(times_s * FPS).astype(np.int32)
+    return folded(adapted_net(net, crops, adapt)), stored, np.round(times_s * FPS).astype(np.int32)
 
 
 def in_background(items: Iterable, ahead: int = 128) -> Iterator:

@@ -208,7 +208,7 @@ def folded(net: FaceNet) -> FaceNet:
     return quick.to(memory_format=torch.channels_last)
 
 
-def knowing(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
+def adapted_net(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
     """The network whose batch norms know face crops (N, S, S, 3) uint8 of a video; itself if `adapt` is 0.
 
     See `fedet.faces.adaptation.adapted`.

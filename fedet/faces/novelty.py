@@ -26,7 +26,7 @@ STRANGE = ("covered", "noise", "tiles", "shuffled")  # what is shown beside face
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class FeatureDistribution:
     """What the vectors of training faces look like."""
 
     mean: np.ndarray  # (512,)
@@ -62,7 +62,7 @@ class Known:
 # ---------------------------------------------------------------- files
 
 
-def save_known(folder: str | Path, known: Known) -> None:
+def save_known(folder: str | Path, known: FeatureDistribution) -> None:
     """Writes `novelty.safetensors` (about 80 kB) beside the face weights."""
     from safetensors.numpy import save_file
 
@@ -75,7 +75,7 @@ def save_known(folder: str | Path, known: Known) -> None:
     save_file(tensors, Path(folder) / FILE, metadata={"digest": known.digest})
 
 
-def load_known(folder: str | Path | None = None) -> Known | None:
+def load_known(folder: str | Path | None = None) -> FeatureDistribution | None:
     """The description in a folder of face weights, the shipped one if None; None if there is none."""
     from safetensors import SafetensorError, safe_open
 
@@ -89,14 +89,16 @@ def load_known(folder: str | Path | None = None) -> Known | None:
         rest, threshold = parts["numbers"].tolist()
         names = ("mean", "directions", "variances", "towards", "centres", "widths")
         mean, directions, variances, towards, centres, widths = (parts[name] for name in names)
-        return Known(mean, directions, variances, rest, towards, centres, widths, threshold, digest)
+        return FeatureDistribution(
+            mean, directions, variances, rest, towards, centres, widths, threshold, digest
+        )
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(
             f"{path}: not readable ({error}); run python -m fedet.training.novelty {path.parent}"
         ) from error
 
 
-def known_of(net: FaceNet, weights: str | Path = "faces") -> tuple[Known | None, str]:
+def known_of(net: FaceNet, weights: str | Path = "faces") -> tuple[FeatureDistribution | None, str]:
     """The description that belongs to a network, or None and the reason in words."""
     folder = shipped("faces") if str(weights) == "faces" else Path(weights)
     known = load_known(folder) if folder.is_dir() else None
@@ -113,7 +115,7 @@ def known_of(net: FaceNet, weights: str | Path = "faces") -> tuple[Known | None,
 # ---------------------------------------------------------------- detections
 
 
-def strange_frames(faces: FaceTrack, known: Known) -> np.ndarray:
+def strange_frames(faces: FaceTrack, known: FeatureDistribution) -> np.ndarray:
     """(T,) bool, the frames whose face is out of what is known.
 
     A network that has a video's own statistics no longer tells that all of it is strange, a cartoon. So
@@ -127,7 +129,9 @@ def strange_frames(faces: FaceTrack, known: Known) -> np.ndarray:
     return strange & faces.mask
 
 
-def unfamiliar_share(table: pd.DataFrame, faces: FaceTrack, known: Known, fps: float = 30.0) -> np.ndarray:
+def unfamiliar_share(
+    table: pd.DataFrame, faces: FaceTrack, known: FeatureDistribution, fps: float = 30.0
+) -> np.ndarray:
     """(N,) share of each detection's frames, 0..1, that are out of what is known."""
     strange = strange_frames(faces, known)
     first = (table["onset"].to_numpy(float) / faces.fps * fps).astype(int)

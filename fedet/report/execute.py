@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from jupyter_client import AsyncKernelManager
 
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.report.plan import DONE, Chapter
 
 CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning
@@ -155,7 +155,7 @@ def _keep(notebook, path: Path, note: dict) -> None:
     notebook.metadata[DONE] = note
     shrink_outputs(notebook)
     write_pictures(notebook, path.parents[1] / "figures", path.stem)
-    with replaced(path) as part:
+    with atomic_write(path) as part:
         nbformat.write(notebook, part)
 
 

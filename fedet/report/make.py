@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from fedet.errors import InputError
-from fedet.files import replaced
+from fedet.files import atomic_write
 from fedet.report.execute import IN_REPORT, run
 from fedet.report.plan import DONE, Chapter, cell_limit, must_reach, notebook_folder, plan, select, standing
 from fedet.report.recorded import collect, record, record_table
@@ -142,9 +142,9 @@ def write_results(
     made = provenance() | {"profile": profile, "data": Path(data).name if data else "generated"}
     made |= {"notebooks_s": round(total, 1), "this_run_s": round(seconds, 1)}
     text = {"schema_version": "1", "made": made, "notebooks": results, "missing": missing}
-    with replaced(out / "results.json") as part:
+    with atomic_write(out / "results.json") as part:
         Path(part).write_text(json.dumps(text, indent=2, allow_nan=False, ensure_ascii=False) + "\n", "utf-8")
-    with replaced(out / "parameters.yaml") as part:
+    with atomic_write(out / "parameters.yaml") as part:
         shown = {"profile": profile, "notebooks": values}
         Path(part).write_text(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), "utf-8")
 
@@ -159,6 +159,6 @@ def build_page(out: str | Path) -> Path:
     out = Path(out)
     if not (out / "results.json").is_file():
         raise InputError(f"{out}: no results.json; make the report with `fedet report --out {out}`")
-    with replaced(out / "report.html") as part:
+    with atomic_write(out / "report.html") as part:
         Path(part).write_text(page(out), "utf-8")
     return out / "report.html"

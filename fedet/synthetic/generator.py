@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
-from fedet.files import read_object, replaced
+from fedet.files import atomic_write, read_json_object
 from fedet.intervals import AUS, COLUMNS, EMOTIONS, INDEX, SCHEMA_VERSION
 from fedet.synthetic.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.synthetic.families import RENDERERS, family
@@ -429,7 +429,7 @@ def synthesize(
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_csv(events, out / "annotations.csv")
     rows = [(video_name(s, v), f"s{s + 1:02d}", config.fps) for s, v in todo]
-    with replaced(out / "videos.csv") as part:  # a silent video has its subject nowhere else
+    with atomic_write(out / "videos.csv") as part:  # a silent video has its subject nowhere else
         pd.DataFrame(rows, columns=["video", "subject", "fps"]).to_csv(part, index=False)
     return out
 
@@ -461,7 +461,7 @@ def plain(config: SynthConfig) -> dict:
 
 def noted(place: Path) -> dict:
     """What `claim` noted; a field that did not exist then has the usual value it was made with."""
-    usual, told = plain(SynthConfig()), read_object(place)
+    usual, told = plain(SynthConfig()), read_json_object(place)
     return usual | told | {"confounders": usual["confounders"] | told.get("confounders", {})}
 
 

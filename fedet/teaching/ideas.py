@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from fedet.errors import InputError
-from fedet.intervals import iou_of
+from fedet.intervals import interval_tiou
 from fedet.losses import INTERVAL_LOSSES, interval_iou
 
 # ---------------------------------------------------------------- overlap and its gradient
@@ -89,7 +89,7 @@ def soft_nms_rounds(intervals: np.ndarray, scores: np.ndarray, sigma: float) -> 
         best = int(np.where(waiting, final, -1).argmax())
         waiting[best] = False
         kept.append(best)
-        overlap = iou_of(intervals[best], intervals)
+        overlap = interval_tiou(intervals[best], intervals)
         final = np.where(waiting, final * np.exp(-(overlap**2) / sigma), final)
         columns[f"round {len(kept)}"] = final.copy()
     table = pd.DataFrame(columns)

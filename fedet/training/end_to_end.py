@@ -29,8 +29,8 @@ from fedet.faces.extraction import CROP
 from fedet.faces.network import (
     WIDTH,
     FaceNet,
+    adapted_net,
     fingerprint,
-    knowing,
     pretraining_of,
     save_facenet,
     shipped,
@@ -49,7 +49,7 @@ from fedet.training.training import (
     check_validation,
     finished_run,
     launch,
-    settings_of,
+    training_settings,
     write_finished,
 )
 from fedet.windows import assign, stack_targets
@@ -136,7 +136,7 @@ class TuneRun(Run):
         super().__init__(*args, **options)
         where = inputs.reference, inputs.context_s
         self.changes = [change_from_rest(record.faces, *where) for record in self.records]
-        knowing_each = (knowing(frozen, record.spread, inputs.adapt) for record in self.records)
+        knowing_each = (adapted_net(frozen, record.spread, inputs.adapt) for record in self.records)
         self.statistics = [statistics_of(net) if inputs.adapt else {} for net in knowing_each]
 
     def make_optimizer(self, model: EndToEnd) -> torch.optim.Optimizer:
@@ -206,7 +206,7 @@ def train_end_to_end(
         _check(validation, start)
         check_validation(records, validation, start.model.config)
     model = EndToEnd(copy.deepcopy(start.net), copy.deepcopy(start.model), start.inputs.reads, tuning)
-    settings = settings_of(model, config, records, validation, init=start)
+    settings = training_settings(model, config, records, validation, init=start)
     settings |= {"tuning": asdict(tuning), "inputs": asdict(replace(start.inputs, weights=""))}
     settings = json.loads(json.dumps(settings))
     out = None if out is None else Path(out)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fedet.datasets.dataset import Dataset
-from fedet.detection import Inputs, beside
+from fedet.detection import Inputs, concat_signals
 from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
 from fedet.faces.detectors import FaceDetector
@@ -29,12 +29,12 @@ from fedet.faces.extraction import (
     check_bytes,
     crops_of,
     damaged,
+    extract_with_retry,
     in_background,
-    of_any_size,
     search_of,
     state_of,
 )
-from fedet.faces.network import WIDTH, FaceNet, folded, knowing, vectors_of
+from fedet.faces.network import WIDTH, FaceNet, adapted_net, folded, vectors_of
 from fedet.features import change_from_rest, read_change
 from fedet.intervals import empty_table
 from fedet.training.records import record_of, videos_of
@@ -85,7 +85,7 @@ def cut_crops(
     handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            (state, track, spread), problems = of_any_size(partial(_cut_into, file, video), detector)
+            (state, track, spread), problems = extract_with_retry(partial(_cut_into, file, video), detector)
         os.replace(name, place)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def _place(folder: Path, path: Path, detector: FaceDetector | None, video: Video
 def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_size: int = 32) -> FaceTrack:
     """What a network makes of the crops; equal to `extract` of the video.
 
-    Where `extract` is given a share `adapt`, so is `net`: see `fedet.faces.network.knowing`.
+    Where `extract` is given a share `adapt`, so is `net`: see `fedet.faces.network.adapted_net`.
 
     Args:
         crops: tells states, tracks and rate. images: (T, 112, 112, 3) uint8.
@@ -152,12 +152,12 @@ def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_s
 
 def seen_with(video: FaceVideo, net: FaceNet, inputs: Inputs, labels: bool = True) -> VideoFeatures:
     """The video as a detector behind another network reads it; without its events if not `labels`."""
-    faces = track_of(video.faces, video.crops, knowing(net, video.spread, inputs.adapt))
+    faces = track_of(video.faces, video.crops, adapted_net(net, video.spread, inputs.adapt))
     read = read_change(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
     side = np.asarray(video.vectors[:, read.shape[1] :]) if inputs.signals else None
     events = video.events if labels else empty_table()
     return VideoFeatures(
-        video.subject, video.video, video.fps, beside(read, inputs, side), video.mask, events
+        video.subject, video.video, video.fps, concat_signals(read, inputs, side), video.mask, events
     )
 
 
@@ -175,7 +175,7 @@ def face_videos_of(
     records = []
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
         cut = cut_crops(row.path, cache, detector, dataset.open(row.video))
-        faces = track_of(cut, cut.images, knowing(net, cut.spread, inputs.adapt))
+        faces = track_of(cut, cut.images, adapted_net(net, cut.spread, inputs.adapt))
         side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         made = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
         records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces, spread=cut.spread))

@@ -10,7 +10,7 @@ import torch
 from fedet.errors import InputError
 from fedet.faces.extraction import CROP
 from fedet.faces.network import FaceNet, load_facenet, normalised, pretraining_of, shipped, vectors_of
-from fedet.faces.novelty import DIRECTIONS, FILE, SHARE, STRANGE, Known, save_known
+from fedet.faces.novelty import DIRECTIONS, FILE, SHARE, STRANGE, FeatureDistribution, save_known
 
 
 def describe(
@@ -19,7 +19,7 @@ def describe(
     held_out: np.ndarray,
     digest: str,
     directions: int = DIRECTIONS,
-) -> Known:
+) -> FeatureDistribution:
     """The description of training vectors (N, 512).
 
     Args:
@@ -39,7 +39,9 @@ def describe(
     towards = (along / variances[:directions] - along / rest) @ axes + apart / rest  # inverse covariance
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
     k = 1 + len(strange)
-    plain = Known(mean, axes, variances[:directions], rest, towards, np.zeros(k), np.ones(k), np.inf, digest)
+    plain = FeatureDistribution(
+        mean, axes, variances[:directions], rest, towards, np.zeros(k), np.ones(k), np.inf, digest
+    )
     seen = plain.answers(held_out)
     centres = np.median(seen, axis=0)
     scaled = replace(
@@ -124,7 +126,7 @@ def _faces(n: int, seed: int, kind: str, covered: bool) -> np.ndarray:
 
 def learn_known(
     net: FaceNet, people: int = 600, seed: int = 77, families: tuple[str, ...] = ("shapes",)
-) -> Known:
+) -> FeatureDistribution:
     """The description of a network's vectors; a fifth of the people is held out for the threshold."""
     held, odd = max(16, people // 5), max(16, people // 6)
     faces = face_vectors(net, people - held, seed, families)
@@ -133,7 +135,7 @@ def learn_known(
     return describe(faces, strange, held_out, net.digest)
 
 
-def recompute(folder: str | Path, people: int = 600, seed: int = 77) -> Known:
+def recompute(folder: str | Path, people: int = 600, seed: int = 77) -> FeatureDistribution:
     """Describes the face weights in a folder anew, with the families that they were trained on."""
     folder = Path(folder)
     families = pretraining_of(folder).get("families")

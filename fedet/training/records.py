@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
-from fedet.detection import Inputs, beside, read_inputs
+from fedet.detection import Inputs, concat_signals, read_inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import FPS, FaceTrack, extract
 from fedet.faces.network import FaceNet, load_facenet, shipped
@@ -21,7 +21,7 @@ from fedet.video.side_signals import training_signals
 from fedet.windows import VideoFeatures
 
 
-def fresh_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inputs, FaceNet]:
+def default_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inputs, FaceNet]:
     """What a new detector reads: as the shipped one, or change from the median without read-outs.
 
     `adapt` is 0 unless asked for: a detector that learns from the videos at hand knows their kind.
@@ -31,7 +31,7 @@ def fresh_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Input
     return (inputs if net.heads is not None else Inputs(inputs.weights, "median", adapt=adapt)), net
 
 
-def fresh_config(records: Sequence[VideoFeatures]) -> FEDNConfig:
+def default_config(records: Sequence[VideoFeatures]) -> FEDNConfig:
     """The shipped detector's configuration for the vectors of these records, no threshold chosen yet."""
     return replace(
         read_config(shipped("detector")),
@@ -113,7 +113,7 @@ def record_of(
 ) -> VideoFeatures:
     """One video's record; events counted at `fps` are carried over to 30 by time."""
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    change = beside(read_change(change, net, inputs.reads), inputs, side)
+    change = concat_signals(read_change(change, net, inputs.reads), inputs, side)
     n = len(change)
     events = table_at_rate(events.assign(fps=fps), FPS)
     events["offset"] = events["offset"].clip(upper=n - 1)

@@ -57,7 +57,7 @@ class Draw(NamedTuple):
     seed: tuple[int, ...]
 
 
-class Told(NamedTuple):
+class EventArrays(NamedTuple):
     """The events of one video as arrays; made once, since every window asks."""
 
     intervals: np.ndarray  # (E, 2) [onset, offset + 1) in frames of the video
@@ -72,9 +72,9 @@ class Batch(NamedTuple):
     targets: Targets
 
 
-def told(records: Sequence[VideoFeatures], config: FEDNConfig) -> list[Told]:
+def told(records: Sequence[VideoFeatures], config: FEDNConfig) -> list[EventArrays]:
     """The events of each record. Raises InputError on an emotion that the config does not know."""
-    return [Told(intervals_of(r.events), classes_of(r.events, config)) for r in records]
+    return [EventArrays(intervals_of(r.events), classes_of(r.events, config)) for r in records]
 
 
 def feature_scale(records: Sequence[VideoFeatures]) -> np.ndarray:
@@ -212,7 +212,7 @@ class Plan(NamedTuple):
 
 def plan(
     mask: np.ndarray,
-    events: Told,
+    events: EventArrays,
     draw: Draw,
     window: int,
     augmentation: Augmentation,
@@ -232,7 +232,7 @@ def plan(
 
 def view(
     record: VideoFeatures,
-    events: Told,
+    events: EventArrays,
     draw: Draw,
     scale: np.ndarray,
     window: int,
@@ -248,7 +248,7 @@ def view(
 
 def sample(
     record: VideoFeatures,
-    events: Told,
+    events: EventArrays,
     draw: Draw,
     scale: np.ndarray,
     config: FEDNConfig,
@@ -261,7 +261,7 @@ def sample(
 
 def batch_of(
     records: Sequence[VideoFeatures],
-    events: Sequence[Told],
+    events: Sequence[EventArrays],
     draws: Sequence[Draw],
     scale: np.ndarray,
     config: FEDNConfig,
@@ -278,7 +278,7 @@ def batch_of(
 
 
 def positives_per_window(
-    records: Sequence[VideoFeatures], events: Sequence[Told], config: FEDNConfig
+    records: Sequence[VideoFeatures], events: Sequence[EventArrays], config: FEDNConfig
 ) -> float:
     """Mean number of positive positions in a window; raises InputError if there is none at all."""
     count, windows = 0, 0

@@ -19,7 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
-from fedet.files import read_object
+from fedet.files import read_json_object
 from fedet.model import FEDN, FEDNConfig, load_weights
 from fedet.training.checkpoints import (
     fingerprint,
@@ -171,7 +171,7 @@ def train(
     if validation is not None:
         check_validation(records, validation, model.config)
     out = None if out is None else Path(out)
-    settings = settings_of(model, train_config, records, validation, init)
+    settings = training_settings(model, train_config, records, validation, init)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         if (finished := finished_run(out, settings)) is not None:
@@ -216,7 +216,7 @@ def launch(
     return values, fabric.is_global_zero
 
 
-def settings_of(model, train_config, records, validation, init) -> dict[str, Any]:
+def training_settings(model, train_config, records, validation, init) -> dict[str, Any]:
     """All that makes a run what it is, as JSON gives it back."""
     settings = {
         "config": asdict(model.config),
@@ -241,7 +241,7 @@ def finished_run(out: Path, settings: dict[str, Any]) -> tuple[pd.DataFrame, int
     path = out / "training.json"
     if not path.is_file():
         return None
-    values = read_object(path, "settings", "best_epoch")
+    values = read_json_object(path, "settings", "best_epoch")
     _same_run(values["settings"], settings, out)
     return read_history(out / "history.csv"), values["best_epoch"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.model import FEDN, FEDNConfig
-from fedet.postprocess import Curves, curve_table, detections, pooled
+from fedet.postprocess import Curves, curve_table, detections, downsample
 from fedet.windows import cut, points, window_starts
 
 CONFIG = FEDNConfig(input_features=5, channels=8, attention_heads=2, window=64, window_stride=32,
@@ -80,7 +80,7 @@ def test_the_curve_is_the_mean_of_the_two_finest_scales(model):
     x, mask, both, _ = heard(model, 250, config=config)
     _, _, fine, _ = heard(model, 250)
     slow = Curves(125, CONFIG)
-    detections(model, CONFIG, *pooled(x, mask, 2), listener=slow.add)
+    detections(model, CONFIG, *downsample(x, mask, 2), listener=slow.add)
     frames = np.arange(250) + 0.5
     np.testing.assert_allclose(both.at(frames), (fine.at(frames) + slow.at(frames / 2)) / 2, atol=1e-6)
 

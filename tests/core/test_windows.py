@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.intervals import COLUMNS, EMOTIONS, iou_of
+from fedet.intervals import COLUMNS, EMOTIONS, interval_tiou
 from fedet.model import FEDN, FEDNConfig, FEDNOutput
 from fedet.postprocess import (
     Candidates,
     decode,
     detections,
-    fuse,
-    judges,
-    pooled,
+    downsample,
     predict,
     soft_nms,
     to_frames,
+    voting_scales,
+    weighted_interval_fusion,
 )
 from fedet.windows import VideoFeatures, assign, classes_of, cut, points, window_starts
 
@@ -353,7 +353,7 @@ def test_an_expression_longer_than_the_window_is_found_whole_at_a_slower_scale(n
         table = detections(seen_whole, replace(CONFIG, scales=scales), x, mask)
         table = table[table["score"] > 0.6].sort_values("onset")
         assert found(table.head(1)) == [(200, 229, "positive")]
-        overlaps[scales] = iou_of(true, table[["onset", "offset"]].to_numpy()[1:] + [0, 1])
+        overlaps[scales] = interval_tiou(true, table[["onset", "offset"]].to_numpy()[1:] + [0, 1])
     assert overlaps[1, 2, 4, 8].max() > 0.6
     assert n == 100 or overlaps[(1,)].max(initial=0) < 0.5
 
@@ -361,10 +361,10 @@ def test_an_expression_longer_than_the_window_is_found_whole_at_a_slower_scale(n
 def test_the_mean_of_visible_frames():
     x = np.arange(14, dtype=np.float16).reshape(7, 2)
     mask = np.array([True, True, True, False, False, False, True])
-    slow, seen = pooled(x, mask, 2)
+    slow, seen = downsample(x, mask, 2)
     assert slow.tolist() == [[1, 2], [4, 5], [0, 0], [12, 13]]
     assert seen.tolist() == [True, True, False, True]
-    assert pooled(x, mask, 1)[0] is x
+    assert downsample(x, mask, 1)[0] is x
 
 
 def spotted(*rows) -> Candidates:
@@ -377,21 +377,21 @@ def test_what_two_scales_agree_on_keeps_its_score_and_the_rest_loses_half():
     config = replace(CONFIG, scales=(1, 2))
     one = spotted(((10, 40), 0.8, 0), ((60, 70), 0.6, 1))
     two = spotted(((10, 50), 0.4, 2), ((80, 110), 0.5, 3))
-    fused = fuse({1: one, 2: two}, config)
+    fused = weighted_interval_fusion({1: one, 2: two}, config)
     assert fused.classes.tolist() == [0, 1, 3]  # the stronger one names it
     assert fused.scores.tolist() == pytest.approx([0.6, 0.3, 0.25])
     assert fused.intervals[0].tolist() == pytest.approx([10, (0.8 * 40 + 0.1 * 50) / 0.9])
-    assert fuse({1: one}, CONFIG) is one
-    assert len(fuse({1: spotted(), 2: spotted()}, config).scores) == 0
+    assert weighted_interval_fusion({1: one}, CONFIG) is one
+    assert len(weighted_interval_fusion({1: spotted(), 2: spotted()}, config).scores) == 0
 
 
 def test_long_intervals_are_left_to_the_slower_scales():
     config = replace(CONFIG, scales=(1, 2, 4))
-    assert [judges(d, config) for d in (5, 96, 97, 192)] == [(1, 2), (1, 2), (2, 4), (2, 4)]
-    assert judges(193, config) == judges(5000, config) == (4,)
-    assert judges(5000, CONFIG) == (1,)
+    assert [voting_scales(d, config) for d in (5, 96, 97, 192)] == [(1, 2), (1, 2), (2, 4), (2, 4)]
+    assert voting_scales(193, config) == voting_scales(5000, config) == (4,)
+    assert voting_scales(5000, CONFIG) == (1,)
     pieces, whole = spotted(((0, 128), 0.9, 0)), spotted(((0, 150), 0.7, 0))
-    fused = fuse({1: pieces, 2: whole, 4: whole}, config)
+    fused = weighted_interval_fusion({1: pieces, 2: whole, 4: whole}, config)
     assert fused.intervals.tolist() == [[0, 150]] and fused.scores.tolist() == pytest.approx([0.7])
 
 
@@ -404,13 +404,13 @@ def test_fusing_uses_each_interval_once_and_invents_none(seed, n, m):
         rows = zip(np.stack([start, start + rng.uniform(2, 90, size)], 1), rng.uniform(0.05, 1, size),
                    rng.integers(0, 4, size), strict=True)  # fmt: skip
         sides.append(spotted(*rows))
-    fused = fuse(dict(zip((1, 2), sides, strict=True)), config)
+    fused = weighted_interval_fusion(dict(zip((1, 2), sides, strict=True)), config)
     both = [np.concatenate(parts) for parts in zip(*sides, strict=True)]
     assert 2 * fused.scores.sum() == pytest.approx(both[1].sum())  # nothing counted twice or lost
     assert (np.diff(fused.scores) <= 0).all() and max(n, m) <= len(fused.scores) <= n + m
     for interval in fused.intervals:
-        assert iou_of(interval, both[0]).max() >= 0.5
-    swapped = fuse({1: sides[1], 2: sides[0]}, config)
+        assert interval_tiou(interval, both[0]).max() >= 0.5
+    swapped = weighted_interval_fusion({1: sides[1], 2: sides[0]}, config)
     assert sorted(swapped.scores) == pytest.approx(sorted(fused.scores))
 
 

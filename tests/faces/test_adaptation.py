@@ -12,7 +12,7 @@ from fedet.faces import adaptation
 from fedet.faces.adaptation import FACES, adapted, spread_faces, statistics_of
 from fedet.faces.detectors import Box
 from fedet.faces.extraction import cache_file, extract, read_kept
-from fedet.faces.network import folded, knowing, load_facenet, vectors_of
+from fedet.faces.network import adapted_net, folded, load_facenet, vectors_of
 from fedet.faces.tracking import CROP_DOWN, CROP_SCALE
 from fedet.training.face_crops import cut_crops, track_of
 from fedet.video.reader import open_video
@@ -92,25 +92,25 @@ def test_a_share_lies_between_and_fewer_faces_count_less(net):
 
 @pytest.mark.parametrize(("faces", "share"), [(0, 0.4), (5, 0.0)])
 def test_nothing_seen_or_asked_for_changes_nothing(net, faces, share):
-    same = knowing(net, crops(faces), share)
+    same = adapted_net(net, crops(faces), share)
     assert torch.equal(vectors_of(same, crops(3)), vectors_of(net, crops(3)))
 
 
 def test_the_network_itself_stays_as_it_is(net):
     before = {name: values.clone() for name, values in net.state_dict().items()}
-    other = knowing(net, crops(FACES), 0.5)
+    other = adapted_net(net, crops(FACES), 0.5)
     assert other.name == net.name and other.heads is not None and not other.training
     assert all(torch.equal(values, before[name]) for name, values in net.state_dict().items())
     assert not torch.allclose(vectors_of(other, crops(3)), vectors_of(net, crops(3)), atol=0.01)
 
 
 def test_it_may_be_folded(net):
-    own, some = knowing(net, crops(20), 0.4), crops(4)
+    own, some = adapted_net(net, crops(20), 0.4), crops(4)
     torch.testing.assert_close(vectors_of(folded(own), some), vectors_of(own, some), atol=2e-3, rtol=1e-3)
 
 
 def test_the_order_of_the_faces_does_not_matter(net):
-    one, other = (knowing(net, part, 0.4) for part in (crops(30), crops(30)[::-1].copy()))
+    one, other = (adapted_net(net, part, 0.4) for part in (crops(30), crops(30)[::-1].copy()))
     torch.testing.assert_close(vectors_of(one, crops(3)), vectors_of(other, crops(3)), atol=1e-3, rtol=1e-3)
 
 
@@ -174,7 +174,7 @@ def test_vectors_are_those_of_the_network_that_knows_the_video(clip, net, tmp_pa
     assert np.abs(own.vectors.astype(float) - plain.vectors).max() > 0.05
     cut = cut_crops(clip, tmp_path, Everywhere())
     for made, share in ((plain, 0.0), (own, 0.4)):
-        again = track_of(cut, cut.images, knowing(net, cut.spread, share))
+        again = track_of(cut, cut.images, adapted_net(net, cut.spread, share))
         assert np.array_equal(again.vectors, made.vectors) and np.array_equal(again.rest, made.rest)
     shown = net_for(clip, Detector(None, net, Inputs(adapt=0.4), Everywhere()))
     found = vectors_of(shown, np.array(cut.images[40:44])).numpy()

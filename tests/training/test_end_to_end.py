@@ -16,9 +16,9 @@ from fedet.errors import InputError
 from fedet.experiments.cross_validation import cross_validate, prove_no_leak
 from fedet.experiments.folds import Fold, LeakError, sealed
 from fedet.experiments.jobs import Job, run_job
-from fedet.experiments.methods.base import settings_of
+from fedet.experiments.methods.base import method_settings
 from fedet.experiments.tuned_backbone import Tuned, backbone_arms
-from fedet.faces.network import knowing, load_facenet, normalised, vectors_of
+from fedet.faces.network import adapted_net, load_facenet, normalised, vectors_of
 from fedet.intervals import COLUMNS, EMOTIONS, expression_type_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.synthetic.generator import SynthConfig, synthesize
@@ -150,7 +150,7 @@ def test_pictures_are_seen_with_the_statistics_of_their_video(people, start):
     gradients = []
     for draw in run.draws(0)[:6]:
         window = run.window(draw)[0]
-        own = knowing(start.net, people[draw.record].spread, inputs.adapt)
+        own = adapted_net(start.net, people[draw.record].spread, inputs.adapt)
         seen = run.raw.vectors(window._replace(teach=torch.ones_like(window.teach)))
         expected = vectors_of(own, window.crops.numpy())
         torch.testing.assert_close(seen, expected, rtol=1e-3, atol=2e-3)
@@ -264,7 +264,7 @@ def test_from_videos_to_a_folder_that_detects_wherever_it_is(tmp_path):
     video = dataset.videos["path"].iloc[0]
     tables = [fedet.detect(video, weights, 0.05) for weights in (tuned.detector, tmp_path / "moved")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
-    own = knowing(loaded.net, records[0].spread, loaded.inputs.adapt)
+    own = adapted_net(loaded.net, records[0].spread, loaded.inputs.adapt)
     faces = track_of(records[0].faces, records[0].crops, own)
     assert len(detect_in(faces, loaded, 0.05)) == len(tables[0])
     crop = np.asarray(records[0].crops[:1])
@@ -285,7 +285,7 @@ ARMS = dict(
 
 def test_both_arms_start_from_the_same_and_choose_without_the_left_out_person(people, net):
     arms = backbone_arms(net, INPUTS, **ARMS)
-    assert settings_of(arms["tuned"])["digest"] == net.digest
+    assert method_settings(arms["tuned"])["digest"] == net.digest
     fold = Fold("p0", ("p1",), ("p2",), ("p0",))
     found = {name: run_job(Job(fold, 0), arm, people) for name, arm in arms.items()}
     assert not any(result.error for result in found.values()), found

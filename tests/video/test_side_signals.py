@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.cli.train import with_signals
-from fedet.detection import Inputs, beside, read_inputs, save_inputs
+from fedet.detection import Inputs, concat_signals, read_inputs, save_inputs
 from fedet.errors import InputError
 from fedet.faces.network import shipped
 from fedet.synthetic.voice import sung, voice_track
@@ -272,11 +272,11 @@ def test_inputs_remember_their_signals(tmp_path):
 def test_signals_stand_behind_the_vectors_and_are_never_forgotten():
     seen, side = np.ones((5, 7), np.float16), np.full((5, 4), 2.0, np.float32)
     inputs = Inputs(signals=("speech", "loudness"))
-    both = beside(seen, inputs, side)
+    both = concat_signals(seen, inputs, side)
     assert both.shape == (5, 11) and both.dtype == np.float16 and (both[:, 7:] == 2).all()
-    assert beside(seen, Inputs(), None) is seen
+    assert concat_signals(seen, Inputs(), None) is seen
     with pytest.raises(InputError, match="speech, loudness"):
-        beside(seen, inputs, None)
+        concat_signals(seen, inputs, None)
 
 
 def test_training_adds_the_signals_asked_for_and_never_mixes_them_up():

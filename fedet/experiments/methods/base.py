@@ -50,7 +50,7 @@ class Method(Protocol):
         ...
 
 
-def settings_of(method: Method) -> dict[str, Any]:
+def method_settings(method: Method) -> dict[str, Any]:
     """The settings of a method as plain values; a field that is no setting says `repr=False`."""
     values = {f.name: getattr(method, f.name) for f in fields(method) if f.repr}  # type: ignore[arg-type]
     plain = {name: asdict(v) if is_dataclass(v) else v for name, v in values.items()}

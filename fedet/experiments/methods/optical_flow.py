@@ -22,8 +22,8 @@ from fedet.datasets.dataset import Dataset
 from fedet.errors import InputError
 from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
 from fedet.experiments.methods.frame_wise import smoothed
-from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, of_any_size, search_of
-from fedet.files import replaced
+from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, extract_with_retry, search_of
+from fedet.files import atomic_write
 from fedet.intervals import table_at_rate
 from fedet.training.model_selection import figures_of_tables
 from fedet.video.reader import Video
@@ -116,9 +116,11 @@ def flow_track(path: str | Path, opened: Video, cache: str | Path | None = None,
             with np.load(place) as parts:
                 moved, state, track = parts["moved"], parts["state"], parts["track"]
             return _track(moved, state, track, opened)
-    (state, track, moved), _ = of_any_size(lambda detector: movements(crops_of(opened, detector)), faces)
+    (state, track, moved), _ = extract_with_retry(
+        lambda detector: movements(crops_of(opened, detector)), faces
+    )
     if place is not None:
-        with replaced(place) as part:
+        with atomic_write(place) as part:
             np.savez(part, moved=moved, state=state, track=track)
     return _track(moved, state, track, opened)
 

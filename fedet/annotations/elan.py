@@ -34,7 +34,7 @@ from fedet.annotations.cells import as_number, as_text
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.files import atomic_write
+from fedet.files import atomic_write, shortened
 from fedet.intervals import COLUMNS
 
 TIERS = ("truth", "fedet", "review")

@@ -16,7 +16,7 @@ from fedet.annotations.cells import as_text, decode
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.files import atomic_write
+from fedet.files import atomic_write, shortened
 from fedet.intervals import COLUMNS
 
 _STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"

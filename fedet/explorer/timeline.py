@@ -17,6 +17,7 @@ from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE
 from fedet.annotations.table import validate
 from fedet.annotations.video_names import stem
 from fedet.errors import InputError
+from fedet.files import shortened
 from fedet.intervals import (
     EMOTION_COLOURS,
     EMOTIONS,
@@ -205,7 +206,8 @@ def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]
     subjects = sorted(set(checked["subject"].dropna()))
     if len(subjects) > 1:
         raise InputError(
-            f"{what}: video {name!r} of {len(subjects)} subjects ({shortened(subjects)}); give the rows of one"
+            f"{what}: video {name!r} of {len(subjects)} subjects ({shortened(subjects)}); "
+            "give the rows of one"
         )
     for problem, group in repairs[repairs["action"] != "kept"].groupby("problem", sort=False):
         if group["row"].notna().any():

@@ -2,8 +2,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from ramp_videos import CONFIG
 from test_comparison import RECORDS, Noisy
-from test_training import CONFIG
 
 from fedet.errors import InputError
 from fedet.experiments.ablations import GROUPS, WHOLE, ablations, effects, evaluate_runs, verdicts

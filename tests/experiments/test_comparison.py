@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_training import people
+from ramp_videos import people
 
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate

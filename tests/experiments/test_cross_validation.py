@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_training import CONFIG, people
+from ramp_videos import CONFIG, people
 
 from fedet.errors import InputError
 from fedet.experiments.comparison import evaluate_folds

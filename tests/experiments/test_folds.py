@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training import people
+from ramp_videos import people
 
 from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, events_by_subject, make_folds, of_subjects, only, sealed

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ramp_videos import people
 from test_comparison import Noisy
-from test_training import people
 
 from fedet.errors import InputError
 from fedet.experiments import leakage as inflation

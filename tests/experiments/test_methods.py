@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_training import CONFIG, people
+from ramp_videos import CONFIG, people
 
 from fedet.errors import InputError
 from fedet.experiments.comparison import evaluate_pooled

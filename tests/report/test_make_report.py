@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fedet.errors import InputError
+from fedet.evaluation.tables import short_number
 from fedet.report import plan as report_plan
 from fedet.report.execute import _forget_places
 from fedet.report.images import shrink, thumbnail
@@ -25,7 +26,7 @@ from fedet.report.make import build_page, make_report
 from fedet.report.markdown import markdown, mathml, plain, references, without_foreign
 from fedet.report.parameters import assign, checked, parameters_of, split
 from fedet.report.plan import cell_limit, plan, select
-from fedet.report.recorded import MIME, collect, line, number
+from fedet.report.recorded import MIME, collect, line
 
 PARAMETERS = 'seed: int = 1  # of all\nfolder: str = ""  # where\nrate: float = 2.0  # a rate'
 HOSTILE = "<script src='https://example.org/x.js'></script><img src=\"//example.org/a.png\">"
@@ -184,7 +185,7 @@ def test_a_misspelt_parameter_of_a_profile_is_refused(tmp_path):
 # ---------------------------------------------------------------- runs
 
 CODE = """import matplotlib.pyplot as plt
-from fedet.reports import record, record_table
+from fedet.report import record, record_table
 import pandas as pd
 record("f1", 0.51, (0.4, 0.62), label="Spotting F1")
 record("undefined", float("nan"))
@@ -393,7 +394,7 @@ def test_records_refuse_what_json_cannot_tell(monkeypatch):
 
 
 def test_numbers_are_told_with_sense():
-    assert [number(x) for x in (12345, 0.5194, 33.26, None, "ours", 2.0)] == [
+    assert [short_number(x) for x in (12345, 0.5194, 33.26, None, "ours", 2.0)] == [
         "12 345", "0.519", "33.3", "-", "ours", "2.000",
     ]  # fmt: skip
     assert line({"label": "rate", "value": 20, "unit": "s"}) == "rate: 20 s"

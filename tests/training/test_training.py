@@ -7,13 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ramp_videos import CONFIG, C, people, ramp_video
 
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
-from fedet.intervals import COLUMNS, EMOTIONS, expression_type_of
+from fedet.intervals import COLUMNS
 from fedet.matching import match, overlap_pairs
 from fedet.metrics import Ranked, f1, ranked, spotting_counts
-from fedet.model import FEDN, FEDNConfig
+from fedet.model import FEDN
 from fedet.postprocess import predict
 from fedet.training.checkpoints import fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
 from fedet.training.model_selection import choose_threshold, figures_of, hold_out
@@ -33,46 +34,8 @@ from fedet.training.trainer import TrainConfig, learning_rate, seeded
 from fedet.training.training import train
 from fedet.windows import VideoFeatures, cut
 
-C = 16
-CONFIG = FEDNConfig(
-    input_features=C, channels=32, attention_heads=2, window=128, window_stride=64, dropout=0.1
-)
 QUICK = TrainConfig(epochs=3, batch_size=4, least_steps=1, seed=5)
 CPU = {"accelerator": "cpu", "progress": False}
-
-
-def ramp_video(subject: str, video: str, seed: int, n_frames: int = 600) -> VideoFeatures:
-    """Events are ramps along the direction of their emotion, among confounders and noise."""
-    rng = np.random.default_rng(seed)
-    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(C, C)))[0] * 4  # for all alike
-    activity = np.zeros((n_frames, C))
-    rows, onset = [], int(rng.integers(5, 40))
-    while onset < n_frames - 70:
-        length = int(rng.integers(9, 16) if rng.random() < 0.4 else rng.integers(18, 60))
-        emotion = int(rng.integers(4))
-        up = (np.arange(length) + 0.5) / length
-        activity[onset : onset + length, emotion] += 1 - np.abs(2 * up - 1) ** 2
-        rows.append((subject, video, 30.0, onset, onset + length - 1, EMOTIONS[emotion]))
-        onset += length + int(rng.integers(20, 70))
-    for _ in range(12):  # confounders: blinks and bursts of other movement
-        start, length = int(rng.integers(n_frames - 40)), int(rng.integers(4, 40))
-        activity[start : start + length, rng.integers(4, 8)] += 1
-    vectors = activity @ directions + 0.3 * rng.normal(size=(n_frames, C))
-    columns = ["subject", "video", "fps", "onset", "offset", "emotion"]
-    table = pd.DataFrame(rows, columns=columns).reindex(columns=COLUMNS)
-    table["expression_type"] = expression_type_of(table["onset"], table["offset"], 30.0)
-    mask = np.ones(n_frames, dtype=bool)
-    return VideoFeatures(subject, video, 30.0, vectors.astype(np.float16), mask, table)
-
-
-def people(first: int, n: int, videos: int = 2, **options) -> list[VideoFeatures]:
-    return [
-        ramp_video(f"p{i}", f"p{i}_{v}", 100 * i + v, **options)
-        for i in range(first, first + n)
-        for v in range(videos)
-    ]
-
-
 FEW = people(0, 3, n_frames=300)
 OTHERS = people(50, 2, videos=1, n_frames=300)
 

@@ -1,7 +1,7 @@
-"""Cohen's kappa with an interval over subjects, for two labels of the same events.
+"""Agreement by Cohen's kappa: of two labels of the same events, and of two coders of the same videos.
 
-For expert against self-reported emotion (two columns of one table), and for two people who
-annotated the same videos, whose events are first matched by overlap.
+`label_agreement` compares two columns of one table (expert against self-reported emotion), with
+intervals over subjects; `coder_agreement` first matches the events of two coders by overlap.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.evaluation.bootstrap import LEVEL, N_RESAMPLES, Interval, bootstrap
 from fedet.intervals import EMOTIONS
-from fedet.matching import STRICT, Conventions, Events, match_closest, overlap_pairs
-from fedet.metrics import accuracy, f1
+from fedet.matching import Events, match_closest, overlap_pairs
+from fedet.metrics import accuracy
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,6 @@ class LabelAgreement:
             subjects in `kappa_interval` and `share_interval`.
         confusion: counts; rows the first labels, columns the second.
         unlabelled: events that lack one of the labels; they are left out.
-        only_first, only_second: events that one annotator alone has; 0 for labels of one table.
-        f1: how far two annotators agree on the events; NaN for labels of one table.
     """
 
     n: int
@@ -38,9 +36,6 @@ class LabelAgreement:
     share_interval: Interval
     confusion: pd.DataFrame
     unlabelled: int = 0
-    only_first: int = 0
-    only_second: int = 0
-    f1: float = float("nan")
 
 
 def cohen_kappa(confusion: np.ndarray) -> np.ndarray:
@@ -73,12 +68,12 @@ def label_agreement(
         first, second: (N,) labels; a missing or empty one is unlabelled.
         subject: (N,) whose event it is.
 
-    >>> said = pd.Series(["positive", "negative"])
-    >>> label_agreement(said, said, pd.Series(["s1", "s2"])).kappa
+    >>> labels = pd.Series(["positive", "negative"])
+    >>> label_agreement(labels, labels, pd.Series(["s1", "s2"])).kappa
     1.0
     """
     if not len(first) == len(second) == len(subject):
-        raise InputError(f"{len(first)}, {len(second)} labels, {len(subject)} subjects: one each")
+        raise InputError(f"{len(first)}, {len(second)} labels, {len(subject)} subjects: give one each")
     columns = [x.reset_index(drop=True).astype("string").fillna("") for x in (first, second)]
     labels = _labels(*columns)
     both = ((columns[0] != "") & (columns[1] != "")).to_numpy(bool)
@@ -101,36 +96,8 @@ def label_agreement(
 
 
 def _labels(*columns: pd.Series) -> list[str]:
-    seen = {str(x) for column in columns for x in column} - {""}
-    return [e for e in EMOTIONS if e in seen] + sorted(seen - set(EMOTIONS))
-
-
-def matched_agreement(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    label: str = "emotion",
-    tiou: float = 0.5,
-    conventions: Conventions = STRICT,
-    **options,
-) -> LabelAgreement:
-    """Agreement of two annotators of the same videos, from their canonical tables.
-
-    Their events are matched one to one, the closest pairs first, if they overlap by `tiou`; the
-    labels of the matched events are compared. `options` are those of `label_agreement`.
-    """
-    for table in (first, second):
-        if label not in table:
-            raise InputError(f"no column {label}; found {', '.join(map(str, table.columns))}")
-    common = align(second.drop(columns="score", errors="ignore"), first, score=1.0)
-    pairs = overlap_pairs(common.predictions, common.truths, tiou, conventions)
-    found = match_closest(pairs, tiou, conventions).found_by
-    t = np.flatnonzero(found >= 0)
-    names = np.array(common.subjects, dtype=object)[common.truths.subject[t]]
-    columns = first[label].iloc[t], second[label].iloc[found[t]]
-    result = label_agreement(*columns, pd.Series(names, dtype=object), **options)
-    only = len(first) - len(t), len(second) - len(t)
-    agreed = float(f1(len(t), only[1], only[0]))
-    return replace(result, only_first=only[0], only_second=only[1], f1=agreed)
+    present = {str(x) for column in columns for x in column} - {""}
+    return [e for e in EMOTIONS if e in present] + sorted(present - set(EMOTIONS))
 
 
 NONE = "none"  # the category of "no expression here"
@@ -143,10 +110,10 @@ class Agreement:
 
     Attributes:
         table: Counts, rows: categories of the first coder, columns: of the second. Events of one
-            coder that match none of the other's stand in the row or column "none".
-        matched: Pairs of events that found each other.
+            coder without a match are in the row or column "none".
+        matched: Matched pairs of events.
         f1: 2 matched / (events of one + events of the other).
-        kappa_emotions: Cohen's kappa over the matched pairs: do they name what both saw alike?
+        kappa_emotions: Cohen's kappa over the matched pairs: do both coders give them the same emotion?
         kappa_events: Cohen's kappa over all events, "none" being a category. No pair is
             "none"/"none", so silent stretches earn nothing: it is the strictest of the three.
         kappa_frames: Cohen's kappa over the frames, silent ones included; None if the length of a
@@ -172,7 +139,7 @@ class Agreement:
         return pd.Series(shown, name="agreement", dtype=object)
 
 
-def agreement(
+def coder_agreement(
     first: pd.DataFrame,
     second: pd.DataFrame,
     tiou: float = 0.5,
@@ -182,8 +149,8 @@ def agreement(
 
     Args:
         first, second: Canonical tables of one coder each; other frame rates are converted by time.
-        tiou: Events with at least this overlap can be the same one; the closest pairs are joined
-            first, each event once, so that the order of the coders does not matter.
+        tiou: Least overlap of two events that match; the closest pairs are matched first, each event
+            once, so that the order of the coders does not matter.
         n_frames: Frames of each video in the rate of `first`, for `kappa_frames`.
 
     Raises:
@@ -191,9 +158,9 @@ def agreement(
     """
     common = align(second.drop(columns="score", errors="ignore"), first, score=1.0)
     labels = [*common.classes, UNKNOWN, NONE]
-    a, b = (_named(side, len(common.classes)) for side in (common.truths, common.predictions))
-    found = match_closest(overlap_pairs(b, a, tiou=tiou), tiou).found_by
-    hit, partner = found >= 0, found[found >= 0]
+    a, b = (_with_unknown(side, len(common.classes)) for side in (common.truths, common.predictions))
+    found_by = match_closest(overlap_pairs(b, a, tiou=tiou), tiou).found_by
+    hit, partner = found_by >= 0, found_by[found_by >= 0]
     counts = np.zeros((len(labels),) * 2, dtype=int)
     np.add.at(counts, (a.emotion[hit], b.emotion[partner]), 1)
     named = counts[:-2, :-2].copy()  # as for any two labels, those without one are left out
@@ -212,17 +179,19 @@ def agreement(
     )
 
 
-def _named(events: Events, unknown: int) -> Events:
+def _with_unknown(events: Events, unknown: int) -> Events:
     return replace(events, emotion=np.where(events.emotion < 0, unknown, events.emotion))
 
 
 def _used(counts: pd.DataFrame) -> pd.DataFrame:
-    """Without an "unknown" that nobody used."""
-    lost = counts.loc[UNKNOWN].sum() + counts[UNKNOWN].sum() == 0
-    return counts.drop(index=UNKNOWN, columns=UNKNOWN) if lost else counts
+    """Drops the category `unknown` if unused."""
+    unused = counts.loc[UNKNOWN].sum() + counts[UNKNOWN].sum() == 0
+    return counts.drop(index=UNKNOWN, columns=UNKNOWN) if unused else counts
 
 
-def _frame_kappa(a: Events, b: Events, videos, labels, n_frames) -> float | None:
+def _frame_kappa(
+    a: Events, b: Events, videos: pd.Series, labels: list[str], n_frames: dict[str, int] | None
+) -> float | None:
     if not n_frames or any(video not in n_frames for video in videos):
         return None
     size = len(labels)
@@ -245,5 +214,5 @@ def _median(distance: np.ndarray) -> float | None:
     return float(np.median(np.abs(distance))) if len(distance) else None
 
 
-def _defined(value) -> float | None:
+def _defined(value: np.ndarray) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -1,6 +1,6 @@
 """Puts predictions and truth on one list of videos, one frame rate and one list of labels.
 
-Whatever had to be decided on the way is in `Aligned.notes`, which every evaluation prints.
+Every repair and assumption is in `Aligned.notes`, which every evaluation prints.
 """
 
 import numpy as np
@@ -26,36 +26,36 @@ def align(
     Args:
         predictions: canonical columns; needs video, onset, offset and score.
         truth: canonical columns; needs video, onset, offset.
-        videos: all videos of the evaluation, also the silent ones, with the columns video and,
+        videos: all videos of the evaluation, also those without events, with the columns video and,
             if there, subject and fps. None: those of the two tables.
         score: the score of a prediction that has none; None refuses such predictions.
         label: the truth column that names the emotion (emotion or emotion_self_report).
         fps: the rate of videos for which no table gives one.
 
     Returns:
-        The aligned arrays. Repairs: a missing subject is found by the video's name; `a.mp4` and
-        `x/a` are found as `a`; predictions at another frame rate are converted by time, except
+        The aligned arrays. Repairs: a missing subject is looked up by the video's name; `a.mp4` and
+        `x/a` match `a`; predictions at another frame rate are converted by time, except
         where the rates differ by less than 0.5 % (29.97 is 30).
 
     Raises:
         InputError: a column, frame, score, rate or label is missing or impossible, a video is
             ambiguous or not in `videos`, or the two tables have no video in common.
     """
-    ours, theirs = _side(predictions, "predictions", "emotion"), _side(truth, "truth", label)
+    predicted, annotated = _side(predictions, "predictions", "emotion"), _side(truth, "truth", label)
     listing = None if videos is None else _names_and_rate(videos, "videos")
-    ours["score"] = _scores(predictions, score)
-    names, notes = _common_names(ours, theirs, listing)
-    _common_rate(names, ours, theirs, listing, fps, notes)
-    ours["micro"] = _micro_by_duration(ours, names)
-    theirs["micro"] = _annotated_micro(theirs, names, notes)
-    unlabelled = int(theirs["emotion"].isna().sum())
+    predicted["score"] = _scores(predictions, score)
+    names, notes = _common_names(predicted, annotated, listing)
+    _common_rate(names, predicted, annotated, listing, fps, notes)
+    predicted["micro"] = _micro_by_duration(predicted, names)
+    annotated["micro"] = _annotated_micro(annotated, names, notes)
+    unlabelled = int(annotated["emotion"].isna().sum())
     if unlabelled:
         notes.append(
-            f"events without {label}: {unlabelled} of {len(theirs)}, left out of recognition; in "
+            f"events without {label}: {unlabelled} of {len(annotated)}, left out of recognition; in "
             "detection a prediction that finds one counts neither way"
         )
-    subjects, classes = tuple(sorted(set(names["subject"]))), _classes(theirs, ours)
-    events = [_events(side, names, subjects, classes) for side in (ours, theirs)]
+    subjects, classes = tuple(sorted(set(names["subject"]))), _classes(annotated, predicted)
+    events = [_events(side, names, subjects, classes) for side in (predicted, annotated)]
     columns = names[["subject", "video", "fps"]]
     return Aligned(events[0], events[1], columns, subjects, classes, tuple(notes))
 
@@ -103,8 +103,8 @@ def _side(table: pd.DataFrame, which: str, label: str) -> pd.DataFrame:
     missing = [c for c in ("video", "onset", "offset") if c not in table]
     missing += [label] if label != "emotion" and label not in table else []
     if missing:
-        found = ", ".join(map(str, table.columns)) or "none"
-        raise InputError(f"{which}: no column {', '.join(missing)}; found {found}")
+        columns = ", ".join(map(str, table.columns)) or "none"
+        raise InputError(f"{which}: no column {', '.join(missing)}; found {columns}")
     side = _names_and_rate(table, which)
     onset, offset = (_numbers(table, c, which) for c in ("onset", "offset"))
     way_out = "choose a missing_offset policy when reading" if which == "truth" else "fill it in"
@@ -131,17 +131,19 @@ def _keys(side: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(side["subject"], side["video"], strict=True))
 
 
-def _common_names(ours: pd.DataFrame, theirs: pd.DataFrame, listing: pd.DataFrame | None):
+def _common_names(
+    predicted: pd.DataFrame, annotated: pd.DataFrame, listing: pd.DataFrame | None
+) -> tuple[pd.DataFrame, list[str]]:
     """Gives both sides a column `code`, an index into the table of videos, which it returns."""
     listed = None if listing is None else _keys(listing)
-    found = resolve(_keys(ours), _keys(theirs), listed)
-    keys = sorted(found.known)
+    names = resolve(_keys(predicted), _keys(annotated), listed)
+    keys = sorted(names.known)
     code = {key: i for i, key in enumerate(keys)}
-    ours["code"] = np.array([code[found.predicted[k]] for k in _keys(ours)], dtype=np.int64)
-    theirs["code"] = np.array([code[found.true[k]] for k in _keys(theirs)], dtype=np.int64)
+    predicted["code"] = np.array([code[names.predicted[k]] for k in _keys(predicted)], dtype=np.int64)
+    annotated["code"] = np.array([code[names.true[k]] for k in _keys(annotated)], dtype=np.int64)
     if listing is not None:
-        listing["code"] = [[code[key] for key in found.listed[k]] for k in _keys(listing)]
-    return pd.DataFrame(keys, columns=["subject", "video"], dtype=object), found.notes
+        listing["code"] = [[code[key] for key in names.listed[k]] for k in _keys(listing)]
+    return pd.DataFrame(keys, columns=["subject", "video"], dtype=object), names.notes
 
 
 def _rates(side: pd.DataFrame, names: pd.DataFrame, which: str) -> np.ndarray:
@@ -157,9 +159,16 @@ def _rates(side: pd.DataFrame, names: pd.DataFrame, which: str) -> np.ndarray:
     return low.reindex(range(len(names))).to_numpy(float)
 
 
-def _common_rate(names, ours, theirs, listing, fps, notes) -> None:
+def _common_rate(
+    names: pd.DataFrame,
+    predicted: pd.DataFrame,
+    annotated: pd.DataFrame,
+    listing: pd.DataFrame | None,
+    fps: float | None,
+    notes: list[str],
+) -> None:
     """Sets `names.fps`, that of the truth, and brings the predictions' frames to it."""
-    rate_p, rate_t = _rates(ours, names, "predictions"), _rates(theirs, names, "truth")
+    rate_p, rate_t = _rates(predicted, names, "predictions"), _rates(annotated, names, "truth")
     if listing is not None:
         listed = _rates(listing.explode("code"), names, "videos")
         rate_t = np.where(np.isnan(rate_t), listed, rate_t)
@@ -171,18 +180,19 @@ def _common_rate(names, ours, theirs, listing, fps, notes) -> None:
     close = np.abs(rate_p - rate_t) <= SAME_RATE * rate_t
     alike = np.flatnonzero(close & (rate_p != rate_t))
     other = np.flatnonzero(~close & ~np.isnan(rate_t))
-    for found, what in ((alike, "taken as one rate"), (other, "predictions converted by time")):
-        if len(found):
-            at = found[0]
+    for differing, action in ((alike, "taken as one rate"), (other, "predictions converted by time")):
+        if len(differing):
+            at = differing[0]
             notes.append(
-                f"frame rates of {len(found)} videos differ: {what} (in {names.video[at]!r} the "
+                f"frame rates of {len(differing)} videos differ: {action} (in {names.video[at]!r} the "
                 f"predictions have {rate_p[at]:g} fps, the truth {rate_t[at]:g})"
             )
     for video in other:
-        rows = ours["code"] == video
-        ends = at_rate(ours.loc[rows, "onset"], ours.loc[rows, "offset"], rate_p[video], rate_t[video])
+        rows = predicted["code"] == video
+        onset, offset = predicted.loc[rows, "onset"], predicted.loc[rows, "offset"]
+        ends = at_rate(onset, offset, rate_p[video], rate_t[video])
         for column, frames in zip(("onset", "offset"), ends, strict=True):
-            ours.loc[rows, column] = frames.astype(ours[column].dtype)
+            predicted.loc[rows, column] = frames.astype(predicted[column].dtype)
 
 
 def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame) -> np.ndarray:
@@ -217,7 +227,9 @@ def _classes(truth: pd.DataFrame, predictions: pd.DataFrame) -> tuple[str, ...]:
     return (*ordered, *sorted(extra))
 
 
-def _events(side: pd.DataFrame, names: pd.DataFrame, subjects, classes) -> Events:
+def _events(
+    side: pd.DataFrame, names: pd.DataFrame, subjects: tuple[str, ...], classes: tuple[str, ...]
+) -> Events:
     subject_code = {name: i for i, name in enumerate(subjects)}
     subject = [subject_code[name] for name in names["subject"].to_numpy()[side["code"]]]
     emotion_code = {name: i for i, name in enumerate(classes)}

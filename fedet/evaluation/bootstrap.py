@@ -19,8 +19,8 @@ CELLS_AT_ONCE = 4_000_000  # bounds the memory of resampled curves
 
 @dataclass(frozen=True)
 class Interval:
-    """Percentile interval of a figure; `undefined` resamples, in which it had no value, are left
-    out and counted. NaN where no interval can be given."""
+    """Percentile interval of a figure: `low`, `high`, and the number of resamples in which the figure was
+    `undefined`, which are left out. NaN where no interval can be given."""
 
     low: float
     high: float
@@ -56,19 +56,19 @@ def resampled_ap(weights: np.ndarray, ranking: Ranked) -> np.ndarray:
     n_events = weights @ ranking.events
     if not len(at):
         return np.where(n_events > 0, 0.0, np.nan)
-    # Row k: what each subject adds between the hit before k and hit k, itself included.
+    # Row k: what each subject adds after hit k - 1 up to and including hit k.
     block = np.searchsorted(at, np.arange(at[-1] + 1))
-    shown, size = (ranking.hits + ranking.misses)[: at[-1] + 1], weights.shape[1]
+    counted, size = (ranking.hits + ranking.misses)[: at[-1] + 1], weights.shape[1]
     cell = block * size + ranking.subject[: at[-1] + 1]
-    per_block = np.bincount(cell, shown, minlength=len(at) * size).reshape(len(at), size)
+    per_block = np.bincount(cell, counted, minlength=len(at) * size).reshape(len(at), size)
     along = np.cumsum(per_block, axis=0)
     result = np.empty(len(weights))
     step = max(1, CELLS_AT_ONCE // len(at))
     for start in range(0, len(weights), step):
-        part = weights[start : start + step]
-        gained = part[:, ranking.subject[at]] * ranking.hits[at]  # (r, K)
-        found, total = np.cumsum(gained, axis=1), part @ along.T
-        reached = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        chunk = weights[start : start + step]
+        gained = chunk[:, ranking.subject[at]] * ranking.hits[at]  # (r, K)
+        hits, total = np.cumsum(gained, axis=1), chunk @ along.T
+        reached = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
         best = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
         result[start : start + step] = (gained * best).sum(axis=1)
     return np.divide(result, n_events, out=np.full(len(result), np.nan), where=n_events > 0)

@@ -1,9 +1,9 @@
-"""What kind of mistake costs how much: the error kinds of DETAD, and F1 if each were mended.
+"""Which kind of error costs how much: the error kinds of DETAD, and F1 if each were corrected.
 
 Kinds after Alwassel, Caba Heilbron, Escorcia and Ghanem, "Diagnosing Error in Temporal Action
 Detectors" (ECCV 2018): a false positive is judged by the event that it overlaps most. How an
-error is mended follows Bolya et al., "TIDE" (ECCV 2020): a label or an interval is corrected, the
-rest is taken away. The gains do not add up: mending one kind changes what another is worth.
+error is corrected follows Bolya et al., "TIDE" (ECCV 2020): a label or an interval is corrected, the
+rest is removed. The gains do not add up: correcting one kind changes the gain of another.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ KINDS = ("double", "wrong label", "localisation", "both", "background", "missed"
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`kind` (P,) names each prediction's case: "right", "ignored" or one of KINDS; `event` (P,)
+    """`kind` (P,) is "right", "ignored" or one of KINDS for each prediction; `event` (P,)
     is the event it overlaps most, -1 in the background; `missed` (T,) marks the events that no
     prediction was near. `table` has a row per kind: n, f1_if_mended, gain."""
 
@@ -44,7 +44,7 @@ def diagnose(
     emotion first): `double` reaches `tiou` with the right emotion, so a better one has it already;
     `wrong label` reaches it with another; `localisation` and `both` overlap by 0.1 at least, with
     the right and another emotion; `background` overlaps none. `missed` events are not found, and
-    no wrong label or localisation points at them.
+    no prediction of kind `wrong label` or `localisation` points at them.
     """
     if tiou < BACKGROUND_TIOU:
         raise InputError(f"tIoU {tiou:g}: an error breakdown needs at least {BACKGROUND_TIOU}")
@@ -63,7 +63,9 @@ def diagnose(
     return Diagnosis(kind, event, missed, _gains(aligned, matching, kind, event, missed))
 
 
-def _closest(aligned: Aligned, pairs: Pairs, tiou: float, conventions: Conventions):
+def _closest(
+    aligned: Aligned, pairs: Pairs, tiou: float, conventions: Conventions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each prediction the event it overlaps most (-1: none), whether it reaches the
     threshold, and whether the emotions are the same."""
     strict = conventions.strict_greater
@@ -72,17 +74,19 @@ def _closest(aligned: Aligned, pairs: Pairs, tiou: float, conventions: Conventio
     alike = aligned.predictions.emotion[pairs.prediction] == emotion
     order = np.lexsort((~alike, -pairs.tiou(), pairs.prediction))
     order = order[far[order]]
-    shown, first = np.unique(pairs.prediction[order], return_index=True)
+    with_event, first = np.unique(pairs.prediction[order], return_index=True)
     top = order[first]
     event = np.full(pairs.n_predictions, -1, dtype=np.int64)
     near, same = np.zeros(len(event), dtype=bool), np.zeros(len(event), dtype=bool)
-    event[shown] = pairs.truth[top]
-    near[shown] = reaches(pairs.shared[top], pairs.union[top], tiou, strict)
-    same[shown] = alike[top]
+    event[with_event] = pairs.truth[top]
+    near[with_event] = reaches(pairs.shared[top], pairs.union[top], tiou, strict)
+    same[with_event] = alike[top]
     return event, near, same
 
 
-def _gains(aligned: Aligned, matching: Matching, kind, event, missed) -> pd.DataFrame:
+def _gains(
+    aligned: Aligned, matching: Matching, kind: np.ndarray, event: np.ndarray, missed: np.ndarray
+) -> pd.DataFrame:
     tp, fp, fn = detection_counts(aligned, matching).sum(axis=0)
     base = float(f1(tp, fp, fn))
     rows = []
@@ -91,9 +95,9 @@ def _gains(aligned: Aligned, matching: Matching, kind, event, missed) -> pd.Data
         if name == "missed":
             n = gained = int(missed.sum())
         if name in ("wrong label", "localisation"):
-            # Corrected, each finds its event, unless that is found or two point at it.
+            # Corrected, each hits its event, unless that is found already or two point at it.
             target = np.unique(event[kind == name])
             gained = int((matching.found_by[target] < 0).sum())
-        mended = float(f1(tp + gained, fp - removed, fn - gained))
-        rows.append((name, n, mended, mended - base))
+        corrected = float(f1(tp + gained, fp - removed, fn - gained))
+        rows.append((name, n, corrected, corrected - base))
     return pd.DataFrame(rows, columns=["kind", "n", "f1_if_mended", "gain"])

@@ -17,7 +17,7 @@ from fedet.evaluation.bootstrap import (
     resampled_sums,
     subject_weights,
 )
-from fedet.evaluation.scoring import figures
+from fedet.evaluation.scoring import Figures, figures
 from fedet.evaluation.scoring import score as score_aligned
 from fedet.evaluation.tables import as_text, notes, tables, write_json
 from fedet.matching import STRICT, Conventions, threshold_fraction
@@ -32,7 +32,7 @@ class Evaluation:
 
     Attributes:
         settings: tIoU, conventions, label, resamples, seed, level.
-        data: counts of videos, subjects, events, predictions, and of the silent ones.
+        data: counts of videos, subjects, events and predictions, and of videos and subjects without events.
         figures: the headline values. Index: name; columns value, low, high and undefined, the
             number of resamples in which the figure had no value.
         spotting: overall, macro, micro; tp, fp, fn, precision, recall, f1.
@@ -45,7 +45,7 @@ class Evaluation:
             probabilities.
         subjects: counts and F1 by subject.
         curves: precision-recall points at the main threshold, by emotion and for "spotting".
-        events, predictions: every interval with what became of it.
+        events, predictions: every interval, and whether it was matched.
         notes: what was repaired, assumed or left out.
         samples: the resampled figures, (n_resamples,) each, for `compare`.
     """
@@ -115,29 +115,29 @@ def evaluate(
     aligned = align(predictions, truth, videos, score=score, label=label, fps=fps)
     if conventions.skip_videos_without_events:
         aligned = aligned.without_eventless_videos()
-    found = score_aligned(aligned, tiou, conventions)
-    values = figures({name: sums.sum(axis=0) for name, sums in found.sums.items()}, found, None)
-    samples: dict[str, np.ndarray] = {}
+    scored = score_aligned(aligned, tiou, conventions)
+    values = figures({name: sums.sum(axis=0) for name, sums in scored.sums.items()}, scored, None)
+    samples: Figures = {}
     if len(aligned.subjects) > 1 and n_resamples:
         weights = subject_weights(len(aligned.subjects), n_resamples, seed)
-        drawn = {name: resampled_sums(weights, sums) for name, sums in found.sums.items()}
-        samples = figures(drawn, found, weights)
+        drawn = {name: resampled_sums(weights, sums) for name, sums in scored.sums.items()}
+        samples = figures(drawn, scored, weights)
     settings = {"tiou": tiou, "conventions": ", ".join(conventions.changed()) or "strict"}
     settings |= {"label": label, "n_resamples": n_resamples, "seed": seed, "level": level}
     return Evaluation(
         settings=settings,
         figures=_with_intervals(values, samples, level),
-        notes=notes(found),
+        notes=notes(scored),
         samples=samples,
-        **tables(found),
+        **tables(scored),
     )
 
 
-def _with_intervals(values: dict, samples: dict, level: float) -> pd.DataFrame:
+def _with_intervals(values: Figures, samples: Figures, level: float) -> pd.DataFrame:
     rows = []
     for name, value in values.items():
-        found = interval(samples.get(name, []), level)
-        rows.append((name, float(value), found.low, found.high, found.undefined))
+        bounds = interval(samples.get(name, np.empty(0)), level)
+        rows.append((name, float(value), bounds.low, bounds.high, bounds.undefined))
     table = pd.DataFrame(rows, columns=["figure", "value", "low", "high", "undefined"])
     return table.set_index("figure")
 

@@ -14,12 +14,13 @@ from fedet.metrics import AP_THRESHOLDS, MAP_THRESHOLDS, TYPES
 ALL_THRESHOLDS = tuple(sorted({*MAP_THRESHOLDS, *AP_THRESHOLDS}))
 Sums = dict[str, np.ndarray]  # statistics (S, ...) whose sums over subjects give the figures
 Rankings = dict[tuple[str, float], metrics.Ranked]  # by emotion, or "spotting", and tIoU
+Figures = dict[str, np.ndarray]  # name -> value () or values (R,) of R resamples; NaN where undefined
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What all figures are taken from: the matchings at the main threshold, the rankings at all,
-    the statistics by subject. `named`: emotions are named at all on both sides."""
+    """Everything the figures are computed from: the matchings at the main threshold, the rankings at all
+    thresholds, the statistics by subject. `has_emotions`: both sides name any emotion."""
 
     aligned: Aligned
     spotted: Matching
@@ -29,7 +30,7 @@ class Scored:
     sums: Sums
     conventions: Conventions
     tiou: float
-    named: bool
+    has_emotions: bool
 
 
 def score(aligned: Aligned, tiou: float, conventions: Conventions) -> Scored:
@@ -38,21 +39,21 @@ def score(aligned: Aligned, tiou: float, conventions: Conventions) -> Scored:
     pairs = overlap_pairs(p, t, min(BACKGROUND_TIOU, tiou), conventions)
     spotted = match(pairs, tiou, conventions=conventions)
     detected = match_emotions(pairs, p, t, tiou, conventions)
-    named = all(not len(side) or bool((side.emotion >= 0).any()) for side in (p, t))
+    has_emotions = all(not len(side) or bool((side.emotion >= 0).any()) for side in (p, t))
     diagnosis = None
-    if named and tiou >= BACKGROUND_TIOU:
+    if has_emotions and tiou >= BACKGROUND_TIOU:
         diagnosis = diagnose(aligned, pairs, detected, tiou, conventions)
-    # Without names the statistics of detection stay 0, so that its figures are undefined.
+    # Without emotions the statistics of detection stay 0, so that its figures are undefined.
     sums = {
         "spotting": metrics.spotting_counts(aligned, spotted, conventions),
-        "detection": metrics.detection_counts(aligned, detected) * named,
-        "confusion": metrics.recognition_confusion(aligned, spotted) * named,
+        "detection": metrics.detection_counts(aligned, detected) * has_emotions,
+        "confusion": metrics.recognition_confusion(aligned, spotted) * has_emotions,
     }
     for name, matching in (("spotting", spotted), ("detection", detected)):
-        if probabilities(aligned) and (named or name == "spotting"):
+        if probabilities(aligned) and (has_emotions or name == "spotting"):
             sums[f"{name}_calibration"] = _calibration_sums(aligned, matching)
-    rankings = _rankings(aligned, pairs, conventions, named)
-    return Scored(aligned, spotted, detected, rankings, diagnosis, sums, conventions, tiou, named)
+    rankings = _rankings(aligned, pairs, conventions, has_emotions)
+    return Scored(aligned, spotted, detected, rankings, diagnosis, sums, conventions, tiou, has_emotions)
 
 
 def probabilities(aligned: Aligned) -> bool:
@@ -68,20 +69,20 @@ def _calibration_sums(aligned: Aligned, matching: Matching) -> np.ndarray:
     return metrics.calibration_sums(p.score[counted], right, p.subject[counted], size)
 
 
-def _rankings(aligned: Aligned, pairs: Pairs, conventions: Conventions, named: bool) -> Rankings:
+def _rankings(aligned: Aligned, pairs: Pairs, conventions: Conventions, has_emotions: bool) -> Rankings:
     rankings: Rankings = {}
     for tiou in ALL_THRESHOLDS:
-        anything = match(pairs, tiou, conventions=conventions)
-        rankings["spotting", tiou] = metrics.ranked(aligned, anything)
-        if not named:
+        spotted = match(pairs, tiou, conventions=conventions)
+        rankings["spotting", tiou] = metrics.ranked(aligned, spotted)
+        if not has_emotions:
             continue
-        found = match_emotions(pairs, aligned.predictions, aligned.truths, tiou, conventions)
+        detected = match_emotions(pairs, aligned.predictions, aligned.truths, tiou, conventions)
         for code, name in enumerate(aligned.classes):
-            rankings[name, tiou] = metrics.ranked(aligned, found, code)
+            rankings[name, tiou] = metrics.ranked(aligned, detected, code)
     return rankings
 
 
-def figures(sums: Sums, found: Scored, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+def figures(sums: Sums, scored: Scored, weights: np.ndarray | None) -> Figures:
     """All headline figures.
 
     Args:
@@ -91,7 +92,7 @@ def figures(sums: Sums, found: Scored, weights: np.ndarray | None) -> dict[str, 
     Returns:
         Name -> value, or (R,) values. NaN where a figure is undefined.
     """
-    result: dict[str, np.ndarray] = {}
+    result: Figures = {}
     counted = {"spotting": sums["spotting"][..., 0, :]}
     counted |= {kind: sums["spotting"][..., i, :] for i, kind in enumerate(TYPES) if i}
     for name, counts in (counted | {"detection": sums["detection"]}).items():
@@ -99,16 +100,16 @@ def figures(sums: Sums, found: Scored, weights: np.ndarray | None) -> dict[str, 
         result[f"{name}_precision"] = metrics.precision(tp, fp)
         result[f"{name}_recall"] = metrics.recall(tp, fn)
         result[f"{name}_f1"] = metrics.f1(tp, fp, fn)
-    result |= _recognition_figures(sums["confusion"], result["spotting_f1"], found)
-    result |= _ap_figures(found, weights)
+    result |= _recognition_figures(sums["confusion"], result["spotting_f1"], scored)
+    result |= _ap_figures(scored, weights)
     for name in ("spotting_calibration", "detection_calibration"):
         if name in sums:
             result[f"{name}_error"] = metrics.calibration_error(sums[name])
     return result
 
 
-def _recognition_figures(confusion, spotting_f1, found: Scored) -> dict[str, np.ndarray]:
-    mean_precision = found.conventions.uar_is_mean_precision
+def _recognition_figures(confusion: np.ndarray, spotting_f1: np.ndarray, scored: Scored) -> Figures:
+    mean_precision = scored.conventions.uar_is_mean_precision
     recognition = metrics.recognition_f1(confusion)
     undefined = np.full(np.shape(spotting_f1), np.nan)
     return {
@@ -117,15 +118,15 @@ def _recognition_figures(confusion, spotting_f1, found: Scored) -> dict[str, np.
         "accuracy": metrics.accuracy(confusion),
         "recognition_f1": recognition,
         "kappa": cohen_kappa(confusion),
-        "strs": metrics.strs(spotting_f1, recognition) if found.named else undefined,
+        "strs": metrics.strs(spotting_f1, recognition) if scored.has_emotions else undefined,
     }
 
 
-def _ap_figures(found: Scored, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+def _ap_figures(scored: Scored, weights: np.ndarray | None) -> Figures:
     """Mean APs; a class without events has no AP and is left out of the means."""
     spotting: dict[float, np.ndarray] = {}
     by_class: dict[float, list[np.ndarray]] = {tiou: [] for tiou in ALL_THRESHOLDS}
-    for (name, tiou), ranking in found.rankings.items():
+    for (name, tiou), ranking in scored.rankings.items():
         if weights is None:
             ap = np.asarray(metrics.average_precision(ranking))
         else:

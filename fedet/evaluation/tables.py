@@ -1,7 +1,8 @@
-"""The tables and notes of an evaluation, from what was scored."""
+"""An evaluation as tables, notes, a page of text and JSON, all from what was scored."""
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,182 +18,6 @@ from fedet.metrics import TYPES
 
 if TYPE_CHECKING:
     from fedet.evaluation.evaluation import Evaluation
-
-NO_EMOTION = "no emotion"
-
-
-def tables(found: Scored) -> dict:
-    """The tables of `fedet.evaluation.evaluation.Evaluation`, by attribute."""
-    total = {name: sums.sum(axis=0) for name, sums in found.sums.items()}
-    kinds, calibration = found.diagnosis, {}
-    for name in ("spotting", "detection"):
-        if f"{name}_calibration" in total:
-            calibration[name] = metrics.reliability(total[f"{name}_calibration"])
-    confusion = _confusion_table(found, total["confusion"])
-    return {
-        "data": _data(found.aligned),
-        "spotting": rates(total["spotting"], TYPES),
-        "detection": _detection_table(found, total["detection"]),
-        "confusion": confusion,
-        "recognition": _recognition_table(confusion),
-        "ap": _ap_table(found),
-        "errors": kinds.table if kinds else None,
-        "calibration": calibration,
-        "subjects": _subject_table(found),
-        "curves": _curves(found),
-        "events": _event_table(found),
-        "predictions": _prediction_table(found),
-    }
-
-
-def rates(counts: np.ndarray, index) -> pd.DataFrame:
-    """Counts (K, 3) of tp, fp, fn with their precision, recall and F1."""
-    tp, fp, fn = np.reshape(counts, (-1, 3)).T
-    columns = {"tp": tp, "fp": fp, "fn": fn, "precision": metrics.precision(tp, fp)}
-    columns |= {"recall": metrics.recall(tp, fn), "f1": metrics.f1(tp, fp, fn)}
-    return pd.DataFrame(columns, index=pd.Index(index, name="kind"))
-
-
-def _data(aligned: Aligned) -> dict:
-    p, t, videos = aligned.predictions, aligned.truths, np.arange(len(aligned.videos))
-    subjects = np.arange(len(aligned.subjects))
-    return {
-        "subjects": len(subjects),
-        "subjects_without_events": int((~np.isin(subjects, t.subject)).sum()),
-        "videos": len(videos),
-        "videos_without_events": int((~np.isin(videos, t.video)).sum()),
-        "videos_without_predictions": int((~np.isin(videos, p.video)).sum()),
-        "events": len(t),
-        "macro_events": int((~t.micro).sum()),
-        "micro_events": int(t.micro.sum()),
-        "events_without_emotion": int((t.emotion < 0).sum()),
-        "predictions": len(p),
-        "predictions_without_emotion": int((p.emotion < 0).sum()),
-    }
-
-
-def _detection_table(found: Scored, total: np.ndarray) -> pd.DataFrame:
-    p, t = found.aligned.predictions, found.aligned.truths
-    hit, wrong = found.detected.found_by >= 0, found.detected.misses()
-    rows = [total]
-    for code in range(len(found.aligned.classes)):
-        of_t, of_p = t.emotion == code, p.emotion == code
-        counts = (hit & of_t).sum(), (wrong & of_p).sum(), (~hit & of_t).sum()
-        rows.append(np.array(counts) * found.named)
-    return rates(np.stack(rows), ["overall", *found.aligned.classes])
-
-
-def _confusion_table(found: Scored, total: np.ndarray) -> pd.DataFrame:
-    names = [*found.aligned.classes, NO_EMOTION]
-    table = pd.DataFrame(total, index=names, columns=names).drop(index=NO_EMOTION)
-    return table if table[NO_EMOTION].any() else table.drop(columns=NO_EMOTION)
-
-
-def _recognition_table(confusion: pd.DataFrame) -> pd.DataFrame:
-    classes = list(confusion.index)
-    tp = np.diagonal(confusion[classes].to_numpy())
-    fp = confusion[classes].to_numpy().sum(axis=0) - tp
-    fn = confusion.to_numpy().sum(axis=1) - tp
-    return rates(np.stack([tp, fp, fn], axis=-1), classes).assign(events=tp + fn)
-
-
-def _ap_table(found: Scored) -> pd.DataFrame:
-    names = dict.fromkeys(name for name, _ in found.rankings)
-    rows = {}
-    for name in names:
-        aps = {t: metrics.average_precision(found.rankings[name, t]) for t in ALL_THRESHOLDS}
-        events = int(found.rankings[name, ALL_THRESHOLDS[0]].events.sum())
-        rows[name] = {"events": events} | {f"{t:g}": ap for t, ap in aps.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")
-
-
-def _subject_table(found: Scored) -> pd.DataFrame:
-    aligned, sums = found.aligned, found.sums
-    size = len(aligned.subjects)
-    columns: dict[str, object] = {"subject": list(aligned.subjects)}
-    columns["videos"] = np.bincount(aligned.video_subjects(), minlength=size)
-    columns["events"] = np.bincount(aligned.truths.subject, minlength=size)
-    columns["predictions"] = np.bincount(aligned.predictions.subject, minlength=size)
-    for i, kind in enumerate(TYPES):
-        part = rates(sums["spotting"][:, i], range(size)).reset_index(drop=True)
-        prefix = f"{kind}_" if i else ""
-        columns |= {prefix + name: part[name] for name in part}
-    detection = rates(sums["detection"], range(size))
-    columns |= {f"detection_{name}": detection[name].to_numpy() for name in detection}
-    return pd.DataFrame(columns)
-
-
-def _curves(found: Scored) -> pd.DataFrame:
-    parts = []
-    names = dict.fromkeys(name for name, _ in found.rankings)
-    for name in names:
-        if name == "spotting":
-            ranking = metrics.ranked(found.aligned, found.spotted)
-        else:
-            code = found.aligned.classes.index(name)
-            ranking = metrics.ranked(found.aligned, found.detected, code)
-        curve = metrics.precision_recall_curve(ranking)
-        parts.append(curve.assign(kind=name, ap=metrics.average_precision(ranking)))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _intervals(found: Scored, events: Events) -> pd.DataFrame:
-    videos = found.aligned.videos.iloc[events.video].reset_index(drop=True)
-    names = np.array([*found.aligned.classes, None], dtype=object)
-    seconds = {
-        "start_s": events.onset / videos["fps"].to_numpy(float),
-        "end_s": (events.offset + 1) / videos["fps"].to_numpy(float),
-    }
-    kind = np.where(events.micro, "micro", "macro")
-    columns = {"onset": events.onset, "offset": events.offset} | seconds
-    columns |= {"expression_type": kind, "emotion": names[events.emotion]}
-    return videos.assign(**columns)
-
-
-def _event_table(found: Scored) -> pd.DataFrame:
-    spotted, detected = found.spotted.found_by >= 0, found.detected.found_by >= 0
-    table = _intervals(found, found.aligned.truths).assign(spotted=spotted, detected=detected)
-    return table.assign(missed=found.diagnosis.missed if found.diagnosis else ~spotted)
-
-
-def _prediction_table(found: Scored) -> pd.DataFrame:
-    spotted, detected = found.spotted.truth_of >= 0, found.detected.truth_of >= 0
-    table = _intervals(found, found.aligned.predictions)
-    table = table.assign(score=found.aligned.predictions.score, spotted=spotted, detected=detected)
-    return table.assign(kind=found.diagnosis.kind if found.diagnosis else None)
-
-
-def notes(found: Scored) -> tuple[str, ...]:
-    """What a reader of the figures must know, in plain words."""
-    p, t = found.aligned.predictions, found.aligned.truths
-    said = list(found.aligned.notes)
-    if not found.named:
-        side = "prediction" if len(p) and (p.emotion < 0).all() else "event"
-        said.append(f"no {side} names an emotion: recognition and detection are not defined")
-    elif (p.emotion < 0).any():
-        said.append(f"predictions without an emotion: {(p.emotion < 0).sum()}, wrong in detection")
-    if not probabilities(found.aligned):
-        said.append("scores are not all in [0, 1]: no calibration")
-    _, sizes = np.unique(p.score, return_counts=True)
-    if (sizes > 1).any():
-        tied = sizes[sizes > 1].sum()
-        said.append(f"predictions with equal scores: {tied}; the earlier onset, then offset, goes first")
-    if len(found.aligned.subjects) == 1:
-        said.append("one subject: no interval can be given")
-    extra = [c for i, c in enumerate(found.aligned.classes) if not (t.emotion == i).any()]
-    if extra and len(t):
-        said.append(f"predicted but never annotated, left out of means: {', '.join(extra)}")
-    return tuple(said)
-
-
-def short_number(value: float | int | str | None) -> str:
-    """Whole numbers as they are, others with three decimals below 10 and one above; "-" for none."""
-    if value is None or isinstance(value, str):
-        return "-" if value is None else value
-    if float(value).is_integer() and isinstance(value, int):
-        return f"{value:,}".replace(",", " ")
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
 
 JSON_VERSION = 1
 HEADLINE = {
@@ -218,6 +43,171 @@ HEADLINE = {
 }
 KIND_NAMES = {"macro": "macro (MaE)", "micro": "micro (ME)"}
 NOT_PRINTED = ("samples", "curves", "events", "predictions")  # too long for a page or a file
+NO_EMOTION = "no emotion"
+
+
+def tables(scored: Scored) -> dict:
+    """The tables of `fedet.evaluation.evaluation.Evaluation`, by attribute."""
+    total = {name: sums.sum(axis=0) for name, sums in scored.sums.items()}
+    kinds, calibration = scored.diagnosis, {}
+    for name in ("spotting", "detection"):
+        if f"{name}_calibration" in total:
+            calibration[name] = metrics.reliability(total[f"{name}_calibration"])
+    confusion = _confusion_table(scored, total["confusion"])
+    return {
+        "data": _data(scored.aligned),
+        "spotting": rates(total["spotting"], TYPES),
+        "detection": _detection_table(scored, total["detection"]),
+        "confusion": confusion,
+        "recognition": _recognition_table(confusion),
+        "ap": _ap_table(scored),
+        "errors": kinds.table if kinds else None,
+        "calibration": calibration,
+        "subjects": _subject_table(scored),
+        "curves": _curves(scored),
+        "events": _event_table(scored),
+        "predictions": _prediction_table(scored),
+    }
+
+
+def rates(counts: np.ndarray, index: Iterable) -> pd.DataFrame:
+    """Counts (K, 3) of tp, fp, fn with their precision, recall and F1."""
+    tp, fp, fn = np.reshape(counts, (-1, 3)).T
+    columns = {"tp": tp, "fp": fp, "fn": fn, "precision": metrics.precision(tp, fp)}
+    columns |= {"recall": metrics.recall(tp, fn), "f1": metrics.f1(tp, fp, fn)}
+    return pd.DataFrame(columns, index=pd.Index(index, name="kind"))
+
+
+def _data(aligned: Aligned) -> dict:
+    p, t, videos = aligned.predictions, aligned.truths, np.arange(len(aligned.videos))
+    subjects = np.arange(len(aligned.subjects))
+    return {
+        "subjects": len(subjects),
+        "subjects_without_events": int((~np.isin(subjects, t.subject)).sum()),
+        "videos": len(videos),
+        "videos_without_events": int((~np.isin(videos, t.video)).sum()),
+        "videos_without_predictions": int((~np.isin(videos, p.video)).sum()),
+        "events": len(t),
+        "macro_events": int((~t.micro).sum()),
+        "micro_events": int(t.micro.sum()),
+        "events_without_emotion": int((t.emotion < 0).sum()),
+        "predictions": len(p),
+        "predictions_without_emotion": int((p.emotion < 0).sum()),
+    }
+
+
+def _detection_table(scored: Scored, total: np.ndarray) -> pd.DataFrame:
+    p, t = scored.aligned.predictions, scored.aligned.truths
+    hit, wrong = scored.detected.found_by >= 0, scored.detected.misses()
+    rows = [total]
+    for code in range(len(scored.aligned.classes)):
+        of_t, of_p = t.emotion == code, p.emotion == code
+        counts = (hit & of_t).sum(), (wrong & of_p).sum(), (~hit & of_t).sum()
+        rows.append(np.array(counts) * scored.has_emotions)
+    return rates(np.stack(rows), ["overall", *scored.aligned.classes])
+
+
+def _confusion_table(scored: Scored, total: np.ndarray) -> pd.DataFrame:
+    names = [*scored.aligned.classes, NO_EMOTION]
+    table = pd.DataFrame(total, index=names, columns=names).drop(index=NO_EMOTION)
+    return table if table[NO_EMOTION].any() else table.drop(columns=NO_EMOTION)
+
+
+def _recognition_table(confusion: pd.DataFrame) -> pd.DataFrame:
+    classes = list(confusion.index)
+    tp = np.diagonal(confusion[classes].to_numpy())
+    fp = confusion[classes].to_numpy().sum(axis=0) - tp
+    fn = confusion.to_numpy().sum(axis=1) - tp
+    return rates(np.stack([tp, fp, fn], axis=-1), classes).assign(events=tp + fn)
+
+
+def _ap_table(scored: Scored) -> pd.DataFrame:
+    names = dict.fromkeys(name for name, _ in scored.rankings)
+    rows = {}
+    for name in names:
+        aps = {t: metrics.average_precision(scored.rankings[name, t]) for t in ALL_THRESHOLDS}
+        events = int(scored.rankings[name, ALL_THRESHOLDS[0]].events.sum())
+        rows[name] = {"events": events} | {f"{t:g}": ap for t, ap in aps.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")
+
+
+def _subject_table(scored: Scored) -> pd.DataFrame:
+    aligned, sums = scored.aligned, scored.sums
+    size = len(aligned.subjects)
+    columns: dict[str, object] = {"subject": list(aligned.subjects)}
+    columns["videos"] = np.bincount(aligned.video_subjects(), minlength=size)
+    columns["events"] = np.bincount(aligned.truths.subject, minlength=size)
+    columns["predictions"] = np.bincount(aligned.predictions.subject, minlength=size)
+    for i, kind in enumerate(TYPES):
+        spotting = rates(sums["spotting"][:, i], range(size)).reset_index(drop=True)
+        prefix = f"{kind}_" if i else ""
+        columns |= {prefix + name: spotting[name] for name in spotting}
+    detection = rates(sums["detection"], range(size))
+    columns |= {f"detection_{name}": detection[name].to_numpy() for name in detection}
+    return pd.DataFrame(columns)
+
+
+def _curves(scored: Scored) -> pd.DataFrame:
+    parts = []
+    names = dict.fromkeys(name for name, _ in scored.rankings)
+    for name in names:
+        if name == "spotting":
+            ranking = metrics.ranked(scored.aligned, scored.spotted)
+        else:
+            code = scored.aligned.classes.index(name)
+            ranking = metrics.ranked(scored.aligned, scored.detected, code)
+        curve = metrics.precision_recall_curve(ranking)
+        parts.append(curve.assign(kind=name, ap=metrics.average_precision(ranking)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _intervals(scored: Scored, events: Events) -> pd.DataFrame:
+    videos = scored.aligned.videos.iloc[events.video].reset_index(drop=True)
+    names = np.array([*scored.aligned.classes, None], dtype=object)
+    seconds = {
+        "start_s": events.onset / videos["fps"].to_numpy(float),
+        "end_s": (events.offset + 1) / videos["fps"].to_numpy(float),
+    }
+    kind = np.where(events.micro, "micro", "macro")
+    columns = {"onset": events.onset, "offset": events.offset} | seconds
+    columns |= {"expression_type": kind, "emotion": names[events.emotion]}
+    return videos.assign(**columns)
+
+
+def _event_table(scored: Scored) -> pd.DataFrame:
+    spotted, detected = scored.spotted.found_by >= 0, scored.detected.found_by >= 0
+    table = _intervals(scored, scored.aligned.truths).assign(spotted=spotted, detected=detected)
+    return table.assign(missed=scored.diagnosis.missed if scored.diagnosis else ~spotted)
+
+
+def _prediction_table(scored: Scored) -> pd.DataFrame:
+    spotted, detected = scored.spotted.truth_of >= 0, scored.detected.truth_of >= 0
+    table = _intervals(scored, scored.aligned.predictions)
+    table = table.assign(score=scored.aligned.predictions.score, spotted=spotted, detected=detected)
+    return table.assign(kind=scored.diagnosis.kind if scored.diagnosis else None)
+
+
+def notes(scored: Scored) -> tuple[str, ...]:
+    """The repairs and assumptions that a reader of the figures must know, in plain words."""
+    p, t = scored.aligned.predictions, scored.aligned.truths
+    lines = list(scored.aligned.notes)
+    if not scored.has_emotions:
+        side = "prediction" if len(p) and (p.emotion < 0).all() else "event"
+        lines.append(f"no {side} names an emotion: recognition and detection are not defined")
+    elif (p.emotion < 0).any():
+        lines.append(f"predictions without an emotion: {(p.emotion < 0).sum()}, wrong in detection")
+    if not probabilities(scored.aligned):
+        lines.append("scores are not all in [0, 1]: no calibration")
+    _, sizes = np.unique(p.score, return_counts=True)
+    if (sizes > 1).any():
+        tied = sizes[sizes > 1].sum()
+        lines.append(f"predictions with equal scores: {tied}; the earlier onset, then offset, goes first")
+    if len(scored.aligned.subjects) == 1:
+        lines.append("one subject: no interval can be given")
+    extra = [c for i, c in enumerate(scored.aligned.classes) if not (t.emotion == i).any()]
+    if extra and len(t):
+        lines.append(f"predicted but never annotated, left out of means: {', '.join(extra)}")
+    return tuple(lines)
 
 
 def number(value: object, digits: int = 3) -> str:
@@ -227,6 +217,15 @@ def number(value: object, digits: int = 3) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.{digits}f}"
     return str(value)
+
+
+def short_number(value: float | int | str | None) -> str:
+    """Whole numbers as they are, others with three decimals below 10 and one above; "-" for none."""
+    if value is None or isinstance(value, str):
+        return "-" if value is None else value
+    if float(value).is_integer() and isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def text_table(table: pd.DataFrame, index_name: str = "") -> str:
@@ -245,27 +244,30 @@ def text_table(table: pd.DataFrame, index_name: str = "") -> str:
 def as_text(result: "Evaluation") -> str:
     """The whole evaluation as a page."""
     ap = result.ap.rename(columns=lambda name: f"AP {name}" if name != "events" else name)
-    parts = [_head(result), _headline(result)]
-    parts.append("Spotting\n" + text_table(result.spotting))
-    parts.append("Detection\n" + text_table(result.detection))
-    parts.append("Recognition of the spotted events\n" + text_table(result.recognition))
-    parts.append("Confusion (rows: truth, columns: predicted)\n" + text_table(result.confusion))
-    parts.append(
-        'Average precision ("spotting" ignores emotions)\n' + text_table(ap[[c for c in ap if len(c) < 7]])
-    )
+    sections = {
+        "Spotting": text_table(result.spotting),
+        "Detection": text_table(result.detection),
+        "Recognition of the spotted events": text_table(result.recognition),
+        "Confusion (rows: truth, columns: predicted)": text_table(result.confusion),
+        'Average precision ("spotting" ignores emotions)': text_table(ap[[c for c in ap if len(c) < 7]]),
+    }
     if result.errors is not None:
-        mended = result.errors.set_index("kind").rename(columns={"f1_if_mended": "F1 if mended"})
-        parts.append("Errors, and detection F1 if each kind were mended\n" + text_table(mended))
+        errors = result.errors.set_index("kind").rename(columns={"f1_if_mended": "F1 if corrected"})
+        sections["Errors, and detection F1 if each kind were corrected"] = text_table(errors)
     for name, table in result.calibration.items():
-        shown = table[table["n"] > 0]
-        bins = [f"{a:.1f}-{b:.1f}" for a, b in zip(shown["low"], shown["high"], strict=True)]
-        shown = shown.set_axis(bins).drop(columns=["low", "high"])
-        parts.append(f"Calibration of the scores, {name}\n" + text_table(shown, "score"))
-    wanted = ["videos", "events", "predictions", "tp", "fp", "fn", "f1", "detection_f1"]
-    parts.append("Subjects\n" + text_table(result.subjects.set_index("subject")[wanted]))
+        sections[f"Calibration of the scores, {name}"] = _calibration_text(table)
+    columns = ["videos", "events", "predictions", "tp", "fp", "fn", "f1", "detection_f1"]
+    sections["Subjects"] = text_table(result.subjects.set_index("subject")[columns])
     if result.notes:
-        parts.append("Notes\n" + "\n".join(f"- {note}" for note in result.notes))
-    return "\n\n".join(parts) + "\n"
+        sections["Notes"] = "\n".join(f"- {note}" for note in result.notes)
+    blocks = [_head(result), _headline(result), *(f"{title}\n{text}" for title, text in sections.items())]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _calibration_text(table: pd.DataFrame) -> str:
+    filled = table[table["n"] > 0]
+    bins = [f"{low:.1f}-{high:.1f}" for low, high in zip(filled["low"], filled["high"], strict=True)]
+    return text_table(filled.set_axis(bins).drop(columns=["low", "high"]), "score")
 
 
 def _head(result: "Evaluation") -> str:

@@ -23,7 +23,7 @@ import pandas as pd
 import traitlets as t
 
 from fedet.errors import InputError
-from fedet.evaluation.agreement import Agreement, agreement
+from fedet.evaluation.agreement import Agreement, coder_agreement
 from fedet.explorer import timeline as lane_data
 from fedet.explorer.controls import controls
 from fedet.explorer.filters import figures_of, suppressed
@@ -189,7 +189,7 @@ class Explorer(anywidget.AnyWidget):
 
         theirs = other if isinstance(other, pd.DataFrame) else decided(self._read(other))
         own = self.review.table()
-        return agreement(own, theirs, tiou, {self.lanes.name: self.lanes.n_frames})
+        return coder_agreement(own, theirs, tiou, {self.lanes.name: self.lanes.n_frames})
 
     def export(self, path: str | Path, include=None) -> Path:
         """Writes the review by suffix: .csv, .json (ActivityNet), .eaf (ELAN), .vtt, .boris.csv.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slow_reference import slow_kappa
 
 from fedet.errors import InputError
-from fedet.evaluation.agreement import cohen_kappa, label_agreement, matched_agreement
+from fedet.evaluation.agreement import cohen_kappa, label_agreement
 
 labels = st.sampled_from(["positive", "negative", "others"])
 
@@ -49,35 +49,3 @@ def test_interval_over_subjects_and_unlabelled_events():
     assert found.share == pytest.approx((expert[7:] == said[7:]).mean())
     with pytest.raises(InputError, match="one each"):
         label_agreement(expert, said[:5], who)
-
-
-def events(*made):
-    frame = pd.DataFrame(made, columns=["subject", "video", "onset", "offset", "emotion"])
-    return frame.assign(fps=30.0, expression_type="macro")
-
-
-def test_two_annotators_are_matched_by_overlap():
-    first = events(
-        ("s1", "a", 0, 9, "positive"), ("s1", "a", 20, 29, "negative"), ("s2", "a", 0, 9, "others")
-    )
-    second = events(
-        ("s1", "a", 1, 9, "positive"),
-        ("s1", "a", 22, 31, "positive"),
-        ("s1", "a", 50, 59, "others"),
-    )
-    found = matched_agreement(first, second)
-    assert (found.n, found.only_first, found.only_second) == (2, 1, 1)
-    assert found.f1 == pytest.approx(4 / 6) and found.share == 0.5
-    assert found.confusion.at["negative", "positive"] == 1
-    turned = matched_agreement(second, first)
-    assert turned.f1 == found.f1 and turned.kappa == found.kappa
-    assert matched_agreement(first, second, label="expression_type").share == 1
-    with pytest.raises(InputError, match="no column mood"):
-        matched_agreement(first, second, label="mood")
-
-
-def test_the_closest_events_are_matched_first():
-    first = events(("s1", "a", 0, 9, "positive"), ("s1", "a", 3, 12, "negative"))
-    second = events(("s1", "a", 3, 12, "negative"))
-    found = matched_agreement(first, second)
-    assert found.n == 1 and found.share == 1

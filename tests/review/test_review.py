@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.evaluation.agreement import agreement
+from fedet.evaluation.agreement import coder_agreement
 from fedet.intervals import EMOTIONS
 from fedet.review.edits import DECIDED
 from fedet.review.review import Review, read_review
@@ -342,7 +342,7 @@ def coded(draw):
 @settings(max_examples=20)
 @given(coded(), coded())
 def test_agreement_does_not_depend_on_who_is_first(first, second):
-    ab, ba = (agreement(*pair, n_frames={"v": 200}) for pair in ((first, second), (second, first)))
+    ab, ba = (coder_agreement(*pair, n_frames={"v": 200}) for pair in ((first, second), (second, first)))
     pd.testing.assert_series_equal(ab.summary(), ba.summary())
 
 
@@ -355,7 +355,7 @@ def test_frame_kappa_is_that_of_the_library(first, second):
             labels[row.onset : row.offset + 1] = row.emotion
         return labels
 
-    ours = agreement(first, second, n_frames={"v": 200}).kappa_frames
+    ours = coder_agreement(first, second, n_frames={"v": 200}).kappa_frames
     assert ours == pytest.approx(cohen_kappa_score(frames(first), frames(second)))
 
 
@@ -364,7 +364,7 @@ def test_agreement_by_hand():
                        (100, 109, "surprise", None)])  # fmt: skip
     second = intervals([(2, 9, "positive", None), (50, 61, "others", None),
                         (150, 159, "surprise", None)])  # fmt: skip
-    found = agreement(first, second)
+    found = coder_agreement(first, second)
     assert (found.matched, found.f1) == (2, pytest.approx(2 / 3))
     assert (found.onset_frames, found.offset_frames) == (1.0, 1.0)
     assert found.table.loc["negative", "others"] == 1

@@ -15,7 +15,7 @@ intervals files
 video matching
 annotations
 metrics faces
-datasets synthetic evaluation
+datasets synthetic evaluation second_opinion
 model features review
 losses plots explorer
 windows

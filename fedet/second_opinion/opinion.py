@@ -1,0 +1,104 @@
+"""Emotion curves of somebody else: a classifier run over a video, or the files of py-feat and OpenFace."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.errors import InputError
+from fedet.faces.detectors import FaceDetector, HaarDetector
+from fedet.faces.tracking import track_faces
+from fedet.intervals import EMOTIONS
+from fedet.second_opinion.classifier import Classifier, Run
+from fedet.video.reader import MOST_SIDE, Video, open_video
+from fedet.video.side_signals import OPENFACE_AUS, on_grid, read_openface
+
+FPS = 30.0  # frames a second of all curves, those that the detector reads
+PICTURES = 32  # run at once
+# py-feat's columns, after its Emotion_Columns; `neutral` counts as none.
+PYFEAT_EMOTIONS = {
+    "anger": "negative", "disgust": "negative", "fear": "negative", "happiness": "positive",
+    "sadness": "negative", "surprise": "surprise",
+}  # fmt: skip
+# What AUs of OpenFace count as; the strongest decides (our choice, after the prototypes of EMFACS).
+OPENFACE_EMOTIONS = {
+    "positive": ("AU12_r",),
+    "negative": ("AU04_r", "AU09_r", "AU10_r", "AU15_r"),
+    "surprise": ("AU01_r", "AU02_r", "AU05_r"),
+    "others": ("AU14_r", "AU17_r", "AU20_r", "AU23_r"),
+}
+
+
+def emotion_curves(
+    video: str | Path | Video,
+    classifier: Classifier,
+    run: Run,
+    detector: FaceDetector | None = None,
+    progress: bool = False,
+) -> np.ndarray:
+    """What a frame-wise classifier says along a video.
+
+    Returns:
+        (T, 4) float32 at 30 frames a second: confidence in each of EMOTIONS, 0 to 1; NaN in frames
+        without a face, and throughout for emotions that no class counts as.
+
+    Raises InputError where the video cannot be read or the model does not fit its description.
+    """
+    from tqdm.auto import tqdm
+
+    opened = video if isinstance(video, Video) else open_video(video)
+    total = round(opened.duration_s * FPS) if opened.duration_s else None
+    frames = track_faces(opened.frames(fps=FPS, max_side=MOST_SIDE), detector or HaarDetector())
+    curves, pictures, at = [], [], []
+    for frame in tqdm(frames, total=total, unit="frame", disable=not progress, desc="second opinion"):
+        curves.append(np.full(len(EMOTIONS), np.nan, np.float32))
+        if frame.box is not None:
+            pictures.append(classifier.picture(frame.image, frame.box))
+            at.append(len(curves) - 1)
+        if len(pictures) == PICTURES:
+            _answer(curves, pictures, at, classifier, run)
+    _answer(curves, pictures, at, classifier, run)
+    return np.stack(curves) if curves else np.zeros((0, len(EMOTIONS)), np.float32)
+
+
+def _answer(curves: list, pictures: list, at: list[int], classifier: Classifier, run: Run) -> None:
+    """Runs the model on the waiting pictures and fills in their rows."""
+    if pictures:
+        for row, values in zip(at, classifier.emotions(run(np.stack(pictures))), strict=True):
+            curves[row] = values
+        pictures.clear()
+        at.clear()
+
+
+def openface_curves(path: str | Path, n_frames: int) -> np.ndarray:
+    """(n_frames, 4) at 30 fps from the CSV of OpenFace's FeatureExtraction: AU intensities as shares of 5."""
+    time, values = read_openface(path)
+    grid = on_grid(time, values / 5, n_frames, FPS)
+    column = {name: i for i, name in enumerate(OPENFACE_AUS)}
+    curves = [grid[:, [column[au] for au in OPENFACE_EMOTIONS[e]]].max(1) for e in EMOTIONS]
+    return np.where(grid[:, -1:] > 0, np.stack(curves, 1), np.nan).astype(np.float32)
+
+
+def pyfeat_curves(path: str | Path, n_frames: int, fps: float) -> np.ndarray:
+    """(n_frames, 4) at 30 fps from py-feat's Fex as CSV; `fps` is the video's, as py-feat counts frames."""
+    path = Path(path)
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
+    if lacking := [c for c in ("frame", *PYFEAT_EMOTIONS) if c not in table]:
+        raise InputError(f"{path}: no column {lacking[0]!r}; py-feat's detect_video writes it")
+    numbers = table[["frame", *PYFEAT_EMOTIONS]].apply(pd.to_numeric, errors="coerce")
+    known = numbers[np.isfinite(numbers).all(axis=1)]
+    if known["frame"].duplicated().any():
+        frame = known["frame"][known["frame"].duplicated()].iloc[0]
+        raise InputError(f"{path}: frame {frame:g} has several faces; keep the rows of one")
+    known = known.sort_values("frame")
+    curves = np.full((len(known), len(EMOTIONS)), np.nan)
+    for i, emotion in enumerate(EMOTIONS):
+        if columns := [c for c, e in PYFEAT_EMOTIONS.items() if e == emotion]:
+            curves[:, i] = known[columns].sum(axis=1)
+    judged = np.isfinite(curves).all(0) if len(curves) else np.zeros(len(EMOTIONS), bool)
+    grid = on_grid(known["frame"].to_numpy() / fps, np.nan_to_num(curves), n_frames, FPS)
+    shown = np.where((grid[:, -1:] > 0) & judged, grid[:, :-1], np.nan)
+    return shown.astype(np.float32)

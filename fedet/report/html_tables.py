@@ -1,4 +1,4 @@
-"""Tables of a notebook as the page shows them: one row of headings, words left, figures right."""
+"""Tables of a notebook for the page: one row of headings, words to the left, figures to the right."""
 
 import html
 import re
@@ -12,7 +12,7 @@ FIGURE = re.compile(r"[-+\u2212]?[\d.,\s]+(e[-+]?\d+)?( ?%)?|[-\u2212]?inf|nan|-
 BRACKETS = re.compile(r"\[[^\]]*\]")
 JOINT = re.compile(r"(?<=\w)([+_/])(?=\w)")  # where a long word may break
 NAMES = HEADLINE | {
-    # columns of the tables that the API gives
+    # columns of the tables that the API returns
     "f1": "F1",
     "expression_type": "type",
     "action_units": "action units",
@@ -39,7 +39,7 @@ NAMES = HEADLINE | {
     "kappa_frames": "kappa of the frames",
     "onset_frames": "onsets apart, median frames",
     "offset_frames": "offsets apart, median frames",
-    # habits of published code, by what each does
+    # conventions of published code
     "inclusive": "lengths without the + 1",
     "strict_greater": "overlap above the threshold",
     "one_to_one": "one prediction for several events",
@@ -50,67 +50,65 @@ NAMES = HEADLINE | {
 }
 
 
-def tidy(text: str) -> str:
-    """The tables that pandas wrote, made easier to read; all other HTML as it is.
+def tidy_tables(text: str) -> str:
+    """The tables that pandas wrote, made easier to read; all other HTML unchanged.
 
-    pandas puts the index's name into a second row of headings; it goes into the first one, where there is
-    room. Columns that hold words get the class `words`, heading and index included; long words may break at
-    a joint. Figures and columns have names for people, where NAMES knows them.
+    pandas puts the name of the index into a second row of headings; it moves into the first one, where there
+    is room. Columns that hold words get the class `words`, heading and index included; long words may break
+    at a joint. Headings that NAMES knows are replaced by readable ones.
     """
-    return TABLE.sub(lambda match: _tidied(match.group()), text)
+    return TABLE.sub(lambda match: _tidy_table(match.group()), text)
 
 
-def _tidied(table: str) -> str:
+def _tidy_table(table: str) -> str:
     if "dataframe" not in table.split(">", 1)[0] or "span=" in table:  # not of pandas, or of several levels
         return table
     rows = [match.group() for match in ROW.finditer(table)]
-    merged = _merged(rows)
-    words = _word_columns(merged)
-    merged = {place: _named(row) for place, row in merged.items()}
-    for row in merged:
-        table = table.replace(rows[row], _marked(merged[row], words), 1)
-    for row in set(range(len(rows))) - set(merged):
-        table = table.replace(rows[row], "", 1)
+    merged = _merge_headings(rows)
+    words = _word_columns(list(merged.values()))
+    for number, row in enumerate(rows):
+        new = _mark_words(_name_headings(merged[number]), words) if number in merged else ""
+        table = table.replace(row, new, 1)
     return table
 
 
-def _merged(rows: list[str]) -> dict[int, str]:
-    """Rows by their place; a row that held the index's name alone is left out, its name in the first."""
-    kept = dict(enumerate(rows))
+def _merge_headings(rows: list[str]) -> dict[int, str]:
+    """Rows by number; a second row that holds only the name of the index is merged into the first."""
+    merged = dict(enumerate(rows))
     if len(rows) < 2:
-        return kept
+        return merged
     first, second = CELL.findall(rows[0]), CELL.findall(rows[1])
-    heads = all(kind == "th" for kind, _, _ in first + second) and len(first) == len(second)
-    if heads and first and not first[0][2].strip() and not any(c[2].strip() for c in second[1:]):
-        kept[0] = rows[0].replace("<th></th>", f"<th>{second[0][2]}</th>", 1)
-        del kept[1]
-    return kept
+    headings = all(kind == "th" for kind, _, _ in first + second) and len(first) == len(second)
+    if headings and first and not first[0][2].strip() and not any(c[2].strip() for c in second[1:]):
+        merged[0] = rows[0].replace("<th></th>", f"<th>{second[0][2]}</th>", 1)
+        del merged[1]
+    return merged
 
 
-def _word_columns(rows: dict[int, str]) -> set[int]:
-    """Places of the columns with a cell below the heading that is no figure."""
-    places = set()
-    for row in list(rows.values())[1:]:
-        for place, (_, _, content) in enumerate(CELL.findall(row)):
-            plain = BRACKETS.sub("", html.unescape(re.sub(r"<[^>]*>", "", content))).strip()
-            if not FIGURE.fullmatch(plain):
-                places.add(place)
-    return places
+def _word_columns(rows: list[str]) -> set[int]:
+    """Numbers of the columns with a cell below the heading that is no figure."""
+    columns = set()
+    for row in rows[1:]:
+        for column, (_, _, content) in enumerate(CELL.findall(row)):
+            text = BRACKETS.sub("", html.unescape(re.sub(r"<[^>]*>", "", content))).strip()
+            if not FIGURE.fullmatch(text):
+                columns.add(column)
+    return columns
 
 
-def _named(row: str) -> str:
-    """Figures in headings by their names for people: "spotting F1" for spotting_f1."""
+def _name_headings(row: str) -> str:
+    """Headings by their readable names: "spotting F1" for spotting_f1."""
     return re.sub(r"(<th[^>]*>)(\w[\w.]*)(?=( change)?</th>)", lambda m: m[1] + NAMES.get(m[2], m[2]), row)
 
 
-def _marked(row: str, words: set[int]) -> str:
-    places = iter(range(len(CELL.findall(row))))
+def _mark_words(row: str, words: set[int]) -> str:
+    columns = iter(range(len(CELL.findall(row))))
 
     def mark(match: re.Match) -> str:
-        kind, rest, content = match.groups()
-        own = next(places) in words and "class=" not in rest
-        if own and "<" not in content:
+        kind, attributes, content = match.groups()
+        marked = next(columns) in words and "class=" not in attributes
+        if marked and "<" not in content:
             content = JOINT.sub(r"\1<wbr>", content)
-        return f"<{kind}{' class=words' if own else ''}{rest}>{content}</{kind}>"
+        return f"<{kind}{' class=words' if marked else ''}{attributes}>{content}</{kind}>"
 
     return CELL.sub(mark, row)

@@ -5,10 +5,11 @@ import io
 from pathlib import Path
 
 import numpy as np
+from nbformat import NotebookNode
 from PIL import Image
 
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
-LOST = 1.5  # mean difference, of 255, up to which 256 colours stand for all of a drawing
+MAX_DIFFERENCE = 1.5  # mean, of 255, up to which 256 colours are enough for a drawing
 JPEG_QUALITY = 80
 
 
@@ -20,13 +21,13 @@ def shrink(data: bytes) -> tuple[str, bytes]:
     """
     image = Image.open(io.BytesIO(data))
     image = _on_white(image)
-    few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    drawn = np.asarray(few.convert("RGB"), float)
+    quantized = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    approximation = np.asarray(quantized.convert("RGB"), float)
     best = ("image/png", data)
-    if np.abs(drawn - np.asarray(image, float)).mean() <= LOST:
-        best = min(best, ("image/png", _saved(few, "PNG", optimize=True)), key=lambda b: len(b[1]))
-    photo = ("image/jpeg", _saved(image, "JPEG", quality=JPEG_QUALITY, optimize=True))
-    # JPEG blurs thin lines: only where it saves much, which is where there are photographs.
+    if np.abs(approximation - np.asarray(image, float)).mean() <= MAX_DIFFERENCE:
+        best = min(best, ("image/png", _encode(quantized, "PNG", optimize=True)), key=lambda b: len(b[1]))
+    photo = ("image/jpeg", _encode(image, "JPEG", quality=JPEG_QUALITY, optimize=True))
+    # JPEG blurs thin lines: it is used only where it saves much, as for photographs.
     return photo if len(photo[1]) < 0.35 * len(best[1]) else best
 
 
@@ -34,23 +35,23 @@ def thumbnail(data: bytes, width: int = 360, height: int = 220) -> bytes:
     """A picture file as a JPEG that fits into width x height pixels."""
     image = _on_white(Image.open(io.BytesIO(data)))
     image.thumbnail((width, height), Image.Resampling.LANCZOS)
-    return _saved(image, "JPEG", quality=82, optimize=True)
+    return _encode(image, "JPEG", quality=82, optimize=True)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent shows white, as on paper."""
+    """RGB, with transparent pixels white, as on paper."""
     image = image.convert("RGBA")
-    paper = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(paper, image).convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _saved(image: Image.Image, kind: str, **options) -> bytes:
+def _encode(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def shrink_outputs(notebook) -> None:
+def shrink_outputs(notebook: NotebookNode) -> None:
     """Shrinks every PNG among a notebook's outputs, and drops the widgets' state, in place."""
     notebook.metadata.pop("widgets", None)
     for data in outputs_with_data(notebook):
@@ -59,24 +60,24 @@ def shrink_outputs(notebook) -> None:
             data[kind] = base64.b64encode(content).decode()
 
 
-def outputs_with_data(notebook) -> list[dict]:
+def outputs_with_data(notebook: NotebookNode) -> list[dict]:
     """The MIME bundles of all outputs, in order."""
     outputs = (o for cell in notebook.cells for o in cell.get("outputs", []))
     return [output["data"] for output in outputs if "data" in output]
 
 
-def pictures_of(notebook) -> list[tuple[str, bytes]]:
+def pictures_of(notebook: NotebookNode) -> list[tuple[str, bytes]]:
     """MIME type and bytes of each picture of a notebook, in order."""
-    found = []
+    pictures = []
     for data in outputs_with_data(notebook):
         kind = next((kind for kind in KINDS if kind in data), None)
         if kind is not None:
-            found.append((kind, base64.b64decode(data[kind])))
-    return found
+            pictures.append((kind, base64.b64decode(data[kind])))
+    return pictures
 
 
-def write_pictures(notebook, folder: Path, name: str) -> list[Path]:
-    """Writes the pictures as `name_01.png` and so on; older ones of that name are removed."""
+def write_pictures(notebook: NotebookNode, folder: Path, name: str) -> list[Path]:
+    """Writes the pictures as `name_01.png` and so on, and removes older ones of that name."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{name}_[0-9][0-9].*"):
         old.unlink()

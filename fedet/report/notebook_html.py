@@ -1,4 +1,4 @@
-"""An executed notebook as a piece of HTML: prose, folded code, outputs, no network."""
+"""An executed notebook as HTML that needs no network: prose, folded code, outputs."""
 
 import base64
 import html
@@ -6,47 +6,48 @@ import io
 import json
 from uuid import uuid4
 
+from nbformat import NotebookNode
 from PIL import Image
 
-from fedet.report.html_tables import tidy
+from fedet.report.html_tables import tidy_tables
 from fedet.report.images import KINDS
-from fedet.report.markdown import ANSI, highlighted, markdown, mathml, plain, without_foreign
+from fedet.report.markdown import ANSI, final_text, highlight_code, mathml, remove_external, render_markdown
 from fedet.report.recorded import MIME
 
 EXPLORER = "application/vnd.fedet.explorer+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-ASIDE = "aside"  # tag of what helps on the screen and is not printed
-WIDE = 640  # pixels of a picture whose words get too small where it is made to fit a phone
+ASIDE = "aside"  # tag of cells that are shown on the screen and not printed
+WIDE = 640  # pixels; in wider pictures words would get too small on a phone
 SKIPPED = {"parameters", "injected-parameters"}  # the page shows one table for both
 
 
-def chapter(notebook, place: str, parameters: dict, defaults: dict) -> str:
+def render_notebook(notebook: NotebookNode, prefix: str, values: dict, defaults: dict) -> str:
     """The cells of a notebook, one after the other.
 
     Args:
         notebook: executed.
-        place: prefix of ids.
-        parameters: values used, by name.
+        prefix: of the ids.
+        values: of the parameters, by name.
         defaults: (default, comment) of each parameter, by name.
     """
-    parts = []
+    rendered = []
     for i, cell in enumerate(notebook.cells):
         tags = set(cell.metadata.get("tags", []))
         if "parameters" in tags:
-            text = _parameter_table(parameters, defaults)
+            text = _parameter_table(values, defaults)
         elif cell.cell_type == "markdown":
-            text = f'<div class="prose">{markdown(cell.source, place)}</div>'
+            text = f'<div class="prose">{render_markdown(cell.source, prefix)}</div>'
         elif cell.cell_type == "code" and not tags & SKIPPED and cell.source.strip():
-            text = code_cell(cell, f"{place}cell-{i}")
+            text = render_cell(cell, f"{prefix}cell-{i}")
         else:
             continue
-        parts.append(f'<div class="aside">{text}</div>' if ASIDE in tags else text)
-    return "\n".join(parts)
+        rendered.append(f'<div class="aside">{text}</div>' if ASIDE in tags else text)
+    return "\n".join(rendered)
 
 
-def _parameter_table(parameters: dict, defaults: dict) -> str:
+def _parameter_table(values: dict, defaults: dict) -> str:
     rows = []
-    for name, value in parameters.items():
+    for name, value in values.items():
         default, comment = defaults.get(name, (value, ""))
         changed = "" if value == default else f" <small>(default {html.escape(repr(default))})</small>"
         cells = (f"<code>{html.escape(name)}</code>", f"<code>{html.escape(repr(value))}</code>{changed}")
@@ -55,16 +56,16 @@ def _parameter_table(parameters: dict, defaults: dict) -> str:
     return f'<table class="parameters">{head}{"".join(rows)}</table>'
 
 
-def code_cell(cell, place: str) -> str:
-    """One cell: its source folded, then what it gave."""
-    source = highlighted(cell.source)
+def render_cell(cell: NotebookNode, anchor: str) -> str:
+    """A code cell: its source, folded, and its outputs."""
+    source = highlight_code(cell.source)
     code = f'<details class="code"><summary>code</summary>{source}</details>'
-    shown = [output(o) for o in _joined(cell.outputs)]
-    return f'<div class="cell" id="{place}">{code}{"".join(shown)}</div>'
+    outputs = "".join(map(render_output, _join_streams(cell.outputs)))
+    return f'<div class="cell" id="{anchor}">{code}{outputs}</div>'
 
 
-def _joined(outputs: list) -> list:
-    """Outputs with the pieces of a stream put together, as they were printed."""
+def _join_streams(outputs: list[dict]) -> list[dict]:
+    """Outputs with the chunks of a stream put together, as they were printed."""
     joined: list = []
     for item in outputs:
         last = joined[-1] if joined else {}
@@ -76,11 +77,11 @@ def _joined(outputs: list) -> list:
     return joined
 
 
-def output(item: dict) -> str:
+def render_output(item: dict) -> str:
     """One output as HTML; the richest form that needs neither kernel nor network."""
     kind = item["output_type"]
     if kind == "stream":
-        text = plain(item["text"])
+        text = final_text(item["text"])
         if not text.strip():
             return ""
         shown = f"<pre>{html.escape(text)}</pre>"
@@ -96,62 +97,67 @@ def output(item: dict) -> str:
 
 def _data(data: dict) -> str:
     if EXPLORER in data:
-        return f'<div class="widget">{explorer(data[EXPLORER], picture(data))}</div>'
+        return f'<div class="widget">{timeline(data[EXPLORER], image_tag(data))}</div>'
     if MIME in data and data[MIME]["kind"] == "figure":
         return f'<p class="recorded">{html.escape(data["text/plain"])}</p>'
-    if shown := picture(data):
+    if shown := image_tag(data):
         note = '<p class="note">Interactive in JupyterLab; here as a picture.</p>' if WIDGET in data else ""
         return f"<figure>{shown}{note}</figure>"
     if WIDGET in data:
         bar = "0%|" in data.get("text/plain", "")  # a progress bar says nothing afterwards
-        return "" if bar else '<p class="note">Interactive in JupyterLab; see the picture beside it.</p>'
+        return "" if bar else '<p class="note">Interactive in JupyterLab; see the picture next to it.</p>'
     if "text/html" in data:
-        return f'<div class="scroll html">{tidy(without_foreign(data["text/html"]))}</div>'
+        return f'<div class="scroll html">{tidy_tables(remove_external(data["text/html"]))}</div>'
     if "text/markdown" in data:
-        return f'<div class="prose">{markdown(data["text/markdown"])}</div>'
+        return f'<div class="prose">{render_markdown(data["text/markdown"])}</div>'
     if "text/latex" in data:
         return f"<p>{mathml(data['text/latex'].strip(' $'), 'block')}</p>"
     text = data.get("text/plain", "")
     return f'<div class="text"><pre>{html.escape(ANSI.sub("", text))}</pre></div>' if text else ""
 
 
-def picture(data: dict) -> str:
-    """The picture among an output's forms as an <img>, or ""."""
+def image_tag(data: dict) -> str:
+    """The picture of an output, given its data by MIME type, as an <img> or <svg>; "" without any."""
     if "image/svg+xml" in data:
-        return without_foreign(data["image/svg+xml"]).replace('xmlns="http://www.w3.org/2000/svg"', "")
+        return remove_external(data["image/svg+xml"]).replace('xmlns="http://www.w3.org/2000/svg"', "")
     for kind in KINDS:
         if kind in data:
             content = "".join(data[kind].split())
             wide = " class=wide" if _width(content) > WIDE else ""
-            return f'<img{wide} alt="{alternative(data)}" src="data:{kind};base64,{content}">'
+            return f'<img{wide} alt="{alt_text(data)}" src="data:{kind};base64,{content}">'
     return ""
 
 
 def _width(content: str) -> int:
-    """Pixels from left to right of a picture in base64; 0 where it cannot be told."""
+    """Width in pixels of a picture in base64; 0 if it cannot be read."""
     try:
         return Image.open(io.BytesIO(base64.b64decode(content))).width
     except (OSError, ValueError):
         return 0
 
 
-def alternative(data: dict) -> str:
-    """What stands for a picture where it cannot be seen."""
+def alt_text(data: dict) -> str:
+    """Text for those who do not see the picture."""
     text = " ".join(str(data.get("text/plain", "")).split())
     return html.escape(text if text and not text.startswith(("<", "VBox", "HBox")) else "figure")
 
 
-def explorer(data: dict, still: str) -> str:
-    """A timeline that answers without a kernel; the page holds its script once (`explorer_script`)."""
-    place = f"fedet-{uuid4().hex[:8]}"
+def timeline(data: dict, picture: str) -> str:
+    """A timeline that works without a kernel; the page holds its script once (`timeline_script`).
+
+    Args:
+        data: of `fedet.explorer.messages.page_data`.
+        picture: tag of the picture that is printed instead.
+    """
+    anchor = f"fedet-{uuid4().hex[:8]}"
     text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     return (
-        f'<div class="explorer"><div id="{place}"></div></div><figure class="printed">{still}</figure>\n'
-        f'<script type="application/json" data-explorer="{place}">{text}</script>'
+        f'<div class="explorer"><div id="{anchor}"></div></div><figure class="printed">{picture}</figure>\n'
+        f'<script type="application/json" data-explorer="{anchor}">{text}</script>'
     )
 
 
-def explorer_script() -> str:
+def timeline_script() -> str:
     """Style and script of the timelines, once for a page with any number of them."""
     from fedet.explorer.html_page import STATIC
 

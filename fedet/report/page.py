@@ -2,84 +2,44 @@
 
 import base64
 import html
-import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-import yaml
 
 from fedet.evaluation.tables import short_number
 from fedet.explorer.html_page import POLICY
-from fedet.report.html_tables import tidy
+from fedet.report.executed import GENERATED, ExecutedNotebook
+from fedet.report.html_tables import tidy_tables
 from fedet.report.images import pictures_of, thumbnail
-from fedet.report.markdown import code_styles, markdown
-from fedet.report.notebook_html import chapter, explorer_script
-from fedet.report.parameters import parameters_of
-from fedet.report.plan import DONE
-from fedet.report.recorded import collect
+from fedet.report.markdown import code_styles, render_markdown
+from fedet.report.notebook_html import render_notebook, timeline_script
 
 STATIC = Path(__file__).parent / "static"
-
-SOURCES = ("data", "video", "videos")  # parameters that name a user's own data
-GENERATED = "generated faces"
 LONG = 15  # rows of a table that the first page folds
 DARK = ":root[data-theme=dark]"
 AUTO = ":root:not([data-theme=light])"
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One executed notebook, as the page shows it."""
+def render_page(notebooks: list[ExecutedNotebook], origin: dict, missing: dict[str, str]) -> str:
+    """The whole page.
 
-    name: str
-    notebook: nbformat.NotebookNode
-    values: dict
-    entries: list[dict]
-
-    @property
-    def title(self) -> str:
-        first = next((c.source for c in self.notebook.cells if c.cell_type == "markdown"), "")
-        match = re.search(r"^# (.+)$", first, re.M)
-        return match.group(1) if match else self.name
-
-    @property
-    def question(self) -> str:
-        text = "\n".join(c.source for c in self.notebook.cells if c.cell_type == "markdown")
-        match = re.search(r"\*\*Question\.\*\*\s*(.+)", text)
-        return match.group(1) if match else ""
-
-    @property
-    def note(self) -> dict:
-        return self.notebook.metadata.get(DONE, {})
-
-    @property
-    def source(self) -> str:
-        named = [str(self.values[key]) for key in SOURCES if self.values.get(key)]
-        return Path(named[0]).name if named else GENERATED
-
-
-def page(folder: Path) -> str:
-    """The whole page of a report's folder, from its notebooks, results.json and parameters.yaml."""
-    results = json.loads((folder / "results.json").read_text("utf-8"))
-    values = yaml.safe_load((folder / "parameters.yaml").read_text("utf-8"))["notebooks"]
-    parts = []
-    for name in results["notebooks"]:
-        notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
-        parts.append(Part(name, notebook, values[name], collect(notebook)))
-    chapters = [_chapter(part) for part in parts]
+    Args:
+        notebooks: in the order of their chapters.
+        origin: of `provenance`, with profile, data, notebooks_s.
+        missing: notebooks of the suite that are not shown, and why.
+    """
+    chapters = [_chapter(notebook) for notebook in notebooks]
     script = (STATIC / "report.js").read_text("utf-8")
-    timelines = explorer_script() if any("data-explorer" in text for text in chapters) else ""
-    title = "fedet report"
+    timelines = timeline_script() if any("data-explorer" in text for text in chapters) else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{styles()}</style>\n"
+        f"<title>fedet report</title>\n<style>\n{styles()}</style>\n"
         "<noscript><style>.printed { display: block; } .buttons { display: none; }</style></noscript>\n"
         "</head>\n<body>\n"
-        f"{_navigation(parts)}<main>\n{_overview(parts, results['made'], results.get('missing', {}))}\n"
+        f"{_navigation(notebooks)}<main>\n{_overview(notebooks, origin, missing)}\n"
         f"{''.join(chapters)}</main>\n<script>\n{script}</script>\n{timelines}</body>\n</html>\n"
     )
 
@@ -94,14 +54,14 @@ def styles() -> str:
     )
 
 
-def _anchor(part: Part) -> str:
-    return f"c-{part.name}"
+def _anchor(notebook: ExecutedNotebook) -> str:
+    return f"c-{notebook.name}"
 
 
-def _navigation(parts: list[Part]) -> str:
+def _navigation(notebooks: list[ExecutedNotebook]) -> str:
     links = [
-        f'<a href="#{_anchor(p)}"><span>{p.name.split("_")[0]}</span> {html.escape(p.title)}</a>'
-        for p in parts
+        f'<a href="#{_anchor(n)}"><span>{n.name.split("_")[0]}</span> {html.escape(n.title)}</a>'
+        for n in notebooks
     ]
     return (
         '<nav><details open><summary>Contents</summary><a href="#overview">Overview</a>'
@@ -114,13 +74,13 @@ def _navigation(parts: list[Part]) -> str:
 # ---------------------------------------------------------------- the first page
 
 
-def _overview(parts: list[Part], made: dict, missing: dict[str, str]) -> str:
-    sources = list(dict.fromkeys(part.source for part in parts))
+def _overview(notebooks: list[ExecutedNotebook], origin: dict, missing: dict[str, str]) -> str:
+    sources = list(dict.fromkeys(notebook.source for notebook in notebooks))
     facts = {
         "Data": ", ".join(f"{s} (synthetic)" if s == GENERATED else s for s in sources),
-        "Profile": made["profile"],
-        "Made": made["date"],
-        "Version": f"{made['fedet']}, commit {made['commit']}",
+        "Profile": origin["profile"],
+        "Made": origin["date"],
+        "Version": f"{origin['fedet']}, commit {origin['commit']}",
     }
     shown = "".join(f"<div><dt>{k}</dt><dd>{html.escape(str(v))}</dd></div>" for k, v in facts.items())
     synthetic = (
@@ -130,17 +90,18 @@ def _overview(parts: list[Part], made: dict, missing: dict[str, str]) -> str:
     return (
         '<section class="view" id="overview">\n<h1>Facial expressions in long videos</h1>\n'
         f"<p>When each expression starts and ends, and which emotion it is.</p><dl class=facts>{shown}</dl>\n"
-        f"{synthetic if GENERATED in sources else ''}{_failures(parts)}{_missing(missing)}{_headlines(parts)}"
-        f'<h2>Chapters</h2>\n<div class="cards">{"".join(map(_card, parts))}</div>\n'
-        f"{_making(parts, made)}</section>\n"
+        f"{synthetic if GENERATED in sources else ''}{_failures(notebooks)}{_missing(missing)}"
+        f"{_headlines(notebooks)}"
+        f'<h2>Chapters</h2>\n<div class="cards">{"".join(map(_card, notebooks))}</div>\n'
+        f"{_origin(notebooks, origin)}</section>\n"
     )
 
 
-def _failures(parts: list[Part]) -> str:
-    failed = [p for p in parts if not p.note.get("complete")]
+def _failures(notebooks: list[ExecutedNotebook]) -> str:
     lines = [
-        f'<li><a href="#{_anchor(p)}">{p.name}</a>: {html.escape(str(p.note.get("error")))}</li>'
-        for p in failed
+        f'<li><a href="#{_anchor(n)}">{n.name}</a>: {html.escape(str(n.note.get("error")))}</li>'
+        for n in notebooks
+        if not n.note.get("complete")
     ]
     if not lines:
         return ""
@@ -149,39 +110,41 @@ def _failures(parts: list[Part]) -> str:
 
 
 def _missing(missing: dict[str, str]) -> str:
-    """What of the suite is not in the report, and why."""
+    """Which notebooks of the suite are not in the report, and why."""
     if not missing:
         return ""
-    whys = dict.fromkeys(missing.values())
-    lists = "; ".join(f"{', '.join(n for n, w in missing.items() if w == why)} ({why})" for why in whys)
-    kind = "omitted" if set(whys) == {"not run yet"} else "caution"  # a choice is no warning
+    reasons = dict.fromkeys(missing.values())
+    lists = "; ".join(f"{', '.join(n for n in missing if missing[n] == why)} ({why})" for why in reasons)
+    kind = "omitted" if set(reasons) == {"not run yet"} else "caution"  # a choice is no warning
     return (
         f'<p class="{kind}"><strong>Not in this report:</strong> {html.escape(lists)}. The command that '
         "made it, given again without <code>--only</code>, runs these and keeps what is finished.</p>"
     )
 
 
-def _headlines(parts: list[Part]) -> str:
-    """What the notebooks recorded; the one that is marked as the headline, or compares, comes first."""
-    telling = [p for p in parts if p.entries]
-    telling.sort(key=lambda p: (not p.notebook.metadata.get("fedet", {}).get("headline", False),
-                                not any(e["kind"] == "table" for e in p.entries)))  # fmt: skip
-    return "".join(map(_recorded, telling))
+def _headlines(notebooks: list[ExecutedNotebook]) -> str:
+    """The recorded figures; a notebook marked as the headline comes first, then those with a table."""
+
+    def order(notebook: ExecutedNotebook) -> tuple[bool, bool]:
+        tables = any(entry["kind"] == "table" for entry in notebook.entries)
+        return not notebook.options.get("headline", False), not tables
+
+    return "".join(map(_recorded, sorted((n for n in notebooks if n.entries), key=order)))
 
 
-def _recorded(part: Part) -> str:
-    tiles = "".join(_tile(e) for e in part.entries if e["kind"] == "figure")
-    tables = "".join(map(_table, (e for e in part.entries if e["kind"] == "table")))
-    title = (
-        f'<a href="#{_anchor(part)}">{html.escape(part.title)}</a> <small>{html.escape(part.source)}</small>'
-    )
-    state = "" if part.note.get("complete") else '<p class="error">This notebook did not finish.</p>'
+def _recorded(notebook: ExecutedNotebook) -> str:
+    tiles = "".join(_tile(e) for e in notebook.entries if e["kind"] == "figure")
+    tables = "".join(_table(e) for e in notebook.entries if e["kind"] == "table")
+    link = f'<a href="#{_anchor(notebook)}">{html.escape(notebook.title)}</a>'
+    title = f"{link} <small>{html.escape(notebook.source)}</small>"
+    state = "" if notebook.note.get("complete") else '<p class="error">This notebook did not finish.</p>'
     return f'<h2>{title}</h2>\n{state}<div class="tiles">{tiles}</div>{tables}\n'
 
 
 def _table(entry: dict) -> str:
-    """A recorded table; a long one is folded, for it would bury what follows."""
-    label, rows = html.escape(entry["label"]), f'<div class="scroll html">{tidy(entry["html"])}</div>'
+    """A recorded table; a long one is folded, because it would hide what follows."""
+    label = html.escape(entry["label"])
+    rows = f'<div class="scroll html">{tidy_tables(entry["html"])}</div>'
     if len(entry["index"]) > LONG:
         return f"<details class=rows><summary>{label} ({len(entry['index'])} rows)</summary>{rows}</details>"
     return f'<figure class="rows"><figcaption>{label}</figcaption>{rows}</figure>'
@@ -201,42 +164,44 @@ def _tile(entry: dict) -> str:
     )
 
 
-def _card(part: Part) -> str:
-    state = f"{part.note.get('seconds', 0):.0f} s" if part.note.get("complete") else "did not finish"
-    picture = _thumbnail(part)
+def _card(notebook: ExecutedNotebook) -> str:
+    note = notebook.note
+    state = f"{note.get('seconds', 0):.0f} s" if note.get("complete") else "did not finish"
+    picture = _thumbnail(notebook)
     image = f'<img alt="" src="data:image/jpeg;base64,{picture}">' if picture else '<div class="blank"></div>'
     return (
-        f'<a class="card" href="#{_anchor(part)}">{image}<h3>{html.escape(part.title)}</h3>'
-        f"<p>{_inline(part.question)}</p><small>{html.escape(part.source)}, {state}</small></a>\n"
+        f'<a class="card" href="#{_anchor(notebook)}">{image}<h3>{html.escape(notebook.title)}</h3>'
+        f"<p>{_inline(notebook.question)}</p><small>{html.escape(notebook.source)}, {state}</small></a>\n"
     )
 
 
 def _inline(text: str) -> str:
-    """Markdown of a line, without its paragraph and links: it stands inside a link."""
-    return re.sub(r"</?(?:p|a)\b[^>]*>", "", markdown(text)).strip()
+    """One line of Markdown without its paragraph and links, because it goes inside a link."""
+    return re.sub(r"</?(?:p|a)\b[^>]*>", "", render_markdown(text)).strip()
 
 
-def _thumbnail(part: Part) -> str:
-    """The first picture, or that of a cell tagged `thumbnail`, small."""
-    marked = [c for c in part.notebook.cells if "thumbnail" in c.metadata.get("tags", [])]
-    for cells in (marked, part.notebook.cells):
+def _thumbnail(notebook: ExecutedNotebook) -> str:
+    """The first picture, or that of a cell tagged `thumbnail`, small, in base64; "" without any."""
+    everything = notebook.content.cells
+    tagged = [cell for cell in everything if "thumbnail" in cell.metadata.get("tags", [])]
+    for cells in (tagged, everything):
         pictures = pictures_of(nbformat.from_dict({"cells": cells}))
         if pictures:
             return base64.b64encode(thumbnail(pictures[0][1])).decode()
     return ""
 
 
-def _making(parts: list[Part], made: dict) -> str:
-    seeds = {p.name: p.values["seed"] for p in parts if "seed" in p.values}
+def _origin(notebooks: list[ExecutedNotebook], origin: dict) -> str:
+    seeds = {n.name: n.values["seed"] for n in notebooks if "seed" in n.values}
     rows = {
-        "fedet": f"{made['fedet']}, commit {made['commit']}",
-        "Date": made["date"],
-        "Profile": made["profile"],
+        "fedet": f"{origin['fedet']}, commit {origin['commit']}",
+        "Date": origin["date"],
+        "Profile": origin["profile"],
         "Seeds": ", ".join(f"{n.split('_')[0]}: {s}" for n, s in seeds.items()) or "-",
-        "Device": f"{made['device']}, {made['processors']} processors, {made['system']}",
-        "Wall time": f"{made['notebooks_s'] / 60:.1f} min in notebooks",
-        "Python": made["python"],
-        "Libraries": ", ".join(f"{n} {v}" for n, v in made["libraries"].items()),
+        "Device": f"{origin['device']}, {origin['processors']} processors, {origin['system']}",
+        "Wall time": f"{origin['notebooks_s'] / 60:.1f} min in notebooks",
+        "Python": origin["python"],
+        "Libraries": ", ".join(f"{n} {v}" for n, v in origin["libraries"].items()),
     }
     cells = "".join(f"<tr><th>{k}</th><td>{html.escape(str(v))}</td></tr>" for k, v in rows.items())
     return (
@@ -249,16 +214,15 @@ def _making(parts: list[Part], made: dict) -> str:
 # ---------------------------------------------------------------- the chapters
 
 
-def _chapter(part: Part) -> str:
-    known = parameters_of(part.notebook, part.name)
-    defaults = {p.name: (p.default, p.comment) for p in known.values()}
-    error = part.note.get("error")
+def _chapter(executed: ExecutedNotebook) -> str:
+    defaults = {p.name: (p.default, p.comment) for p in executed.parameters.values()}
+    error = executed.note.get("error")
     banner = f'<p class="error">Did not finish: {html.escape(error)}</p>' if error else ""
-    cells = chapter(part.notebook, f"{_anchor(part)}-", part.values, defaults)
-    print_style = part.notebook.metadata.get("fedet", {}).get("print", "")
-    language = html.escape(str(part.values.get("language") or "en"))
+    cells = render_notebook(executed.content, f"{_anchor(executed)}-", executed.values, defaults)
+    style = html.escape(executed.options.get("print", ""))
+    language = html.escape(str(executed.values.get("language") or "en"))
     return (
-        f'<section class="view chapter {html.escape(print_style)}" id="{_anchor(part)}" lang="{language}">'
+        f'<section class="view chapter {style}" id="{_anchor(executed)}" lang="{language}">'
         f"\n{banner}{cells}\n"
         '<p class="back"><a href="#overview">Back to the overview</a></p></section>\n'
     )

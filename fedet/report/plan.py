@@ -11,11 +11,18 @@ from pathlib import Path
 import nbformat
 
 from fedet.errors import InputError
-from fedet.report.parameters import Parameter, assign, checked, parameters_of, split, unknown
+from fedet.report.parameters import (
+    Parameter,
+    assign,
+    check_value,
+    parameters_of,
+    split_assignments,
+    unknown_parameter,
+)
 
 PROFILES = ("quick", "standard")
 MINUTES = 2.0  # of a notebook that does not say
-DONE = "fedet_report"  # key in the metadata of an executed notebook
+RUN_NOTE = "fedet_report"  # key in the metadata of an executed notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +33,7 @@ class Chapter:
     parameters: dict[str, Parameter]
     values: dict  # what differs from the defaults
     minutes: float  # expected
-    fingerprint: str  # of notebook, values and package: a finished chapter of the same one is kept
+    fingerprint: str  # of notebook, values and package: a finished chapter with the same one is not run again
 
     @property
     def name(self) -> str:
@@ -36,22 +43,22 @@ class Chapter:
         return {name: p.default for name, p in self.parameters.items()} | self.values
 
 
-def notebook_folder(given: str | Path | None = None) -> Path:
-    """The folder of the notebooks: the one given, ./notebooks, or the one beside the package."""
-    places = [Path(given)] if given else [Path("notebooks"), Path(__file__).parents[2] / "notebooks"]
-    for place in places:
-        if any(place.glob("[0-9][0-9]_*.ipynb")):
-            return place.resolve()
-    raise InputError(f"no notebooks like 00_quickstart.ipynb in {' or '.join(map(str, places))}")
+def notebook_folder(folder: str | Path | None = None) -> Path:
+    """The folder of the notebooks: the one given, else ./notebooks, else the one next to the package."""
+    candidates = [Path(folder)] if folder else [Path("notebooks"), Path(__file__).parents[2] / "notebooks"]
+    for candidate in candidates:
+        if any(candidate.glob("[0-9][0-9]_*.ipynb")):
+            return candidate.resolve()
+    raise InputError(f"no notebooks like 00_quickstart.ipynb in {' or '.join(map(str, candidates))}")
 
 
-def plan(
+def plan_chapters(
     folder: Path, profile: str = "quick", data: str | Path | None = None, values: Iterable[str] = ()
 ) -> list[Chapter]:
     """The chapters in the order of their numbers, all parameters checked.
 
     A notebook's metadata may say `fedet: {"quick": {parameter: value}, "standard": {...},
-    "minutes": {"quick": 1.5}}`; without, its defaults serve. Values given by the user win.
+    "minutes": {"quick": 1.5}}`; without, its defaults are used. Values given by the user win.
 
     Args:
         folder: of the notebooks.
@@ -67,17 +74,17 @@ def plan(
         raise InputError(f"--profile {profile!r}: choose {' or '.join(PROFILES)}")
     paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     notebooks = {path.stem: read_notebook(path) for path in paths}
-    known = {name: parameters_of(nb, name) for name, nb in notebooks.items()}
-    given = assign(split(values), known)
-    source = _data_of(data, known)
+    known = {name: parameters_of(notebook, name) for name, notebook in notebooks.items()}
+    assigned = assign(split_assignments(values), known)
+    data_path = _data_path(data, known)
     package = package_fingerprint()
     chapters = []
     for path in paths:
         name, notebook = path.stem, notebooks[path.stem]
         chosen = _profile_values(notebook, name, known[name], profile)
-        chosen |= {"data": source} if source and "data" in known[name] else {}
-        chosen |= given[name]
-        minutes = _told(notebook, name, "minutes").get(profile, MINUTES)
+        chosen |= {"data": data_path} if data_path and "data" in known[name] else {}
+        chosen |= assigned[name]
+        minutes = _metadata(notebook, name, "minutes").get(profile, MINUTES)
         if not isinstance(minutes, int | float) or not minutes > 0:
             raise InputError(f"{name}: its metadata say fedet.minutes.{profile}={minutes!r}; give a number")
         mark = _fingerprint(notebook, chosen, package)
@@ -94,27 +101,27 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     """
     try:
         notebook = nbformat.read(path, as_version=4)
-        whole = all("source" in cell and "metadata" in cell for cell in notebook.cells)
+        complete = all("source" in cell and "metadata" in cell for cell in notebook.cells)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError) as error:
         problem = " ".join(str(error).split())[:150]
         raise InputError(f"{path}: not a notebook ({problem}); restore it, or move it away") from error
-    if not whole:
+    if not complete:
         raise InputError(f"{path}: not a notebook (a cell without source); restore it, or move it away")
     return notebook
 
 
-def _told(notebook, name: str, key: str) -> dict:
-    """What a notebook's metadata say for fedet under a key."""
-    told = notebook.metadata.get("fedet", {})
-    part = told.get(key, {}) if isinstance(told, dict) else told
-    if not isinstance(part, dict):
-        raise InputError(f"{name}: its metadata fedet.{key} are {part!r:.60}; an object is needed")
-    return part
+def _metadata(notebook: nbformat.NotebookNode, name: str, key: str) -> dict:
+    """The object under a key of a notebook's metadata for fedet."""
+    metadata = notebook.metadata.get("fedet", {})
+    value = metadata.get(key, {}) if isinstance(metadata, dict) else metadata
+    if not isinstance(value, dict):
+        raise InputError(f"{name}: its metadata fedet.{key} are {value!r:.60}; an object is needed")
+    return value
 
 
-def _data_of(data, known) -> str | None:
+def _data_path(data: str | Path | None, known: dict[str, dict[str, Parameter]]) -> str | None:
     if data is None:
         return None
     if not Path(data).exists():
@@ -124,12 +131,14 @@ def _data_of(data, known) -> str | None:
     return str(Path(data).resolve())
 
 
-def _profile_values(notebook, name: str, known: dict[str, Parameter], profile: str) -> dict:
+def _profile_values(
+    notebook: nbformat.NotebookNode, name: str, known: dict[str, Parameter], profile: str
+) -> dict:
     chosen = {}
-    for key, value in _told(notebook, name, profile).items():
+    for key, value in _metadata(notebook, name, profile).items():
         if key not in known:
-            raise InputError(f"{name}, profile {profile}: {unknown(key, {name: known})}")
-        chosen[key] = checked(value, known[key], f"{name}, profile {profile}")
+            raise InputError(f"{name}, profile {profile}: {unknown_parameter(key, {name: known})}")
+        chosen[key] = check_value(value, known[key], f"{name}, profile {profile}")
     return chosen
 
 
@@ -138,16 +147,16 @@ def select(chapters: list[Chapter], only: Iterable[str] = ()) -> list[Chapter]:
 
     Raises InputError on a name that is none of theirs.
     """
-    wanted = [part.strip() for text in only for part in text.split(",") if part.strip()]
+    wanted = [word.strip() for text in only for word in text.split(",") if word.strip()]
     chosen = set()
-    for part in wanted:
-        found = [c.name for c in chapters if part in (c.name, _number(c)) or part.zfill(2) == _number(c)]
-        if not found:
+    for word in wanted:
+        matching = [c.name for c in chapters if word in (c.name, _number(c)) or word.zfill(2) == _number(c)]
+        if not matching:
             names = ", ".join(c.name for c in chapters)
-            near = difflib.get_close_matches(part, [c.name for c in chapters], 1, 0.5)
+            near = difflib.get_close_matches(word, [c.name for c in chapters], 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"there are {names}"
-            raise InputError(f"--only {part}: no such notebook; {hint}")
-        chosen.update(found)
+            raise InputError(f"--only {word}: no such notebook; {hint}")
+        chosen.update(matching)
     return [c for c in chapters if not wanted or c.name in chosen]
 
 
@@ -155,24 +164,24 @@ def _number(chapter: Chapter) -> str:
     return chapter.name.split("_")[0]
 
 
-def must_reach(values: Iterable[str], chosen: list[Chapter], everything: list[Chapter]) -> None:
+def check_values_are_used(values: Iterable[str], chosen: list[Chapter], everything: list[Chapter]) -> None:
     """Raises InputError on a value that none of the notebooks to be run takes, though others would."""
-    for key, value in split(values).items():
-        which, _, name = key.rpartition(".")
-        takers = [c for c in everything if name in c.parameters and which in ("", c.name, _number(c))]
+    for key, value in split_assignments(values).items():
+        number, _, name = key.rpartition(".")
+        takers = [c for c in everything if name in c.parameters and number in ("", c.name, _number(c))]
         if not set(takers) & set(chosen):
             names = ", ".join(c.name for c in takers)
             raise InputError(f"-p {key}={value}: no notebook of --only takes it, but {names}")
 
 
 def cell_limit(chapter: Chapter, minutes: float | None, own_data: bool = False) -> int | None:
-    """Seconds that one cell of a notebook may run; None: for ever.
+    """Seconds that one cell of a notebook may run; None: no limit.
 
     Args:
         chapter: the notebook.
-        minutes: as the user wants it; 0: for ever; None: ten times what the whole notebook is expected
-            to take and 30 at least, or a day and more where the data are the user's own.
-        own_data: whether they are.
+        minutes: the user's limit; 0: no limit; None: ten times what the whole notebook is expected to take
+            and 30 at least, or a day and more with the user's own data.
+        own_data: whether the data are the user's.
 
     Raises:
         InputError: minutes below 0.
@@ -184,14 +193,14 @@ def cell_limit(chapter: Chapter, minutes: float | None, own_data: bool = False) 
     return max(1, math.ceil(60 * minutes)) if minutes and math.isfinite(minutes) else None
 
 
-def _fingerprint(notebook, values: dict, package: str) -> str:
+def _fingerprint(notebook: nbformat.NotebookNode, values: dict, package: str) -> str:
     sources = [cell.source for cell in notebook.cells]
     text = json.dumps([sources, values, package], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def package_fingerprint() -> str:
-    """A digest of the package's files, weights included: results of other code are not mixed in."""
+    """A digest of the package's files, weights included: results of other code do not count."""
     digest = hashlib.sha256()
     folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*")):
@@ -199,17 +208,3 @@ def package_fingerprint() -> str:
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def standing(path: Path, chapter: Chapter) -> str:
-    """Why the executed notebook cannot be shown as it is; "" if it is complete, of this code and values."""
-    try:
-        note = read_notebook(path).metadata.get(DONE, {})
-    except FileNotFoundError:
-        return "not run yet"
-    except InputError:
-        return "cut off while it was written"
-    if not note.get("complete"):
-        return "failed when it was last run"
-    same = note.get("fingerprint") == chapter.fingerprint
-    return "" if same else "run with other parameters, cells or package"

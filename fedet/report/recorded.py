@@ -1,11 +1,15 @@
-"""Figures that a notebook hands to the report: shown in the cell, and kept where the report finds them."""
+"""Figures that a notebook records for the report: shown in the cell, and stored in its output."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedet.errors import InputError
 from fedet.evaluation.tables import short_number
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from pandas import DataFrame
 
 MIME = "application/vnd.fedet.result+json"
 
@@ -17,7 +21,7 @@ def record(
     unit: str | None = None,
     label: str | None = None,
 ) -> None:
-    """Shows a figure in one line and hands it to the report's first page and `results.json`.
+    """Shows a figure in one line and records it for the report's first page and `results.json`.
 
     Args:
         name: key in `results.json`, unique in its notebook, e.g. "spotting_f1".
@@ -29,41 +33,42 @@ def record(
     Raises:
         InputError: no name, a value that is neither number nor text, or an interval of another shape.
     """
-    entry: dict[str, Any] = {"kind": "figure", "name": _named(name), "label": label or name.replace("_", " ")}
-    entry |= {"value": _plain(name, value), "unit": unit}
+    entry = _entry("figure", name, label) | {"value": _json_value(name, value), "unit": unit}
     if interval is not None:
-        ends = [_plain(name, end) for end in interval]
+        ends = [_json_value(name, end) for end in interval]
         if len(ends) != 2 or any(isinstance(end, str) for end in ends):
             raise InputError(f"{name}: interval={interval!r} is not a low and a high number")
         entry["interval"] = ends
-    _show(entry, {"text/plain": line(entry)})
+    _show(entry, {"text/plain": figure_text(entry)})
 
 
-def record_table(name: str, table, label: str | None = None, digits: int = 3) -> None:
+def record_table(name: str, table: "DataFrame", label: str | None = None, digits: int = 3) -> None:
     """Shows a small table and puts it on the report's first page, e.g. the method among its rivals.
 
     Args:
         name: key in `results.json`, unique in its notebook.
         table: a DataFrame; its index names the rows.
-        label: what stands above it; default: the name.
-        digits: decimals shown; `results.json` keeps the values as they are.
+        label: its caption; default: the name.
+        digits: decimals shown; `results.json` has all of them.
     """
     shown = table.copy()
-    for place, kind in enumerate(shown.dtypes):
+    for number, kind in enumerate(shown.dtypes):
         if kind.kind == "f" or str(kind).startswith("Float"):
-            column = shown.iloc[:, place].astype(float)
-            shown.isetitem(place, ["-" if math.isnan(v) else f"{v:.{digits}f}" for v in column])
-    entry: dict[str, Any] = {"kind": "table", "name": _named(name), "label": label or name.replace("_", " ")}
-    entry |= {"columns": [str(c) for c in table.columns], "index": [str(i) for i in table.index]}
-    entry["rows"] = [[_plain(name, v) for v in row] for row in table.itertuples(index=False)]
+            column = shown.iloc[:, number].astype(float)
+            shown.isetitem(number, ["-" if math.isnan(v) else f"{v:.{digits}f}" for v in column])
+    entry = _entry("table", name, label) | {
+        "columns": [str(c) for c in table.columns],
+        "index": [str(i) for i in table.index],
+    }
+    entry["rows"] = [[_json_value(name, v) for v in row] for row in table.itertuples(index=False)]
     html = shown.to_html(border=0)
     _show(entry | {"html": html}, {"text/html": html, "text/plain": shown.to_string()})
 
 
-def line(entry: dict) -> str:
+def figure_text(entry: dict) -> str:
     """A recorded figure in words.
 
-    >>> line({"label": "F1", "value": 0.5194, "interval": [0.42, 0.6], "unit": None})
+    >>> figure_text({"label": "F1", "value": 0.5194, "interval": [0.42, 0.6], "unit": None})
     'F1: 0.519 [0.420, 0.600]'
     """
     text = f"{entry['label']}: {short_number(entry['value'])}"
@@ -73,24 +78,24 @@ def line(entry: dict) -> str:
     return f"{text} {entry['unit']}" if entry.get("unit") else text
 
 
-def collect(notebook) -> list[dict]:
-    """The entries that an executed notebook recorded, in order; of the same name the last one."""
-    found = {}
+def collect(notebook: "NotebookNode") -> list[dict]:
+    """The entries that an executed notebook recorded, in order; if a name occurs twice, the last one."""
+    entries = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             entry = output.get("data", {}).get(MIME)
             if entry is not None:
-                found[entry["name"]] = entry
-    return list(found.values())
+                entries[entry["name"]] = entry
+    return list(entries.values())
 
 
-def _named(name: str) -> str:
+def _entry(kind: str, name: str, label: str | None) -> dict[str, Any]:
     if not isinstance(name, str) or not name.strip():
         raise InputError(f"a recorded figure needs a name, not {name!r}")
-    return name
+    return {"kind": kind, "name": name, "label": label or name.replace("_", " ")}
 
 
-def _plain(name: str, value):
+def _json_value(name: str, value: Any) -> float | int | str | bool | None:
     """A value that JSON can hold; NaN and pandas' NA become None."""
     if value is None or isinstance(value, str):
         return value
@@ -107,7 +112,8 @@ def _plain(name: str, value):
     return value if math.isfinite(value) else None
 
 
-def _show(entry: dict, shown: dict) -> None:
+def _show(entry: dict, formats: dict) -> None:
+    """Displays an output that holds the entry next to its readable formats, by MIME type."""
     from IPython.display import display
 
-    display(shown | {MIME: entry}, raw=True)
+    display(formats | {MIME: entry}, raw=True)

@@ -14,7 +14,7 @@ from fedet.analysis import pilot, pilot_brief
 from fedet.analysis.pilot_brief import LANGUAGES, Brief, calculator, plot_found, plot_hours, texts, writable
 from fedet.annotations.table import validate
 from fedet.errors import InputError
-from fedet.report.markdown import markdown
+from fedet.report.markdown import render_markdown
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_a_brief_has_no_gaps_whatever_was_found(language, rows, known):
     found = surveyed(truth, rows, synthetic=True, failed=[("b|<b>.mp4", "broken")])
     text = Brief(found, pilot.TimeModel(), language).whole()
     assert "{" not in text and "nan" not in text.lower()
-    page = markdown(text)
+    page = render_markdown(text)
     assert "**" not in page and "<b>.mp4" not in page and "broken" in page
     assert page.count("<table>") == 2
     kana = re.search(r"[\u3040-\u30ff]", text)

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from test_notebooks import NOTEBOOKS, ROOT
 
-from fedet.report.execute import run
+from fedet.report.execute import run_notebook
 from fedet.report.parameters import parameters_of
 from fedet.report.plan import Chapter
 from fedet.report.recorded import collect
@@ -36,7 +36,7 @@ def test_it_runs_on_few_people_and_hands_over_the_figures_that_are_stored(path, 
     chapter = Chapter(path, known, {k: v for k, v in values.items() if k in known}, 1.0, "")
     out = tmp_path / "notebooks" / path.name
     out.parent.mkdir()
-    assert run(chapter, out) is None
+    assert run_notebook(chapter, out) is None
     made, stored = (collect(nbformat.read(p, as_version=4)) for p in (out, path))
     assert [e["name"] for e in made] == [e["name"] for e in stored]
 

@@ -20,13 +20,13 @@ from PIL import Image
 from fedet.errors import InputError
 from fedet.evaluation.tables import short_number
 from fedet.report import plan as report_plan
-from fedet.report.execute import _forget_places
+from fedet.report.execute import _remove_local_paths
 from fedet.report.images import shrink, thumbnail
 from fedet.report.make import build_page, make_report
-from fedet.report.markdown import markdown, mathml, plain, references, without_foreign
-from fedet.report.parameters import assign, checked, parameters_of, split
-from fedet.report.plan import cell_limit, plan, select
-from fedet.report.recorded import MIME, collect, line
+from fedet.report.markdown import external_references, final_text, mathml, remove_external, render_markdown
+from fedet.report.parameters import assign, check_value, parameters_of, split_assignments
+from fedet.report.plan import cell_limit, plan_chapters, select
+from fedet.report.recorded import MIME, collect, figure_text
 
 PARAMETERS = 'seed: int = 1  # of all\nfolder: str = ""  # where\nrate: float = 2.0  # a rate'
 HOSTILE = "<script src='https://example.org/x.js'></script><img src=\"//example.org/a.png\">"
@@ -82,7 +82,7 @@ def test_a_wrong_parameter_is_refused_before_anything_runs(tmp_path, text, told)
 
 def test_a_value_goes_to_every_notebook_that_has_it_or_to_the_one_named():
     known = {"00_a": parameters_of(notebook(), "a"), "01_b": parameters_of(notebook(), "b")}
-    chosen = assign(split(["01.seed=5", "seed=4", "rate=3"]), known)
+    chosen = assign(split_assignments(["01.seed=5", "seed=4", "rate=3"]), known)
     assert chosen == {"00_a": {"seed": 4, "rate": 3.0}, "01_b": {"seed": 5, "rate": 3.0}}
 
 
@@ -97,7 +97,7 @@ def test_a_path_from_here_still_means_the_same_in_the_folder_of_the_notebooks(tm
 def test_a_checked_value_has_the_type_of_its_parameter_or_is_refused(value):
     for parameter in parameters_of(notebook(), "a").values():
         try:
-            found = checked(value, parameter, "here")
+            found = check_value(value, parameter, "here")
         except InputError:
             continue
         assert type(found).__name__ == parameter.type
@@ -107,21 +107,21 @@ def test_profiles_and_data_reach_the_notebooks_that_know_them(tmp_path):
     own = notebook(parameters='data: str = ""  # set\nseed: int = 1  # s',
                    fedet={"quick": {"seed": 9}, "minutes": {"quick": 0.5}})  # fmt: skip
     folder = suite(tmp_path / "n", n00_a=notebook(), n01_b=own)
-    first, second = plan(folder, "quick", data=tmp_path)
+    first, second = plan_chapters(folder, "quick", data=tmp_path)
     assert first.values == {} and first.all_values()["seed"] == 1
     assert second.values == {"seed": 9, "data": str(tmp_path.resolve())} and second.minutes == 0.5
-    assert plan(folder, "standard")[1].values == {}
-    assert plan(folder, "quick", values=["seed=2"])[1].values == {"seed": 2}
+    assert plan_chapters(folder, "standard")[1].values == {}
+    assert plan_chapters(folder, "quick", values=["seed=2"])[1].values == {"seed": 2}
     for text in ("01", "1", "01_b"):
-        assert [c.name for c in select(plan(folder), [text])] == ["01_b"]
-    assert [c.name for c in select(plan(folder), ["1", "0"])] == ["00_a", "01_b"]
+        assert [c.name for c in select(plan_chapters(folder), [text])] == ["01_b"]
+    assert [c.name for c in select(plan_chapters(folder), ["1", "0"])] == ["00_a", "01_b"]
     for wrong in ({"profile": "fast"}, {"data": tmp_path / "none"}):
         with pytest.raises(InputError):
-            plan(folder, **wrong)
+            plan_chapters(folder, **wrong)
     with pytest.raises(InputError, match="there are 00_a, 01_b"):
-        select(plan(folder), ["7"])
+        select(plan_chapters(folder), ["7"])
     with pytest.raises(InputError, match="did you mean 01_b"):
-        select(plan(folder), ["01_bb"])
+        select(plan_chapters(folder), ["01_bb"])
 
 
 def test_a_value_that_reaches_no_notebook_to_be_run_is_refused(tmp_path):
@@ -133,7 +133,7 @@ def test_a_value_that_reaches_no_notebook_to_be_run_is_refused(tmp_path):
 
 def test_the_time_of_a_cell_is_limited_unless_it_is_wished_otherwise(tmp_path):
     slow = notebook(fedet={"minutes": {"quick": 40.0}})
-    first, second = plan(suite(tmp_path / "n", n00_a=notebook(), n01_b=slow))
+    first, second = plan_chapters(suite(tmp_path / "n", n00_a=notebook(), n01_b=slow))
     assert [cell_limit(c, None) for c in (first, second)] == [1800, 24000]
     assert cell_limit(first, None, own_data=True) == 86400  # nobody knows how much there is
     assert cell_limit(first, 0) is None and cell_limit(first, 0.5) == 30
@@ -163,8 +163,8 @@ def test_a_file_that_is_no_notebook_is_named_before_anything_runs(tmp_path, cont
     ("parameters", "metadata", "told"),
     [
         ("seed: int =", {}, "01_a: the cell of parameters is not Python"),
-        ("seed: int", {}, "'seed: int' among the parameters sets no value"),
-        ("a.b = 3", {}, "'a.b = 3' among the parameters sets no value"),
+        ("seed: int", {}, "'seed: int' among the parameters is not a line like"),
+        ("a.b = 3", {}, "'a.b = 3' among the parameters is not a line like"),
         ("seed = -'x'", {}, "a parameter is"),
         (PARAMETERS, {"fedet": 3}, "01_a: its metadata fedet.quick are 3"),
         (PARAMETERS, {"fedet": {"minutes": {"quick": "two"}}}, "fedet.minutes.quick='two'; give a number"),
@@ -173,13 +173,13 @@ def test_a_file_that_is_no_notebook_is_named_before_anything_runs(tmp_path, cont
 def test_a_notebook_whose_parameters_cannot_be_read_is_refused(tmp_path, parameters, metadata, told):
     folder = suite(tmp_path / "nb", n01_a=notebook("pass", parameters=parameters, **metadata))
     with pytest.raises(InputError, match=told):
-        plan(folder)
+        plan_chapters(folder)
 
 
 def test_a_misspelt_parameter_of_a_profile_is_refused(tmp_path):
     folder = suite(tmp_path / "n", n00_a=notebook(fedet={"quick": {"sead": 1}}))
     with pytest.raises(InputError, match="did you mean 'seed'"):
-        plan(folder, "quick")
+        plan_chapters(folder, "quick")
 
 
 # ---------------------------------------------------------------- runs
@@ -287,7 +287,7 @@ def test_what_is_written_is_complete(made):
 
 def test_the_page_loads_nothing_from_anywhere(made):
     page = (made[0] / "out" / "report.html").read_text("utf-8")
-    assert references(page) == []
+    assert external_references(page) == []
     shown = re.sub(r"<pre>.*?</pre>", "", page, flags=re.S)  # code may name what it likes
     assert not re.search(r"""(?:src|srcset|poster)\s*=\s*["']?(?:https?:)?//""", shown)
     assert not re.search(r"""<link\b|@import|url\(\s*["']?https?:|xmlns""", shown)
@@ -343,7 +343,7 @@ SAMPLE = Path(__file__).parents[2] / "reports" / "sample"
 def test_the_sample_report_is_small_whole_and_of_no_machine():
     files = [path for path in SAMPLE.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 8e6
-    assert references((SAMPLE / "report.html").read_text("utf-8")) == []
+    assert external_references((SAMPLE / "report.html").read_text("utf-8")) == []
     results = json.loads((SAMPLE / "results.json").read_text("utf-8"))
     assert results["made"]["profile"] == "quick" and results["made"]["data"] == "generated"
     assert [name for name, r in results["notebooks"].items() if not r["complete"]] == []
@@ -357,7 +357,7 @@ def test_warnings_do_not_tell_where_they_were_raised():
     text = f"/tmp/ipykernel_98/3499.py:3: UserWarning: a/b.csv: look\n{sys.prefix}/lib/x.py:7: UserWarning"
     output = nbformat.v4.new_output("stream", name="stderr", text=text)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])])
-    _forget_places(notebook)
+    _remove_local_paths(notebook)
     assert output.text == "UserWarning: a/b.csv: look\n.../lib/x.py:7: UserWarning"
 
 
@@ -397,14 +397,14 @@ def test_numbers_are_told_with_sense():
     assert [short_number(x) for x in (12345, 0.5194, 33.26, None, "ours", 2.0)] == [
         "12 345", "0.519", "33.3", "-", "ours", "2.000",
     ]  # fmt: skip
-    assert line({"label": "rate", "value": 20, "unit": "s"}) == "rate: 20 s"
+    assert figure_text({"label": "rate", "value": 20, "unit": "s"}) == "rate: 20 s"
 
 
 # ---------------------------------------------------------------- prose and pictures
 
 
 def test_maths_is_drawn_by_the_browser_and_bad_maths_is_still_readable():
-    shown = markdown("# T\n\nThe loss $1 - \\frac{a}{b}$ costs $5.\n\n$$\\sum_i x_i$$\n", "p-")
+    shown = render_markdown("# T\n\nThe loss $1 - \\frac{a}{b}$ costs $5.\n\n$$\\sum_i x_i$$\n", "p-")
     assert shown.count("<math") == 2 and "<mfrac>" in shown and 'id="p-t"' in shown and "xmlns" not in shown
     assert mathml(r"\left( a") == r"<code>\left( a</code>"
 
@@ -420,26 +420,26 @@ def test_maths_is_drawn_by_the_browser_and_bad_maths_is_still_readable():
 )  # fmt: skip
 def test_what_loads_from_elsewhere_is_found_and_left_out(foreign):
     text = f"<p>a &amp; b</p>{foreign}<b>c</b>"
-    assert references(text)
-    kept = without_foreign(text)
-    assert references(kept) == [] and "<p>a &amp; b</p>" in kept and "<b>c</b>" in kept
+    assert external_references(text)
+    kept = remove_external(text)
+    assert external_references(kept) == [] and "<p>a &amp; b</p>" in kept and "<b>c</b>" in kept
 
 
 def test_links_and_embedded_pictures_stay():
     text = '<a href="https://arxiv.org">x</a><img src="data:image/png;base64,AA==">'
-    assert references(text) == [] and without_foreign(text) == text
+    assert external_references(text) == [] and remove_external(text) == text
 
 
 def test_warnings_do_not_tell_where_the_environment_lies():
     made = notebook("1")
     warning = f"{sys.prefix}/lib/python/module.py:3: UserWarning: mind"
     made.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stderr", text=warning)]
-    _forget_places(made)
+    _remove_local_paths(made)
     assert made.cells[-1].outputs[0].text == ".../lib/python/module.py:3: UserWarning: mind"
 
 
 def test_a_progress_bar_leaves_its_last_state():
-    assert plain("10%\r50%\r100%\ndone\x1b[31m!\x1b[0m\r\n") == "100%\ndone!\n"
+    assert final_text("10%\r50%\r100%\ndone\x1b[31m!\x1b[0m\r\n") == "100%\ndone!\n"
 
 
 def test_pictures_become_smaller_and_stay_what_they_show():

@@ -15,7 +15,7 @@ from fedet.explorer.messages import page_data
 from fedet.explorer.widget import PAGE_MIME, Explorer
 from fedet.report.make import build_page
 from fedet.report.notebook_html import EXPLORER
-from fedet.report.plan import DONE
+from fedet.report.plan import RUN_NOTE
 from fedet.report.recorded import MIME
 
 pytestmark = pytest.mark.browser
@@ -40,7 +40,7 @@ def executed(title, *cells, **fedet):
     first = nbformat.v4.new_markdown_cell(f"# {title}\n\n**Question.** What?\n\n## Part\n\nText.")
     note = {"complete": True, "fingerprint": "x", "error": None, "seconds": 1.0}
     return nbformat.v4.new_notebook(
-        cells=[first, tagged, aside, *cells], metadata={DONE: note, "fedet": fedet}
+        cells=[first, tagged, aside, *cells], metadata={RUN_NOTE: note, "fedet": fedet}
     )
 
 

@@ -17,11 +17,11 @@ from fedet.faces.extraction import FPS, STATES, FaceTrack, extract, read_kept
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY, known_of, unfamiliar_share
 from fedet.faces.tracking import missing_spans
-from fedet.features import READS, REFERENCES, change_from_rest, read_change
+from fedet.features import READS, REFERENCES, change_from_rest, face_channels
 from fedet.files import dataclass_from
 from fedet.intervals import AUS, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
-from fedet.postprocess import Curves, curve_table, detections
+from fedet.postprocess import Curves, curve_table, detect_intervals
 from fedet.video.reader import Video, open_video
 from fedet.video.side_signals import check_signals, side_signals
 
@@ -38,7 +38,7 @@ class Inputs:
     weights: str = "faces"  # of the ResNet18: a `FaceWeights` value or a path
     reference: str = "rest"  # see `change_from_rest`
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
-    reads: str = "vectors"  # see `read_change`
+    reads: str = "vectors"  # see `face_channels`
     signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.video.side_signals`
     adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`
 
@@ -210,10 +210,10 @@ def detect_in(
     limit = config.default_threshold if threshold is None else threshold
     inputs = detector.inputs
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    seen = concat_signals(read_change(change, detector.net, inputs.reads), inputs, side)
+    seen = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
     heard = Curves(len(seen), config) if curves else None
     listener = None if heard is None else heard.add
-    found = detections(detector.model, config, seen, faces.mask, listener=listener)
+    found = detect_intervals(detector.model, config, seen, faces.mask, listener=listener)
     found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
     apex, units = apex_and_action_units(found, change, faces.mask, detector.net)
     table = empty_table().reindex(range(len(found)))

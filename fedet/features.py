@@ -102,7 +102,7 @@ def _rest_level(faces: FaceTrack, own: np.ndarray, knot: float, reference: str, 
 
 
 @torch.inference_mode()
-def read_change(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> np.ndarray:
+def face_channels(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> np.ndarray:
     """What the detector is given of a change from rest, (T, 512) -> (T, C) of the same type.
 
     Args:

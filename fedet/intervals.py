@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 
-SAME_RATE = 0.005  # 29.97 and 30 are one nominal rate: frame numbers mean the same frames
+RATE_TOLERANCE = 0.005  # 29.97 and 30 are one nominal rate: frame numbers mean the same frames
 
 
 EMOTIONS = ("positive", "negative", "surprise", "others")
@@ -41,7 +41,7 @@ def expression_type_of(onset, offset, fps):
     return kinds.iloc[0] if single else kinds
 
 
-def shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True):
+def intersection_and_union(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True):
     """Frames in both intervals and in either; arrays of frames that broadcast, as integers."""
     one = 1 if inclusive else 0
     onset_a, offset_a, onset_b, offset_b = map(np.asarray, (onset_a, offset_a, onset_b, offset_b))
@@ -59,12 +59,12 @@ def tiou(onset_a, offset_a, onset_b, offset_b, inclusive: bool = True) -> np.nda
     >>> float(tiou(10, 19, 15, 24))
     0.3333333333333333
     """
-    shared, union = shared_and_union(onset_a, offset_a, onset_b, offset_b, inclusive)
+    shared, union = intersection_and_union(onset_a, offset_a, onset_b, offset_b, inclusive)
     return shared / np.maximum(union, 1)
 
 
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 18, 20, 24, 25, 26, 43)
-INDEX = {au: i for i, au in enumerate(AUS)}
+AU_INDEX = {au: i for i, au in enumerate(AUS)}
 
 
 SCHEMA_VERSION = "1"
@@ -114,18 +114,18 @@ EMOTION_COLOURS = {
 def nominal_fps(fps):
     """The rate by which durations are judged: 29.97 counts as 30, 59.94 as 60; a number or an array.
 
-    A rate within `SAME_RATE` of a whole number is that number, any other stays as it is.
+    A rate within `RATE_TOLERANCE` of a whole number is that number, any other stays as it is.
 
     >>> nominal_fps(29.97)
     30.0
     """
     fps = np.asarray(fps, dtype=float)
     whole = np.floor(fps + 0.5)
-    rates = np.where(np.abs(fps - whole) <= SAME_RATE * fps, whole, fps)
+    rates = np.where(np.abs(fps - whole) <= RATE_TOLERANCE * fps, whole, fps)
     return rates if rates.ndim else float(rates)
 
 
-def half_up(values):
+def round_half_up(values):
     """The nearest whole numbers, halves up, as floats; NaN stays NaN."""
     return np.floor(np.asarray(values, dtype=float) + 0.5)
 

@@ -86,7 +86,7 @@ def class_loss(logits: Tensor, targets: Tensor, gamma: float = 0.0) -> Tensor:
 
 
 class Targets(NamedTuple):
-    """What the positions of B windows should say; made by `fedet.windows.assign`."""
+    """What the positions of B windows should say; made by `fedet.windows.assign_targets`."""
 
     classes: Tensor  # (B, P, K) in 0..1: 1 (or soft) at the emotion of a positive position
     intervals: Tensor  # (B, P, 2) [start, end) in frames of the window; 0 where not positive

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.intervals import shared_and_union
+from fedet.intervals import intersection_and_union
 
 PAIRS_AT_ONCE = 4_000_000  # bounds the memory of the overlap search
 
@@ -128,11 +128,11 @@ class Matching:
     found_by: np.ndarray
     ignored: np.ndarray
 
-    def hits(self) -> np.ndarray:
+    def true_positives(self) -> np.ndarray:
         """Events found by each prediction, (P,) counts: 0 or 1 when the matching is one to one."""
         return np.bincount(self.found_by[self.found_by >= 0], minlength=len(self.truth_of))
 
-    def misses(self) -> np.ndarray:
+    def false_positives(self) -> np.ndarray:
         """Mask (P,) of the predictions that are false positives."""
         return (self.truth_of < 0) & ~self.ignored
 
@@ -169,7 +169,7 @@ def overlap_pairs(
         stop = max(start + 1, int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right")))
         p, at = _expanded(first, last, start, stop)
         t = by_onset[at]
-        shared, union = shared_and_union(
+        shared, union = intersection_and_union(
             predictions.onset[p],
             predictions.offset[p],
             truths.onset[t],

@@ -50,7 +50,7 @@ def spotting_counts(aligned: Aligned, matching: Matching, conventions: Conventio
     of its duration.
     """
     predictions, truths = aligned.predictions, aligned.truths
-    found, wrong = matching.found_by >= 0, matching.misses()
+    found, wrong = matching.found_by >= 0, matching.false_positives()
     size = len(aligned.subjects)
     counts = np.zeros((size, 3, 3), dtype=np.int64)
     for kind, wanted in enumerate((None, False, True)):
@@ -73,7 +73,7 @@ def detection_counts(aligned: Aligned, matching: Matching) -> np.ndarray:
     is unknown are not counted."""
     truths, size = aligned.truths, len(aligned.subjects)
     found, labelled = matching.found_by >= 0, truths.emotion >= 0
-    wrong = aligned.predictions.subject[matching.misses()]
+    wrong = aligned.predictions.subject[matching.false_positives()]
     tp = np.bincount(truths.subject[found], minlength=size)
     fn = np.bincount(truths.subject[~found & labelled], minlength=size)
     return np.stack([tp, np.bincount(wrong, minlength=size), fn], axis=-1)
@@ -149,55 +149,54 @@ def strs(spotting_f1, of_recognition) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class Ranking:
     """The predictions of one class, pooled over videos, in descending score.
 
-    `hits` and `misses` (N,) say what each is worth, `subject` (N,) whose it is, `score` (N,) its
-    score; `events` (S,) counts the events of the class by subject.
+    A prediction that is neither a true nor a false positive is ignored.
     """
 
-    hits: np.ndarray
-    misses: np.ndarray
-    subject: np.ndarray
-    score: np.ndarray
-    events: np.ndarray
+    true_positives: np.ndarray  # (N,) events that each prediction finds
+    false_positives: np.ndarray  # (N,) bool
+    subject: np.ndarray  # (N,) codes
+    score: np.ndarray  # (N,)
+    events: np.ndarray  # (S,) events of the class by subject
 
 
-def ranked(aligned: Aligned, matching: Matching, emotion: int | None = None) -> Ranked:
+def rank_predictions(aligned: Aligned, matching: Matching, emotion: int | None = None) -> Ranking:
     """The ranking from which an average precision is taken; of all classes if `emotion` is None."""
     predictions, truths = aligned.predictions, aligned.truths
     order = predictions.order
     of_class = truths.emotion == emotion if emotion is not None else truths.onset >= 0
     if emotion is not None:
         order = order[predictions.emotion[order] == emotion]
-    return Ranked(
-        matching.hits()[order],
-        matching.misses()[order],
+    return Ranking(
+        matching.true_positives()[order],
+        matching.false_positives()[order],
         predictions.subject[order],
         predictions.score[order],
         np.bincount(truths.subject[of_class], minlength=len(aligned.subjects)),
     )
 
 
-def average_precision(ranking: Ranked) -> float:
+def average_precision(ranking: Ranking) -> float:
     """Area under the interpolated precision-recall curve, as ActivityNet's evaluation takes it:
     at every recall the best precision at that recall or beyond. NaN without events."""
     n_events = int(ranking.events.sum())
     if not n_events:
         return float("nan")
-    at = np.flatnonzero(ranking.hits)
-    found = np.cumsum(ranking.hits)
-    shown = found + np.cumsum(ranking.misses)
+    at = np.flatnonzero(ranking.true_positives)
+    found = np.cumsum(ranking.true_positives)
+    shown = found + np.cumsum(ranking.false_positives)
     best = np.maximum.accumulate((found[at] / shown[at])[::-1])[::-1]
-    return float((ranking.hits[at] * best).sum() / n_events)
+    return float((ranking.true_positives[at] * best).sum() / n_events)
 
 
-def precision_recall_curve(ranking: Ranked) -> pd.DataFrame:
+def precision_recall_curve(ranking: Ranking) -> pd.DataFrame:
     """The curve behind `average_precision`: score, precision, recall and the interpolated
     precision after each hit; empty without events or hits."""
-    at = np.flatnonzero(ranking.hits)
-    found = np.cumsum(ranking.hits)
-    precisions = found[at] / (found + np.cumsum(ranking.misses))[at]
+    at = np.flatnonzero(ranking.true_positives)
+    found = np.cumsum(ranking.true_positives)
+    precisions = found[at] / (found + np.cumsum(ranking.false_positives))[at]
     return pd.DataFrame(
         {
             "score": ranking.score[at],

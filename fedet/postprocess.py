@@ -12,7 +12,7 @@ import torch
 from fedet.errors import InputError
 from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of, interval_tiou
 from fedet.model import FEDNConfig, FEDNOutput
-from fedet.windows import VideoFeatures, cut, points, window_starts
+from fedet.windows import VideoFeatures, cut_window, points, window_starts
 
 LONGEST = 0.75  # of its window: longer intervals are left to a slower scale
 JOINED = 0.5  # tIoU from which intervals of two scales are one
@@ -163,7 +163,7 @@ def to_frames(candidates: Candidates, mask: np.ndarray) -> tuple[np.ndarray, np.
 Network = Callable[[torch.Tensor, torch.Tensor], FEDNOutput]
 
 
-def detections(
+def detect_intervals(
     network: Network,
     config: FEDNConfig,
     vectors: np.ndarray,
@@ -199,12 +199,12 @@ def detections(
 
 
 def _at_one_scale(network, config, vectors, mask, batch_size, device, listener) -> Candidates:
-    """The merged candidates of all windows, in frames of these vectors; as for `detections`."""
+    """The merged candidates of all windows, in frames of these vectors; as for `detect_intervals`."""
     starts = window_starts(len(vectors), config)
     parts = []
     for i in range(0, len(starts), batch_size):
         batch = starts[i : i + batch_size]
-        windows = [cut(vectors, mask, int(start), config.window) for start in batch]
+        windows = [cut_window(vectors, mask, int(start), config.window) for start in batch]
         x, m = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*windows, strict=True))
         with torch.inference_mode():
             output = network(x, m)
@@ -215,11 +215,11 @@ def _at_one_scale(network, config, vectors, mask, batch_size, device, listener) 
 
 
 def predict(network: Network, config: FEDNConfig, record: VideoFeatures, **options) -> pd.DataFrame:
-    """`detections` of a record as a canonical table; options: batch_size, device."""
+    """`detect_intervals` of a record as a canonical table; options: batch_size, device."""
     if not math.isclose(record.fps, config.fps, rel_tol=1e-3):
         text = f"{record.subject}/{record.video}: {record.fps} frames a second"
         raise InputError(f"{text}, the detector reads {config.fps}; resample")
-    found = detections(network, config, record.vectors, record.mask, **options)
+    found = detect_intervals(network, config, record.vectors, record.mask, **options)
     table = empty_table().reindex(range(len(found)))
     for column in found:
         table[column] = found[column].astype(table[column].dtype)

@@ -77,7 +77,9 @@ def window_starts(n_frames: int, config: FEDNConfig) -> np.ndarray:
     return np.arange(n) * config.window_stride
 
 
-def cut(vectors: np.ndarray, mask: np.ndarray, start: int, window: int) -> tuple[np.ndarray, np.ndarray]:
+def cut_window(
+    vectors: np.ndarray, mask: np.ndarray, start: int, window: int
+) -> tuple[np.ndarray, np.ndarray]:
     """One window, (window, C) and (window,); beyond the video zeros and False."""
     x = np.zeros((window, vectors.shape[1]), dtype=np.float32)
     m = np.zeros(window, dtype=bool)
@@ -137,7 +139,7 @@ def match_positions(intervals: np.ndarray, valid: np.ndarray, config: FEDNConfig
     return match
 
 
-def assign(
+def assign_targets(
     intervals: np.ndarray, classes: np.ndarray, mask: np.ndarray, config: FEDNConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What each position of one window should say (our choices, after ActionFormer).

@@ -10,10 +10,10 @@ import torch
 from fedet.detection import Detector, concat_signals
 from fedet.errors import InputError
 from fedet.faces.extraction import FPS
-from fedet.features import change_from_rest, read_change
+from fedet.features import change_from_rest, face_channels
 from fedet.model import FEDN, Attention
 from fedet.video.side_signals import side_signals
-from fedet.windows import cut, points, window_starts
+from fedet.windows import cut_window, points, window_starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ def look_inside(
         raise InputError(f"{video}: {at_s:g} s lies outside its {len(faces.state) / FPS:.1f} s")
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     side = side_signals(video, inputs.signals, len(faces.state), FPS, None).values
-    seen = concat_signals(read_change(change, detector.net, inputs.reads), inputs, side)
+    seen = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
     starts = window_starts(len(seen), config)
     start = int(starts[np.abs(starts + config.window / 2 - at_s * FPS).argmin()])
-    return inside(detector.model, *cut(seen, faces.mask, start, config.window), start / FPS)
+    return inside(detector.model, *cut_window(seen, faces.mask, start, config.window), start / FPS)
 
 
 def busiest(events: pd.DataFrame | None, reach_s: float = 4.0) -> float:

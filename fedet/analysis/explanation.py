@@ -19,9 +19,9 @@ from fedet.faces.adaptation import spread_faces
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, extract_with_retry
 from fedet.faces.network import MEAN, STD, FaceNet, adapted_net
-from fedet.features import change_from_rest, read_change
+from fedet.features import change_from_rest, face_channels
 from fedet.intervals import AUS, EMOTIONS, at_rate, interval_tiou
-from fedet.postprocess import detections
+from fedet.postprocess import detect_intervals
 from fedet.video.reader import open_video
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -205,8 +205,8 @@ def _score_without(faces, detector, change, span, emotion, aus, side) -> float:
     quiet = np.array(change)
     part = quiet[slice(*span)].astype(np.float32)
     quiet[slice(*span)] = part - part @ basis @ basis.T
-    seen = concat_signals(read_change(quiet, detector.net, detector.inputs.reads), detector.inputs, side)
-    found = detections(detector.model, detector.model.config, seen, faces.mask)
+    seen = concat_signals(face_channels(quiet, detector.net, detector.inputs.reads), detector.inputs, side)
+    found = detect_intervals(detector.model, detector.model.config, seen, faces.mask)
     found = found[found["emotion"] == emotion]
     spans = np.stack([found["onset"], found["offset"] + 1], axis=1).astype(float).reshape(-1, 2)
     near = interval_tiou(np.array(span, float), spans) >= 0.3

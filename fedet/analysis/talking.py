@@ -21,7 +21,7 @@ from fedet.evaluation.bootstrap import interval, paired_difference, resampled_su
 from fedet.evaluation.evaluation import evaluate
 from fedet.metrics import f1
 from fedet.model import FEDN
-from fedet.postprocess import detections
+from fedet.postprocess import detect_intervals
 from fedet.synthetic.generator import write_script
 from fedet.training.records import records_of, widened
 from fedet.training.trainer import Run, TrainConfig
@@ -170,7 +170,7 @@ def _cross(
             begin = widened(start, [r for r in heard if r.subject not in half], extra)
             model = _taught(begin, [r for r in records if r.subject not in half], extra, config)
         for record in (r for r in records if r.subject in half):
-            found = detections(model, model.config, record.vectors, record.mask)
+            found = detect_intervals(model, model.config, record.vectors, record.mask)
             found = found[found["score"] >= model.config.default_threshold]
             parts.append(found.assign(subject=record.subject, video=record.video, fps=record.fps))
     return pd.concat(parts, ignore_index=True)

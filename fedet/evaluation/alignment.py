@@ -8,7 +8,7 @@ import pandas as pd
 
 from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
-from fedet.intervals import EMOTIONS, MICRO_MAX_S, SAME_RATE, at_rate, nominal_fps
+from fedet.intervals import EMOTIONS, MICRO_MAX_S, RATE_TOLERANCE, at_rate, nominal_fps
 from fedet.matching import Aligned, Events
 
 
@@ -177,7 +177,7 @@ def _common_rate(
         rate_t = np.where(np.isnan(rate_t), fps, rate_t)
     names["fps"] = rate_t
     rate_p = np.where(np.isnan(rate_p), rate_t, rate_p)
-    close = np.abs(rate_p - rate_t) <= SAME_RATE * rate_t
+    close = np.abs(rate_p - rate_t) <= RATE_TOLERANCE * rate_t
     alike = np.flatnonzero(close & (rate_p != rate_t))
     other = np.flatnonzero(~close & ~np.isnan(rate_t))
     for differing, action in ((alike, "taken as one rate"), (other, "predictions converted by time")):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.metrics import Ranked
+from fedet.metrics import Ranking
 
 N_RESAMPLES = 1_000
 LEVEL = 0.95
@@ -46,19 +46,19 @@ def resampled_sums(weights: np.ndarray, per_subject: np.ndarray) -> np.ndarray:
     return (weights @ flat).reshape(len(weights), *np.shape(per_subject)[1:])
 
 
-def resampled_ap(weights: np.ndarray, ranking: Ranked) -> np.ndarray:
+def resampled_ap(weights: np.ndarray, ranking: Ranking) -> np.ndarray:
     """Average precision of each resample, (R,), NaN where no event of the class was drawn.
 
     Which prediction finds which event does not depend on who is drawn, so only the counts along
     the ranking are weighted; between two hits nothing but their sum matters.
     """
-    at = np.flatnonzero(ranking.hits)
+    at = np.flatnonzero(ranking.true_positives)
     n_events = weights @ ranking.events
     if not len(at):
         return np.where(n_events > 0, 0.0, np.nan)
     # Row k: what each subject adds after hit k - 1 up to and including hit k.
     block = np.searchsorted(at, np.arange(at[-1] + 1))
-    counted, size = (ranking.hits + ranking.misses)[: at[-1] + 1], weights.shape[1]
+    counted, size = (ranking.true_positives + ranking.false_positives)[: at[-1] + 1], weights.shape[1]
     cell = block * size + ranking.subject[: at[-1] + 1]
     per_block = np.bincount(cell, counted, minlength=len(at) * size).reshape(len(at), size)
     along = np.cumsum(per_block, axis=0)
@@ -66,7 +66,7 @@ def resampled_ap(weights: np.ndarray, ranking: Ranked) -> np.ndarray:
     step = max(1, CELLS_AT_ONCE // len(at))
     for start in range(0, len(weights), step):
         chunk = weights[start : start + step]
-        gained = chunk[:, ranking.subject[at]] * ranking.hits[at]  # (r, K)
+        gained = chunk[:, ranking.subject[at]] * ranking.true_positives[at]  # (r, K)
         hits, total = np.cumsum(gained, axis=1), chunk @ along.T
         reached = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
         best = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]

@@ -13,7 +13,7 @@ from fedet.metrics import AP_THRESHOLDS, MAP_THRESHOLDS, TYPES
 
 ALL_THRESHOLDS = tuple(sorted({*MAP_THRESHOLDS, *AP_THRESHOLDS}))
 Sums = dict[str, np.ndarray]  # statistics (S, ...) whose sums over subjects give the figures
-Rankings = dict[tuple[str, float], metrics.Ranked]  # by emotion, or "spotting", and tIoU
+Rankings = dict[tuple[str, float], metrics.Ranking]  # by emotion, or "spotting", and tIoU
 Figures = dict[str, np.ndarray]  # name -> value () or values (R,) of R resamples; NaN where undefined
 
 
@@ -73,12 +73,12 @@ def _rankings(aligned: Aligned, pairs: Pairs, conventions: Conventions, has_emot
     rankings: Rankings = {}
     for tiou in ALL_THRESHOLDS:
         spotted = match(pairs, tiou, conventions=conventions)
-        rankings["spotting", tiou] = metrics.ranked(aligned, spotted)
+        rankings["spotting", tiou] = metrics.rank_predictions(aligned, spotted)
         if not has_emotions:
             continue
         detected = match_emotions(pairs, aligned.predictions, aligned.truths, tiou, conventions)
         for code, name in enumerate(aligned.classes):
-            rankings[name, tiou] = metrics.ranked(aligned, detected, code)
+            rankings[name, tiou] = metrics.rank_predictions(aligned, detected, code)
     return rankings
 
 

@@ -98,7 +98,7 @@ def _data(aligned: Aligned) -> dict:
 
 def _detection_table(scored: Scored, total: np.ndarray) -> pd.DataFrame:
     p, t = scored.aligned.predictions, scored.aligned.truths
-    hit, wrong = scored.detected.found_by >= 0, scored.detected.misses()
+    hit, wrong = scored.detected.found_by >= 0, scored.detected.false_positives()
     rows = [total]
     for code in range(len(scored.aligned.classes)):
         of_t, of_p = t.emotion == code, p.emotion == code
@@ -152,10 +152,10 @@ def _curves(scored: Scored) -> pd.DataFrame:
     names = dict.fromkeys(name for name, _ in scored.rankings)
     for name in names:
         if name == "spotting":
-            ranking = metrics.ranked(scored.aligned, scored.spotted)
+            ranking = metrics.rank_predictions(scored.aligned, scored.spotted)
         else:
             code = scored.aligned.classes.index(name)
-            ranking = metrics.ranked(scored.aligned, scored.detected, code)
+            ranking = metrics.rank_predictions(scored.aligned, scored.detected, code)
         curve = metrics.precision_recall_curve(ranking)
         parts.append(curve.assign(kind=name, ap=metrics.average_precision(ranking)))
     return pd.concat(parts, ignore_index=True)

@@ -18,7 +18,7 @@ from fedet.experiments.comparison import evaluate_pooled
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.jobs import JobResult
 from fedet.matching import STRICT, Conventions, match, overlap_pairs
-from fedet.metrics import Ranked, mean_defined, ranked
+from fedet.metrics import Ranking, mean_defined, rank_predictions
 from fedet.training.model_selection import choose_threshold
 
 HONEST = "on validation subjects"
@@ -31,21 +31,21 @@ CHEATS = {
 ABOVE_ALL = 1.01  # a threshold that nothing reaches
 
 
-def ranking_of(predictions: pd.DataFrame, run: CrossValidation, subjects: Sequence[str]) -> Ranked:
+def ranking_of(predictions: pd.DataFrame, run: CrossValidation, subjects: Sequence[str]) -> Ranking:
     """The spotting ranking of the videos of these subjects, tIoU 0.5."""
     truth, videos = (t[t["subject"].isin(subjects)] for t in (run.truth, run.videos))
     aligned = align(predictions, truth, videos)
-    return ranked(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, 0.5)))
+    return rank_predictions(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, 0.5)))
 
 
-def f1_at(ranking: Ranked, threshold: float) -> float:
+def f1_at(ranking: Ranking, threshold: float) -> float:
     """Spotting F1 of what reaches the threshold; NaN with neither events nor predictions."""
     shown = ranking.score >= threshold
     below = shown.sum() + ranking.events.sum()
-    return float(2 * ranking.hits[shown].sum() / below) if below else float("nan")
+    return float(2 * ranking.true_positives[shown].sum() / below) if below else float("nan")
 
 
-def best_threshold(ranking: Ranked) -> float:
+def best_threshold(ranking: Ranking) -> float:
     """The threshold with the highest F1 on these very subjects; a silent one wants no prediction."""
     if not ranking.events.sum():
         return ABOVE_ALL

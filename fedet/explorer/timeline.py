@@ -22,11 +22,11 @@ from fedet.intervals import (
     EMOTION_COLOURS,
     EMOTIONS,
     MICRO_MAX_S,
-    SAME_RATE,
+    RATE_TOLERANCE,
     empty_table,
     expression_type_of,
-    half_up,
     nominal_fps,
+    round_half_up,
     table_at_rate,
 )
 
@@ -231,7 +231,7 @@ def _rate(checked, truth, fallback: float | None, name: str) -> float:
 def brought_to(table: pd.DataFrame, fps: float, what: str, notices: list[str]) -> pd.DataFrame:
     """The table counted in `fps`, frames converted by time where its own rate is another."""
     rate = table["fps"].dropna()
-    if not len(rate) or abs(rate.iloc[0] - fps) <= SAME_RATE * fps:
+    if not len(rate) or abs(rate.iloc[0] - fps) <= RATE_TOLERANCE * fps:
         return table.assign(fps=pd.array([fps] * len(table), "Float64"))
     notices.append(f"{what}: converted by time from {rate.iloc[0]:g} to {fps:g} fps")
     return table_at_rate(table, fps)
@@ -278,7 +278,7 @@ def _spans(missing, fps: float) -> list[tuple[int, int]]:
         found = ", ".join(map(str, missing.columns))
         raise InputError(f"missing: needs start_s and end_s, or onset and offset; found {found}")
     if first == "start_s":
-        start, end = half_up(start * fps), half_up(end * fps) - 1
+        start, end = round_half_up(start * fps), round_half_up(end * fps) - 1
     wrong = ~((start >= 0) & (end >= start))
     if wrong.any():
         at = int(np.flatnonzero(wrong)[0])

@@ -161,7 +161,7 @@ def _timeline_title(lanes: dict, video: str | None, tiou: float) -> str:
     both = align(sides[1], sides[0])
     found = match(overlap_pairs(both.predictions, both.truths, tiou), tiou)
     hits = int((found.found_by >= 0).sum())
-    wrong = count(int(found.misses().sum()), "false alarm")
+    wrong = count(int(found.false_positives().sum()), "false alarm")
     return f"{where}{hits} of {count(len(truth), 'event')} found (tIoU {tiou:g}), {wrong}"
 
 

@@ -7,7 +7,7 @@ between emotions, so that recognition is not trivial; the mapping is our choice.
 import torch
 from torch import Tensor
 
-from fedet.intervals import AUS, EMOTIONS, INDEX
+from fedet.intervals import AU_INDEX, AUS, EMOTIONS
 from fedet.synthetic.scene import chance, uniform
 
 # emotion -> (weight, {AU: intensity at the strongest}, both mouth and eyes as people show them)
@@ -70,7 +70,7 @@ def pattern(aus: dict[int, float]) -> Tensor:
     """AU intensities as a vector (18,)."""
     vector = torch.zeros(len(AUS))
     for au, value in aus.items():
-        vector[INDEX[au]] = value
+        vector[AU_INDEX[au]] = value
     return vector
 
 
@@ -82,7 +82,7 @@ def pick(emotion: str, generator: torch.Generator) -> Tensor:
     sides = vector * (1 + 0.3 * (torch.rand(2, len(AUS), generator=generator) - 0.5))
     if emotion == "others" and float(torch.rand(1, generator=generator)) < 0.4:
         weak = int(torch.randint(2, (1,), generator=generator))
-        sides[weak, [INDEX[au] for au in ONE_SIDED]] *= 0.15
+        sides[weak, [AU_INDEX[au] for au in ONE_SIDED]] *= 0.15
     return sides.clamp(0, 1)
 
 
@@ -127,5 +127,5 @@ def sample_states(n: int, generator: torch.Generator, neutral_first: int) -> tup
     talking = chance(n, 0.22, generator).bool() & ((kind >= 0.8) | (chance(n, 0.3, generator) > 0))
     aus[talking] = torch.maximum(aus[talking], sample_mouths(n, generator)[talking])
     blink = chance(n, 0.08, generator) * torch.rand(n, generator=generator)
-    aus[:, :, INDEX[43]] = torch.maximum(aus[:, :, INDEX[43]], blink[:, None])
+    aus[:, :, AU_INDEX[43]] = torch.maximum(aus[:, :, AU_INDEX[43]], blink[:, None])
     return aus, labels

@@ -20,7 +20,7 @@ from torch import Tensor
 from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
 from fedet.files import atomic_write, read_json_object
-from fedet.intervals import AUS, COLUMNS, EMOTIONS, INDEX, SCHEMA_VERSION
+from fedet.intervals import AU_INDEX, AUS, COLUMNS, EMOTIONS, SCHEMA_VERSION
 from fedet.synthetic.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.synthetic.families import RENDERERS, family
 from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes, take, uniform
@@ -249,12 +249,12 @@ def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
             keys[low], keys[low + 1], (0.5 - 0.5 * torch.cos(math.pi * (place - low)))[:, None]
         )
         brows = 0.1 * wander(end - frame, 0.4 * fps, g).clamp(min=0)
-        spoken[:, [INDEX[1], INDEX[2]]] += brows[:, None]
+        spoken[:, [AU_INDEX[1], AU_INDEX[2]]] += brows[:, None]
         fade = torch.minimum(torch.arange(end - frame), torch.arange(end - frame).flip(0)).div(0.15 * fps)
         part = aus[frame:end]
         spoken = spoken * fade.clamp(max=1)[:, None]
         torch.maximum(part, spoken[:, None], out=part)
-        speech[frame:end] = 0.05 + 0.95 * spoken[:, INDEX[25]].clamp(0, 1)
+        speech[frame:end] = 0.05 + 0.95 * spoken[:, AU_INDEX[25]].clamp(0, 1)
         frame = end
     return speech
 
@@ -279,13 +279,13 @@ def fidget(aus: Tensor, speech: Tensor, config: SynthConfig, g: torch.Generator)
         else:
             habit = 0.25 * strength * float(torch.rand(1, generator=g)) ** 2
             both += habit * (spoken * wander(n, 0.3 * fps, g).clamp(min=0))[:, None]
-        idle[:, :, INDEX[au]] = both
+        idle[:, :, AU_INDEX[au]] = both
     torch.maximum(aus, idle.clamp_(max=0.45), out=aus)
 
 
 def blink(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
     n, fps = config.n_frames, config.fps
-    eyes = aus[:, :, INDEX[43]]
+    eyes = aus[:, :, AU_INDEX[43]]
     frame = 0.0
     while config.confounders.blinks > 0:
         frame += (

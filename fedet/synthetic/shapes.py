@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from fedet.intervals import INDEX
+from fedet.intervals import AU_INDEX
 from fedet.synthetic.scene import Look, Scene, chance, expose, uniform
 
 # ---------------------------------------------------------------- who it is
@@ -218,7 +218,7 @@ class Shape:
         return self._look[name][:, None, None]
 
     def au(self, au: int, side: int | None = None) -> Tensor:
-        values = self._aus[:, :, INDEX[au]]
+        values = self._aus[:, :, AU_INDEX[au]]
         value = values.mean(1) if side is None else values[:, 0 if side < 0 else 1]
         return value[:, None, None]
 

@@ -52,7 +52,7 @@ from fedet.training.training import (
     training_settings,
     write_finished,
 )
-from fedet.windows import assign, stack_targets
+from fedet.windows import assign_targets, stack_targets
 
 # Each step costs as much as detecting in minutes of video: few, small ones, from a detector that works.
 TUNING = TrainConfig(epochs=4, learning_rate=2e-4, batch_size=4, least_steps=1, ema=0.9)
@@ -158,7 +158,7 @@ class TuneRun(Run):
         where = self.scale, self.config, self.raw.tuning, self.inputs, rng
         kept = self.changes[draw.record], self.statistics[draw.record]
         window = face_window(record, *kept, made, *where)
-        return window, made.mask, assign(made.intervals, made.classes, made.mask, config)
+        return window, made.mask, assign_targets(made.intervals, made.classes, made.mask, config)
 
     def figures(self) -> dict[str, float]:
         seen = [seen_with(record, self.average.face, self.inputs) for record in self.validation]

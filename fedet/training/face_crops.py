@@ -35,7 +35,7 @@ from fedet.faces.extraction import (
     state_of,
 )
 from fedet.faces.network import WIDTH, FaceNet, adapted_net, folded, vectors_of
-from fedet.features import change_from_rest, read_change
+from fedet.features import change_from_rest, face_channels
 from fedet.intervals import empty_table
 from fedet.training.records import record_of, videos_of
 from fedet.video.reader import Video, open_video
@@ -153,7 +153,7 @@ def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_s
 def seen_with(video: FaceVideo, net: FaceNet, inputs: Inputs, labels: bool = True) -> VideoFeatures:
     """The video as a detector behind another network reads it; without its events if not `labels`."""
     faces = track_of(video.faces, video.crops, adapted_net(net, video.spread, inputs.adapt))
-    read = read_change(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
+    read = face_channels(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
     side = np.asarray(video.vectors[:, read.shape[1] :]) if inputs.signals else None
     events = video.events if labels else empty_table()
     return VideoFeatures(

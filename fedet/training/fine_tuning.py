@@ -157,7 +157,7 @@ def _f1_at(found: dict[str, pd.DataFrame], records: list[VideoFeatures], thresho
     """Spotting F1 of what reaches a threshold; 0 where there is neither event nor prediction."""
     spotted = spotting_of_tables([found[_key(r)] for r in records], records)
     shown = spotted.score >= threshold
-    return float(2 * spotted.hits[shown].sum() / max(shown.sum() + spotted.events.sum(), 1))
+    return float(2 * spotted.true_positives[shown].sum() / max(shown.sum() + spotted.events.sum(), 1))
 
 
 def _jackknife_se(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ import pandas as pd
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.matching import Aligned, match, match_emotions, overlap_pairs
-from fedet.metrics import Ranked, average_precision, mean_defined, ranked
+from fedet.metrics import Ranking, average_precision, mean_defined, rank_predictions
 from fedet.model import FEDNConfig
 from fedet.postprocess import Network, predict
 from fedet.windows import VideoFeatures
@@ -36,19 +36,19 @@ def hold_out(
     return parts
 
 
-def f1_curve(ranking: Ranked) -> tuple[np.ndarray, np.ndarray]:
+def f1_curve(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
     """F1 when everything down to each score is reported: (N,) F1 and the (N,) scores.
 
     One matching serves all thresholds: predictions take events in descending score, so that what
     is cut off below never changes what was taken above. Of equal scores only the last counts.
     """
-    found, shown = np.cumsum(ranking.hits), np.arange(1, len(ranking.hits) + 1)
+    found, shown = np.cumsum(ranking.true_positives), np.arange(1, len(ranking.true_positives) + 1)
     curve = 2 * found / np.maximum(shown + ranking.events.sum(), 1)
     last = np.append(np.diff(ranking.score) != 0, True)[: len(curve)]
     return curve[last], ranking.score[last]
 
 
-def choose_threshold(ranking: Ranked, otherwise: float) -> tuple[float, float]:
+def choose_threshold(ranking: Ranking, otherwise: float) -> tuple[float, float]:
     """The score threshold with the highest F1, half-way down to the next score; and that F1.
 
     Args:
@@ -88,13 +88,13 @@ def figures_of_tables(
     """As `figures_of`, from predictions that are there; named: they name emotions."""
     aligned = _aligned(tables, records)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, tiou)
-    spotted = ranked(aligned, match(pairs, tiou))
+    spotted = rank_predictions(aligned, match(pairs, tiou))
     threshold, f1 = choose_threshold(spotted, otherwise)
     detection_map = math.nan
     if named:
         matching = match_emotions(pairs, aligned.predictions, aligned.truths, tiou)
         codes = range(len(aligned.classes))
-        ap = [average_precision(ranked(aligned, matching, code)) for code in codes]
+        ap = [average_precision(rank_predictions(aligned, matching, code)) for code in codes]
         detection_map = float(mean_defined(ap))
     figures = {"threshold": threshold, "spotting_f1": f1, "spotting_ap": average_precision(spotted)}
     return figures | {"detection_map": detection_map}
@@ -102,10 +102,10 @@ def figures_of_tables(
 
 def spotting_of_tables(
     tables: Sequence[pd.DataFrame], records: Sequence[VideoFeatures], tiou: float = 0.5
-) -> Ranked:
+) -> Ranking:
     """All predictions in the order of their scores, and whether each finds an event."""
     aligned = _aligned(tables, records)
-    return ranked(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, tiou), tiou))
+    return rank_predictions(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, tiou), tiou))
 
 
 def _aligned(tables: Sequence[pd.DataFrame], records: Sequence[VideoFeatures]) -> Aligned:

@@ -14,7 +14,7 @@ from fedet.detection import Inputs, concat_signals, read_inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import FPS, FaceTrack, extract
 from fedet.faces.network import FaceNet, load_facenet, shipped
-from fedet.features import change_from_rest, read_change
+from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate
 from fedet.model import FEDNConfig, read_config
 from fedet.video.side_signals import training_signals
@@ -113,7 +113,7 @@ def record_of(
 ) -> VideoFeatures:
     """One video's record; events counted at `fps` are carried over to 30 by time."""
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    change = concat_signals(read_change(change, net, inputs.reads), inputs, side)
+    change = concat_signals(face_channels(change, net, inputs.reads), inputs, side)
     n = len(change)
     events = table_at_rate(events.assign(fps=fps), FPS)
     events["offset"] = events["offset"].clip(upper=n - 1)

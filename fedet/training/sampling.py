@@ -16,7 +16,7 @@ from fedet.errors import InputError
 from fedet.intervals import intervals_of
 from fedet.losses import Targets
 from fedet.model import FEDNConfig
-from fedet.windows import VideoFeatures, assign, classes_of, stack_targets
+from fedet.windows import VideoFeatures, assign_targets, classes_of, stack_targets
 
 
 @dataclass(frozen=True)
@@ -254,9 +254,9 @@ def sample(
     config: FEDNConfig,
     augmentation: Augmentation,
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
-    """One training window: x (T, C), mask (T,), and its targets as `fedet.windows.assign` gives."""
+    """One training window: x (T, C), mask (T,), and its targets as `fedet.windows.assign_targets` gives."""
     x, mask, *near = view(record, events, draw, scale, config.window, augmentation)
-    return x, mask, assign(*near, mask, config)
+    return x, mask, assign_targets(*near, mask, config)
 
 
 def batch_of(
@@ -287,7 +287,7 @@ def positives_per_window(
             mask = np.zeros(config.window, dtype=bool)
             shown = record.mask[start : start + config.window]
             mask[: len(shown)] = shown
-            count += int(assign(intervals - start, classes, mask, config)[2].sum())
+            count += int(assign_targets(intervals - start, classes, mask, config)[2].sum())
             windows += 1
     if count == 0:
         raise InputError("the training videos have no visible event; there is nothing to learn")

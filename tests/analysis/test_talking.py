@@ -13,7 +13,7 @@ from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.intervals import empty_table
 from fedet.model import FEDN, FEDNConfig
-from fedet.postprocess import detections
+from fedet.postprocess import detect_intervals
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
 from fedet.training.records import widened
 from fedet.training.trainer import TrainConfig
@@ -66,8 +66,8 @@ def test_new_channels_change_nothing_until_they_are_learned(motion):
     model = FEDN(config).eval()
     wide = widened(model, [record], 3)
     assert wide.config.input_features == 9
-    one = detections(model, config, vectors[:, :6], record.mask)
-    two = detections(wide, wide.config, vectors, record.mask)
+    one = detect_intervals(model, config, vectors[:, :6], record.mask)
+    two = detect_intervals(wide, wide.config, vectors, record.mask)
     pd.testing.assert_frame_equal(one, two, check_exact=False, rtol=1e-4)
     assert (wide.embedding.scale[6:] > 0).all()
 

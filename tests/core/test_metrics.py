@@ -143,7 +143,10 @@ def test_the_order_of_rows_never_matters(predictions, truths, threshold, random)
     for p, t in ((predictions, truths), shuffled):
         a, found = matched(p, t, threshold)
         a, detected = matched(p, t, threshold, emotions=True)
-        aps = [metrics.average_precision(metrics.ranked(a, detected, code)) for code in range(len(a.classes))]
+        aps = [
+            metrics.average_precision(metrics.rank_predictions(a, detected, code))
+            for code in range(len(a.classes))
+        ]
         confusion = metrics.recognition_confusion(a, found)
         results.append((metrics.spotting_counts(a, found), confusion, np.array(aps)))
     for one, other in zip(*results, strict=True):
@@ -195,11 +198,11 @@ def test_recognition_by_sklearn():
 def test_average_precision(predictions, truths, threshold):
     a, found = matched(predictions, truths, threshold)
     classes = list(a.classes)
-    ap = metrics.average_precision(metrics.ranked(a, found))
+    ap = metrics.average_precision(metrics.rank_predictions(a, found))
     assert same(ap, slow_ap(predictions, truths, "spotting", fraction(threshold), classes))
     a, found = matched(predictions, truths, threshold, emotions=True)
     for code, name in enumerate(classes):
-        ranking = metrics.ranked(a, found, code)
+        ranking = metrics.rank_predictions(a, found, code)
         ap = metrics.average_precision(ranking)
         assert same(ap, slow_ap(predictions, truths, name, fraction(threshold), classes))
         curve = metrics.precision_recall_curve(ranking)
@@ -209,9 +212,9 @@ def test_average_precision(predictions, truths, threshold):
 
 def test_average_precision_by_hand():
     hits, misses = np.array([1, 0, 1, 0, 1]), np.array([0, 1, 0, 1, 0])
-    ranking = metrics.Ranked(hits, misses, np.zeros(5, int), np.linspace(1, 0, 5), np.array([4]))
+    ranking = metrics.Ranking(hits, misses, np.zeros(5, int), np.linspace(1, 0, 5), np.array([4]))
     assert metrics.average_precision(ranking) == pytest.approx((1 + 2 / 3 + 3 / 5) / 4)
-    nothing = metrics.Ranked(*[np.zeros(0, int)] * 4, np.array([0]))
+    nothing = metrics.Ranking(*[np.zeros(0, int)] * 4, np.array([0]))
     assert math.isnan(metrics.average_precision(nothing))
 
 
@@ -240,7 +243,7 @@ def test_each_convention_of_matching(predictions, truths, threshold, name):
     assert {(p, t) for t, p in enumerate(found.found_by) if p >= 0} == set(pairs)
     expected = slow_counts(predictions, truths, exact, classes, FPS, **switch)
     assert tuple(metrics.spotting_counts(a, found, conventions).sum(axis=0)[0]) == expected
-    ap = metrics.average_precision(metrics.ranked(a, found))
+    ap = metrics.average_precision(metrics.rank_predictions(a, found))
     assert same(ap, slow_ap(predictions, truths, "spotting", exact, classes, **switch))
 
 
@@ -258,7 +261,7 @@ def test_conventions_by_hand():
     _, more = matched(wide, truth, 0.5, Conventions(strict_greater=True))
     assert list(more.found_by) == [-1, -1]
     _, several = matched(wide, truth, 0.5, Conventions(one_to_one=False))
-    assert list(several.found_by) == [0, 0] and list(several.hits()) == [2]
+    assert list(several.found_by) == [0, 0] and list(several.true_positives()) == [2]
     assert list(several.truth_of) == [0]
     _, without = matched(wide, truth, 0.5, Conventions(inclusive=False))
     assert list(without.found_by) == [-1, -1]  # 9 / 19

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.model import FEDN, FEDNConfig
-from fedet.postprocess import Curves, curve_table, detections, downsample
-from fedet.windows import cut, points, window_starts
+from fedet.postprocess import Curves, curve_table, detect_intervals, downsample
+from fedet.windows import cut_window, points, window_starts
 
 CONFIG = FEDNConfig(input_features=5, channels=8, attention_heads=2, window=64, window_stride=32,
                     segment=4, first_stride=4, pyramid_levels=3, head_layers=1)  # fmt: skip
@@ -32,7 +32,7 @@ def heard(model, length: int, seed: int = 0, batch_size: int = 16, config: FEDNC
     x = rng.standard_normal((length, 5)).astype(np.float32)
     mask = rng.random(length) > 0.1
     curves = Curves(length, config)
-    found = detections(model, config, x, mask, batch_size, listener=curves.add)
+    found = detect_intervals(model, config, x, mask, batch_size, listener=curves.add)
     return x, mask, curves, found
 
 
@@ -56,7 +56,7 @@ def test_every_frame_has_the_highest_score_of_the_positions_above_it(model):
     for frame in range(2, length - 2):
         expected = np.zeros(4)
         for start in starts:
-            part = [torch.from_numpy(p)[None] for p in cut(x, mask, int(start), CONFIG.window)]
+            part = [torch.from_numpy(p)[None] for p in cut_window(x, mask, int(start), CONFIG.window)]
             with torch.inference_mode():
                 scores = model(*part).scores()[0].numpy()
             for p, centre in enumerate(at.centre):
@@ -70,7 +70,7 @@ def test_every_frame_has_the_highest_score_of_the_positions_above_it(model):
 def test_listening_changes_nothing_and_batches_do_not_matter(model):
     x, mask, one, found = heard(model, 300)
     _, _, two, _ = heard(model, 300, batch_size=1)
-    alone = detections(model, CONFIG, x, mask)
+    alone = detect_intervals(model, CONFIG, x, mask)
     assert alone.equals(found)
     np.testing.assert_allclose(one.at(np.arange(300.0)), two.at(np.arange(300.0)), atol=1e-5)
 
@@ -80,7 +80,7 @@ def test_the_curve_is_the_mean_of_the_two_finest_scales(model):
     x, mask, both, _ = heard(model, 250, config=config)
     _, _, fine, _ = heard(model, 250)
     slow = Curves(125, CONFIG)
-    detections(model, CONFIG, *downsample(x, mask, 2), listener=slow.add)
+    detect_intervals(model, CONFIG, *downsample(x, mask, 2), listener=slow.add)
     frames = np.arange(250) + 0.5
     np.testing.assert_allclose(both.at(frames), (fine.at(frames) + slow.at(frames / 2)) / 2, atol=1e-6)
 

@@ -14,7 +14,7 @@ from fedet.model import FEDN, FEDNConfig, FEDNOutput
 from fedet.postprocess import (
     Candidates,
     decode,
-    detections,
+    detect_intervals,
     downsample,
     predict,
     soft_nms,
@@ -22,7 +22,7 @@ from fedet.postprocess import (
     voting_scales,
     weighted_interval_fusion,
 )
-from fedet.windows import VideoFeatures, assign, classes_of, cut, points, window_starts
+from fedet.windows import VideoFeatures, assign_targets, classes_of, cut_window, points, window_starts
 
 CONFIG = FEDNConfig(
     input_features=4, channels=16, attention_heads=2, window=128, window_stride=64, dropout=0.0
@@ -95,12 +95,12 @@ def test_windows_cover_the_video_and_nothing_twice_over(n):
 def test_a_window_is_padded_with_masked_zeros_on_both_sides():
     vectors = np.arange(1, 11, dtype=np.float16)[:, None]
     mask = np.arange(10) != 7
-    x, m = cut(vectors, mask, 6, 8)
+    x, m = cut_window(vectors, mask, 6, 8)
     assert x[:, 0].tolist() == [7, 8, 9, 10, 0, 0, 0, 0] and x.dtype == np.float32
     assert m.tolist() == [True, False, True, True, False, False, False, False]
-    x, m = cut(vectors, mask, -3, 5)
+    x, m = cut_window(vectors, mask, -3, 5)
     assert x[:, 0].tolist() == [0, 0, 0, 1, 2] and m.tolist() == [False] * 3 + [True] * 2
-    x, m = cut(vectors, mask, 20, 5)
+    x, m = cut_window(vectors, mask, 20, 5)
     assert not x.any() and not m.any()
 
 
@@ -127,7 +127,7 @@ def test_the_positions_of_a_level_tile_the_window_and_durations_have_one_level(f
 def targets_of(*rows, config=CONFIG, mask=SEEN, start=0):
     table = events(*rows)
     intervals = np.array([[a - start, b + 1 - start] for a, b, _ in rows], dtype=float)
-    return assign(intervals.reshape(-1, 2), classes_of(table, config), mask, config)
+    return assign_targets(intervals.reshape(-1, 2), classes_of(table, config), mask, config)
 
 
 def test_positions_near_the_centre_learn_the_event():
@@ -225,7 +225,7 @@ def test_events_come_back_wherever_they_lie_in_the_video(shift, lengths, gap, se
         rows.append((onset, onset + length - 1, label))
         onset += length + gap
     x = written(onset + 50, *rows)
-    table = detections(oracle, CONFIG, x, np.ones(len(x), dtype=bool))
+    table = detect_intervals(oracle, CONFIG, x, np.ones(len(x), dtype=bool))
     assert found(table) == rows
 
 
@@ -239,7 +239,7 @@ def test_detections_move_with_the_video_through_the_real_network():
     for shift in (256, 256 + 3 * CONFIG.window_stride, 256 + 9 * CONFIG.window_stride):
         x = np.zeros((n, 4), dtype=np.float32)
         x[shift : shift + 90] = pattern
-        table = detections(model, CONFIG, x, np.ones(n, dtype=bool))
+        table = detect_intervals(model, CONFIG, x, np.ones(n, dtype=bool))
         near = table["onset"].between(shift - 60, shift + 150)
         table = table[near & (table["score"] > table["score"].max() / 2)]
         tables.append(table.assign(onset=table["onset"] - shift, offset=table["offset"] - shift))
@@ -271,8 +271,8 @@ def test_each_place_of_a_video_belongs_to_one_window():
 def test_the_batch_size_changes_nothing(batch_size):
     x = written(900, (100, 130, "positive"), (400, 412, "negative"), (850, 899, "others"))
     mask = np.ones(900, dtype=bool)
-    one = detections(oracle, CONFIG, x, mask, batch_size=batch_size)
-    pd.testing.assert_frame_equal(one, detections(oracle, CONFIG, x, mask))
+    one = detect_intervals(oracle, CONFIG, x, mask, batch_size=batch_size)
+    pd.testing.assert_frame_equal(one, detect_intervals(oracle, CONFIG, x, mask))
 
 
 def slow_soft_nms(candidates: Candidates, config: FEDNConfig) -> list[tuple]:
@@ -350,7 +350,7 @@ def test_an_expression_longer_than_the_window_is_found_whole_at_a_slower_scale(n
     mask = np.ones(len(x), dtype=bool)
     true, overlaps = np.array([500.0, 500 + n]), {}
     for scales in ((1,), (1, 2, 4, 8)):
-        table = detections(seen_whole, replace(CONFIG, scales=scales), x, mask)
+        table = detect_intervals(seen_whole, replace(CONFIG, scales=scales), x, mask)
         table = table[table["score"] > 0.6].sort_values("onset")
         assert found(table.head(1)) == [(200, 229, "positive")]
         overlaps[scales] = interval_tiou(true, table[["onset", "offset"]].to_numpy()[1:] + [0, 1])
@@ -432,11 +432,11 @@ def test_ends_are_drawn_in_to_the_face():
 
 def test_no_face_no_detection():
     x = written(300, (100, 130, "positive"))
-    assert found(detections(oracle, CONFIG, x, np.ones(300, dtype=bool))) != []
-    assert len(detections(oracle, CONFIG, x, np.zeros(300, dtype=bool))) == 0
+    assert found(detect_intervals(oracle, CONFIG, x, np.ones(300, dtype=bool))) != []
+    assert len(detect_intervals(oracle, CONFIG, x, np.zeros(300, dtype=bool))) == 0
     mask = np.ones(300, dtype=bool)
     mask[90:140] = False
-    assert found(detections(oracle, CONFIG, x, mask)) == []
+    assert found(detect_intervals(oracle, CONFIG, x, mask)) == []
 
 
 def test_a_prediction_is_a_valid_canonical_table():

@@ -69,8 +69,8 @@ def test_resampled_figures_are_those_of_the_resampled_data(predictions, truths, 
     expected = slow_f1(*slow_counts(*copies, exact, classes, 10))
     assert math.isnan(value[0]) if expected is None else value[0] == pytest.approx(expected)
 
-    rankings = {"spotting": metrics.ranked(a, spotted)}
-    rankings |= {name: metrics.ranked(a, found, i) for i, name in enumerate(classes)}
+    rankings = {"spotting": metrics.rank_predictions(a, spotted)}
+    rankings |= {name: metrics.rank_predictions(a, found, i) for i, name in enumerate(classes)}
     for name, ranking in rankings.items():
         values = resampled_ap(weights, ranking)
         expected = slow_ap(*copies, name, exact, classes)
@@ -82,7 +82,7 @@ def random_ranking(rng, n=2000, subjects=12, rate=0.1):
     hits = (rng.random(n) < rate).astype(int)
     events = rng.integers(20, 40, subjects)
     who = rng.integers(0, subjects, n)
-    return metrics.Ranked(hits, 1 - hits, who, np.linspace(1, 0, n), events)
+    return metrics.Ranking(hits, 1 - hits, who, np.linspace(1, 0, n), events)
 
 
 def test_resampled_ap_of_everyone_once_is_the_ap_in_parts_as_at_once(monkeypatch):

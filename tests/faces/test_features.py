@@ -37,7 +37,7 @@ from fedet.faces.network import (
     shipped,
     vectors_of,
 )
-from fedet.features import change_from_rest, read_change, rest_order
+from fedet.features import change_from_rest, face_channels, rest_order
 from fedet.training.face_crops import cut_crops, track_of
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
@@ -407,14 +407,14 @@ def test_empty_and_faceless_videos_give_nothing():
 def test_read_outs_tell_the_change_of_the_heads_answers(net):
     rest, shown = (torch.randn(5000, WIDTH, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
     change = (shown - rest).numpy().astype(np.float32)
-    seen = read_change(change, net, "readouts")
+    seen = face_channels(change, net, "readouts")
     assert np.allclose(seen[:, :18], (net.read_aus(shown) - net.read_aus(rest)).numpy(), atol=1e-4)
-    assert np.array_equal(read_change(change, net, "both"), np.concatenate([change, seen], 1))
-    assert read_change(change, net) is change
+    assert np.array_equal(face_channels(change, net, "both"), np.concatenate([change, seen], 1))
+    assert face_channels(change, net) is change
     with pytest.raises(InputError, match="'pixels'"):
-        read_change(change, net, "pixels")
+        face_channels(change, net, "pixels")
     with pytest.raises(InputError, match="read-out"):
-        read_change(change, FaceNet(), "both")
+        face_channels(change, FaceNet(), "both")
 
 
 def test_what_is_read_of_a_change_is_the_same_with_any_number_of_threads(net):
@@ -424,7 +424,7 @@ def test_what_is_read_of_a_change_is_the_same_with_any_number_of_threads(net):
     found = []
     for threads in (1, 2, 4):
         with threadpool_limits(threads):
-            found.append(read_change(change, net, "readouts"))
+            found.append(face_channels(change, net, "readouts"))
     assert all((f == found[0]).all() for f in found)
 
 

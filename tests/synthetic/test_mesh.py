@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.mesh.body import build
 from fedet.synthetic.mesh.head import marks, template
 from fedet.synthetic.mesh.looks import sample_looks
@@ -22,7 +22,7 @@ def people(n, seed=0):
 
 def shown(au, n, sides=(0, 1), strength=1.0):
     aus = torch.zeros(n, 2, len(AUS))
-    aus[:, list(sides), INDEX[au]] = strength
+    aus[:, list(sides), AU_INDEX[au]] = strength
     return aus
 
 
@@ -150,7 +150,7 @@ def test_fields_pass_through_their_landmarks():
             (points - torch.tensor(LANDMARKS[name])).norm(dim=1) + 10 * (template().points[:, 2] < 0)
         ).argmin()
         torch.testing.assert_close(
-            fields()[1, INDEX[au], at], torch.tensor(SHIFTS[au][name]) * 1.0, atol=0.02, rtol=0
+            fields()[1, AU_INDEX[au], at], torch.tensor(SHIFTS[au][name]) * 1.0, atol=0.02, rtol=0
         )
 
 
@@ -171,7 +171,7 @@ def test_intensity_grows_and_motion_is_smooth_in_time():
     index, steps = torch.zeros(21, dtype=torch.long), torch.linspace(0, 1, 21)
     aus = torch.zeros(21, 2, len(AUS))
     for au in (1, 2, 12, 25, 26):
-        aus[:, :, INDEX[au]] = steps[:, None]
+        aus[:, :, AU_INDEX[au]] = steps[:, None]
     frames = render(take(look, index), aus, take(scene, index), 64)
     jumps = (frames[1:] - frames[:-1]).abs().mean((1, 2, 3))
     far = (frames - frames[0]).abs().mean((1, 2, 3))

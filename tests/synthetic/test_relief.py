@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.relief.head import REACH, nodes, packed, unpacked
 from fedet.synthetic.relief.render import render, sample_looks
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
@@ -22,7 +22,7 @@ def change(au, sides=(0, 1), size=72, n=6, seed=0):
     look, scene = people(n, seed)
     rest = torch.zeros(n, 2, len(AUS))
     aus = rest.clone()
-    aus[:, list(sides), INDEX[au]] = 1
+    aus[:, list(sides), AU_INDEX[au]] = 1
     return (render(look, aus, scene, size) - render(look, rest, scene, size)).abs().sum(1)
 
 
@@ -91,7 +91,7 @@ def test_intensity_grows_and_motion_is_smooth_in_time():
     index, steps = torch.zeros(41, dtype=torch.long), torch.linspace(0, 1, 41)
     aus = torch.zeros(41, 2, len(AUS))
     for au in (1, 2, 12, 25, 26):
-        aus[:, :, INDEX[au]] = steps[:, None]
+        aus[:, :, AU_INDEX[au]] = steps[:, None]
     frames = render(take(look, index), aus, take(scene, index), 64)
     jumps = (frames[1:] - frames[:-1]).abs().mean((1, 2, 3))
     far = (frames - frames[0]).abs().mean((1, 2, 3))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 from fedet.synthetic.shapes import render, sample_looks
 
@@ -18,7 +18,7 @@ def face(aus: dict[int, float], seed=0, size=96, **scene_values):
     look, scene = people(1, seed)
     vector = torch.zeros(1, 2, len(AUS))
     for au, value in aus.items():
-        vector[:, :, INDEX[au]] = value
+        vector[:, :, AU_INDEX[au]] = value
     scene |= {k: torch.full((1,), float(v)) for k, v in scene_values.items()}
     return render(look, vector, scene, size)[0]
 
@@ -56,7 +56,7 @@ def test_left_side_alone_changes_the_left_half():
     look, scene = people(1)
     aus = torch.zeros(1, 2, len(AUS))
     rest = render(look, aus, scene, 96)
-    aus[:, 0, INDEX[6]] = 1
+    aus[:, 0, AU_INDEX[6]] = 1
     change = (render(look, aus, scene, 96) - rest).abs().sum((0, 1, 2))
     assert change[:44].sum() > 10 * change[52:].sum()
 

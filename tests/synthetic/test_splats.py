@@ -9,7 +9,7 @@ import torch
 import fedet
 from fedet.analysis.fairness import ATTRIBUTES
 from fedet.errors import InputError
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.families import FAMILIES, HELD_OUT, RENDERERS, check_teaches, family
 from fedet.synthetic.scene import auto_exposure, sample_scenes, take
 from fedet.synthetic.splats.eyes import rotation
@@ -34,7 +34,7 @@ def people(n, seed=0):
 
 def shown(au, n, sides=(0, 1), strength=1.0):
     aus = torch.zeros(n, 2, len(AUS))
-    aus[:, list(sides), INDEX[au]] = strength
+    aus[:, list(sides), AU_INDEX[au]] = strength
     return aus
 
 
@@ -166,7 +166,7 @@ def test_intensity_grows_and_motion_is_smooth_in_time():
     index, steps = torch.zeros(21, dtype=torch.long), torch.linspace(0, 1, 21)
     aus = torch.zeros(21, 2, len(AUS))
     for au in (1, 2, 12, 25, 26):
-        aus[:, :, INDEX[au]] = steps[:, None]
+        aus[:, :, AU_INDEX[au]] = steps[:, None]
     frames = render(take(look, index), aus, take(scene, index), 64)
     jumps = (frames[1:] - frames[:-1]).abs().mean((1, 2, 3))
     far = (frames - frames[0]).abs().mean((1, 2, 3))
@@ -245,7 +245,7 @@ def test_normals_of_a_plane_point_to_the_viewer():
 
 
 def test_it_shares_no_drawing_code_with_the_families_that_teach():
-    lent = {"AUS", "INDEX", "Look", "Scene", "take", "uniform", "chance"}  # the contract, and dice
+    lent = {"AUS", "AU_INDEX", "Look", "Scene", "take", "uniform", "chance"}  # the contract, and dice
     for path in PACKAGE.glob("splats*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fedet."):

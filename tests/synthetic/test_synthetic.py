@@ -10,7 +10,7 @@ import torch
 from fedet.annotations.table import read_csv
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
-from fedet.intervals import AUS, INDEX, MICRO_MAX_S
+from fedet.intervals import AU_INDEX, AUS, MICRO_MAX_S
 from fedet.synthetic.expressions import RECIPES, pick
 from fedet.synthetic.generator import Confounders, SynthConfig, parse_confounders, synthesize, write_script
 from fedet.video.reader import open_video
@@ -90,7 +90,7 @@ def test_confounders_move_faces_without_any_event():
 
 
 def test_talking_moves_the_mouth_in_proportion_to_its_strength():
-    mouth = [INDEX[25], INDEX[26], INDEX[18]]
+    mouth = [AU_INDEX[25], AU_INDEX[26], AU_INDEX[18]]
     shares = []
     for strength in (0.3, 1.0, 3.0):
         config = Confounders(talking=strength)
@@ -116,7 +116,7 @@ def test_emotions_differ_in_their_action_units():
     mean = {e: torch.stack([pick(e, g).mean(0) for _ in range(200)]).mean(0) for e in RECIPES}
     best = {12: "positive", 4: "negative", 2: "surprise", 14: "others"}
     for au, emotion in best.items():
-        assert max(mean, key=lambda e: mean[e][INDEX[au]]) == emotion
+        assert max(mean, key=lambda e: mean[e][AU_INDEX[au]]) == emotion
     assert AUS[int(mean["positive"].argmax())] == 12
 
 

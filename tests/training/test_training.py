@@ -13,7 +13,7 @@ from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.intervals import COLUMNS
 from fedet.matching import match, overlap_pairs
-from fedet.metrics import Ranked, f1, ranked, spotting_counts
+from fedet.metrics import Ranking, f1, rank_predictions, spotting_counts
 from fedet.model import FEDN
 from fedet.postprocess import predict
 from fedet.training.checkpoints import fingerprint, read_checkpoint, remove_checkpoint, write_checkpoint
@@ -32,7 +32,7 @@ from fedet.training.sampling import (
 )
 from fedet.training.trainer import TrainConfig, learning_rate, seeded
 from fedet.training.training import train
-from fedet.windows import VideoFeatures, cut
+from fedet.windows import VideoFeatures, cut_window
 
 QUICK = TrainConfig(epochs=3, batch_size=4, least_steps=1, seed=5)
 CPU = {"accelerator": "cpu", "progress": False}
@@ -188,7 +188,7 @@ def test_the_threshold_is_the_best_that_trying_all_would_find(seed, n, ties):
     truth = ramp_video("s", "v", seed, n_frames=250).events
     aligned = align(table, truth)
     threshold, best = choose_threshold(
-        ranked(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, 0.5))), 0.5
+        rank_predictions(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, 0.5))), 0.5
     )
 
     def f1_at(threshold: float) -> float:
@@ -202,7 +202,7 @@ def test_the_threshold_is_the_best_that_trying_all_would_find(seed, n, ties):
 
 
 def test_no_prediction_leaves_the_threshold():
-    nothing = Ranked(*(np.zeros(0) for _ in range(4)), np.array([3]))
+    nothing = Ranking(*(np.zeros(0) for _ in range(4)), np.array([3]))
     assert choose_threshold(nothing, 0.37) == (0.37, 0.0)
 
 
@@ -271,7 +271,7 @@ def test_at_its_own_speed_a_window_is_a_cut(start):
     record = ramp_video("s", "v", 3, n_frames=300)
     record.mask[100:110] = False
     x, mask = warp(record, start, 1.0, 128)
-    expected, seen = cut(record.vectors, record.mask, start, 128)
+    expected, seen = cut_window(record.vectors, record.mask, start, 128)
     assert np.array_equal(mask, seen)
     assert np.array_equal(x, expected * seen[:, None])
 

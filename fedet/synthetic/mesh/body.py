@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from fedet.intervals import INDEX
+from fedet.intervals import AU_INDEX
 from fedet.synthetic.mesh.extras import add_coat, add_ears, add_glasses, add_hair
 from fedet.synthetic.mesh.head import BALL, EYE_HALF, MOUTH_HALF, SIDES, marks, modes, ramp, template
 from fedet.synthetic.mesh.muscles import JAW, drop_jaw, openings, pose
@@ -67,7 +67,7 @@ def shape_skin(rest: Tensor, at: SimpleNamespace, look: Look, aus: Tensor) -> Te
 
 
 def _au(aus: Tensor, au: int) -> Tensor:
-    return aus[:, :, INDEX[au]]
+    return aus[:, :, AU_INDEX[au]]
 
 
 def _mean(aus: Tensor, au: int) -> Tensor:

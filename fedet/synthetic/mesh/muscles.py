@@ -7,7 +7,7 @@ distances are our choice. Each side has its own fields; what lies in the middle 
 import torch
 from torch import Tensor
 
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.device_tables import table
 from fedet.synthetic.mesh.head import EYE, EYE_HALF, HINGE, MOUTH_HALF, arch, bell, pair, ramp, template
 
@@ -108,7 +108,7 @@ def fields() -> Tensor:
     for au, moves in SHIFTS.items():
         for name, shift in moves.items():
             half = 0.5 if LANDMARKS[name][0] == 0 else 1.0
-            shifts[names.index(name), INDEX[au]] = half * torch.tensor(shift)
+            shifts[names.index(name), AU_INDEX[au]] = half * torch.tensor(shift)
     solved = torch.linalg.solve(_reach(torch.cdist(every, every)), shifts.flatten(1))
     front = ramp(torch.cos(t.angle), 0.05, 0.4)[:, None]
     sides = []
@@ -215,7 +215,7 @@ def draws() -> Tensor:
     table = torch.zeros(len(AUS), len(CREASES))
     for au, named in DRAWS.items():
         for name, gain in named.items():
-            table[INDEX[au], CREASES.index(name)] = gain
+            table[AU_INDEX[au], CREASES.index(name)] = gain
     return table
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.relief.muscles import ACTIONS, TRAITS, Bump
 
 AXES = (1.0, 1.34, 1.15)  # half axes of the ellipsoid: across, up and down, front and back
@@ -280,12 +280,12 @@ def coefficients(look: dict[str, Tensor], aus: Tensor) -> tuple[Tensor, int]:
     """(B, K) weights of the fields, and how many of the first ones tell who it is."""
     n = len(aus)
     person = torch.cat([torch.ones_like(aus[:, 0, :1]), look["traits"], look["modes"]], 1)
-    part, jaw = aus[:, :, INDEX[25]].mean(1), aus[:, :, INDEX[26]].mean(1)
-    smile = aus[:, :, INDEX[12]].mean(1)
+    part, jaw = aus[:, :, AU_INDEX[25]].mean(1), aus[:, :, AU_INDEX[26]].mean(1)
+    smile = aus[:, :, AU_INDEX[12]].mean(1)
     mouth = torch.stack([part * (1 + 0.9 * smile) + 0.25 * jaw * (1 - part), jaw * (0.55 + 0.45 * part)], 1)
 
     def a(au: int) -> Tensor:
-        return aus[:, :, INDEX[au]]
+        return aus[:, :, AU_INDEX[au]]
 
     frown = torch.maximum(a(4), 0.7 * a(9))
     lift = (a(1) * (1 - 0.2 * a(4)), a(2))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.intervals import INDEX
+from fedet.intervals import AU_INDEX
 from fedet.synthetic.relief.head import MOUTH, SLIT, gauss, unit
 
 
@@ -151,7 +151,7 @@ class Face:
         return self.look[name][:, :, None, None]
 
     def au(self, au: int, side: int = 0) -> Tensor:
-        values = self.aus[:, :, INDEX[au]]
+        values = self.aus[:, :, AU_INDEX[au]]
         return (values.mean(1) if side == 0 else values[:, 0 if side < 0 else 1])[:, None, None]
 
 

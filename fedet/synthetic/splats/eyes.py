@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fedet.intervals import INDEX
+from fedet.intervals import AU_INDEX
 from fedet.synthetic.device_tables import table
 from fedet.synthetic.scene import Look
 from fedet.synthetic.splats.head import BALL, EYE, SEAM, SLIT, normals
@@ -62,7 +62,7 @@ def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     """One row of teeth with the gum at their roots; the lower goes with the jaw."""
     place = arch()
     x, v = 0.31 * place[..., 0], place[..., 1]
-    drop = aus[:, :, INDEX[26]].mean(1)
+    drop = aus[:, :, AU_INDEX[26]].mean(1)
     # Teeth are as wide as they are: incisors, canines, molars; between them lies a line.
     bounds = torch.tensor([0.0, 0.06, 0.108, 0.157, 0.2, 0.24, 0.28, 0.33] if upper else
                           [0.0, 0.038, 0.078, 0.122, 0.165, 0.21, 0.26, 0.33], device=x.device)  # fmt: skip
@@ -92,7 +92,7 @@ def patch() -> Tensor:
 
 def mouth_clouds(aus: Tensor) -> list[Cloud]:
     """The dark at the back of the mouth, and the tongue."""
-    p, drop = patch(), per(aus[:, :, INDEX[26]].mean(1), 2)
+    p, drop = patch(), per(aus[:, :, AU_INDEX[26]].mean(1), 2)
     x, y = p.unbind(-1)
     back = torch.stack(
         [0.4 * x * (1 - 0.3 * y) + 0 * drop, 0.95 + 0.28 * y + 0.22 * drop, 0.7 - 0.1 * drop + 0 * x], -1

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedet.intervals import AUS, INDEX
+from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.device_tables import table
 from fedet.synthetic.splats.head import EYE, MOUTH, SEAM, Template, features, template, traits, vermilion
 
@@ -197,7 +197,7 @@ def lid_shifts(open_: Tensor, aus: Tensor, gaze_y: Tensor) -> tuple[Tensor, Tens
         open_: (B,) how wide the resting eye is open, about 1.
         aus: (B, 2, 18); gaze_y: (B,) looking down is positive.
     """
-    au = {n: aus[:, :, INDEX[n]] for n in (5, 6, 7, 9, 12, 43)}
+    au = {n: aus[:, :, AU_INDEX[n]] for n in (5, 6, 7, 9, 12, 43)}
     low = 0.05 - 0.03 * au[6] - 0.045 * au[7] - 0.02 * au[9] - 0.012 * au[12]
     wide = 0.12 * open_[:, None] + 0.065 * au[5] - 0.012 * au[7] - 0.012 * au[6] - 0.015 * au[9]
     high = (0.028 - wide + 0.025 * gaze_y[:, None]).minimum(low - 0.035)

@@ -13,9 +13,10 @@ import torch
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.detectors import FaceDetector
-from fedet.faces.extraction import FPS, STATES, FaceTrack, extract, read_kept
+from fedet.faces.extraction import extract
+from fedet.faces.vectors import FPS, STATES, FaceTrack, read_cached
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
-from fedet.faces.novelty import MOSTLY, known_of, unfamiliar_share
+from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_share
 from fedet.faces.tracking import missing_spans
 from fedet.features import READS, REFERENCES, change_from_rest, face_channels
 from fedet.files import dataclass_from
@@ -160,7 +161,7 @@ def detect(
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
     if Path(video).suffix == ".f16":
-        faces = read_kept(video, detector.net, detector.inputs.adapt)
+        faces = read_cached(video, detector.net, detector.inputs.adapt)
     else:
         opened = open_video(video, folder_fps=rate)
         faces = detector.read(video, progress=progress, cache=cache, opened=opened)
@@ -169,14 +170,14 @@ def detect(
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
     table = detect_in(faces, detector, threshold, curves, side.values, last)
     table["video"], table["subject"] = name, subject or name
-    known, problem = known_of(detector.net, detector.inputs.weights)
+    known, problem = distribution_for(detector.net, detector.inputs.weights)
     shares = None if known is None else unfamiliar_share(table, faces, known).tolist()
     left_out = [] if not abstain else [problem] if known is None else []
     if abstain and shares:
-        kept = [share <= MOSTLY for share in shares]
+        kept = [share <= MOSTLY_UNFAMILIAR for share in shares]
         left_out = [f"{kept.count(False)} detections left out: unfamiliar faces"] if not all(kept) else []
         attrs = table.attrs
-        table, shares = table[kept].reset_index(drop=True), [s for s in shares if s <= MOSTLY]
+        table, shares = table[kept].reset_index(drop=True), [s for s in shares if s <= MOSTLY_UNFAMILIAR]
         table.attrs = attrs
     limit = detector.model.config.default_threshold if threshold is None else threshold
     spans = missing_spans([STATES[s] for s in faces.state], FPS)

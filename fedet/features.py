@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from fedet.errors import InputError
-from fedet.faces.extraction import FPS, FaceTrack
 from fedet.faces.network import WIDTH, FaceNet
+from fedet.faces.vectors import FPS, FaceTrack
 
 # ---------------------------------------------------------------- weights
 

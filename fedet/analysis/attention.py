@@ -9,7 +9,7 @@ import torch
 
 from fedet.detection import Detector, concat_signals
 from fedet.errors import InputError
-from fedet.faces.extraction import FPS
+from fedet.faces.vectors import FPS
 from fedet.features import change_from_rest, face_channels
 from fedet.model import FEDN, Attention
 from fedet.video.side_signals import side_signals

@@ -6,7 +6,7 @@ __getattr__, __dir__ = hand_on(
     __name__,
     {
         "FaceNet": "network",
-        "FaceTrack": "extraction",
+        "FaceTrack": "vectors",
         "extract": "extraction",
         "load_facenet": "network",
         "missing_spans": "tracking",

@@ -1,8 +1,8 @@
-"""Batch statistics of a video's own face, for a network that learned from other kinds of pictures.
+"""Batch norms adapted to a video's own face, for a network trained on other kinds of pictures.
 
-A batch normalisation subtracts a mean and divides by a deviation that were kept from training. On
+A batch normalisation subtracts a mean and divides by a deviation that were measured in training. On
 pictures of another kind both are a little off, in every layer. Here they are blended with those of
-faces of the video at hand, without any label and without a step of learning (Schneider et al.,
+faces of the present video, without any label and without a step of training (Schneider et al.,
 "Improving robustness against common corruptions by covariate shift adaptation", NeurIPS 2020).
 """
 
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from fedet.errors import InputError
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.tracking import crop
-from fedet.video.reader import MOST_SIDE, Video
+from fedet.video.reader import MAX_SIDE, Video
 
-FACES = 64  # pictures asked of a video: their face's statistics change little with more
-FPS_AT_MOST = 30.0  # in a video so short that it has fewer than `FACES` pictures at this rate, all count
-SEEK_S = 4.0  # pictures further apart are looked up one by one; nearer ones are met on the way
-SLOW_S = 1.0  # where one look takes longer the rest is met on the way, too
+FACES = 64  # pictures of a video: the statistics of its face change little with more
+MAX_FPS = 30.0  # of a video so short that it has fewer than `FACES` pictures at this rate, all count
+SEEK_S = 4.0  # pictures further apart are reached by seeking; nearer ones by reading on
+SLOW_S = 1.0  # where one seek takes longer, the rest is read without seeking
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -37,7 +37,7 @@ def check_share(share: float) -> None:
 
 
 class SpreadFaces(NamedTuple):
-    """Faces from all over a video."""
+    """Faces at equal distances over a video."""
 
     crops: np.ndarray  # (N, S, S, 3) uint8 RGB
     times_s: np.ndarray  # (N,) seconds
@@ -46,8 +46,8 @@ class SpreadFaces(NamedTuple):
 def spread_faces(video: Video, detector: FaceDetector, size: int, count: int = FACES) -> SpreadFaces:
     """Face crops from pictures spread evenly over a video, at most `count` of `size` pixels.
 
-    The face is looked for near where it was in the picture before, else in all of it, where the
-    largest one counts. A picture without a face gives none.
+    The face is searched near its position in the picture before, else in all of it, where the largest
+    one counts. A picture without a face gives none.
     """
     crops, times_s, box = [], [], None
     for time_s, image in _spread(video, count):
@@ -56,65 +56,65 @@ def spread_faces(video: Video, detector: FaceDetector, size: int, count: int = F
         if box is not None:
             crops.append(crop(image, box, size))
             times_s.append(time_s)
-    found = np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
-    return SpreadFaces(found, np.array(times_s))
+    stacked = np.stack(crops) if crops else np.zeros((0, size, size, 3), np.uint8)
+    return SpreadFaces(stacked, np.array(times_s))
 
 
 def _spread(video: Video, count: int) -> Iterator[tuple[float, np.ndarray]]:
     """Times and pictures of about `count` frames at equal distances; fewer where the video ends early.
 
-    Looked up one by one where they lie far apart, unless that takes long in this file, as where it has
-    to be read from its beginning each time. The pictures are the same either way.
+    Reached by seeking where they lie far apart, unless that takes long in this file, as where it has to
+    be read from its beginning each time. The pictures are the same either way.
     """
-    seconds = video.duration_s or (video.n_frames_estimate or 0) / (video.fps or FPS_AT_MOST)
-    rate, slow = min(FPS_AT_MOST, count / seconds) if seconds else 1.0, False
+    seconds = video.duration_s or (video.n_frames_estimate or 0) / (video.fps or MAX_FPS)
+    rate, slow = min(MAX_FPS, count / seconds) if seconds else 1.0, False
     for number in range(count):
         if slow or 1 / rate < SEEK_S:
-            frames = video.frames(start_s=number / rate, fps=rate, max_side=MOST_SIDE)
+            frames = video.frames(start_s=number / rate, fps=rate, max_side=MAX_SIDE)
             yield from ((frame.time_s, frame.image) for frame in islice(frames, count - number))
             return
-        began = time.perf_counter()
+        start = time.perf_counter()
         image = None
-        with suppress(InputError):  # behind the true end, or damaged
-            image = video.frame_at(number / rate, MOST_SIDE).image
-        slow = time.perf_counter() - began > SLOW_S
+        with suppress(InputError):  # after the true end, or damaged
+            image = video.frame_at(number / rate, MAX_SIDE).image
+        slow = time.perf_counter() - start > SLOW_S
         if image is not None:
             yield number / rate, image
 
 
 @torch.no_grad()
-def adapted(net: Net, faces: Tensor, share: float) -> Net:
-    """A copy of a network in evaluation mode whose batch norms know these faces.
+def adapt_batch_norms(net: Net, faces: Tensor, share: float) -> Net:
+    """A copy of a network in evaluation mode with batch norms adapted to these faces.
 
     Layer by layer, in one pass: the statistics of each become (1 - a) times the stored ones plus a times
-    those of its input, which the adapted layers before it have made. a is `share` for `FACES`
-    faces and less, in proportion, for fewer: little is known of the whole video from a few.
+    those of its input, which comes from the adapted layers before it. a is `share` for `FACES` faces and
+    less, in proportion, for fewer: a few represent the whole video poorly.
 
     Args:
         faces: (N, 3, S, S), as the network reads them; N may be 0.
         share: of the video's own statistics, from 0 (an exact copy) to 1.
     """
     check_share(share)
-    own = copy.deepcopy(net).eval()
-    part = share * min(1.0, len(faces) / FACES)
-    if part == 0:
-        return own
+    adapted = copy.deepcopy(net).eval()
+    weight = share * min(1.0, len(faces) / FACES)
+    if weight == 0:
+        return adapted
 
     def blend(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         var, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
-        norm.running_mean.lerp_(mean, part)
-        norm.running_var.lerp_(var, part)
+        norm.running_mean.lerp_(mean, weight)
+        norm.running_var.lerp_(var, weight)
 
-    norms = [module for module in own.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in adapted.modules() if isinstance(module, nn.BatchNorm2d)]
     hooks = [norm.register_forward_pre_hook(blend) for norm in norms]
     try:
-        own(faces)
+        adapted(faces)
     finally:
         for hook in hooks:
             hook.remove()
-    return own
+    return adapted
 
 
 def statistics_of(net: nn.Module) -> dict[str, Tensor]:
-    """Means and variances of all batch norms, by the names that they have in the network."""
+    """Means and variances of all batch norms, by their names in the network."""
     return {name: values for name, values in net.named_buffers() if "running" in name}

@@ -1,6 +1,6 @@
 """Face boxes in single images: the box, and the detectors that find it.
 
-All detectors answer in one geometry, that of OpenCV's frontal Haar cascade: a square whose side is
+All detectors return boxes in the geometry of OpenCV's frontal Haar cascade: a square whose side is
 about 1.25 times the width of the face at the cheekbones, the eyes at 46 % of its height, the chin
 a little below its lower edge. `fedet.faces.tracking.crop` is defined on that square.
 """
@@ -8,8 +8,8 @@ a little below its lower edge. `fedet.faces.tracking.crop` is defined on that sq
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -18,29 +18,34 @@ import numpy as np
 from fedet.errors import InputError
 
 REDUCED_SIDE_PX = 180  # Haar search: the image's shorter side is reduced to this
-MIN_FACE = 0.15  # the smallest face that is looked for, as part of the image's shorter side
+MIN_FACE = 0.15  # the smallest face that is looked for, as a share of the image's shorter side
 SMALL_FACE = 0.06  # ... where there is no larger one in the whole video
 NEAR_REACH = 0.6  # a search near a known face covers this many face sizes on every side
-# The frontal cascade knows faces tilted by up to about 15 degrees; for others the image is turned.
+# The frontal cascade finds faces tilted by up to about 15 degrees; for others the image is rotated.
 TILTS = (15, -15, 30, -30, 45, -45)  # degrees, near a face that was upright
-TILT_STEP = 15  # ... and to both sides of the tilt of one that was not
-WIDE_TILTS = (20, -20, 40, -40)  # ... anywhere
-UPRIGHT = 5  # a smaller tilt counts as none
-# Overlapping sights that make a face, in a turned image or where small ones are looked for: the more
-# is searched, the more looks like a face.
+TILT_STEP = 15  # degrees to both sides of the tilt of a face that was not
+WIDE_TILTS = (20, -20, 40, -40)  # degrees, in the whole image
+UPRIGHT = 5  # degrees; a smaller tilt counts as none
+# Overlapping detections that make a face, in a rotated image or where small ones are looked for: the
+# larger the search, the more false alarms.
 SURE_NEIGHBORS = 8
+
+Corner = tuple[int, int]  # left and upper edge of a searched patch, in pixels of the image
+Limits = tuple[int, int]  # least and largest side of a face, in pixels of the reduced image; 0 is no limit
+Sight = tuple[float, float, float, float, float]  # centre x and y, size, tilt, score
 
 
 class Box(NamedTuple):
-    """A square around a face, in pixels of the image it was found in."""
+    """A square around a face, in pixels of its image."""
 
     x: float  # left edge
     y: float  # upper edge
     w: float
     h: float
-    score: float = 0.0  # the detector's own scale; higher is surer
-    roll: float = 0.0  # tilt of the head in the picture's plane, degrees, counter-clockwise; about
-    # the box's centre, the sides of the box stay level
+    score: float = 0.0  # on the detector's own scale; higher is more certain
+    # Tilt of the head in the picture's plane about the box's centre, degrees, counter-clockwise; the sides
+    # of the box stay level.
+    roll: float = 0.0
 
     @property
     def cx(self) -> float:
@@ -56,13 +61,13 @@ class Box(NamedTuple):
 
 
 class FaceDetector(Protocol):
-    """Anything that finds faces; detectors keep nothing from one image to the next."""
+    """Anything that finds faces; detectors have no memory from one image to the next."""
 
     def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
         """Faces in `image`, (H, W, 3) uint8 RGB, in no particular order.
 
-        `near` is where the followed face was: a detector may then look only around it, for faces
-        of about its size, and leave out all others.
+        `near` is the latest box of the tracked face: a detector may then look only around it, for
+        faces of about its size, and leave out all others.
         """
         ...
 
@@ -70,14 +75,14 @@ class FaceDetector(Protocol):
 class HaarDetector:
     """OpenCV's shipped Haar cascades on a reduced, equalised grey image.
 
-    The frontal cascade answers; where it finds nothing, it is asked again with the image turned, for
-    tilted heads, with the red of the image alone, for dark skin and faces against the light, and near a
-    known face the profile cascade and its mirror image after that. Boxes
-    jitter by 1-2 % of their size from call to call; a tilt is right within some 10 degrees.
+    Where the frontal cascade finds nothing, it searches the rotated image (tilted heads), then the red
+    channel alone (dark skin, faces against the light); near a tracked face the profile cascade and its
+    mirror image come last. Boxes jitter by 1-2 % of their size from call to call; a tilt is right
+    within some 10 degrees.
     OpenCV's number of threads is left alone; in worker processes call `cv2.setNumThreads(1)`.
 
     Args:
-        min_face: the smallest box that is looked for, as part of the image's shorter side; below
+        min_face: the smallest box that is looked for, as a share of the image's shorter side; below
             `MIN_FACE` a larger image is searched, several times as long, and upright faces only.
     """
 
@@ -100,10 +105,10 @@ class HaarDetector:
             scale = min(1.0, self.reduced_px / min(image.shape[:2]))
             grey, smallest = _reduced(image, scale), round(self.min_face * min(image.shape[:2]) * scale)
             limits = (smallest, 0)
-            found = self._search(self._frontal, grey, scale, (0, 0), *limits)
-            if self.min_face >= MIN_FACE:  # turning larger images would take too long
-                found = found or self._tilted(grey, scale, (0, 0), limits, WIDE_TILTS)
-            return found or self._search(self._frontal, _reduced_red(image, scale), scale, (0, 0), *limits)
+            boxes = self._search(self._frontal, grey, scale, (0, 0), *limits)
+            if self.min_face >= MIN_FACE:  # rotating larger images would take too long
+                boxes = boxes or self._tilted(grey, scale, (0, 0), limits, WIDE_TILTS)
+            return boxes or self._search(self._frontal, _reduced_red(image, scale), scale, (0, 0), *limits)
         # A face of unusual size is searched at the scale at which it has half the reduced side.
         scale = min(1.0, REDUCED_SIDE_PX / 2 / near.size)
         reach = near.size * NEAR_REACH
@@ -116,67 +121,78 @@ class HaarDetector:
         limits = round(near.size * scale / 1.4), round(near.size * scale * 1.4)
         if near.roll:
             tilts = (near.roll - TILT_STEP, near.roll, near.roll + TILT_STEP)
-            if found := self._tilted(grey, scale, corner, limits, tilts):
-                return found
+            if boxes := self._tilted(grey, scale, corner, limits, tilts):
+                return boxes
         return (
             self._search(self._frontal, grey, scale, corner, *limits)
             or self._tilted(grey, scale, corner, limits, TILTS)
             or self._search(self._frontal, _reduced_red(patch, scale), scale, corner, *limits)
-            or self._turned(grey, scale, corner, limits)
+            or self._profiles(grey, scale, corner, limits)
         )
 
     def detect_all(self, image: np.ndarray) -> list[Box]:
-        """What any of the searches takes for a face, where `detect` ends with the first that finds one.
+        """The boxes of all searches, where `detect` ends with the first that finds a face.
 
         For hiding faces: the boxes overlap, and many hold no face.
         """
         scale = min(1.0, self.reduced_px / min(image.shape[:2]))
         grey, smallest = _reduced(image, scale), round(self.min_face * min(image.shape[:2]) * scale)
         limits = (smallest, 0)
-        found = self._search(self._frontal, grey, scale, (0, 0), *limits)
-        found += self._search(self._frontal, _reduced_red(image, scale), scale, (0, 0), *limits)
-        found += self._turned(grey, scale, (0, 0), limits)
-        for cx, cy, size, tilt, score in self._sights(grey, limits, sorted({*TILTS, *WIDE_TILTS})):
+        boxes = self._search(self._frontal, grey, scale, (0, 0), *limits)
+        boxes += self._search(self._frontal, _reduced_red(image, scale), scale, (0, 0), *limits)
+        boxes += self._profiles(grey, scale, (0, 0), limits)
+        for cx, cy, size, tilt, score in self._rotated(grey, limits, sorted({*TILTS, *WIDE_TILTS})):
             cx, cy, size = cx / scale, cy / scale, size / scale
-            found.append(Box(cx - size / 2, cy - size / 2, size, size, score, tilt))
-        return found + [box for near in found for box in self.detect(image, near)]
+            boxes.append(Box(cx - size / 2, cy - size / 2, size, size, score, tilt))
+        return boxes + [box for near in boxes for box in self.detect(image, near)]
 
-    def _turned(self, grey: np.ndarray, scale: float, corner, limits) -> list[Box]:
-        """Profiles to both sides."""
-        found = self._search(self._profile, grey, scale, corner, *limits)
+    def _profiles(self, grey: np.ndarray, scale: float, corner: Corner, limits: Limits) -> list[Box]:
+        """Faces that look to one side, left or right."""
+        boxes = self._search(self._profile, grey, scale, corner, *limits)
         left, width = corner[0], grey.shape[1] / scale
         for box in self._search(self._profile, grey[:, ::-1], scale, (0, corner[1]), *limits):
-            found.append(box._replace(x=left + width - box.x - box.w))
-        return found
+            boxes.append(box._replace(x=left + width - box.x - box.w))
+        return boxes
 
-    def _tilted(self, grey: np.ndarray, scale: float, corner, limits, tilts) -> list[Box]:
-        """Faces tilted by about one of `tilts`, degrees; none or one: the mean of its sights."""
-        sights = self._sights(grey, limits, tilts)
-        if not sights:
+    def _tilted(
+        self, grey: np.ndarray, scale: float, corner: Corner, limits: Limits, tilts: Sequence[float]
+    ) -> list[Box]:
+        """None or one face tilted by about one of `tilts`, degrees: the mean of its detections."""
+        boxes = self._rotated(grey, limits, tilts)
+        if not boxes:
             return []
-        best = max(sights, key=lambda sight: sight[4])
-        off = [math.hypot(s[0] - best[0], s[1] - best[1]) / best[2] for s in sights]
-        same = [s for s, o in zip(sights, off, strict=True) if o < 0.25 and abs(s[3] - best[3]) <= TILT_STEP]
+        best = max(boxes, key=lambda box: box[4])
+        away = [math.hypot(b[0] - best[0], b[1] - best[1]) / best[2] for b in boxes]
+        same = [b for b, a in zip(boxes, away, strict=True) if a < 0.25 and abs(b[3] - best[3]) <= TILT_STEP]
         cx, cy, size, tilt, score = np.mean(same, axis=0).tolist()
         size, cx, cy = size / scale, cx / scale + corner[0], cy / scale + corner[1]
         tilt = 0.0 if abs(tilt) < UPRIGHT else tilt
         return [Box(cx - size / 2, cy - size / 2, size, size, score, tilt)]
 
-    def _sights(self, grey: np.ndarray, limits, tilts) -> list[tuple[float, float, float, float, float]]:
-        """Centre x and y, size, tilt and score of every face seen in the image turned by `tilts`."""
+    def _rotated(self, grey: np.ndarray, limits: Limits, tilts: Sequence[float]) -> list[Sight]:
+        """Centre x and y, size, tilt and score of every face found in the image rotated by `tilts`."""
         height, width = grey.shape
-        sights = []
+        boxes = []
         neighbors = max(self.min_neighbors, SURE_NEIGHBORS)
         for tilt in tilts:
             turn = cv2.getRotationMatrix2D((width / 2, height / 2), -tilt, 1)
-            turned = cv2.warpAffine(grey, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+            rotated = cv2.warpAffine(grey, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
             back = cv2.invertAffineTransform(turn)
-            for box in self._search(self._frontal, turned, 1.0, (0, 0), *limits, neighbors):
+            for box in self._search(self._frontal, rotated, 1.0, (0, 0), *limits, neighbors):
                 cx, cy = back @ (box.cx, box.cy, 1)
-                sights.append((cx, cy, box.size, tilt, box.score))
-        return sights
+                boxes.append((cx, cy, box.size, tilt, box.score))
+        return boxes
 
-    def _search(self, cascade, grey, scale, corner, smallest, largest, neighbors=0) -> list[Box]:
+    def _search(
+        self,
+        cascade: cv2.CascadeClassifier,
+        grey: np.ndarray,
+        scale: float,
+        corner: Corner,
+        smallest: int,
+        largest: int,
+        neighbors: int = 0,
+    ) -> list[Box]:
         """Boxes in the coordinates of the full image; `largest` 0 means any size."""
         boxes, _, scores = cascade.detectMultiScale3(
             np.ascontiguousarray(grey),
@@ -192,41 +208,6 @@ class HaarDetector:
             Box(x / scale + left, y / scale + top, w / scale, h / scale, float(score))
             for (x, y, w, h), score in zip(np.reshape(boxes, (-1, 4)).tolist(), scores, strict=True)
         ]
-
-
-class YuNetDetector:
-    """OpenCV's YuNet network; needs its model file, which is not part of this package.
-
-    YuNet's boxes span hairline to chin, those of the cascade brow to lip with sides to spare; the
-    answer is converted by fixed proportions. The tilt is that of the line between the eyes.
-    """
-
-    def __init__(self, model_path: str | Path, min_score: float = 0.7) -> None:
-        path = Path(model_path)
-        if not path.is_file():
-            raise InputError(
-                f"{path}: no such YuNet model; download face_detection_yunet_2023mar.onnx from "
-                "OpenCV's model zoo (github.com/opencv/opencv_zoo) and give its path"
-            )
-        try:
-            self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), min_score)
-        except cv2.error as error:
-            raise InputError(f"{path}: not a YuNet model in ONNX format ({error.err})") from error
-
-    def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
-        self._network.setInputSize((image.shape[1], image.shape[0]))
-        _, faces = self._network.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-        # A row: x, y, w, h, five landmarks, score.
-        return [] if faces is None else [_from_tight(row) for row in faces.tolist()]
-
-
-def _from_tight(row: list[float]) -> Box:
-    """A row of YuNet, its box from hairline to chin, in the cascade's geometry."""
-    x, y, w, h, left_x, left_y, right_x, right_y = row[:8]  # the eyes, left and right in the picture
-    roll = math.atan2(left_y - right_y, right_x - left_x)
-    up = 0.08 * h
-    cx, cy, size = x + w / 2 - up * math.sin(roll), y + h / 2 - up * math.cos(roll), 0.9 * h
-    return Box(cx - size / 2, cy - size / 2, size, size, row[14], math.degrees(roll))
 
 
 def _cascade(name: str) -> cv2.CascadeClassifier:

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import os
 from enum import Enum
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedet.errors import InputError
-from fedet.faces.adaptation import adapted
+from fedet.faces.adaptation import adapt_batch_norms
+from fedet.files import atomic_write
 from fedet.intervals import AUS, EMOTIONS
 
 WIDTH = 512  # length of a vector
@@ -21,14 +21,14 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, as to
 
 
 class FaceWeights(Enum):
-    """Where the ResNet18 gets its weights; a path to a checkpoint is the third way."""
+    """Named weights of the ResNet18; a path to a checkpoint is the third possibility."""
 
     FACES = "faces"  # ours, trained on generated faces; shipped, works offline
     IMAGENET = "imagenet"  # torchvision's; downloaded by torchvision at the first use
 
 
 class FaceNet(nn.Module):
-    """A ResNet18 up to its pooled vector, and what our own weights can read off that vector."""
+    """A ResNet18 up to its pooled vector, and the linear read-outs that our own weights have."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class FaceNet(nn.Module):
         self.body.fc = nn.Identity()
         self.heads: nn.ModuleDict | None = None  # only our own weights have them
         self.name = "untrained"
-        self.digest = ""  # of the weights themselves: a name may come to mean others
+        self.digest = ""  # of the weights themselves: the file of that name may change
 
     def forward(self, faces: Tensor) -> Tensor:
         """(B, 3, S, S) normalised crops -> (B, 512)."""
@@ -53,7 +53,7 @@ class FaceNet(nn.Module):
         return self._heads()["emotion"](vectors).log_softmax(-1)[..., 0]
 
     def change_read_outs(self) -> Tensor:
-        """(23, 512): what 18 AUs and the emotion from change read off a change of the vector."""
+        """(23, 512): weights that read 18 AUs and the emotion from a change of the vector."""
         return torch.cat([self._heads()[name].weight for name in ("aus", "change")])
 
     def _heads(self) -> nn.ModuleDict:
@@ -88,8 +88,8 @@ def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES) -> FaceN
     Raises:
         InputError: no such file, or the tensors do not fit, with their names.
     """
-    known = {w.value: w for w in FaceWeights}
-    choice = known.get(str(weights), weights) if not isinstance(weights, FaceWeights) else weights
+    named = {w.value: w for w in FaceWeights}
+    choice = named.get(str(weights), weights) if not isinstance(weights, FaceWeights) else weights
     net = FaceNet()
     if choice is FaceWeights.IMAGENET:
         from torchvision.models import ResNet18_Weights
@@ -109,7 +109,10 @@ def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES) -> FaceN
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or torch file, without running anything in it."""
+    """The tensors of a .safetensors or torch file; code in it is not run.
+
+    Raises InputError if there is no such file, or it holds no dict of tensors.
+    """
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
@@ -132,21 +135,21 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def fit_resnet(net: FaceNet, state: dict[str, Tensor], source: str) -> None:
-    """Loads the ResNet18 inside `state`, whatever it is called there."""
-    wanted = net.body.state_dict()
+    """Loads the ResNet18 in `state`, whatever prefix its tensors have.
+
+    Raises InputError naming the first tensors that are missing or have another shape.
+    """
+    expected = net.body.state_dict()
     first = [k for k in state if k.endswith("conv1.weight") and "layer" not in k]
     prefix = first[0].removesuffix("conv1.weight") if first else ""
-    found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    found = {k: v.to(wanted[k].dtype) for k, v in found.items() if k in wanted}
-    missing = [k for k in wanted if k not in found and "num_batches" not in k]
-    wrong = [f"{k} {tuple(v.shape)}" for k, v in found.items() if v.shape != wanted[k].shape]
-    if missing or wrong:
-        parts = [
-            f"lacks {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        ]
-        parts = (parts if missing else []) + ([f"other shapes: {', '.join(wrong[:3])}"] if wrong else [])
-        raise InputError(f"{source} is no ResNet18: {'; '.join(parts)}")
-    net.body.load_state_dict(found, strict=False)
+    tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    tensors = {k: v.to(expected[k].dtype) for k, v in tensors.items() if k in expected}
+    if missing := [k for k in expected if k not in tensors and "num_batches" not in k]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise InputError(f"{source} is no ResNet18: lacks {', '.join(missing[:3])}{more}")
+    if wrong := [f"{k} {tuple(v.shape)}" for k, v in tensors.items() if v.shape != expected[k].shape]:
+        raise InputError(f"{source} is no ResNet18: other shapes: {', '.join(wrong[:3])}")
+    net.body.load_state_dict(tensors, strict=False)
 
 
 def save_facenet(folder: str | Path, net: FaceNet, card: dict, dtype: torch.dtype = torch.float16) -> None:
@@ -154,16 +157,14 @@ def save_facenet(folder: str | Path, net: FaceNet, card: dict, dtype: torch.dtyp
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v if "running" in k else v.to(dtype) for k, v in tensors_of(net).items()}
-    part = folder / "model.safetensors.part"
-    save_file({k: v.contiguous() for k, v in tensors.items()}, part)
-    os.replace(part, folder / "model.safetensors")
+    with atomic_write(folder / "model.safetensors") as path:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, path)
     (folder / "config.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
 def pretraining_of(folder: Path) -> dict:
-    """How face weights came about, as their folder's config.json tells; {} if it does not.
+    """The settings of a pretraining from its folder's config.json; {} if it has none.
 
     Raises InputError if the file is damaged.
     """
@@ -171,49 +172,48 @@ def pretraining_of(folder: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        told = json.loads(path.read_text()).get("pretraining", {})
+        settings = json.loads(path.read_text()).get("pretraining", {})
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: no JSON object ({error}); restore it, or delete it") from error
-    if not isinstance(told, dict):
-        raise InputError(f"{path}: pretraining is {told!r:.60}; an object is needed")
-    return told
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: pretraining is {settings!r:.60}; an object is needed")
+    return settings
 
 
 def tensors_of(net: FaceNet) -> dict[str, Tensor]:
-    """The tensors of a network under the names that they have in a file."""
+    """The tensors of a network by the names that they have in a file."""
     tensors = {k: v for k, v in net.body.state_dict().items() if "num_batches" not in k}
     return tensors | ({f"heads.{k}": v for k, v in net.heads.state_dict().items()} if net.heads else {})
 
 
 def fingerprint(state: dict[str, Tensor]) -> str:
-    """A short name for weights of unknown origin, from their values."""
+    """A short name for weights of unknown origin: a digest of their values."""
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(key.encode() + state[key].float().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 
-def folded(net: FaceNet) -> FaceNet:
-    """A copy for reading only, each batch normalisation folded into its convolution: same up to rounding.
+def fold_batch_norms(net: FaceNet) -> FaceNet:
+    """A copy for inference, each batch normalisation folded into its convolution: same up to rounding.
 
-    A quarter to a third quicker on a processor. The network itself stays as it is, for training and
-    for looking inside.
+    A quarter to a third faster on a processor.
     """
-    quick = copy.deepcopy(net).eval()
-    for block in list(quick.body.modules()):
-        for one, two in (("conv1", "bn1"), ("conv2", "bn2"), ("0", "1")):  # the last pair: downsampling
-            if isinstance(getattr(block, two, None), nn.BatchNorm2d):
-                setattr(block, one, fuse_conv_bn_eval(getattr(block, one), getattr(block, two)))
-                setattr(block, two, nn.Identity())
-    return quick.to(memory_format=torch.channels_last)
+    copied = copy.deepcopy(net).eval()
+    for block in list(copied.body.modules()):
+        for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("0", "1")):  # the last pair: downsampling
+            if isinstance(getattr(block, norm, None), nn.BatchNorm2d):
+                setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
+                setattr(block, norm, nn.Identity())
+    return copied.to(memory_format=torch.channels_last)
 
 
 def adapted_net(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
-    """The network whose batch norms know face crops (N, S, S, 3) uint8 of a video; itself if `adapt` is 0.
+    """The network with batch norms adapted to face crops (N, S, S, 3) uint8; itself if `adapt` is 0.
 
-    See `fedet.faces.adaptation.adapted`.
+    See `fedet.faces.adaptation.adapt_batch_norms`.
     """
-    return adapted(net, _pictures(net, crops), adapt) if adapt else net
+    return adapt_batch_norms(net, _pictures(net, crops), adapt) if adapt else net
 
 
 @torch.inference_mode()
@@ -223,12 +223,12 @@ def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
 
 
 def _pictures(net: FaceNet, crops: np.ndarray) -> Tensor:
-    """Crops as the network reads them, where it is."""
+    """(B, S, S, 3) uint8 -> (B, 3, S, S) as the network reads them, on its device."""
     faces = torch.from_numpy(crops).to(next(net.parameters()).device).permute(0, 3, 1, 2).float().div(255)
-    return normalised(faces).contiguous(memory_format=torch.channels_last)
+    return normalise(faces).contiguous(memory_format=torch.channels_last)
 
 
-def normalised(faces: Tensor) -> Tensor:
-    """(B, 3, S, S) of 0..1 -> as the network reads it."""
+def normalise(faces: Tensor) -> Tensor:
+    """(B, 3, S, S) of 0..1 -> as the network reads it: ImageNet's mean and deviation."""
     mean, std = (torch.tensor(values, device=faces.device).view(3, 1, 1) for values in (MEAN, STD))
     return (faces - mean) / std

@@ -1,7 +1,7 @@
 """The path of a box through time, smoothed without lag.
 
-Detections jitter; a head nods, turns and leans. A wide window makes a still head's box stand
-still, but smears a nod. So looks that do not lie on the motion of the moment weigh less.
+Detections jitter; a head nods, turns and leans. A wide window steadies the box of a still head, but
+smears a nod. So detections that do not lie on the momentary motion weigh less.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FEW = 5  # looks, the least for a fit
-REACH_S = 0.25  # the speed of the moment is taken over twice this
+FEW = 5  # least number of detections for a fit
+REACH_S = 0.25  # the momentary speed is measured over twice this
 
 
 @dataclass(frozen=True)
 class Smoothing:
     """Times in seconds, distances in box sizes. Chosen by simulated jitter, nods and turns."""
 
-    place_s: float = 0.6  # half width of the window for the place
-    size_s: float = 1.0  # ... for the size; in gaps and at the ends for the place as well
-    same_place: float = 0.025  # looks this far off the motion count 60 %, farther ones less
-    still_speed: float = 0.08  # sizes a second; slower motion is taken for standing still
+    position_s: float = 0.6  # half width of the window for the position
+    size_s: float = 1.0  # ... for the size; in gaps and at the ends for the position as well
+    off_course: float = 0.025  # detections this far off the motion weigh 60 %, farther ones less
+    still_speed: float = 0.08  # sizes a second; slower motion counts as standing still
 
 
 def smooth_path(times: np.ndarray, path: np.ndarray, config: Smoothing) -> np.ndarray:
     """The path at time 0: a running median of three against outliers, then a local fit.
 
-    At the ends and in gaps the window grows until it holds `FEW` looks, up to `size_s`.
+    At the ends and in gaps the window grows until it holds `FEW` detections, up to `size_s`.
 
     Args:
-        times: (N,) seconds relative to the time asked for, ascending.
+        times: (N,) seconds relative to the wanted time, ascending.
         path: (N, 4) centre x, centre y, log of the size, tilt.
 
     Returns:
@@ -39,23 +39,23 @@ def smooth_path(times: np.ndarray, path: np.ndarray, config: Smoothing) -> np.nd
     """
     path = _without_outliers(path)
     few_s = np.sort(np.abs(times))[: FEW + 1][-1]
-    window_s = min(max(config.place_s, few_s), max(config.place_s, config.size_s))
-    off = _off_course(times, path, config.still_speed)
-    place = _local_fit(times, path[:, :2], window_s, np.exp(-0.5 * (off / config.same_place) ** 2))
+    window_s = min(max(config.position_s, few_s), max(config.position_s, config.size_s))
+    away = _off_course(times, path, config.still_speed)
+    position = _local_fit(times, path[:, :2], window_s, np.exp(-0.5 * (away / config.off_course) ** 2))
     size, tilt = (_local_fit(times, path[:, i : i + 1], config.size_s, np.ones(len(path))) for i in (2, 3))
-    return np.concatenate([place, size, tilt])
+    return np.concatenate([position, size, tilt])
 
 
 def _off_course(times: np.ndarray, path: np.ndarray, still_speed: float) -> np.ndarray:
-    """How far each look (N,) lies off the motion at time 0, in box sizes."""
+    """How far each detection (N,) lies off the motion at time 0, in box sizes."""
     here, before, after = (
         np.array([np.interp(at, times, column) for column in path.T]) for at in (0, -REACH_S, REACH_S)
     )
-    places = (path[:, :2] - here[:2]) / math.exp(here[2])
+    positions = (path[:, :2] - here[:2]) / math.exp(here[2])
     velocity = (after - before)[:2] / (2 * REACH_S) / math.exp(here[2])
     speed = max(math.hypot(*velocity), 1e-9)
     velocity = velocity * max(0.0, 1 - still_speed / speed)
-    return np.hypot(*(places - np.outer(times, velocity)).T)
+    return np.hypot(*(positions - np.outer(times, velocity)).T)
 
 
 def _without_outliers(path: np.ndarray) -> np.ndarray:
@@ -69,10 +69,10 @@ def _without_outliers(path: np.ndarray) -> np.ndarray:
     return out
 
 
-def _local_fit(times: np.ndarray, values: np.ndarray, half_s: float, weight: np.ndarray):
+def _local_fit(times: np.ndarray, values: np.ndarray, half_s: float, weight: np.ndarray) -> np.ndarray:
     """Local linear regression (Cleveland 1979) of values (N, C) at time 0, biweights in time.
 
-    The slope is held back by a small ridge: a few looks close together would not fix it.
+    A small ridge keeps the slope down: a few detections close together do not determine it.
     """
     near = np.clip(1 - (times / half_s) ** 2, 0, None) ** 2
     weight = weight * near + 1e-9

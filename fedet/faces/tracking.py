@@ -1,9 +1,9 @@
-"""The face of a video: found now and then, followed, and cut out without jitter.
+"""The face of a video: detected a few times a second, tracked, and cropped without jitter.
 
 A detector looks at a frame about six times a second. Its boxes jitter by more than a
 micro-expression moves the skin, so the path of the box is smoothed over two seconds, in both
-directions of time: a frame is given out when the detections after it are known. At most
-`Following.lookahead_s` of frames are held, whatever the length of the video.
+directions of time: a frame is returned once the detections after it are known. At most
+`TrackingConfig.lookahead_s` of frames are held, whatever the length of the video.
 """
 
 from __future__ import annotations
@@ -18,29 +18,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fedet.faces.detectors import Box, FaceDetector, HaarDetector, YuNetDetector
+from fedet.faces.detectors import Box, FaceDetector
 from fedet.faces.smoothing import Smoothing, smooth_path
 from fedet.video.reader import TICK_TOLERANCE_S, Frame
 
-__all__ = [
-    "CROP_DOWN",
-    "CROP_SCALE",
-    "Box",
-    "Counted",
-    "FaceDetector",
-    "FaceFrame",
-    "Following",
-    "HaarDetector",
-    "YuNetDetector",
-    "crop",
-    "missing_spans",
-    "track_faces",
-]
-
 # The crop is a square of CROP_SCALE box sizes whose centre lies CROP_DOWN box sizes below the
 # box's. On the crop's own scale (0 top, 1 bottom) a person who looks ahead has the brows at 0.22,
-# the eyes at 0.33, the mouth at 0.68 and the chin at 0.85, and a face 0.63 wide. The room below
-# is for the dropped jaw.
+# the eyes at 0.33, the mouth at 0.68 and the chin at 0.85, and a face 0.63 wide. The space below
+# is for a dropped jaw.
 CROP_SCALE = 1.2
 CROP_DOWN = 0.12
 
@@ -53,23 +38,25 @@ class FaceFrame(NamedTuple):
     image: np.ndarray  # (H, W, 3) uint8 RGB, the whole frame
     box: Box | None  # in pixels of `image`
     state: str  # "found", "bridged" (a short gap, interpolated) or "missing"
-    track: int  # which face: changes when another one is followed; -1 where missing
+    track: int  # number of the face: changes when another one is tracked; -1 where missing
 
 
 @dataclass(frozen=True)
-class Following:
-    """How a face is followed. Times in seconds, distances in box sizes."""
+class TrackingConfig:
+    """How a face is tracked. Times in seconds, distances in box sizes."""
 
-    every_s: float = 1 / 6  # a look around the known face; every 5 frames at 30 fps
-    wide_every_s: float = 1.0  # a look at the whole image, for a larger face
+    every_s: float = 1 / 6  # between searches near the tracked face; every 5 frames at 30 fps
+    wide_every_s: float = 1.0  # between searches of the whole image, for a larger face
     max_gap_s: float = 1.0  # a longer gap is "missing"
     takeover_s: float = 1.0  # a larger face takes over after this long
     takeover_ratio: float = 1.3  # ... if it is larger by this
-    max_step: float = 0.5  # a face moves at most this far from look to look, ...
-    max_speed: float = 1.0  # ... plus this many sizes a second since it was seen
-    max_growth: float = 1.5  # and changes its size at most by this factor
-    away_s: float = 20.0  # who was unseen for no longer, with nobody else in between, ...
-    back_within: float = 0.8  # ... and is seen again within so many sizes of the old place, is the same
+    max_step: float = 0.5  # a face moves at most this far from one search to the next, ...
+    max_speed: float = 1.0  # ... plus this many sizes for each second since it was detected
+    max_growth: float = 1.5  # and its size changes at most by this factor
+    # A face that returns after at most `away_s`, with no other face in between, within `back_within` sizes
+    # of its old position is the same one.
+    away_s: float = 20.0
+    back_within: float = 0.8
     smoothing: Smoothing = Smoothing()
 
     @property
@@ -80,23 +67,25 @@ class Following:
 
 @dataclass
 class _Look:
+    """A frame in which the detector searched."""
+
     time_s: float
-    box: Box | None = None  # the followed face, if it was seen
-    path: int = -1  # boxes of one path are smoothed together: it ends with a long gap
-    track: int = -1  # whose face it is
+    box: Box | None = None  # the tracked face, if it was detected
+    path: int = -1  # boxes of one path are smoothed together: a long gap ends it
+    track: int = -1  # number of the face
 
 
 @dataclass
-class _Follower:
-    """Decides which of the boxes of each look is the followed face."""
+class _Tracker:
+    """Decides which of the boxes of each look is the tracked face."""
 
-    config: Following
+    config: TrackingConfig
     looks: list[_Look] = field(default_factory=list)
-    path: int = -1  # the latest path's and track's numbers
+    path: int = -1  # numbers of the latest path and track
     track: int = -1
-    last: _Look | None = None  # the latest sight of the followed face, None if it is given up
-    lost: _Look | None = None  # the latest sight of the face that was given up
-    seen_s: float = -math.inf  # when that face was seen before the look at hand
+    last: _Look | None = None  # the latest detection of the tracked face, None if it is lost
+    lost: _Look | None = None  # the latest detection of the face that was lost
+    last_s: float = -math.inf  # time of the tracked face's detection before the present look
     rival: list[tuple[_Look, Box]] = field(default_factory=list)
     wide_s: float = -math.inf  # when the whole image was last searched
 
@@ -104,8 +93,8 @@ class _Follower:
         look = _Look(frame.time_s)
         self.looks.append(look)
         if self.last:
-            self.seen_s = self.last.time_s
-            if look.time_s - self.seen_s > self.config.max_gap_s + TICK_TOLERANCE_S:
+            self.last_s = self.last.time_s
+            if look.time_s - self.last_s > self.config.max_gap_s + TICK_TOLERANCE_S:
                 self.lost, self.last = self.last, None
         boxes: list[Box] = []
         match = None
@@ -123,8 +112,8 @@ class _Follower:
             self._consider_rival(look, boxes, match)
 
     def _match(self, boxes: list[Box], last: _Look, time_s: float) -> Box | None:
-        likely = [b for b in boxes if self._continues(b, last.box, time_s - last.time_s)]
-        return max(likely, key=lambda b: _iou(b, last.box), default=None)
+        candidates = [b for b in boxes if self._continues(b, last.box, time_s - last.time_s)]
+        return max(candidates, key=lambda b: _iou(b, last.box), default=None)
 
     def _continues(self, box: Box, before: Box, after_s: float) -> bool:
         reach = before.size * (self.config.max_step + self.config.max_speed * after_s)
@@ -135,8 +124,8 @@ class _Follower:
         )
 
     def _consider_rival(self, look: _Look, boxes: list[Box], match: Box | None) -> None:
-        """Another face takes over when the followed one is given up, or if it is clearly larger
-        for long enough. A single sight may be a false alarm and does not count."""
+        """Another face takes over when the tracked one is lost, or if it is clearly larger for long
+        enough. A single detection may be a false alarm and does not count."""
         if match:
             least = match.size * self.config.takeover_ratio
             boxes = [b for b in boxes if b.size >= least and _iou(b, match) < 0.3]
@@ -154,88 +143,89 @@ class _Follower:
         else:
             ready = self.last is None and len(self.rival) >= 2
         if ready:
-            self._follow_rival(only_last=match is not None)
+            self._switch_to_rival(only_last=match is not None)
 
-    def _follow_rival(self, only_last: bool) -> None:
+    def _switch_to_rival(self, only_last: bool) -> None:
         self.path += 1
         self.track += not self._is_back(only_last)
         for look, box in self.rival[-1:] if only_last else self.rival:
-            if only_last or look.time_s > self.seen_s:  # after a cut: from its first sight on
+            if only_last or look.time_s > self.last_s:  # after a cut: from its first detection on
                 look.box, look.path, look.track = box, self.path, self.track
         self.last, self.rival = self.rival[-1][0], []
 
     def _is_back(self, taken_over: bool) -> bool:
-        """Whether the rival is the face that was followed before and unseen for a while.
+        """Whether the rival is the face that was tracked before and lost for a while.
 
-        After a cut another face is there at once, so a gap is asked for.
+        After a cut another face is there at once, so a gap is required.
         """
         if taken_over or self.lost is None:
             return False
         (first, box), config = self.rival[0], self.config
-        unseen = first.time_s - self.lost.time_s
+        gap_s = first.time_s - self.lost.time_s
         moved = math.hypot(box.cx - self.lost.box.cx, box.cy - self.lost.box.cy) / self.lost.box.size
         growth = box.size / self.lost.box.size
         return (
-            config.max_gap_s + TICK_TOLERANCE_S < unseen <= config.away_s
+            config.max_gap_s + TICK_TOLERANCE_S < gap_s <= config.away_s
             and moved <= config.back_within
             and 1 / config.max_growth <= growth <= config.max_growth
         )
 
     def finish(self) -> None:
-        """A video of a single look has nothing that could confirm its face."""
+        """In a video with a single look nothing could confirm its face: it counts."""
         if len(self.looks) == 1 and self.rival:
-            self._follow_rival(only_last=True)
+            self._switch_to_rival(only_last=True)
 
     def forget(self, before_s: float) -> None:
+        """Drops the looks before `before_s` but the latest of them."""
         while len(self.looks) > 1 and self.looks[1].time_s < before_s:
             del self.looks[0]
 
 
 def track_faces(
-    frames: Iterable[Frame], detector: FaceDetector, config: Following | None = None
+    frames: Iterable[Frame], detector: FaceDetector, config: TrackingConfig | None = None
 ) -> Iterator[FaceFrame]:
-    """Follow one face through a video.
+    """Track one face through a video.
 
-    The largest face is followed until it is lost or a larger one persists. A face counts from its
-    second sight in a row, so that single false alarms are left out. Gaps of up to
-    `config.max_gap_s` are bridged; in longer ones a frame has a box if the look next to it had. A face
-    that comes back to its place after such a gap keeps its track.
+    The largest face is tracked until it is lost or a larger one persists. A face counts from its
+    second detection in a row, so that single false alarms are left out. Gaps of up to
+    `config.max_gap_s` are bridged; in longer ones a frame has a box if the look next to it had one. A
+    face that returns to its position after such a gap keeps its track.
 
     Args:
         frames: in order of time, e.g. `open_video(path).frames(fps=30, max_side=1280)`; reducing
             very large frames keeps the held ones small.
-        detector: asked every `config.every_s`, and at the first and last frame.
+        detector: called every `config.every_s`, and at the first and last frame.
 
     Yields:
-        One FaceFrame for each frame, in order, `config.lookahead_s` behind the input.
+        One FaceFrame for each frame, in order, `config.lookahead_s` after it was read.
     """
-    config = config or Following()
-    follower = _Follower(config)
+    config = config or TrackingConfig()
+    tracker = _Tracker(config)
     waiting: deque[Frame] = deque()
     due_s = -math.inf
     for frame in frames:
         waiting.append(frame)
         if frame.time_s < due_s - TICK_TOLERANCE_S:
             continue
-        follower.look(frame, detector)
+        tracker.look(frame, detector)
         late = frame.time_s - due_s > config.every_s
         due_s = (frame.time_s if late else due_s) + config.every_s
         while waiting[0].time_s < frame.time_s - config.lookahead_s:
-            yield _placed(waiting.popleft(), follower.looks, config)
-            follower.forget(waiting[0].time_s - config.lookahead_s)
-    if waiting and follower.looks[-1].time_s < waiting[-1].time_s:
-        follower.look(waiting[-1], detector)
-    follower.finish()
+            yield _with_box(waiting.popleft(), tracker.looks, config)
+            tracker.forget(waiting[0].time_s - config.lookahead_s)
+    if waiting and tracker.looks[-1].time_s < waiting[-1].time_s:
+        tracker.look(waiting[-1], detector)
+    tracker.finish()
     while waiting:
-        yield _placed(waiting.popleft(), follower.looks, config)
+        yield _with_box(waiting.popleft(), tracker.looks, config)
 
 
-def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
+def _with_box(frame: Frame, looks: list[_Look], config: TrackingConfig) -> FaceFrame:
     """The frame with its smoothed box and state, from the looks around it."""
     times = [look.time_s for look in looks]
-    seen = [i for i, look in enumerate(looks) if look.box]
-    before = max((i for i in seen if times[i] <= frame.time_s), default=None)
-    after = min((i for i in seen if times[i] >= frame.time_s), default=None)
+    detected = [i for i, look in enumerate(looks) if look.box]
+    before = max((i for i in detected if times[i] <= frame.time_s), default=None)
+    after = min((i for i in detected if times[i] >= frame.time_s), default=None)
     state, path, track = "missing", -1, -1
     if before is not None and after is not None:
         same = looks[before].path == looks[after].path
@@ -258,36 +248,38 @@ def _placed(frame: Frame, looks: list[_Look], config: Following) -> FaceFrame:
     return FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
 
 
-class Counted:
-    """A detector, and in how many of its looks at the whole picture somebody else was as near.
+class CountingDetector:
+    """A detector that counts the searches of the whole picture with a second face about as large.
 
-    One face is followed, and whose is not always plain: two people at a table are told of.
+    Only one face is tracked: a video of two people at a table is reported.
     """
 
-    AS_NEAR = 0.6  # size of the second face, of the first; a passer-by or a picture on the wall is smaller
-    OFTEN = 0.3  # share of the looks from which on it is told, at least
-    LEAST = 3  # so many looks: a single one may be a false alarm
+    AS_LARGE = 0.6  # least size of a second face, of the first's; a passer-by is smaller
+    OFTEN = 0.3  # share of the searches from which on it is reported, ...
+    LEAST = 3  # ... and least number of them: a single one may be a false alarm
 
     def __init__(self, detector: FaceDetector):
-        self.detector, self.looks, self.several = detector, 0, 0
+        self.detector, self.searches, self.several = detector, 0, 0
 
     def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
         boxes = self.detector.detect(image, near=near)
         if near is None:
-            self.looks += 1
+            self.searches += 1
             self.several += self._several(boxes)
         return boxes
 
     def _several(self, boxes: list[Box]) -> bool:
         first = max(boxes, key=lambda b: b.size, default=None)
-        return any(b.size >= self.AS_NEAR * first.size and _iou(b, first) < 0.1 for b in boxes if b != first)
+        return any(b.size >= self.AS_LARGE * first.size and _iou(b, first) < 0.1 for b in boxes if b != first)
 
     def problems(self) -> list[str]:
         """One line if there was often another face, else none."""
-        if self.several < max(self.LEAST, self.OFTEN * self.looks):
+        if self.several < max(self.LEAST, self.OFTEN * self.searches):
             return []
-        share = f"{self.several / self.looks:.0%} of the looks at the whole picture"
-        return [f"another face about as large in {share}: only one is followed; --thumbnails shows whose"]
+        return [
+            f"another face about as large in {self.several / self.searches:.0%} of the searches of the whole "
+            "picture: only one is tracked; --thumbnails shows whose"
+        ]
 
 
 def _iou(a: Box, b: Box) -> float:
@@ -304,14 +296,14 @@ def crop(
     scale: float = CROP_SCALE,
     down: float = CROP_DOWN,
 ) -> np.ndarray:
-    """Cut the face out: a square of `scale` box sizes, `down` box sizes below the box's centre.
+    """Crop the face: a square of `scale` box sizes, `down` box sizes below the box's centre.
 
     A tilted head comes out upright: the square turns with it. Exact to fractions of a pixel,
     averaged over areas where it shrinks; beyond the image's edge the outermost pixels are repeated.
 
     Args:
         image: (H, W, 3) or (H, W) uint8.
-        size: side of the answer in pixels.
+        size: side of the crop in pixels.
 
     Returns:
         (size, size, 3) or (size, size) uint8.
@@ -336,7 +328,7 @@ def crop(
 
 
 def missing_spans(states: Iterable[str], fps: float) -> pd.DataFrame:
-    """Where no face was: one row for each run of "missing" in the states of all frames.
+    """The spans without a face: one row for each run of "missing" in the states of all frames.
 
     Returns:
         start_frame, end_frame (0-based, inclusive), start_s, end_s = (end_frame + 1) / fps.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.intervals import EMOTION_COLOURS
-from fedet.video.reader import MOST_SIDE, open_video
+from fedet.video.reader import MAX_SIDE, open_video
 
 MOST = 24  # pictures in a strip
 TILES = 40  # of a blurred picture's shorter side
@@ -16,7 +16,7 @@ TILES = 40  # of a blurred picture's shorter side
 def frames_near(video: str | Path, times_s: list[float], folder_fps: float = 30.0) -> list[np.ndarray]:
     """The frames shown at these seconds, (H, W, 3) uint8 each, in the order asked for.
 
-    Larger ones than `MOST_SIDE` are reduced to it.
+    Larger ones than `MAX_SIDE` are reduced to it.
     `folder_fps` is the rate of a folder of images; video files tell theirs.
 
     Raises InputError where the video cannot be read, or a time is not a number.
@@ -24,7 +24,7 @@ def frames_near(video: str | Path, times_s: list[float], folder_fps: float = 30.
     if not np.isfinite(times_s).all():
         raise InputError(f"times {times_s} of {video}: every one must be a number of seconds")
     source = open_video(video, folder_fps)
-    return [source.frame_at(max(0.0, float(t)), MOST_SIDE).image for t in times_s]
+    return [source.frame_at(max(0.0, float(t)), MAX_SIDE).image for t in times_s]
 
 
 def blur_faces(image: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedet.errors import InputError
-from fedet.faces.network import normalised
+from fedet.faces.network import normalise
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,4 @@ def seen_by(camera: Camera, crops: Tensor, size: int) -> Tensor:
     if not torch.equal(camera.gain, torch.ones_like(camera.gain)) or camera.light != 0:
         faces = (faces - 0.5) * camera.gain[:, None, None] + 0.5 + camera.light
         faces = faces.clamp(0, 1)
-    return normalised(faces).contiguous(memory_format=torch.channels_last)
+    return normalise(faces).contiguous(memory_format=torch.channels_last)

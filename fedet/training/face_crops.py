@@ -20,21 +20,9 @@ from fedet.detection import Inputs, concat_signals
 from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
 from fedet.faces.detectors import FaceDetector
-from fedet.faces.extraction import (
-    CROP,
-    DAMAGES,
-    FPS,
-    STATES,
-    FaceTrack,
-    check_bytes,
-    crops_of,
-    damaged,
-    extract_with_retry,
-    in_background,
-    search_of,
-    state_of,
-)
-from fedet.faces.network import WIDTH, FaceNet, adapted_net, folded, vectors_of
+from fedet.faces.extraction import CROP, crops_of, extract_with_retry, prefetch
+from fedet.faces.vectors import CACHE_ERRORS, FPS, STATES, FaceTrack, check_file_size, damaged_cache, search_version, file_identity
+from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import empty_table
 from fedet.training.records import record_of, videos_of
@@ -99,7 +87,7 @@ def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, n
     """Writes the crops to `file`; states (T,) uint8, face numbers (T,) int32 and those spread over it."""
     state, track, spread = [], [], spread_faces(video, detector, CROP).crops
     file.seek(0)
-    for face, status, number in in_background(crops_of(video, detector)):
+    for face, status, number in prefetch(crops_of(video, detector)):
         picture = np.zeros((CROP, CROP, 3), np.uint8) if face is None else face
         file.write(np.ascontiguousarray(picture).tobytes())
         state.append(STATES.index(status))
@@ -113,17 +101,17 @@ def _read_crops(place: Path) -> Crops:
         with np.load(place.with_suffix(".npz")) as parts:
             state, track, spread = parts["state"], parts["track"], parts["spread"]
         shape = (len(state), CROP, CROP, 3)
-        check_bytes(place, len(state), CROP * CROP * 3)
+        check_file_size(place, len(state), CROP * CROP * 3)
         images = np.memmap(place, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
         return Crops(images, state, track, notes["fps"], tuple(notes["problems"]), spread)
-    except DAMAGES as error:
-        raise damaged(place, error) from error
+    except CACHE_ERRORS as error:
+        raise damaged_cache(place, error) from error
 
 
 def _place(folder: Path, path: Path, detector: FaceDetector | None, video: Video) -> Path:
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    facts = f"{state_of(path)} {type(detector).__name__} {video.fps} {CROP} {search_of(video)}"
+    facts = f"{file_identity(path)} {type(detector).__name__} {video.fps} {CROP} {search_version(video)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"
 
@@ -139,7 +127,7 @@ def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_s
     n = len(images)
     vectors, rest = np.zeros((n, WIDTH), np.float16), np.zeros(n, np.float32)
     shown = crops.state != STATES.index("missing")
-    quick = folded(net)
+    quick = fold_batch_norms(net)
     for start in range(0, n, batch_size):
         seen = start + np.flatnonzero(shown[start : start + batch_size])
         if len(seen):

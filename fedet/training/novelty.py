@@ -9,8 +9,15 @@ import torch
 
 from fedet.errors import InputError
 from fedet.faces.extraction import CROP
-from fedet.faces.network import FaceNet, load_facenet, normalised, pretraining_of, shipped, vectors_of
-from fedet.faces.novelty import DIRECTIONS, FILE, SHARE, STRANGE, FeatureDistribution, save_known
+from fedet.faces.network import FaceNet, load_facenet, normalise, pretraining_of, shipped, vectors_of
+from fedet.faces.novelty import (
+    DIRECTIONS,
+    FILE,
+    SHARE,
+    UNFAMILIAR_KINDS,
+    FeatureDistribution,
+    save_distribution,
+)
 
 
 def describe(
@@ -42,7 +49,7 @@ def describe(
     plain = FeatureDistribution(
         mean, axes, variances[:directions], rest, towards, np.zeros(k), np.ones(k), np.inf, digest
     )
-    seen = plain.answers(held_out)
+    seen = plain.deviations(held_out)
     centres = np.median(seen, axis=0)
     scaled = replace(
         plain, centres=centres, widths=np.maximum(np.quantile(seen, SHARE, axis=0) - centres, 1e-6)
@@ -63,20 +70,20 @@ def face_vectors(net: FaceNet, people: int, seed: int, families: tuple[str, ...]
         clean = torch.nn.functional.interpolate(clean, size=CROP, mode="bilinear", antialias=True)
         both = torch.cat([augment(images, 2, CROP, generator), clean])
         with torch.inference_mode():
-            parts.append(net(normalised(both)).float().numpy())
+            parts.append(net(normalise(both)).float().numpy())
     return np.concatenate(parts)
 
 
 @torch.inference_mode()
 def strange_crops(kind: str, n: int, seed: int, families: tuple[str, ...] = ("shapes",)) -> np.ndarray:
-    """(n, 112, 112, 3) uint8 of something that is no plain face, see `STRANGE`."""
+    """(n, 112, 112, 3) uint8 of something that is no plain face, see `UNFAMILIAR_KINDS`."""
     rng, side = np.random.default_rng(seed), CROP
     if kind == "noise":
         return rng.integers(0, 256, (n, side, side, 3), np.uint8)
     if kind == "tiles":
         return rng.integers(0, 256, (n, 7, 7, 3), np.uint8).repeat(side // 7, 1).repeat(side // 7, 2)
-    if kind not in STRANGE:
-        raise InputError(f"kind {kind!r}: one of {', '.join(STRANGE)}")
+    if kind not in UNFAMILIAR_KINDS:
+        raise InputError(f"kind {kind!r}: one of {', '.join(UNFAMILIAR_KINDS)}")
     faces = np.concatenate([
         _faces(len(part), seed + i, families[i % len(families)], kind == "covered")
         for i, part in enumerate(np.array_split(np.arange(n), max(len(families), -(-n // 16))))
@@ -131,7 +138,9 @@ def learn_known(
     held, odd = max(16, people // 5), max(16, people // 6)
     faces = face_vectors(net, people - held, seed, families)
     held_out = face_vectors(net, held, seed + 1, families)
-    strange = [vectors_of(net, strange_crops(kind, odd, seed + 2, families)).numpy() for kind in STRANGE]
+    strange = [
+        vectors_of(net, strange_crops(kind, odd, seed + 2, families)).numpy() for kind in UNFAMILIAR_KINDS
+    ]
     return describe(faces, strange, held_out, net.digest)
 
 
@@ -140,7 +149,7 @@ def recompute(folder: str | Path, people: int = 600, seed: int = 77) -> FeatureD
     folder = Path(folder)
     families = pretraining_of(folder).get("families")
     known = learn_known(load_facenet(folder), people, seed, tuple(families or ("shapes",)))
-    save_known(folder, known)
+    save_distribution(folder, known)
     return known
 
 

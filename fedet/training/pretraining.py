@@ -18,8 +18,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
-from fedet.faces.extraction import in_background
-from fedet.faces.network import FaceNet, load_facenet, normalised, read_out_heads, save_facenet
+from fedet.faces.extraction import prefetch
+from fedet.faces.network import FaceNet, load_facenet, normalise, read_out_heads, save_facenet
 from fedet.intervals import AUS, EMOTIONS
 from fedet.synthetic.device_tables import moved
 from fedet.synthetic.expressions import sample_rest, sample_states
@@ -310,7 +310,7 @@ def pretrain(
     card = {"pretraining": asdict(config), "init": str(init) if init else None, "history": []}
     for number, size in enumerate(config.sizes):
         net.train()
-        batches = in_background(draw_batches(list(banks.values()), config, size, generator, device), ahead=2)
+        batches = prefetch(draw_batches(list(banks.values()), config, size, generator, device), ahead=2)
         bar = tqdm(batches, total=people // config.batch, desc=f"pass {number + 1} of {len(config.sizes)}")
         for faces, aus, labels in bar:
             aus, labels = aus.to(device), labels.to(device)
@@ -359,7 +359,7 @@ def draw_batches(
             for name in ("images", "aus", "labels")
         )
         crops = augment(images.flatten(0, 1).to(device), config.frames, size, generator)
-        yield normalised(crops), aus.flatten(0, 1), labels.flatten()
+        yield normalise(crops), aus.flatten(0, 1), labels.flatten()
 
 
 def forward(net: FaceNet, faces: Tensor, bf16: bool) -> Tensor:
@@ -381,7 +381,7 @@ def judge(net: FaceNet, bank: Bank, config: PretrainConfig, bf16: bool) -> dict[
     for start in range(0, len(bank["images"]), 64):
         part = slice(start, start + 64)
         images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1).to(device)
-        faces = normalised(augment(images, k, config.sizes[-1], generator))
+        faces = normalise(augment(images, k, config.sizes[-1], generator))
         vectors = forward(net, faces, bf16)
         seen = net.read_aus(vectors).view(-1, k, len(AUS)).cpu()
         aus = torch.from_numpy(np.array(bank["aus"][part]))

@@ -12,7 +12,8 @@ from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, concat_signals, read_inputs
 from fedet.errors import InputError
-from fedet.faces.extraction import FPS, FaceTrack, extract
+from fedet.faces.extraction import extract
+from fedet.faces.vectors import FPS, FaceTrack
 from fedet.faces.network import FaceNet, load_facenet, shipped
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate

@@ -1,4 +1,4 @@
-"""Videos in and out: frames, sound, signals beside the picture."""
+"""Reading and writing videos: frames, sound, side signals."""
 
 from fedet import hand_on
 

@@ -1,18 +1,26 @@
 """Loudness and speech activity of a video's own sound track, decoded by PyAV; no model is loaded.
 
-Speech activity follows the oldest recipe there is (Rabiner and Sambur 1975; voicing as in Boersma
-1993): a stretch counts if it is clearly louder than the quiet moments around it AND has a pitch
-between 60 and 400 Hz. Singing, music and barking have one too: it hears voices, not words.
+Speech activity follows Rabiner and Sambur (1975), voicing Boersma (1993): a stretch counts if it is
+clearly louder than the quiet moments around it AND has a pitch between 60 and 400 Hz. Singing, music and
+barking have one too: it detects voices, not words.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fedet.errors import InputError
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 RATE = 16_000  # hertz, after resampling
 WINDOW, HOP = 640, 160  # samples: 40 ms, every 10 ms
@@ -21,12 +29,12 @@ ABOVE_DB = 9.0  # speech is this much louder than the quietest tenth of the 20 s
 LEAST_DB = -60.0  # ... and than this
 VOICED = 0.5  # least peak of the normalised autocorrelation
 GAP_S, LEAST_S = 0.3, 0.1  # shorter gaps are closed, shorter stretches left out
-HOLE_S = 0.02  # stamps may be off by so much
-ANEW_S = 1.0, 600.0  # stamps that jump farther back or ahead begin anew: the sound just goes on
+HOLE_S = 0.02  # tolerance of time stamps
+MAX_JUMP_S = 1.0, 600.0  # back, ahead: stamps that jump farther are ignored, the sound simply continues
 
 
-class Heard(NamedTuple):
-    """The sound of a video: a value every 10 ms, none where the track has a hole."""
+class Sound(NamedTuple):
+    """The sound of a video: a value every 10 ms, none where the track has a gap."""
 
     time: np.ndarray  # (N,) seconds of the video, ascending
     level: np.ndarray  # (N,) loudness, dB of full scale
@@ -34,10 +42,10 @@ class Heard(NamedTuple):
     problems: tuple[str, ...]  # what was lost
 
 
-def listen(path: str | Path) -> Heard | None:
-    """What is heard in a video; None if the file has no sound (a folder of images never has).
+def read_sound(path: str | Path) -> Sound | None:
+    """The sound of a video; None if the file has none (a folder of images never has).
 
-    A packet that cannot be decoded leaves a hole of its length. Memory: 24 bytes a value.
+    A packet that cannot be decoded leaves a gap of its length. Memory: 24 bytes a value.
 
     Raises InputError if more of the sound is broken than can be decoded.
     """
@@ -51,8 +59,8 @@ def listen(path: str | Path) -> Heard | None:
     problems = track.problems()
     if not sum(map(len, times)):
         return None
-    time, level, voicing = (np.concatenate(part) for part in (times, levels, voices))
-    return Heard(time, level, speech_of(time, level, voicing), problems)
+    time, level, voicing = (np.concatenate(pieces) for pieces in (times, levels, voices))
+    return Sound(time, level, speech_of(time, level, voicing), problems)
 
 
 def analyse(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,11 +73,11 @@ def analyse(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     level = np.maximum(10 * np.log10(np.maximum(power, 1e-12)), FLOOR_DB)
     centred = windows - windows.mean(axis=1, keepdims=True)
     spectrum = np.abs(np.fft.rfft(centred, 2 * WINDOW, axis=1)) ** 2
-    alike = np.fft.irfft(spectrum, axis=1)[:, :WINDOW]  # (N, lags), the autocorrelation
+    correlation = np.fft.irfft(spectrum, axis=1)[:, :WINDOW]  # (N, lags), the autocorrelation
     lags = np.arange(RATE // 400, RATE // 60)
-    # A lag of l leaves WINDOW - l products: without this factor high pitches would look voiced more.
-    peak = (alike[:, lags] * (WINDOW / (WINDOW - lags))).max(axis=1)
-    return level, np.clip(peak / np.maximum(alike[:, 0], 1e-9), 0, 1)
+    # A lag of l leaves WINDOW - l products: without this factor high pitches would look more voiced.
+    peak = (correlation[:, lags] * (WINDOW / (WINDOW - lags))).max(axis=1)
+    return level, np.clip(peak / np.maximum(correlation[:, 0], 1e-9), 0, 1)
 
 
 def speech_of(time: np.ndarray, level: np.ndarray, voicing: np.ndarray) -> np.ndarray:
@@ -94,43 +102,43 @@ def _without_runs(active: np.ndarray, value: bool, shorter: int) -> np.ndarray:
     return out
 
 
-def _stretches(track: "_Track", seconds: float = 10.0) -> Iterator[tuple[float, np.ndarray]]:
+def _stretches(track: _Track, seconds: float = 10.0) -> Iterator[tuple[float, np.ndarray]]:
     """Pieces of the sound track: the second at which each begins, and its samples (M,) float32.
 
     Consecutive pieces overlap so that every window lies in exactly one of them.
     """
-    start_s, held, count = 0.0, [], 0
-    for at_s, part in track.pieces():
-        if held and abs(at_s - (start_s + count / RATE)) > HOLE_S:
-            yield start_s, np.concatenate(held)
-            held, count = [], 0
-        if not held:
+    start_s, buffer, count = 0.0, [], 0
+    for at_s, samples in track.pieces():
+        if buffer and abs(at_s - (start_s + count / RATE)) > HOLE_S:
+            yield start_s, np.concatenate(buffer)
+            buffer, count = [], 0
+        if not buffer:
             start_s = at_s
-        held.append(part)
-        count += len(part)
+        buffer.append(samples)
+        count += len(samples)
         if count >= seconds * RATE:
-            joined = np.concatenate(held)
+            joined = np.concatenate(buffer)
             whole = 1 + (len(joined) - WINDOW) // HOP
             yield start_s, joined[: (whole - 1) * HOP + WINDOW]
             rest = joined[whole * HOP :]
-            start_s, held, count = start_s + whole * HOP / RATE, [rest], len(rest)
-    if held:
-        yield start_s, np.concatenate(held)
+            start_s, buffer, count = start_s + whole * HOP / RATE, [rest], len(rest)
+    if buffer:
+        yield start_s, np.concatenate(buffer)
 
 
 @dataclass
 class _Track:
-    """The sound track of a file, read once; counts what cannot be decoded."""
+    """The sound track of a file, read once; counts packets that cannot be decoded."""
 
     path: Path
-    end_s: float | None = None  # of what was read so far, seconds of the video
-    shift_s: float = 0.0  # of stamps that began anew
-    heard_s: float = 0.0
+    end_s: float | None = None  # of the sound read so far, seconds of the video
+    shift_s: float = 0.0  # added to time stamps after they jumped
+    decoded_s: float = 0.0
     broken: int = 0  # packets
-    lost_s: float = 0.0  # their length together, ...
-    lost_at_s: float = 0.0  # ... and where the first of them is
+    lost_s: float = 0.0  # length of all broken packets
+    lost_at_s: float = 0.0  # time of the first of them
     error: str = ""  # of the first
-    stopped: str = ""  # what ended the reading before the end of the file
+    stopped: str = ""  # the error that ended the reading before the end of the file
 
     def pieces(self) -> Iterator[tuple[float, np.ndarray]]:
         """Seconds since the first video frame, ascending, and mono samples (M,) float32 at `RATE`."""
@@ -150,32 +158,34 @@ class _Track:
                     for piece in resampler.resample(frame):
                         stamp_s = _seconds(piece.pts, piece.time_base)
                         at_s = None if stamp_s is None else stamp_s - zero_s
-                        at_s, samples = self._placed(at_s, piece.to_ndarray().reshape(-1))
+                        at_s, samples = self._position(at_s, piece.to_ndarray().reshape(-1))
                         if len(samples):
                             yield at_s, samples
         except FFmpegError as error:
-            if not self.heard_s:
+            if not self.decoded_s:
                 raise self._refused(error) from error
             self.stopped = str(error)
         except IndexError:
             pass  # as in `fedet.video.decoder`: streams that appeared within the file, at its end
 
     def problems(self) -> tuple[str, ...]:
-        """What was lost, a sentence each; InputError if that is more than what was heard."""
-        if self.broken and self.lost_s >= self.heard_s:
-            raise self._refused(f"{self.broken} broken packets, {self.heard_s:.1f} s heard; {self.error}")
-        told, name = [], self.path.name
+        """What was lost, one sentence each; InputError if that is more than what was decoded."""
+        if self.broken and self.lost_s >= self.decoded_s:
+            raise self._refused(f"{self.broken} broken packets, {self.decoded_s:.1f} s decoded; {self.error}")
+        problems, name = [], self.path.name
         if self.broken:
-            lost = f"{self.lost_s:.2f} s of sound in {self.broken} broken packets are missing"
-            told.append(f"{name}: {lost}, from {self.lost_at_s:.2f} s on")
+            problems.append(
+                f"{name}: {self.lost_s:.2f} s of sound in {self.broken} broken packets are missing, from "
+                f"{self.lost_at_s:.2f} s on"
+            )
         if self.stopped:
-            told.append(f"{name}: its sound cannot be read beyond {self.end_s:.2f} s ({self.stopped})")
-        return tuple(told)
+            problems.append(f"{name}: its sound cannot be read beyond {self.end_s:.2f} s ({self.stopped})")
+        return tuple(problems)
 
-    def _refused(self, why) -> InputError:
-        return InputError(f"{self.path}: its sound cannot be decoded ({why}); detect without it")
+    def _refused(self, reason: Exception | str) -> InputError:
+        return InputError(f"{self.path}: its sound cannot be decoded ({reason}); detect without it")
 
-    def _frames(self, container, stream, zero_s: float) -> Iterator:
+    def _frames(self, container: InputContainer, stream: AudioStream, zero_s: float) -> Iterator[AudioFrame]:
         """Decoded frames; broken packets are counted and left out."""
         from av.error import FFmpegError
 
@@ -194,27 +204,28 @@ class _Track:
                 if self.end_s is not None and stamp_s is None:
                     self.end_s += lasts_s
 
-    def _placed(self, at_s: float | None, samples: np.ndarray) -> tuple[float, np.ndarray]:
-        """Where samples belong, and what of them does not lie before the end of what was heard."""
+    def _position(self, at_s: float | None, samples: np.ndarray) -> tuple[float, np.ndarray]:
+        """The time of samples, and those of them that do not overlap the sound before them."""
         end_s = self.end_s
         at_s = (end_s or 0.0) if at_s is None else at_s + self.shift_s
-        if end_s is not None and not -ANEW_S[0] <= at_s - end_s <= ANEW_S[1]:
+        if end_s is not None and not -MAX_JUMP_S[0] <= at_s - end_s <= MAX_JUMP_S[1]:
             self.shift_s += end_s - at_s
             at_s = end_s
         if end_s is not None and at_s < end_s - HOLE_S:  # a broken packet that made too much sound
-            known = round((end_s - at_s) * RATE)
-            at_s, samples = at_s + known / RATE, samples[known:]
+            overlap = round((end_s - at_s) * RATE)
+            at_s, samples = at_s + overlap / RATE, samples[overlap:]
         if len(samples):
             self.end_s = at_s + len(samples) / RATE
-            self.heard_s += len(samples) / RATE
+            self.decoded_s += len(samples) / RATE
         return at_s, samples
 
 
-def _seconds(ticks: int | None, time_base) -> float | None:
+def _seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
     return None if ticks is None or not time_base else float(ticks * time_base)
 
 
-def _first_picture_s(container) -> float:
+def _first_picture_s(container: InputContainer) -> float:
+    """Time stamp of the first picture, seconds."""
     from av.stream import Disposition
 
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]

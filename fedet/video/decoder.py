@@ -1,15 +1,16 @@
 """Decoding a video file with PyAV: frames with trustworthy times, errors counted, exact seeking.
 
-`fedet.video.reader` is the interface to use; this module knows the containers' quirks.
+`fedet.video.reader` is the interface to use; this module handles the quirks of containers.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -18,21 +19,24 @@ from av.video.reformatter import VideoReformatter
 
 from fedet.errors import InputError
 
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
 # Matroska and WebM round time stamps to milliseconds, so 2/30 s is stored as 0.067, and the first
 # frame's stamp is rounded too: a frame counts as shown at a time if it is at most this much later.
 TICK_TOLERANCE_S = 0.0011
-GAP_S = 0.5  # a still picture for longer is told: an expression could hide in it
+GAP_S = 0.5  # a still picture for longer is reported: an expression could hide in it
 MAX_STILL_S = 600.0  # a longer jump between two stamps is a broken stamp, not a still picture
 # Containers in which seeking to a key frame is reliable; others are decoded from their start.
 SEEKABLE = {"mov", "mp4", "matroska", "webm", "avi"}
 
 
 class Decoder:
-    """One video stream of one file; every pass opens the file anew and holds one frame.
+    """One video stream of one file; every pass reopens the file and holds one frame.
 
     Attributes: width, height (pixels, as displayed: rotated, square pixels); fps (nominal);
-    duration_s (as the file says, None if it does not); n_frames (as the file says, else None);
-    problems (sentence by kind).
+    duration_s and n_frames (as the file says; None if it does not); problems (sentence by kind).
 
     Raises InputError if the file holds no video that can be read.
     """
@@ -43,7 +47,7 @@ class Decoder:
         with _open(path) as container:
             self._formats = set(container.format.name.split(","))
             stream = _picture_stream(container, path)
-            self._time_base = stream.time_base  # drained frames do not carry it
+            self._time_base = stream.time_base  # frames drained at the end do not carry it
             self._spacing_s = self._nominal_spacing(container, stream)
         with _open(path) as container:
             stream = _picture_stream(container, path)
@@ -53,10 +57,10 @@ class Decoder:
                 raise InputError(f"{path}: no frame can be read; the file is empty or broken")
             self._t0 = self._stamp(first) or 0.0
             if clock.broken and self._earliest is not None and "avi" not in self._formats:
-                self._t0 = min(self._t0, self._earliest)  # frames count from the first, though broken
+                self._t0 = min(self._t0, self._earliest)  # count from the first frame, even if broken
             self._turn = _orientation(first)
             self.duration_s = _claimed_duration(container, stream, self._t0)
-            self.n_frames = self._counted(stream.frames)
+            self.n_frames = self._frame_count(stream.frames)
             self.coded_size = (first.width, first.height)
             ratio = float(stream.sample_aspect_ratio or 1)
         ratio = ratio if 0.1 <= ratio <= 10 else 1.0
@@ -66,9 +70,9 @@ class Decoder:
         self._stamps: np.ndarray | None = None
 
     def frames_from(self, start_s: float) -> Iterator[tuple[int, float, av.VideoFrame]]:
-        """Yield (rank, seconds since the first frame, frame), not beginning after `start_s`.
+        """Yields (rank, seconds since the first frame, frame) from the frame at or before `start_s` on.
 
-        The first frame lies at or before `start_s`, unless none does.
+        If there is none before `start_s`, the first frame comes first.
         """
         for back_s in (0.0, 1.0, 5.0):
             if start_s <= back_s or not self._formats & SEEKABLE:
@@ -82,11 +86,11 @@ class Decoder:
                 return
         timed = self._timed(0.0)
         for first in timed:
-            rank = self._rank(first[0]) if first[0] > TICK_TOLERANCE_S else 0  # behind broken ones
+            rank = self._rank(first[0]) if first[0] > TICK_TOLERANCE_S else 0  # after broken ones
             yield rank, *first
             yield from ((r, *timed_frame) for r, timed_frame in enumerate(timed, rank + 1))
 
-    def converter(self, scale: float):
+    def converter(self, scale: float) -> Callable[[av.VideoFrame], np.ndarray]:
         """A function from frame to (H, W, 3) uint8 RGB as displayed, sides times `scale`."""
         reformatter = VideoReformatter()  # one for all frames: its tables are built once
         width, height = (max(1, round(side * scale)) for side in self._flat)
@@ -103,34 +107,34 @@ class Decoder:
         return convert
 
     def lasts_s(self, frame: av.VideoFrame) -> float:
-        """How long the file says that the frame is shown, in seconds; else the nominal spacing."""
+        """Seconds for which the frame is shown: as the file says, else the nominal spacing."""
         duration = frame.duration * self._time_base if frame.duration else 0
         return float(duration) or self._spacing_s
 
-    def _nominal_spacing(self, container, stream) -> float:
-        """Seconds from frame to frame: the header's where the first stamps agree, else theirs."""
+    def _nominal_spacing(self, container: InputContainer, stream: VideoStream) -> float:
+        """Seconds from frame to frame: the header's where the first time stamps agree, else theirs."""
         packets = list(islice(_packets(container, stream), 60))
         stamps = np.sort([t for p in packets if (t := self._ticks(p)) is not None])
         shown = [t for p in packets if not p.is_discard and (t := self._ticks(p)) is not None]
         self._earliest = float(min(shown) * self._time_base) if shown else None
         gaps = np.diff(stamps.astype(float)) * float(self._time_base)
-        seen = float(np.median(gaps)) if gaps.size else 0.0
-        if 0 < seen < 10 * self._time_base:  # coarse stamps: GIF counts in hundredths of a second
-            seen = float(np.mean(gaps))
+        spacing_s = float(np.median(gaps)) if gaps.size else 0.0
+        if 0 < spacing_s < 10 * self._time_base:  # coarse stamps: GIF counts in hundredths of a second
+            spacing_s = float(np.mean(gaps))
         for rate in (stream.average_rate, stream.guessed_rate):
-            if rate and 0.1 <= rate <= 1000 and (seen <= 0 or 0.9 < seen * rate < 1.1):
+            if rate and 0.1 <= rate <= 1000 and (spacing_s <= 0 or 0.9 < spacing_s * rate < 1.1):
                 return float(1 / rate)
-        return seen if seen > 0 else 1 / 30
+        return spacing_s if spacing_s > 0 else 1 / 30
 
-    def _counted(self, told: int) -> int | None:
-        """How many frames are shown; what an mp4 cuts off with an edit list still is in its number."""
-        fitting = round(self.duration_s / self._spacing_s) if self.duration_s else told
-        return (fitting if told > fitting + 1 else told) or None
+    def _frame_count(self, claimed: int) -> int | None:
+        """Number of shown frames; an mp4's own number includes those that an edit list cuts off."""
+        shown = round(self.duration_s / self._spacing_s) if self.duration_s else claimed
+        return (shown if claimed > shown + 1 else claimed) or None
 
-    def _ticks(self, item) -> int | None:
+    def _ticks(self, item: av.Packet | av.VideoFrame) -> int | None:
         """The time stamp of a packet or frame, in the stream's time base."""
-        # AVI stores no presentation times: what is guessed for them there follows the order of
-        # decoding. The decoding stamps are even, and frames come out in the order of showing.
+        # AVI stores no presentation times: those that FFmpeg guesses follow the decoding order. The
+        # decoding stamps are evenly spaced, and frames come out in presentation order.
         return item.dts if "avi" in self._formats or item.pts is None else item.pts
 
     def _stamp(self, frame: av.VideoFrame) -> float | None:
@@ -138,24 +142,24 @@ class Decoder:
         return None if ticks is None else float(ticks * self._time_base)
 
     def _timed(self, seek_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decodes on from the key frame before `seek_s`."""
+        """Decodes from the key frame before `seek_s` on: (seconds since the first frame, frame)."""
         clock = _Clock(self._spacing_s, self._t0)
         complete = False
         try:
             with _open(self.path) as container:
                 stream = _picture_stream(container, self.path)
                 if seek_s > 0 and not _seek(container, stream, self._t0 + seek_s):
-                    return  # the caller goes further back, at last to the beginning
+                    return  # the caller then seeks further back, at last to the beginning
                 for frame in _decode(container, stream, clock):
                     stamp = self._stamp(frame)
                     if stamp is None and seek_s > 0 and clock.now is None:
-                        return  # without a stamp nobody knows where the seek has landed
-                    time_s = clock.place(stamp)
+                        return  # without a time stamp the position after the seek is unknown
+                    time_s = clock.advance(stamp)
                     self._check(frame, time_s)
                     yield time_s, frame
                 complete = clock.now is not None
         finally:
-            self._note(clock, complete, seek_s <= 0)
+            self._report(clock, complete, seek_s <= 0)
 
     def _check(self, frame: av.VideoFrame, time_s: float) -> None:
         if frame.interlaced_frame:
@@ -171,67 +175,67 @@ class Decoder:
                 f"scaled to {self.coded_size[0]}x{self.coded_size[1]}, the first frame's",
             )
 
-    def _note(self, clock: _Clock, complete: bool, from_start: bool) -> None:
-        """Writes down what a pass found; only a pass to the end knows where the video ends."""
-        found = {}
+    def _report(self, clock: _Clock, complete: bool, from_start: bool) -> None:
+        """Adds the problems of a pass; only a complete pass shows where the video ends."""
+        problems = {}
         if clock.broken:
-            found["broken"] = f"{clock.broken} broken frames or packets skipped"
-        if clock.repaired and "avi" not in self._formats:  # whose last stamps are never known
-            found["stamps"] = f"{clock.repaired} frames without a usable time stamp; times guessed"
+            problems["broken"] = f"{clock.broken} broken frames or packets skipped"
+        if clock.repaired and "avi" not in self._formats:  # whose last stamps are always missing
+            problems["stamps"] = f"{clock.repaired} frames without a usable time stamp; times guessed"
         if clock.gaps:
-            found["gaps"] = (
+            problems["gaps"] = (
                 f"{clock.gaps} gaps without a new frame, the longest {clock.gap_s:.2f} s from "
                 f"{clock.gap_at_s:.2f} s on"
             )
         end_s = (clock.now or 0.0) + self._spacing_s
         if complete and from_start:
-            found |= self._note_whole(clock, end_s)
+            problems |= self._problems_of_whole(clock, end_s)
         claimed = self.duration_s or 0.0
         if complete and end_s < claimed - max(0.5, 2 * self._spacing_s):
-            found["end"] = f"ends at {end_s:.2f} s, although its header says {claimed:.2f} s"
+            problems["end"] = f"ends at {end_s:.2f} s, although its header says {claimed:.2f} s"
         elif complete and clock.error:
-            found["end"] = f"cannot be read beyond {end_s:.2f} s ({clock.error})"
-        self.problems = self.problems | found if complete else found | self.problems
+            problems["end"] = f"cannot be read beyond {end_s:.2f} s ({clock.error})"
+        self.problems = self.problems | problems if complete else problems | self.problems
 
-    def _note_whole(self, clock: _Clock, end_s: float) -> dict[str, str]:
-        """What only a pass over the whole video can tell."""
-        found = {}
+    def _problems_of_whole(self, clock: _Clock, end_s: float) -> dict[str, str]:
+        """Problems that only a pass over the whole video shows."""
+        problems = {}
         if clock.first > TICK_TOLERANCE_S:
-            found["start"] = f"no frame before {clock.first:.2f} s can be read; the one there stands in"
+            problems["start"] = f"no frame before {clock.first:.2f} s can be read; the one there stands in"
         if not clock.broken and abs(clock.count - end_s * self.fps) > max(2, 0.02 * clock.count):
-            found["rate"] = (
+            problems["rate"] = (
                 f"frames come unevenly, {clock.count} in {end_s:.2f} s; frame numbers are counted by "
                 f"time, {self.fps:.2f} a second"
             )
-        return found
+        return problems
 
     def _rank(self, time_s: float) -> int:
-        """How many frames come before `time_s`, counted in the packets without decoding them."""
+        """Number of frames before `time_s`, counted in the packets without decoding them."""
         if self._stamps is None:
             with _open(self.path) as container:
                 stream = _picture_stream(container, self.path)
                 packets = (p for p in _packets(container, stream) if not p.is_discard)
                 ticks = [self._ticks(packet) for packet in packets]
-                known = np.sort([float(t * self._time_base) for t in ticks if t is not None])
-            self._stamps = known - known[:1]
+                stamps = np.sort([float(t * self._time_base) for t in ticks if t is not None])
+            self._stamps = stamps - stamps[:1]
         return int(np.searchsorted(self._stamps, time_s - min(self._spacing_s / 4, 0.0005)))
 
 
 class _Clock:
-    """Turns time stamps into seconds since the first frame that never run back, and counts."""
+    """Turns time stamps into seconds since the first frame that never decrease, and counts faults."""
 
     def __init__(self, spacing_s: float, t0: float) -> None:
         self.spacing_s = spacing_s
         self.shift = -t0
         self.now: float | None = None
-        self.first = 0.0  # when the first frame is shown: later than 0 behind broken ones
-        self.count = 0  # frames placed
+        self.first = 0.0  # time of the first readable frame: above 0 after broken ones
+        self.count = 0  # frames
         self.repaired = 0
         self.broken = 0
-        self.gaps, self.gap_s, self.gap_at_s = 0, 0.0, 0.0  # number, the longest and where
-        self.error: str | None = None  # what stopped the reading before the end of the file
+        self.gaps, self.gap_s, self.gap_at_s = 0, 0.0, 0.0  # number, length and time of the longest
+        self.error: str | None = None  # that ended the reading before the end of the file
 
-    def place(self, stamp: float | None) -> float:
+    def advance(self, stamp: float | None) -> float:
         time_s = None if stamp is None else stamp + self.shift
         self.count += 1
         if self.now is None:
@@ -242,7 +246,7 @@ class _Clock:
             self.repaired += 1
             time_s = following
         elif not -2.5 * self.spacing_s <= time_s - self.now <= MAX_STILL_S:
-            # The stamps start anew: go on from here.
+            # The stamps start anew: continue from here.
             self.repaired += 1
             self.shift += following - time_s
             time_s = following
@@ -257,10 +261,10 @@ class _Clock:
         return time_s
 
 
-def _open(path: Path):
+def _open(path: Path) -> InputContainer:
     try:
-        # Playlists must not fetch anything from elsewhere; a relative path with a colon would be
-        # taken for an address; tags in another encoding than UTF-8 do not matter here.
+        # A relative path with a colon would be taken for an address; tags in another encoding than
+        # UTF-8 do not matter here.
         container = av.open(
             str(path.absolute()),
             options={"protocol_whitelist": "file"},
@@ -275,8 +279,11 @@ def _open(path: Path):
     return container
 
 
-def _picture_stream(container, path: Path):
-    """The first stream with moving pictures, ready to decode."""
+def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The first stream with moving pictures, ready to decode.
+
+    Raises InputError if there is none, or it cannot be decoded.
+    """
     name = container.format.name
     if name.endswith("_pipe") or name == "image2":
         raise InputError(f"{path}: a single image; give a video or a folder of numbered images")
@@ -286,15 +293,17 @@ def _picture_stream(container, path: Path):
     streams = [s for s in container.streams.video if not s.disposition & attached]
     if not streams:
         kinds = " and ".join(sorted({s.type for s in container.streams}))
-        only = f"only {kinds}" if kinds else "nor anything else"
-        raise InputError(f"{path}: holds no pictures, {only}; give a video")
+        raise InputError(
+            f"{path}: holds no pictures, {f'only {kinds}' if kinds else 'nor anything else'}; give a video"
+        )
     if streams[0].codec_context is None:
         raise InputError(f"{path}: no decoder for this kind of video; convert it to H.264 first")
     streams[0].thread_type = "AUTO"
     return streams[0]
 
 
-def _seek(container, stream, time_s: float) -> bool:
+def _seek(container: InputContainer, stream: VideoStream, time_s: float) -> bool:
+    """Whether the container could seek to the key frame before `time_s`."""
     try:
         offset = math.floor(time_s / stream.time_base)
         container.seek(offset, stream=stream, backward=True)
@@ -303,19 +312,21 @@ def _seek(container, stream, time_s: float) -> bool:
     return True
 
 
-def _packets(container, stream, clock: _Clock | None = None) -> Iterator[av.Packet]:
-    """The stream's packets up to the end, or to where the file cannot be read any further."""
+def _packets(
+    container: InputContainer, stream: VideoStream, clock: _Clock | None = None
+) -> Iterator[av.Packet]:
+    """The stream's packets up to the end, or up to an error."""
     try:
         yield from (packet for packet in container.demux(stream) if packet.size)
     except FFmpegError as error:
         if clock is not None:
             clock.error = error.strerror
     except IndexError:
-        pass  # at its end PyAV drains all streams and does not know those that appeared within the file
+        pass  # at the end PyAV drains all streams and fails on those that appeared within the file
 
 
-def _decode(container, stream, clock: _Clock) -> Iterator[av.VideoFrame]:
-    """Frames in the order of showing; broken ones are counted and left out."""
+def _decode(container: InputContainer, stream: VideoStream, clock: _Clock) -> Iterator[av.VideoFrame]:
+    """Frames in presentation order; broken ones are counted and left out."""
     for packet in chain(_packets(container, stream, clock), [None]):
         try:
             frames = stream.decode(packet)  # None drains the frames that the decoder holds back
@@ -331,15 +342,16 @@ def _decode(container, stream, clock: _Clock) -> Iterator[av.VideoFrame]:
                 yield frame
 
 
-def _claimed_duration(container, stream, t0: float) -> float | None:
+def _claimed_duration(container: InputContainer, stream: VideoStream, t0: float) -> float | None:
+    """Seconds from the first frame to the end, as the file says; None if it does not."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    if told := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
-        # Matroska: the end of this stream; the whole file's may be that of the sound
-        hours, minutes, seconds = map(float, told.groups())
+    if match := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        # Matroska: the end of this stream; that of the whole file may be the sound's
+        hours, minutes, seconds = map(float, match.groups())
         return max(0.0, 3600 * hours + 60 * minutes + seconds - t0)
     if container.duration and container.duration > 0:
-        # The whole file's length counts from time zero, the first frame may come later.
+        # The length of the whole file counts from time zero; the first frame may come later.
         return max(0.0, container.duration / av.time_base - t0)
     return None
 

@@ -1,15 +1,14 @@
 """Frames of a video file or of a folder of numbered images, by presentation time.
 
-Time zero is the first frame that can be shown, whatever time stamp it carries, or a broken one
-before it. A frame's time is its own time stamp, never index / frame rate: files of variable rate are
-common and headers lie.
-`Video.frames` yields one frame after the other and keeps none. What had to be repaired or left
-out is told in `Video.problems`.
+Time zero is the first frame that can be shown, whatever its time stamp, or a broken one before it. A
+frame's time is its own time stamp, never index / frame rate: files of variable rate are common, and
+headers lie. `Video.frames` yields one frame after the other and holds none. `Video.problems` reports what
+had to be repaired or left out.
 
 Images are RGB, uint8, H x W x 3, as displayed: rotation and mirroring from the file's display
 matrix are applied, non-square pixels are stretched to square ones, a frame whose size differs from
 the first one's is scaled to it. Alpha is ignored, higher bit depths are reduced to 8 bits,
-interlaced video is not deinterlaced, which is told.
+interlaced video is reported and not deinterlaced.
 """
 
 from __future__ import annotations
@@ -24,26 +23,23 @@ from typing import NamedTuple
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.video.writer import write_video
-
-__all__ = ["Frame", "ImageFolder", "Video", "VideoFile", "open_video", "write_video"]
 
 TICK_TOLERANCE_S = 0.0011  # containers round time stamps, also the first, to milliseconds
-MIN_SIDE_PX = 16  # below this there is no face to be seen
-MOST_SIDE = 1920  # longer side of pictures of which many are held at once; larger ones are reduced to it
+MIN_SIDE_PX = 16  # in smaller pictures no face is visible
+MAX_SIDE = 1920  # longer side of pictures of which many are in memory; larger ones are reduced to it
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 class Frame(NamedTuple):
     """One shown frame. Treat `image` as read-only: repeated frames share it."""
 
-    index: int  # rank among the frames, or the tick number when resampled; 0-based
+    index: int  # 0-based number of the frame, or of the tick when resampled
     time_s: float  # seconds since the first frame, or tick / fps when resampled
     image: np.ndarray  # (H, W, 3) uint8 RGB
     scale: float = 1.0  # pixels of `image` per displayed pixel, below 1 when reduced
 
 
-class _Shown(NamedTuple):
+class _LazyFrame(NamedTuple):
     """A frame that is not converted to RGB yet, so that skipped frames cost no conversion."""
 
     index: int
@@ -78,16 +74,16 @@ class Video:
         fps: float | None = None,
         max_side: int | None = None,
     ) -> Iterator[Frame]:
-        """Yield the frames with start_s <= time < end_s, within `TICK_TOLERANCE_S`.
+        """Yields the frames with start_s <= time < end_s, within `TICK_TOLERANCE_S`.
 
         Args:
             start_s, end_s: seconds since the first frame; None reads to the end.
             fps: None yields every frame once. A number resamples by time: tick k stands for
-                k / fps seconds and shows the latest frame at or before it, for as long as the
-                last frame lasts. Sources of a lower rate repeat frames, sources of a higher
+                k / fps seconds and shows the latest frame at or before it, up to the end of the last
+                frame. Sources of a lower rate repeat frames, sources of a higher
                 rate lose some. `index` is k.
             max_side: reduce each frame while it is converted, so that its longer side has at most
-                this many pixels; `Frame.scale` tells by how much.
+                this many pixels; `Frame.scale` is the factor.
 
         Raises:
             InputError: a negative start, or a rate or size that is not positive.
@@ -108,7 +104,7 @@ class Video:
         """
         scale = self._scale(max_side)
         _check_time("time_s", time_s)
-        shown = self._shown(time_s, scale)
+        shown = self._lazy_frames(time_s, scale)
         first = next(shown, None)
         if first is None or (
             time_s >= first.time_s + first.lasts_s + TICK_TOLERANCE_S and next(shown, None) is None
@@ -124,7 +120,7 @@ class Video:
         return min(1.0, max_side / max(self.width, self.height))
 
     def _every(self, start_s: float, end_s: float, scale: float) -> Iterator[Frame]:
-        for shown in self._shown(start_s, scale):
+        for shown in self._lazy_frames(start_s, scale):
             if shown.time_s >= end_s - TICK_TOLERANCE_S:
                 return
             if shown.time_s >= start_s - TICK_TOLERANCE_S:
@@ -137,8 +133,8 @@ class Video:
             return exact if math.isinf(exact) else math.ceil(exact)
 
         tick, last = max(0, ticks_until(start_s)), ticks_until(end_s)
-        current: _Shown | None = None
-        for following in _with_end(self._shown(start_s, scale)):
+        current: _LazyFrame | None = None
+        for following in _with_end(self._lazy_frames(start_s, scale)):
             if current is not None:
                 ends_s = following.time_s if following else current.time_s + current.lasts_s
                 stop = min(ticks_until(ends_s), last)
@@ -150,13 +146,13 @@ class Video:
                 return
             current = following
 
-    def _shown(self, start_s: float, scale: float) -> Iterator[_Shown]:
+    def _lazy_frames(self, start_s: float, scale: float) -> Iterator[_LazyFrame]:
         """Frames in order of time, beginning with the one shown at `start_s`."""
         raise NotImplementedError
 
 
-def _with_end(shown: Iterator[_Shown]) -> Iterator[_Shown | None]:
-    yield from shown
+def _with_end(frames: Iterator[_LazyFrame]) -> Iterator[_LazyFrame | None]:
+    yield from frames
     yield None
 
 
@@ -183,25 +179,24 @@ class VideoFile(Video):
     def problems(self) -> list[str]:
         return list(self._decoder.problems.values())
 
-    def _shown(self, start_s: float, scale: float) -> Iterator[_Shown]:
+    def _lazy_frames(self, start_s: float, scale: float) -> Iterator[_LazyFrame]:
         convert = self._decoder.converter(scale)
-        held: _Shown | None = None
+        previous: _LazyFrame | None = None
         for index, time_s, frame in self._decoder.frames_from(start_s):
             lasts_s = self._decoder.lasts_s(frame)
-            shown = _Shown(index, time_s, lasts_s, lambda frame=frame: convert(frame))
-            if held is not None and time_s > start_s + TICK_TOLERANCE_S:
-                yield held
-            held = shown
-        if held is not None:
-            yield held
+            if previous is not None and time_s > start_s + TICK_TOLERANCE_S:
+                yield previous
+            previous = _LazyFrame(index, time_s, lasts_s, lambda frame=frame: convert(frame))
+        if previous is not None:
+            yield previous
 
 
 class ImageFolder(Video):
     """A folder of numbered images: the last number in a file's name is the frame's number.
 
     Numbers count from `first_number`; None takes 0 if there is an image 0, else 1. A missing
-    number repeats the image before it (at the beginning, the first image) and is told in
-    `problems`; so is an image that cannot be read. Numbers with a hundred times more gaps than
+    number repeats the image before it (at the beginning, the first image) and is reported in
+    `problems`, as is an image that cannot be read. Numbers with a hundred times more gaps than
     images are refused.
     """
 
@@ -236,17 +231,17 @@ class ImageFolder(Video):
     def problems(self) -> list[str]:
         return list(self._problems.values())
 
-    def _shown(self, start_s: float, scale: float) -> Iterator[_Shown]:
+    def _lazy_frames(self, start_s: float, scale: float) -> Iterator[_LazyFrame]:
         start = max(0, math.floor((start_s + TICK_TOLERANCE_S) * self.fps))
         before = [number for number in self._files if number <= start]
         load = self._loader(scale)
         file = self._files[max(before) if before else min(self._files)]
         for index in range(start, self.n_frames_estimate or 0):
             file = self._files.get(index, file)
-            yield _Shown(index, index / self.fps, 1 / self.fps, lambda file=file: load(file))
+            yield _LazyFrame(index, index / self.fps, 1 / self.fps, lambda file=file: load(file))
 
     def _loader(self, scale: float) -> Callable[[Path], np.ndarray]:
-        """Reads image files at a scale; keeps the last one for those that cannot be read."""
+        """Reads image files at a scale; repeats the last one for those that cannot be read."""
         import cv2
 
         size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
@@ -302,7 +297,7 @@ def open_video(path: str | os.PathLike, folder_fps: float = 30.0, first_number: 
                 raise InputError(f"{path}: the file is empty (0 bytes)")
         return VideoFile(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -347,7 +342,7 @@ def _read_images(files: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray | Non
 
 
 def has_images(folder: Path) -> bool:
-    """Whether a folder holds numbered images; those that `detect` made of apexes do not count."""
+    """Whether a folder holds numbered images; the pictures of apexes that `detect` writes do not count."""
     with os.scandir(folder) as entries:
         names = [e.name.lower() for e in entries if e.name[0] != "."]
     images = [n for n in names if n.endswith(IMAGE_SUFFIXES) and not n.endswith("_apexes.png")]

@@ -1,7 +1,7 @@
-"""Side signals beside the face: sound, and the AUs of other tools, as further input channels.
+"""Side signals: sound, and the AUs of other tools, as input channels next to the face.
 
-Each signal is brought onto the detector's 30 frames a second BY TIME. Where it has nothing to say
-its values are 0 and its last channel, `<signal>_present`, is 0: a gap is told, never NaN.
+Each signal is resampled BY TIME to the detector's 30 frames a second. Where it has no values they are 0
+and its last channel, `<signal>_present`, is 0: a gap is marked, never NaN.
 """
 
 import warnings
@@ -28,14 +28,14 @@ COLUMNS = {
 SIGNALS = tuple(COLUMNS)
 FROM_FILES = ("openface", "pyfeat")  # need a folder with a CSV for each video
 SURE = 0.7  # least confidence (OpenFace) or FaceScore (py-feat) of a frame that counts
-HOLD_S = 0.1  # a value stands in for this long at most until the next one
+HOLD_S = 0.1  # a value is repeated for at most this long until the next one
 
 
-class Side(NamedTuple):
+class SideSignals(NamedTuple):
     """The side signals of one video."""
 
     values: np.ndarray  # (T, C) float32, the columns of `channels_of`
-    problems: tuple[str, ...]  # what was missing or broken
+    problems: tuple[str, ...]  # missing or broken signals
 
 
 def check_signals(names: Sequence[str]) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def side_signals(
     n_frames: int,
     fps: float = 30.0,
     sources: Mapping[str, str | Path] | None = None,
-) -> Side:
+) -> SideSignals:
     """The named signals of a video on a grid of `n_frames` at `fps`.
 
     Args:
@@ -68,29 +68,29 @@ def side_signals(
     Raises:
         InputError: a signal is unknown, its folder is not given, or its file is missing or bad.
     """
-    from fedet.video.audio import listen
+    from fedet.video.audio import read_sound
 
     video = Path(video)
     check_signals(names)
-    heard = listen(video) if {"loudness", "speech"} & set(names) else None
-    parts, problems = [np.zeros((n_frames, 0), np.float32)], list(heard.problems if heard else ())
+    sound = read_sound(video) if {"loudness", "speech"} & set(names) else None
+    columns, problems = [np.zeros((n_frames, 0), np.float32)], list(sound.problems if sound else ())
     for name in names:
         if name in FROM_FILES:
             time, values = _from_file(video, name, sources or {})
-        elif heard is None:
+        elif sound is None:
             time, values = np.zeros(0), np.zeros((0, 1))
             problems.append(f"no sound in {video.name}: {name} is missing throughout")
         else:
-            time = heard.time
-            values = ((heard.level + 80) / 10 if name == "loudness" else heard.speech)[:, None]
-        parts.append(on_grid(time, values, n_frames, fps))
-    return Side(np.concatenate(parts, axis=1), tuple(problems))
+            time = sound.time
+            values = ((sound.level + 80) / 10 if name == "loudness" else sound.speech)[:, None]
+        columns.append(on_grid(time, values, n_frames, fps))
+    return SideSignals(np.concatenate(columns, axis=1), tuple(problems))
 
 
 def training_signals(
     video: str | Path, names: Sequence[str], n_frames: int, fps: float, sources: Mapping | None
 ) -> np.ndarray:
-    """The values (T, C) of `side_signals`; what was missing or broken is a warning."""
+    """The values (T, C) of `side_signals`; its problems become warnings."""
     side = side_signals(video, names, n_frames, fps, sources)
     for problem in side.problems:
         warnings.warn(problem, UserWarning, stacklevel=3)
@@ -109,10 +109,9 @@ def on_grid(time: np.ndarray, values: np.ndarray, n_frames: int, fps: float) -> 
     np.add.at(total, frame[inside], np.concatenate([values, np.ones((len(values), 1))], 1)[inside])
     count = total[:, -1:]
     mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)  # last column: 0 or 1
-    seen = np.where(count[:, 0] > 0, np.arange(n_frames), -1)
-    latest = np.maximum.accumulate(seen)
-    held = (latest >= 0) & (np.arange(n_frames) - latest <= HOLD_S * fps + 1e-6)
-    return np.where(held[:, None], mean[np.maximum(latest, 0)], 0).astype(np.float32)
+    latest = np.maximum.accumulate(np.where(count[:, 0] > 0, np.arange(n_frames), -1))
+    present = (latest >= 0) & (np.arange(n_frames) - latest <= HOLD_S * fps + 1e-6)
+    return np.where(present[:, None], mean[np.maximum(latest, 0)], 0).astype(np.float32)
 
 
 # ---------------------------------------------------------------- files of other tools
@@ -135,7 +134,7 @@ def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np
 def read_openface(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) in seconds and AU intensities (N, 17) of OpenFace's FeatureExtraction.
 
-    Frames without success or with a confidence below `SURE` are left out, and so are missing.
+    Frames without success or with a confidence below `SURE` are left out.
     Raises InputError quoting file, line and column.
     """
     table = _read_table(path)
@@ -144,8 +143,8 @@ def read_openface(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{path}: column face_id names several faces; keep the rows of one")
     values = np.stack([_numbers(table, path, c) for c in OPENFACE_AUS], axis=1)
     _ascending(time, path, "timestamp")
-    kept = (success > 0) & (sure >= SURE)
-    return time[kept], values[kept]
+    valid = (success > 0) & (sure >= SURE)
+    return time[valid], values[valid]
 
 
 def read_pyfeat(path: str | Path, fps: float) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +152,7 @@ def read_pyfeat(path: str | Path, fps: float) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         fps: of the video; py-feat counts frames. Frames without a face (empty cells) or with a
-            FaceScore below `SURE` are left out, and so are missing.
+            FaceScore below `SURE` are left out.
 
     Raises InputError quoting file, line and column.
     """
@@ -161,8 +160,8 @@ def read_pyfeat(path: str | Path, fps: float) -> tuple[np.ndarray, np.ndarray]:
     frame, score = _numbers(table, path, "frame"), _numbers(table, path, "FaceScore", empty=True)
     values = np.stack([_numbers(table, path, c, empty=True) for c in PYFEAT_AUS], axis=1)
     _ascending(frame, path, "frame")
-    kept = (score >= SURE) & np.isfinite(values).all(axis=1)
-    return frame[kept] / fps, values[kept]
+    valid = (score >= SURE) & np.isfinite(values).all(axis=1)
+    return frame[valid] / fps, values[valid]
 
 
 def _read_table(path: str | Path) -> pd.DataFrame:
@@ -176,8 +175,7 @@ def _read_table(path: str | Path) -> pd.DataFrame:
 def _numbers(table: pd.DataFrame, path: str | Path, column: str, empty: bool = False) -> np.ndarray:
     """A column as float64; `empty`: nothing and "nan" are NaN instead of an error."""
     if column not in table:
-        near = ", ".join(table.columns[:6])
-        raise InputError(f"{path}: no column {column!r}; it begins with {near}")
+        raise InputError(f"{path}: no column {column!r}; it begins with {', '.join(table.columns[:6])}")
     values = pd.to_numeric(table[column].str.strip(), errors="coerce").to_numpy(np.float64)
     blank = table[column].str.strip().str.lower().isin(["", "nan"]).to_numpy() if empty else False
     bad = np.flatnonzero(~np.isfinite(values) & ~np.asarray(blank))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedet.errors import InputError
+from fedet.files import atomic_write
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import OutputContainer
 
 
 def write_video(
@@ -27,8 +32,8 @@ def write_video(
 
     Args:
         path: ends in .mp4, .mov, .mkv or .avi; appears only when complete.
-        size: (width, height) to scale to; None keeps the first frame's. H.264 needs even sides:
-            an odd one is continued by one pixel.
+        size: (width, height) to scale to; None: the first frame's. H.264 needs even sides: an odd
+            one grows by one pixel.
         threads: the encoder's; a fixed number keeps the file the same on every machine.
         sound: samples (N,) float32 within -1..1 and their rate in hertz; written as AAC.
 
@@ -36,18 +41,22 @@ def write_video(
         The number of frames written. Raises InputError for none, or for frames that differ.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    try:
-        count = _encode(Path(name), path, frames, fps, size, crf, preset, threads, sound)
-        os.chmod(name, 0o644)  # mkstemp makes it private
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return count
+    with atomic_write(path) as temporary:
+        return _encode(temporary, path, frames, fps, size, crf, preset, threads, sound)
 
 
-def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads, sound) -> int:
+def _encode(
+    target: Path,
+    path: Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    size: tuple[int, int] | None,
+    crf: int,
+    preset: str,
+    threads: int,
+    sound: tuple[np.ndarray, int] | None,
+) -> int:
+    """Encodes to `target`; `path` is its final name, for messages."""
     import av
     from av.video.reformatter import VideoReformatter
 
@@ -65,8 +74,8 @@ def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads, s
                 stream = container.add_stream("libx264", rate=rate, options=options)
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.thread_count = threads
-                heard = _sound_packets(container, *sound) if sound else iter(())
-                spoken_s = 0.0
+                packets = _sound_packets(container, *sound) if sound else iter(())
+                sound_s = 0.0
             if image.shape != shape or image.dtype != np.uint8:
                 raise InputError(
                     f"{path}: frame {count - 1} is {image.shape} {image.dtype}, "
@@ -78,30 +87,32 @@ def _encode(target: Path, path: Path, frames, fps, size, crf, preset, threads, s
             frame = reformatter.reformat(frame, width, height, "yuv420p", interpolation="AREA", threads=1)
             frame.pts, frame.time_base = count - 1, 1 / rate
             container.mux(stream.encode(frame))
-            while spoken_s * fps < count and (packets := next(heard, None)) is not None:
-                container.mux(packets[1])
-                spoken_s = packets[0]
+            while sound_s * fps < count and (piece := next(packets, None)) is not None:
+                sound_s, encoded = piece
+                container.mux(encoded)
         if stream is None:
             raise InputError(f"{path}: no frame to write")
         container.mux(stream.encode(None))
-        for _, packets in heard:
-            container.mux(packets)
+        for _, encoded in packets:
+            container.mux(encoded)
     return count
 
 
-def _sound_packets(container, samples: np.ndarray, rate: int, block: int = 1024) -> Iterator[tuple]:
-    """Encodes sound piece by piece: (seconds written so far, packets)."""
+def _sound_packets(
+    container: OutputContainer, samples: np.ndarray, rate: int, block: int = 1024
+) -> Iterator[tuple[float, list[Packet]]]:
+    """Encodes sound in blocks: (seconds written so far, packets)."""
     import av
 
     stream = container.add_stream("aac", rate=rate, layout="mono")
     stream.bit_rate = 64_000
 
-    def work():
+    def encode() -> Iterator[tuple[float, list[Packet]]]:
         for start in range(0, len(samples), block):
-            part = np.ascontiguousarray(samples[start : start + block], np.float32)
-            frame = av.AudioFrame.from_ndarray(part[None], format="fltp", layout="mono")
+            chunk = np.ascontiguousarray(samples[start : start + block], np.float32)
+            frame = av.AudioFrame.from_ndarray(chunk[None], format="fltp", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
-            yield (start + len(part)) / rate, stream.encode(frame)
+            yield (start + len(chunk)) / rate, stream.encode(frame)
         yield len(samples) / rate, stream.encode(None)
 
-    return work()
+    return encode()

@@ -11,8 +11,8 @@ import fedet.analysis.explanation
 from fedet.analysis.explanation import au_curves, evidence_map, reasons, sentence, smooth_map
 from fedet.detection import detect_in, load_detector
 from fedet.errors import InputError
-from fedet.faces.extraction import STATES, FaceTrack
 from fedet.faces.network import WIDTH, vectors_of
+from fedet.faces.vectors import STATES, FaceTrack
 from fedet.intervals import AUS
 from fedet.synthetic.expressions import pattern
 from fedet.synthetic.scene import sample_scenes

@@ -14,8 +14,9 @@ import fedet
 from fedet.datasets.dataset import read_dataset
 from fedet.detection import Inputs, detect_in, load_detector, read_inputs
 from fedet.errors import InputError
-from fedet.faces.extraction import FaceTrack, extract
+from fedet.faces.extraction import extract
 from fedet.faces.network import WIDTH
+from fedet.faces.vectors import FaceTrack
 from fedet.intervals import at_rate
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.training.records import joined, records_of

@@ -9,11 +9,12 @@ from fedet.analysis.explanation import net_for
 from fedet.detection import Detector, Inputs, detect
 from fedet.errors import InputError
 from fedet.faces import adaptation
-from fedet.faces.adaptation import FACES, adapted, spread_faces, statistics_of
+from fedet.faces.adaptation import FACES, adapt_batch_norms, spread_faces, statistics_of
 from fedet.faces.detectors import Box
-from fedet.faces.extraction import cache_file, extract, read_kept
-from fedet.faces.network import adapted_net, folded, load_facenet, vectors_of
+from fedet.faces.extraction import extract
+from fedet.faces.network import adapted_net, fold_batch_norms, load_facenet, vectors_of
 from fedet.faces.tracking import CROP_DOWN, CROP_SCALE
+from fedet.faces.vectors import cache_file, read_cached
 from fedet.training.face_crops import cut_crops, track_of
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
@@ -69,7 +70,7 @@ def crops(n: int, seed: int = 1) -> np.ndarray:
 def test_all_of_the_share_is_what_batch_norm_does_in_training(net):
     """Momentum 1 makes PyTorch's own running statistics those of the batch: an independent reference."""
     faces = torch.randn(FACES, 3, 48, 48)
-    ours = adapted(net, faces, 1.0)
+    ours = adapt_batch_norms(net, faces, 1.0)
     theirs = load_facenet()
     for norm in theirs.modules():
         if isinstance(norm, nn.BatchNorm2d):
@@ -83,11 +84,13 @@ def test_all_of_the_share_is_what_batch_norm_does_in_training(net):
 
 def test_a_share_lies_between_and_fewer_faces_count_less(net):
     faces, first = torch.randn(FACES, 3, 48, 48), "body.bn1.running_mean"
-    stored, full = statistics_of(net)[first], statistics_of(adapted(net, faces, 1.0))[first]
-    torch.testing.assert_close(statistics_of(adapted(net, faces, 0.4))[first], stored.lerp(full, 0.4))
+    stored, full = statistics_of(net)[first], statistics_of(adapt_batch_norms(net, faces, 1.0))[first]
+    torch.testing.assert_close(
+        statistics_of(adapt_batch_norms(net, faces, 0.4))[first], stored.lerp(full, 0.4)
+    )
     some = faces[: FACES // 4]
-    whole = statistics_of(adapted(net, some.repeat(4, 1, 1, 1), 0.1))[first]
-    torch.testing.assert_close(statistics_of(adapted(net, some, 0.4))[first], whole)
+    whole = statistics_of(adapt_batch_norms(net, some.repeat(4, 1, 1, 1), 0.1))[first]
+    torch.testing.assert_close(statistics_of(adapt_batch_norms(net, some, 0.4))[first], whole)
 
 
 @pytest.mark.parametrize(("faces", "share"), [(0, 0.4), (5, 0.0)])
@@ -106,7 +109,9 @@ def test_the_network_itself_stays_as_it_is(net):
 
 def test_it_may_be_folded(net):
     own, some = adapted_net(net, crops(20), 0.4), crops(4)
-    torch.testing.assert_close(vectors_of(folded(own), some), vectors_of(own, some), atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        vectors_of(fold_batch_norms(own), some), vectors_of(own, some), atol=2e-3, rtol=1e-3
+    )
 
 
 def test_the_order_of_the_faces_does_not_matter(net):
@@ -117,7 +122,7 @@ def test_the_order_of_the_faces_does_not_matter(net):
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_what_is_no_share_is_refused(net, share):
     with pytest.raises(InputError, match=f"adapt is {share}"):
-        adapted(net, torch.zeros(1, 3, 32, 32), share)
+        adapt_batch_norms(net, torch.zeros(1, 3, 32, 32), share)
     with pytest.raises(InputError, match="adapt is"):
         Inputs(adapt=share)
 
@@ -189,22 +194,22 @@ def test_kept_vectors_go_by_the_share_and_tell_another_one(clip, net, tmp_path):
     assert len(seen.near) == looks
     place = cache_file(tmp_path, clip, net, seen, 30.0, adapt=0.4)
     assert place.is_file() and not cache_file(tmp_path, clip, net, seen, 30.0).exists()
-    assert read_kept(place, net, 0.4).problems == own.problems
-    (problem,) = read_kept(place, net).problems[len(own.problems) :]
+    assert read_cached(place, net, 0.4).problems == own.problems
+    (problem,) = read_cached(place, net).problems[len(own.problems) :]
     assert "40% of the video's own statistics, this detector reads with 0%" in problem
 
 
 def test_a_cartoon_stays_strange_though_the_network_knows_it(net, tmp_path):
-    from fedet.faces.novelty import load_known, strange_frames
+    from fedet.faces.novelty import load_distribution, unfamiliar_frames
     from fedet.training.novelty import cartoon_crops
 
     frame = (24, 24), (24, 24), (0, 0)
     write_video(tmp_path / "drawn.mp4", (np.pad(face, frame) for face in cartoon_crops(60)), 30)
     drawn = extract(tmp_path / "drawn.mp4", net, Framed(), cache=tmp_path / "kept", adapt=0.8)
     assert len(drawn.stored) == 60 and drawn.stored_at.tolist() == list(range(60))
-    known = load_known()
+    known = load_distribution()
     assert (known.distance(drawn.vectors) > known.threshold).mean() < 0.3  # it looks like all others
-    assert strange_frames(drawn, known).mean() > 0.7
+    assert unfamiliar_frames(drawn, known).mean() > 0.7
     again = extract(tmp_path / "drawn.mp4", net, Framed(), cache=tmp_path / "kept", adapt=0.8)
     assert np.array_equal(again.stored, drawn.stored) and np.array_equal(again.stored_at, drawn.stored_at)
 

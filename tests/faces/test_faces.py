@@ -3,7 +3,6 @@
 import math
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedet.errors import InputError
-from fedet.faces.detectors import Box, HaarDetector, YuNetDetector
-from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, Following, crop, missing_spans, track_faces
+from fedet.faces.detectors import Box, HaarDetector
+from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, TrackingConfig, crop, missing_spans, track_faces
 from fedet.video.reader import Frame, open_video
 
 CLIPS = Path(os.environ.get("FEDET_REAL_CLIPS", Path(__file__).parents[3] / "shared" / "real_clips"))
@@ -43,7 +41,7 @@ def frames_of(seconds: float, fps: float = FPS):
         yield Frame(k, k / fps, np.full((1, 1, 3), k / fps))
 
 
-def follow(script, seconds: float = 6.0, config: Following | None = None, fps: float = FPS):
+def follow(script, seconds: float = 6.0, config: TrackingConfig | None = None, fps: float = FPS):
     return list(track_faces(frames_of(seconds, fps), Scripted(script), config))
 
 
@@ -257,7 +255,7 @@ def test_what_comes_later_does_not_change_what_was_given_out(seed, seconds):
     def script(t):
         return looks[round(t * FPS)]
 
-    config = Following()
+    config = TrackingConfig()
     whole, cut = follow(script, 6), follow(script, seconds)
     assert len(cut) == round(seconds * FPS)
     sure = [i for i, f in enumerate(cut) if f.time_s < cut[-1].time_s - config.lookahead_s - 0.2]
@@ -474,46 +472,6 @@ def test_a_search_near_another_place_finds_nothing():
     assert detector.detect(drawing(), near=square(-500, -500, 100)) == []
     assert detector.detect(np.full((240, 320, 3), 128, np.uint8)) == []
     assert detector.detect(np.zeros((16, 16, 3), np.uint8)) == []
-
-
-def test_yunet_without_its_model_says_where_to_get_it(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.onnx.*opencv_zoo"):
-        YuNetDetector(tmp_path / "absent.onnx")
-    (tmp_path / "wrong.onnx").write_bytes(b"not a network")
-    with pytest.raises(InputError, match=r"wrong\.onnx"):
-        YuNetDetector(tmp_path / "wrong.onnx")
-
-
-def test_yunet_rows_become_boxes(tmp_path, monkeypatch):
-    model = tmp_path / "model.onnx"
-    model.touch()
-    seen = []
-
-    class Network:
-        def setInputSize(self, size):
-            seen.append(size)
-
-        def detect(self, image):
-            seen.append(tuple(int(v) for v in image[0, 0]))
-            row = np.zeros(15, np.float32)
-            row[:4], row[14] = (100, 50, 80, 100), 0.9
-            row[4:8] = eyes
-            return 1, None if image[0, 0, 0] else row[None]
-
-    eyes = [120, 90, 160, 90]
-    created = SimpleNamespace(create=lambda path, *_: Network())
-    monkeypatch.setattr(cv2, "FaceDetectorYN", created)
-    detector = YuNetDetector(model)
-    image = np.zeros((240, 320, 3), np.uint8)
-    image[:, :, 0] = 7  # red, to be handed over last
-    (box,) = detector.detect(image)
-    assert seen == [(320, 240), (0, 0, 7)]
-    assert (box.cx, box.cy, box.size) == pytest.approx((140, 92, 90))
-    assert box.score == pytest.approx(0.9)
-    assert box.roll == 0
-    eyes[:] = [120, 100, 160, 60]  # up to the right by 45 degrees, counter-clockwise
-    assert detector.detect(image)[0].roll == pytest.approx(45)
-    assert detector.detect(image[:, :, ::-1]) == []
 
 
 def test_a_drawn_video_is_followed_and_cropped_the_same_all_along():

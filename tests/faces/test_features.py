@@ -15,21 +15,12 @@ from fedet.analysis.explanation import crops_at
 from fedet.detection import Detector, Inputs
 from fedet.errors import InputError
 from fedet.experiments.methods.optical_flow import flow_track
-from fedet.faces.extraction import (
-    CROP,
-    STATES,
-    FaceTrack,
-    cache_file,
-    crops_of,
-    extract,
-    in_background,
-    read_kept,
-)
+from fedet.faces.extraction import CROP, crops_of, extract, prefetch
 from fedet.faces.network import (
     WIDTH,
     FaceNet,
     FaceWeights,
-    folded,
+    fold_batch_norms,
     load_facenet,
     pretraining_of,
     read_out_heads,
@@ -37,6 +28,7 @@ from fedet.faces.network import (
     shipped,
     vectors_of,
 )
+from fedet.faces.vectors import STATES, FaceTrack, cache_file, read_cached
 from fedet.features import change_from_rest, face_channels, rest_order
 from fedet.training.face_crops import cut_crops, track_of
 from fedet.video.reader import open_video
@@ -134,7 +126,7 @@ def test_batch_size_does_not_matter(net, crops):
 
 def test_folding_changes_neither_the_vectors_nor_the_network_itself(net, crops):
     before = vectors_of(net, crops)
-    quick = folded(net)
+    quick = fold_batch_norms(net)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in quick.modules())
     assert torch.allclose(vectors_of(quick, crops), before, rtol=1e-3, atol=1e-4)
     assert torch.equal(vectors_of(net, crops), before)
@@ -273,7 +265,7 @@ def test_damaged_kept_vectors_are_made_anew_or_refused(clip, net, tmp_path, suff
     kept = next(tmp_path.glob("*" + suffix))
     os.truncate(kept, kept.stat().st_size // 2)
     with pytest.raises(InputError, match=r"\.f16 .* is damaged .* delete"):
-        read_kept(kept.with_suffix(".f16"), net)
+        read_cached(kept.with_suffix(".f16"), net)
     again = extract(clip, net, EverywhereDetector(), cache=tmp_path)
     assert np.array_equal(first, again.vectors)
     cut = np.array(cut_crops(clip, tmp_path, EverywhereDetector()).images)
@@ -283,13 +275,13 @@ def test_damaged_kept_vectors_are_made_anew_or_refused(clip, net, tmp_path, suff
 
 
 def test_reading_in_a_thread_keeps_order_and_passes_errors_on():
-    assert list(in_background(range(1000), ahead=3)) == list(range(1000))
+    assert list(prefetch(range(1000), ahead=3)) == list(range(1000))
 
     def failing():
         yield 1
         raise InputError("at two")
 
-    items = in_background(failing())
+    items = prefetch(failing())
     assert next(items) == 1
     with pytest.raises(InputError, match="at two"):
         next(items)

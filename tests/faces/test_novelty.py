@@ -7,9 +7,17 @@ import pandas as pd
 import pytest
 
 from fedet.errors import InputError
-from fedet.faces.extraction import STATES, FaceTrack
 from fedet.faces.network import load_facenet, shipped, vectors_of
-from fedet.faces.novelty import FILE, SHARE, STRANGE, known_of, load_known, save_known, unfamiliar_share
+from fedet.faces.novelty import (
+    FILE,
+    SHARE,
+    UNFAMILIAR_KINDS,
+    distribution_for,
+    load_distribution,
+    save_distribution,
+    unfamiliar_share,
+)
+from fedet.faces.vectors import STATES, FaceTrack
 from fedet.training.novelty import cartoon_crops, describe, face_vectors, learn_known, strange_crops
 
 
@@ -37,7 +45,7 @@ def test_few_faces_of_other_people_are_flagged(known, others):
     assert flagged(known, others) < 0.15
 
 
-@pytest.mark.parametrize("kind", STRANGE)
+@pytest.mark.parametrize("kind", UNFAMILIAR_KINDS)
 def test_what_is_no_plain_face_is_flagged_also_with_other_people_behind_it(known, others, net, kind):
     odd = vectors_of(net, strange_crops(kind, 24, seed=901)).numpy()
     assert flagged(known, odd) > 0.5 > 3 * flagged(known, others)
@@ -72,30 +80,30 @@ def test_the_distance_agrees_with_a_full_covariance():
 
 
 def test_statistics_are_small_and_say_the_same_after_saving(known, others, tmp_path):
-    save_known(tmp_path, known)
-    again = load_known(tmp_path)
+    save_distribution(tmp_path, known)
+    again = load_distribution(tmp_path)
     assert (tmp_path / FILE).stat().st_size < 200_000 and again.digest == known.digest
     assert np.abs(again.distance(others) - known.distance(others)).max() < 0.1
-    assert load_known(tmp_path / "nowhere") is None
+    assert load_distribution(tmp_path / "nowhere") is None
     (tmp_path / FILE).write_bytes(b"no tensors")
     with pytest.raises(InputError, match="fedet.training.novelty"):
-        load_known(tmp_path)
+        load_distribution(tmp_path)
 
 
 def test_statistics_of_other_weights_are_not_used(known, net, tmp_path):
-    save_known(tmp_path, replace(known, digest="other"))
+    save_distribution(tmp_path, replace(known, digest="other"))
     assert (
-        known_of(net, tmp_path)[0] is None
-        and "python -m fedet.training.novelty" in known_of(net, tmp_path)[1]
+        distribution_for(net, tmp_path)[0] is None
+        and "python -m fedet.training.novelty" in distribution_for(net, tmp_path)[1]
     )
-    save_known(tmp_path, known)
-    assert known_of(net, tmp_path)[0] is not None and known_of(net, tmp_path)[1] == ""
+    save_distribution(tmp_path, known)
+    assert distribution_for(net, tmp_path)[0] is not None and distribution_for(net, tmp_path)[1] == ""
 
 
 def test_the_shipped_statistics_belong_to_the_shipped_weights(net):
     """Fails after the weights were replaced: run python -m fedet.training.novelty."""
     assert (shipped("faces") / FILE).stat().st_size < 200_000
-    assert known_of(net, "faces")[1] == ""
+    assert distribution_for(net, "faces")[1] == ""
 
 
 def test_a_detections_share_counts_its_own_frames_with_a_face(known):

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from fedet.cli.main import app
 from fedet.errors import InputError
 from fedet.faces.detectors import HaarDetector
-from fedet.faces.extraction import read_kept
 from fedet.faces.network import load_facenet
+from fedet.faces.vectors import read_cached
 from fedet.plots.thumbnails import blur_faces, frames_near, plot_strip
 from fedet.synthetic.generator import SynthConfig, synthesize
 from fedet.video.writer import write_video
@@ -90,11 +90,11 @@ def test_kept_vectors_of_other_weights_or_in_part_are_refused(tmp_path):
     net = load_facenet()
     (tmp_path / "a.f16").write_bytes(b"")
     with pytest.raises(InputError, match=r"a\.json, a\.npz"):
-        read_kept(tmp_path / "a.f16", net)
+        read_cached(tmp_path / "a.f16", net)
     np.savez(tmp_path / "a.npz", rest=np.zeros(0), state=np.zeros(0), track=np.zeros(0))
     (tmp_path / "a.json").write_text('{"fps": 30, "problems": [], "weights": "faces", "digest": "older"}')
     with pytest.raises(InputError, match="older"):
-        read_kept(tmp_path / "a.f16", net)
+        read_cached(tmp_path / "a.f16", net)
 
 
 def test_blurring_without_pictures_is_refused(video):

@@ -18,7 +18,7 @@ from fedet.experiments.folds import Fold, LeakError, sealed
 from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import method_settings
 from fedet.experiments.tuned_backbone import Tuned, backbone_arms
-from fedet.faces.network import adapted_net, load_facenet, normalised, vectors_of
+from fedet.faces.network import adapted_net, load_facenet, normalise, vectors_of
 from fedet.intervals import COLUMNS, EMOTIONS, expression_type_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.synthetic.generator import SynthConfig, synthesize
@@ -82,14 +82,14 @@ def start(net):
     return Detector(model.eval(), net, INPUTS)
 
 
-def state_of(result) -> dict[str, torch.Tensor]:
+def file_identity(result) -> dict[str, torch.Tensor]:
     detector = result.detector
     return {f"{k}.{n}": v for k, m in (("model", detector.model), ("net", detector.net))
             for n, v in m.state_dict().items()}  # fmt: skip
 
 
 def same(one, other) -> bool:
-    one, other = state_of(one), state_of(other)
+    one, other = file_identity(one), file_identity(other)
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
@@ -196,7 +196,7 @@ def test_mixed_precision_tunes_too(people, start):
     exact = train_end_to_end(people[:1], start, ONE, SMALL, **CPU).history["loss_total"]
     mixed = train_end_to_end(people[:1], start, replace(ONE, precision="bf16-mixed"), SMALL, **CPU)
     assert mixed.history["loss_total"].to_numpy() == pytest.approx(exact.to_numpy(), rel=0.1)
-    assert all(v.dtype != torch.bfloat16 for v in state_of(mixed).values())
+    assert all(v.dtype != torch.bfloat16 for v in file_identity(mixed).values())
 
 
 def test_the_validation_figures_are_those_of_the_detector_that_was_kept(people, start):
@@ -215,7 +215,7 @@ def test_the_validation_figures_are_those_of_the_detector_that_was_kept(people, 
 def test_a_camera_is_the_same_for_all_frames_and_none_changes_nothing():
     crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8))
     rng = np.random.default_rng(1)
-    plain = normalised(crops.permute(0, 3, 1, 2).float() / 255)
+    plain = normalise(crops.permute(0, 3, 1, 2).float() / 255)
     assert torch.equal(seen_by(draw_camera(Appearance.none(), rng), crops, 40), plain)
     camera = draw_camera(Appearance(), rng)
     together = seen_by(camera, crops, 32)

@@ -14,7 +14,7 @@ from fedet.detection import Inputs, concat_signals, read_inputs, save_inputs
 from fedet.errors import InputError
 from fedet.faces.network import shipped
 from fedet.synthetic.voice import sung, voice_track
-from fedet.video.audio import RATE, _Track, analyse, listen
+from fedet.video.audio import RATE, _Track, analyse, read_sound
 from fedet.video.side_signals import (
     HOLD_S,
     OPENFACE_AUS,
@@ -115,7 +115,7 @@ def test_speech_in_a_file_is_heard_when_it_is_spoken(tmp_path, suffix):
 
 def test_a_long_track_is_heard_like_its_parts(tmp_path):
     samples = 0.3 * torch.randn(25 * RATE, generator=generator()).numpy()
-    time, level, *_ = listen(film(tmp_path / "a.mp4", samples.clip(-1, 1), 25.0, fps=5))
+    time, level, *_ = read_sound(film(tmp_path / "a.mp4", samples.clip(-1, 1), 25.0, fps=5))
     assert np.allclose(np.diff(time), 0.01, atol=1e-6) and abs(time[-1] - 25) < 0.1
     assert np.abs(level[5:-5] - level[5:-5].mean()).max() < 3
 
@@ -143,10 +143,10 @@ def smash(path, which) -> None:
 def test_a_broken_sound_packet_is_a_hole_of_its_length_and_told(tmp_path, suffix):
     samples = (0.3 * torch.randn(6 * RATE, generator=generator()).numpy()).clip(-1, 1)
     path = film(tmp_path / f"a.{suffix}", samples, 6.0)
-    whole = listen(path)
+    whole = read_sound(path)
     smash(path, [40, 41])  # of 64 ms each
     side = side_signals(path, ["loudness"], 180)
-    heard = listen(path)
+    heard = read_sound(path)
     kept = np.isin(whole.time.round(2), heard.time.round(2))
     gone = whole.time[~kept]
     assert (np.diff(heard.time) > 0).all() and 2.45 < gone.min() < 2.6 and 0.1 < np.ptp(gone) < 0.2
@@ -160,14 +160,14 @@ def test_sound_that_is_mostly_broken_is_refused(tmp_path):
     samples = (0.3 * torch.randn(2 * RATE, generator=generator()).numpy()).clip(-1, 1)
     path = film(tmp_path / "a.mkv", samples, 2.0)
     smash(path, range(4, 28))
-    with pytest.raises(InputError, match=r"a\.mkv: its sound .*24 broken packets, 0\.\d s heard"):
-        listen(path)
+    with pytest.raises(InputError, match=r"a\.mkv: its sound .*24 broken packets, 0\.\d s decoded"):
+        read_sound(path)
 
 
 @pytest.mark.parametrize("stamps", [[0, None, None], [0, 1.0, 1.7], [0, 1.0, -50.0]])
 def test_stamps_of_sound_that_are_missing_or_run_back_do_no_harm(stamps):
     track, second = _Track(Path("a.ts")), np.zeros(RATE, np.float32)
-    placed = [track._placed(stamp, second) for stamp in stamps]
+    placed = [track._position(stamp, second) for stamp in stamps]
     ends = [at + len(samples) / RATE for at, samples in placed]
     assert [at for at, _ in placed] == pytest.approx([0, 1, 2])
     assert ends == pytest.approx([1, 2, 2.7 if stamps[2] == 1.7 else 3])

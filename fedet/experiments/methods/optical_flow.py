@@ -22,7 +22,8 @@ from fedet.datasets.dataset import Dataset
 from fedet.errors import InputError
 from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
 from fedet.experiments.methods.frame_wise import smoothed
-from fedet.faces.extraction import CROP, FPS, STATES, FaceTrack, crops_of, extract_with_retry, search_of
+from fedet.faces.extraction import CROP, crops_of, extract_with_retry
+from fedet.faces.vectors import FPS, STATES, FaceTrack, search_version
 from fedet.files import atomic_write
 from fedet.intervals import table_at_rate
 from fedet.training.model_selection import figures_of_tables
@@ -109,7 +110,7 @@ def flow_track(path: str | Path, opened: Video, cache: str | Path | None = None,
     if cache is not None:
         stat = Path(path).stat()
         facts = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {opened.fps} "
-        facts += f"{search_of(opened)} {VERSION}"
+        facts += f"{search_version(opened)} {VERSION}"
         name = hashlib.sha256((facts + json.dumps(REGIONS)).encode()).hexdigest()[:12]
         place = Path(cache) / f"{Path(path).stem}-{name}.flow.npz"
         if place.is_file():

@@ -1,0 +1,153 @@
+"""The face vectors of one video at 30 frames a second, and the three files that cache them.
+
+`<name>.f16` holds the vectors, 1 kB a frame, mapped into memory when read; `.npz` the arrays with one value
+a frame; `.json` the rest. The file's name depends on everything that the vectors depend on.
+"""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from fedet.errors import InputError
+from fedet.faces.detectors import FaceDetector
+from fedet.faces.network import WIDTH, FaceNet
+from fedet.video.reader import IMAGE_SUFFIXES, MAX_SIDE, Video
+
+FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
+STATES = ("found", "bridged", "missing")
+FACE_SEARCH = 3  # raised where faces are found or cropped differently, so that older caches are not used
+CACHE_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)  # of a damaged cache
+ARRAYS = ("state", "track", "rest", "stored", "stored_at")  # of a `FaceTrack`, in the .npz file
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """The vectors of one video at 30 frames a second; frames without a face are zero and masked."""
+
+    vectors: np.ndarray  # (T, 512) float16, perhaps mapped from a file
+    rest: np.ndarray  # (T,) float32 log-probability that nothing is expressed; 0 if unknown
+    state: np.ndarray  # (T,) uint8, index into STATES
+    track: np.ndarray  # (T,) int32, number of the face; -1 where there is none
+    fps: float  # nominal rate of the video itself, for counting its frames
+    problems: tuple[str, ...]  # what the reader could not read or had to repair
+    weights: str  # name of the network that computed the vectors
+    # Where the network was adapted to the video: some frames as the unadapted network reads them.
+    stored: np.ndarray = field(default_factory=lambda: np.zeros((0, WIDTH), np.float16))  # (N, 512)
+    stored_at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # (N,) which frames
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(T,) bool, True where there is a face."""
+        return self.state != STATES.index("missing")
+
+
+def cache_file(
+    folder: Path,
+    path: str | Path,
+    net: FaceNet,
+    detector: FaceDetector | None,
+    fps: float,
+    search: str = str(FACE_SEARCH),
+    adapt: float = 0.0,
+) -> Path:
+    """The cache's .f16 file for a video, named after the file, its size and time, and the networks.
+
+    Args:
+        search: `search_version` of the video; the default is that of pictures up to `MAX_SIDE`.
+        adapt: as for `fedet.faces.extraction.extract`.
+
+    Raises InputError where there is no such video.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"no such file or folder: {path}")
+    facts = f"{file_identity(path)} {net.name} {net.digest}"
+    facts += f" {type(detector).__name__} {fps} {search}" + (f" adapt {adapt}" if adapt else "")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
+
+
+def search_version(video: Video) -> str:
+    """How faces are searched in a video, for the names of cached files."""
+    return f"{FACE_SEARCH} {MAX_SIDE}" if max(video.width, video.height) > MAX_SIDE else str(FACE_SEARCH)
+
+
+def file_identity(path: Path) -> str:
+    """Path, size and time of a video; of a folder also those of its images, which may change in it."""
+    stat = path.stat()
+    facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    if path.is_dir():
+        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        stats = [(p.name, s.st_size, s.st_mtime_ns) for p in images if (s := p.stat())]
+        facts += " " + hashlib.sha256(repr(stats).encode()).hexdigest()
+    return facts
+
+
+def save_cached(path: Path, arrays: dict[str, np.ndarray], notes: dict) -> None:
+    """Writes the .npz and the .json file next to the vectors' .f16 file."""
+    np.savez(path.with_suffix(".npz"), **arrays)
+    path.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+
+
+def read_cached(path: str | Path, net: FaceNet, adapt: float = 0.0) -> FaceTrack:
+    """The vectors in a cache's .f16 file; the video itself may have been deleted since.
+
+    Vectors computed with another `adapt` can be read: a line in `problems` says so.
+    Raises InputError if one of the three files is missing or damaged, or weights other than those of `net`
+    computed the vectors.
+    """
+    path = Path(path)
+    files = (path.with_suffix(suffix) for suffix in (".f16", ".json", ".npz"))
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise InputError(f"{path}: cached vectors are three files in one folder; no {', '.join(missing)}")
+    track = load_track(path)
+    notes = json.loads(path.with_suffix(".json").read_text())
+    if notes.get("digest", net.digest) != net.digest:
+        raise InputError(
+            f"{path}: computed with the face weights {notes['weights']!r} ({notes['digest']}), "
+            f"not {net.name!r} ({net.digest})"
+        )
+    if (share := notes.get("adapt", 0.0)) != adapt:
+        problem = (
+            f"cached with {share:.0%} of the video's own statistics, this detector reads with {adapt:.0%}: "
+            "read the video again if you still have it"
+        )
+        track = replace(track, problems=(*track.problems, problem))
+    return track
+
+
+def load_track(path: Path) -> FaceTrack:
+    """The cached vectors of one video. Raises InputError where one of the three files is damaged."""
+    try:
+        notes = json.loads(path.with_suffix(".json").read_text())
+        with np.load(path.with_suffix(".npz")) as file:
+            # Caches of earlier releases have no `stored`.
+            arrays = {name: file[name] for name in ARRAYS if name in file or "stored" not in name}
+        n = len(arrays["state"])
+        check_file_size(path, n, 2 * WIDTH)
+        notes = {"fps": notes["fps"], "problems": tuple(notes["problems"]), "weights": notes["weights"]}
+        return FaceTrack(map_vectors(path, n), **arrays, **notes)
+    except CACHE_ERRORS as error:
+        raise damaged_cache(path, error) from error
+
+
+def map_vectors(file: Path, n: int) -> np.ndarray:
+    """(n, 512) float16, mapped from a file."""
+    return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
+
+
+def check_file_size(path: Path, n: int, frame_bytes: int) -> None:
+    """Raises ValueError where a file does not hold exactly `n` frames."""
+    if (size := path.stat().st_size) != n * frame_bytes:
+        raise ValueError(f"{size} bytes, not {n * frame_bytes} for {n} frames")
+
+
+def damaged_cache(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} or the .json or .npz next to it is damaged ({type(error).__name__}: {error}); "
+        "delete the three and run again with the video"
+    )

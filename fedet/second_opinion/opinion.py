@@ -10,7 +10,7 @@ from fedet.faces.detectors import FaceDetector, HaarDetector
 from fedet.faces.tracking import track_faces
 from fedet.intervals import EMOTIONS
 from fedet.second_opinion.classifier import Classifier, Run
-from fedet.video.reader import MOST_SIDE, Video, open_video
+from fedet.video.reader import MAX_SIDE, Video, open_video
 from fedet.video.side_signals import OPENFACE_AUS, on_grid, read_openface
 
 FPS = 30.0  # frames a second of all curves, those that the detector reads
@@ -48,7 +48,7 @@ def emotion_curves(
 
     opened = video if isinstance(video, Video) else open_video(video)
     total = round(opened.duration_s * FPS) if opened.duration_s else None
-    frames = track_faces(opened.frames(fps=FPS, max_side=MOST_SIDE), detector or HaarDetector())
+    frames = track_faces(opened.frames(fps=FPS, max_side=MAX_SIDE), detector or HaarDetector())
     curves, pictures, at = [], [], []
     for frame in tqdm(frames, total=total, unit="frame", disable=not progress, desc="second opinion"):
         curves.append(np.full(len(EMOTIONS), np.nan, np.float32))

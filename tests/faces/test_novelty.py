@@ -76,7 +76,7 @@ def test_the_distance_agrees_with_a_full_covariance():
     cov = known.directions.T * (known.variances - known.rest) @ known.directions + known.rest * np.eye(512)
     away = normal(5, 7) - known.mean
     slow = np.sqrt(np.einsum("ti,ij,tj->t", away, np.linalg.inv(cov), away) / 512)
-    np.testing.assert_allclose(known.answers(normal(5, 7))[:, 0], slow, rtol=1e-3)
+    np.testing.assert_allclose(known.deviations(normal(5, 7))[:, 0], slow, rtol=1e-3)
 
 
 def test_statistics_are_small_and_say_the_same_after_saving(known, others, tmp_path):

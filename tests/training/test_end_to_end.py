@@ -82,14 +82,14 @@ def start(net):
     return Detector(model.eval(), net, INPUTS)
 
 
-def file_identity(result) -> dict[str, torch.Tensor]:
+def state_of(result) -> dict[str, torch.Tensor]:
     detector = result.detector
     return {f"{k}.{n}": v for k, m in (("model", detector.model), ("net", detector.net))
             for n, v in m.state_dict().items()}  # fmt: skip
 
 
 def same(one, other) -> bool:
-    one, other = file_identity(one), file_identity(other)
+    one, other = state_of(one), state_of(other)
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
@@ -196,7 +196,7 @@ def test_mixed_precision_tunes_too(people, start):
     exact = train_end_to_end(people[:1], start, ONE, SMALL, **CPU).history["loss_total"]
     mixed = train_end_to_end(people[:1], start, replace(ONE, precision="bf16-mixed"), SMALL, **CPU)
     assert mixed.history["loss_total"].to_numpy() == pytest.approx(exact.to_numpy(), rel=0.1)
-    assert all(v.dtype != torch.bfloat16 for v in file_identity(mixed).values())
+    assert all(v.dtype != torch.bfloat16 for v in state_of(mixed).values())
 
 
 def test_the_validation_figures_are_those_of_the_detector_that_was_kept(people, start):

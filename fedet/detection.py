@@ -14,10 +14,10 @@ from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import extract
-from fedet.faces.vectors import FPS, STATES, FaceTrack, read_cached
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_share
 from fedet.faces.tracking import missing_spans
+from fedet.faces.vectors import FPS, STATES, FaceTrack, read_cached
 from fedet.features import READS, REFERENCES, change_from_rest, face_channels
 from fedet.files import dataclass_from
 from fedet.intervals import AUS, at_rate, empty_table, expression_type_of, frame_at_rate

@@ -18,8 +18,8 @@ from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import CROP, crops_of, extract_with_retry
-from fedet.faces.vectors import FPS, STATES, FaceTrack
 from fedet.faces.network import MEAN, STD, FaceNet, adapted_net
+from fedet.faces.vectors import FPS, STATES, FaceTrack
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import AUS, EMOTIONS, at_rate, interval_tiou
 from fedet.postprocess import detect_intervals

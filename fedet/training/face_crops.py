@@ -21,8 +21,17 @@ from fedet.errors import InputError
 from fedet.faces.adaptation import spread_faces
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import CROP, crops_of, extract_with_retry, prefetch
-from fedet.faces.vectors import CACHE_ERRORS, FPS, STATES, FaceTrack, check_file_size, damaged_cache, search_version, file_identity
 from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
+from fedet.faces.vectors import (
+    CACHE_ERRORS,
+    FPS,
+    STATES,
+    FaceTrack,
+    check_file_size,
+    damaged_cache,
+    file_identity,
+    search_version,
+)
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import empty_table
 from fedet.training.records import record_of, videos_of

@@ -13,8 +13,8 @@ from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, concat_signals, read_inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import extract
-from fedet.faces.vectors import FPS, FaceTrack
 from fedet.faces.network import FaceNet, load_facenet, shipped
+from fedet.faces.vectors import FPS, FaceTrack
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate
 from fedet.model import FEDNConfig, read_config

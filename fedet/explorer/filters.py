@@ -1,6 +1,6 @@
 """The explorer's settings applied to tables: doubles dropped, figures of what is left.
 
-The browser does the same in `static/explorer.js`, so that a slider answers at once; a test holds
+The browser does the same in `js/intervals.js`, so that a slider answers at once; a test holds
 the two together.
 """
 

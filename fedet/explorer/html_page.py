@@ -7,9 +7,25 @@ import json
 import uuid
 from pathlib import Path
 
-STATIC = Path(__file__).parent / "js"
+JS = Path(__file__).parent / "js"
+# Joined in this order they are one module, without a build step.
+CHAPTERS = (
+    *("text", "intervals", "scene", "curves", "tracks", "axis", "minimap", "timeline", "frames", "help"),
+    *("panels", "figures", "transport", "outbox", "player", "selection", "editor", "keys", "pointer"),
+    *("explorer", "mount"),
+)
 # Nothing may be fetched, whatever the data hold.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+
+
+def script() -> str:
+    """The explorer's JavaScript as one module; it exports `render` to anywidget and defines `mount`."""
+    return "\n".join((JS / f"{name}.js").read_text("utf-8") for name in CHAPTERS)
+
+
+def style() -> str:
+    """The explorer's CSS."""
+    return (JS / "explorer.css").read_text("utf-8")
 
 
 def fragment(data: dict, still=None) -> str:
@@ -20,14 +36,12 @@ def fragment(data: dict, still=None) -> str:
         still: A matplotlib Figure for browsers without scripts.
     """
     place = f"fedet-{uuid.uuid4().hex[:8]}"
-    script = (STATIC / "explorer.js").read_text("utf-8")
-    style = (STATIC / "explorer.css").read_text("utf-8")
     image = "" if still is None else f'<noscript><img alt="Intervals" src="{_png(still)}"></noscript>'
     return (
-        f"<style>{style}</style>\n"
+        f"<style>{style()}</style>\n"
         f'<div id="{place}"></div>{image}\n'
         f'<script type="application/json" id="{place}-data">{embedded(data)}</script>\n'
-        f'<script type="module">\n{script}\n'
+        f'<script type="module">\n{script()}\n'
         f'const place = document.getElementById("{place}");\n'
         f'mount(place, JSON.parse(document.getElementById("{place}-data").textContent));\n'
         "</script>\n"

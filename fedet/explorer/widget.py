@@ -27,13 +27,12 @@ from fedet.evaluation.agreement import Agreement, coder_agreement
 from fedet.explorer import timeline as lane_data
 from fedet.explorer.controls import controls
 from fedet.explorer.filters import figures_of, suppressed
-from fedet.explorer.html_page import fragment, page
+from fedet.explorer.html_page import fragment, page, script, style
 from fedet.explorer.messages import Dialogue, page_data
 from fedet.review.review import Review
 from fedet.review.triage import Effort, queue
 from fedet.video.reader import Video, open_video
 
-STATIC = Path(__file__).parent / "js"
 IN_REPORT = "FEDET_REPORT"  # set by `fedet.report.make` while it runs a notebook
 PAGE_MIME = "application/vnd.fedet.explorer+json"
 REPORT_THUMBNAILS = 12
@@ -74,8 +73,8 @@ class Explorer(anywidget.AnyWidget):
         `fedet.video.reader.open_video`.
     """
 
-    _esm = STATIC / "explorer.js"
-    _css = STATIC / "explorer.css"
+    _esm = script()
+    _css = style()
     threshold = t.Float(0.5, min=0.0, max=1.0).tag(sync=True)
     nms = t.Float(1.0, min=0.0, max=1.0).tag(sync=True)
     tiou = t.Float(0.5, min=0.01, max=1.0).tag(sync=True)

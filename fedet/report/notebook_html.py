@@ -159,12 +159,10 @@ def timeline(data: dict, picture: str) -> str:
 
 def timeline_script() -> str:
     """Style and script of the timelines, once for a page with any number of them."""
-    from fedet.explorer.html_page import STATIC
+    from fedet.explorer.html_page import script, style
 
-    script = (STATIC / "explorer.js").read_text("utf-8")
-    style = (STATIC / "explorer.css").read_text("utf-8")
     start = (
         'for (const data of document.querySelectorAll("[data-explorer]"))\n'
         "  mount(document.getElementById(data.dataset.explorer), JSON.parse(data.textContent));\n"
     )
-    return f'<style>{style}</style>\n<script type="module">\n{script}\n{start}</script>\n'
+    return f'<style>{style()}</style>\n<script type="module">\n{script()}\n{start}</script>\n'

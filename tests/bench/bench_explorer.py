@@ -53,10 +53,10 @@ ACTIONS = {
     "pan, ten minutes": ZOOMED.format(frames=18000) + "view.pan(i / 1000);",
     "pan, ten seconds": ZOOMED.format(frames=300) + "view.pan(i / 100);",
     "zoom": "view.zoom(i % 2 ? 0.5 : 2, N / 3);",
-    "playhead": "view.seek(1000 + i);",
-    "hover": "view.showTip(200 + i, 60, view.timeline.hit(200 + i, 60, view.state));",
+    "playhead": "view.player.seek(1000 + i);",
+    "hover": "view.pointer.showTip(200 + i, 60, view.timeline.hit(200 + i, 60, view.state));",
     "one edit": "const id = 'p' + (100 + i), row = view.scene.rows.get(id);"
-    "view.putRows({ [id]: { ...row, e: row.e + 1, status: 'corrected' } });",
+    "view.editor.putRows({ [id]: { ...row, e: row.e + 1, status: 'corrected' } });",
 }
 
 

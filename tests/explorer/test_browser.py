@@ -394,7 +394,7 @@ def test_the_frame_that_is_shown_is_the_frame_that_is_named(lab):
         page.keyboard.press("ArrowLeft")
     page.wait_for_function(f"""() => {{
         const view = document.querySelector('.fx').explorer;
-        return view.state.frame === {N_FRAMES - 4} && view.frames.have.get({N_FRAMES - 4});
+        return view.state.frame === {N_FRAMES - 4} && view.frames.cache.get({N_FRAMES - 4});
     }}""")
     page.evaluate("() => new Promise(done => setTimeout(done, 200))")
     shown = page.evaluate("""() => {
@@ -408,7 +408,7 @@ def test_the_frame_that_is_shown_is_the_frame_that_is_named(lab):
     }""")
     assert shown == N_FRAMES - 4
     # The video itself never went into the notebook or the browser.
-    sizes = page.evaluate("""() => [...document.querySelector('.fx').explorer.frames.have.values()]
+    sizes = page.evaluate("""() => [...document.querySelector('.fx').explorer.frames.cache.values()]
         .map(b => b ? b.width : 0)""")
     assert max(sizes) <= 192 and len(sizes) < 120
 

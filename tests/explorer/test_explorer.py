@@ -27,7 +27,7 @@ from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.explorer.filters import figures_of, suppressed
 from fedet.explorer.frame_server import FrameServer
-from fedet.explorer.html_page import embedded
+from fedet.explorer.html_page import CHAPTERS, JS, embedded, script
 from fedet.explorer.timeline import MISSING, curve_bytes, prepare
 from fedet.explorer.widget import Explorer
 from fedet.intervals import empty_table
@@ -453,3 +453,10 @@ def test_a_notebook_keeps_a_picture_for_viewers_without_widgets(explorer):
     bundle = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["image/png"].startswith("iVBOR")
+
+
+def test_the_chapters_of_the_script_are_one_module():
+    """Every chapter is joined, once; only the last one exports, so that none needs another's address."""
+    assert sorted(path.stem for path in JS.glob("*.js")) == sorted(CHAPTERS)
+    lines = [line for line in script().splitlines() if re.match(r"(import|export)\b", line)]
+    assert lines == ["export default { render };"]

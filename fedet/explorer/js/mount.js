@@ -1,0 +1,81 @@
+// Mounting: in a saved page, or as the view of an anywidget.
+
+/** In a saved page: everything is in `data`; nothing is edited, nothing is sent. */
+function mount(root, data) {
+  let scores = null;
+  if (data.scores) {
+    const bytes = Uint8Array.from(atob(data.scores.base64), (c) => c.charCodeAt(0));
+    scores = new Uint16Array(bytes.buffer);
+  }
+  const view = new Explorer(root, data, scores, { get: () => null, set() {}, send() {} });
+  if (data.queue) view.side.showQueue(data.queue);
+  root.explorer = view; // for a console, and for tests
+  return view;
+}
+
+/** What ipywidgets leaves out for a screen reader: names of the sliders, states of the toggles beside the view. */
+function nameControls(el) {
+  const panel = el.closest(".widget-vbox");
+  for (const slider of panel?.querySelectorAll(".widget-slider") ?? [])
+    slider.querySelector(".noUi-handle")?.setAttribute("aria-label", slider.querySelector(".widget-label").textContent);
+  for (const toggle of panel?.querySelectorAll("button.widget-toggle-button, .widget-toggle-buttons button") ?? [])
+    toggle.setAttribute("aria-pressed", String(toggle.classList.contains("mod-active")));
+}
+
+/** As the view of an anywidget: asks Python for the data, then keeps both in step. */
+function render({ model, el }) {
+  const root = h("div");
+  el.append(root);
+  root.textContent = "Loading the intervals …";
+  let view = null;
+  const link = {
+    get: (name) => model.get(name),
+    set: (values) => {
+      for (const [name, value] of Object.entries(values)) model.set(name, value);
+      model.save_changes();
+    },
+    send: (message) => model.send(message),
+  };
+  const traitChanged = () => {
+    view?.settingsChanged(Object.fromEntries(TRAITS.map((t) => [t, model.get(t)])));
+    setTimeout(() => nameControls(el)); // once the toggles have changed, too
+  };
+  const frameChanged = () => view && model.get("frame") !== view.state.frame && view.player.seek(model.get("frame"));
+  const handlers = {
+    state(content, buffers) {
+      const lost = view === null;
+      view?.destroy();
+      const bytes = buffers[0];
+      const scores = content.data.scores
+        ? new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) : null;
+      view = root.explorer = new Explorer(root, content.data, scores, link);
+      if (lost) view.editor.offerLost(content.known);
+      nameControls(el);
+      view.editor.requestQueue();
+      frameChanged();
+    },
+    ack: (content) => view?.editor.acknowledged(content),
+    refused: (content) => view?.editor.refused(content),
+    queue: (content) => view?.editor.queueArrived(content),
+    frame: (content, buffers) => view?.player.pictureArrived(content, buffers[0]),
+    exported: (content) => view?.banner(content.message, [["Close", () => view.banner("")]]),
+  };
+  const onMessage = (content, buffers) => {
+    // Several views hear the same answers; a fresh one must not be rebuilt by another's greeting.
+    if (content.kind === "state" && content.to !== greeting) return;
+    handlers[content.kind]?.(content, buffers ?? []);
+  };
+  const greeting = newId();
+  model.on("msg:custom", onMessage);
+  for (const name of TRAITS) model.on("change:" + name, traitChanged);
+  model.on("change:frame", frameChanged);
+  model.send({ kind: "hello", from: greeting, pending: Outbox.waiting() });
+  return () => {
+    model.off("msg:custom", onMessage);
+    for (const name of TRAITS) model.off("change:" + name, traitChanged);
+    model.off("change:frame", frameChanged);
+    view?.destroy();
+  };
+}
+
+export default { render };

@@ -126,6 +126,32 @@ def test_detecting_loads_no_dataset_renderer_or_training():
     assert not [m for m in loaded if part_of(m) in FOREIGN_TO_CORE], loaded
 
 
+MAP = PACKAGE / "README.md"
+
+
+def test_the_map_draws_these_floors():
+    block = MAP.read_text().split("```mermaid\n")[1].split("```")[0].splitlines()
+    rows = [re.findall(r"(\w+):\d+", line) for line in block if ":" in line and "classDef" not in line]
+    assert rows == [line.split() for line in reversed(FLOORS)]
+    tinted = next(line for line in block if line.strip().startswith("class "))
+    assert set(tinted.split()[1].split(",")) == CORE
+
+
+def test_the_map_links_every_part_and_names_only_what_is_there():
+    text = re.sub(r"```.*?```", "", MAP.read_text(), flags=re.S)
+    link = re.compile(r"\[[^]]*\]\(([^)]+)\)")
+    linked = [PACKAGE / place for place in link.findall(text)]
+    assert all(path.exists() for path in linked), [str(path) for path in linked if not path.exists()]
+    folders = {path.parent for path in PACKAGE.glob("*/__init__.py")}
+    assert {PACKAGE / f"{name}.py" for name in CORE} | folders <= set(linked)
+    sources = "\n".join(path.read_text() for path in modules())
+    defined = {a or b for a, b in re.findall(r"^(?:def|class) (\w+)|^(\w+)\b.* = ", sources, re.M)}
+    defined |= {path.stem for path in modules()} | {"js", "fedet"}
+    for code in re.findall(r"`([^`]+)`", link.sub("", text)):
+        there = list(PACKAGE.rglob(code)) if code.endswith((".py", "/")) else set(code.split(".")) <= defined
+        assert there, f"fedet/README.md speaks of `{code}`, which is not there"
+
+
 def test_no_folder_is_a_corridor():
     folders = defaultdict(list)
     for path in modules():

@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: setup report sample-report test test-notebooks lab lock
+.PHONY: setup report sample-report style format test test-notebooks lab lock
 .DEFAULT_GOAL := setup
 
 setup: .venv/ready
@@ -31,8 +31,17 @@ sample-report: setup
 LONG := 02 03 06 08 10
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: setup
+style: setup
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The one form of the code. Notebooks keep the lines they were written in.
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: style
 	$(PYTEST) --nbval-lax $(LONG:%=--ignore-glob='notebooks/%_*')
 
 # All notebooks as they are, their marked cells compared with the stored outputs: about an hour.

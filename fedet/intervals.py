@@ -75,7 +75,7 @@ COLUMNS = [
 EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
 FRAMES = ("onset", "apex", "offset")
 SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
-_DTYPES = {c: "Int64" for c in FRAMES} | {"fps": "Float64", "score": "Float64"}
+_DTYPES = dict.fromkeys(FRAMES, "Int64") | {"fps": "Float64", "score": "Float64"}
 
 
 def dtype_of(column: str) -> str:

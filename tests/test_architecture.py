@@ -26,9 +26,8 @@ experiments analysis
 teaching report
 cli
 """.strip().splitlines()
-CORE = set(
-    ["intervals", "features", "model", "losses", "windows", "postprocess", "detection", "matching", "metrics"]
-)
+CORE = {"intervals", "features", "model", "losses", "windows", "postprocess", "detection", "matching",
+        "metrics"}  # fmt: skip
 PLUMBING = ["errors", "files", "__init__", "__main__"]
 FOREIGN_TO_CORE = ["datasets", "synthetic", "training", "annotations", "review", "experiments"]
 FAMILIES = ["shapes", "relief", "mesh", "splats"]

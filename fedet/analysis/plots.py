@@ -140,7 +140,7 @@ def plot_evidence(net: FaceNet, face: np.ndarray, rest: np.ndarray, targets: lis
     """
     from fedet.analysis.explanation import evidence_map, smooth_map
 
-    fig, row = plt.subplots(
+    _fig, row = plt.subplots(
         1, 2 + len(targets), figsize=(1.9 * (2 + len(targets)), 2.3), layout="constrained"
     )
     for ax in row:

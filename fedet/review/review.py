@@ -7,6 +7,7 @@ the file tells the whole story and the state is what its entries add up to.
 
 import getpass
 import hashlib
+import itertools
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -100,7 +101,7 @@ class Review:
     def pace_s(self) -> float | None:
         """Median seconds between two decisions, pauses left out; None below five of them."""
         times = [datetime.fromisoformat(at) for at in self._times]
-        gaps = [(b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)]
+        gaps = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
         gaps = [gap for gap in gaps if 0 < gap <= PAUSE_S]
         return float(pd.Series(gaps).median()) if len(gaps) >= 5 else None
 

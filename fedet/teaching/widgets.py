@@ -148,7 +148,7 @@ def plot_units(seed: int = 2, renderer: str = "relief", size: int = 128):
     shown += [(name, preset_values(name)) for name in preset_names()]
     across = 8
     down = -(-len(shown) // across)
-    figure, panels = plt.subplots(down, across, figsize=(1.35 * across, 1.65 * down), layout="constrained")
+    _figure, panels = plt.subplots(down, across, figsize=(1.35 * across, 1.65 * down), layout="constrained")
     for ax in panels.flat:
         ax.set_axis_off()
     for ax, (name, aus) in zip(panels.flat, shown, strict=False):

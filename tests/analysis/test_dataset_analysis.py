@@ -53,7 +53,7 @@ def own(tmp_path, table):
     import cv2
 
     table.to_csv(tmp_path / "annotations.csv", index=False)
-    for name, numbers in {"a": range(0, 60), "quiet": range(0, 5)}.items():
+    for name, numbers in {"a": range(60), "quiet": range(5)}.items():
         (tmp_path / "videos" / name).mkdir(parents=True)
         for n in numbers:
             cv2.imwrite(str(tmp_path / "videos" / name / f"{n}.png"), np.full((40, 40, 3), 4 * n, np.uint8))

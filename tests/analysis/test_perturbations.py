@@ -1,5 +1,7 @@
 """Perturbed videos, and F1 along their strength."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,7 +49,7 @@ def test_the_first_strength_changes_nothing_and_more_changes_more(name, pictures
     same = list(perturb(iter(pictures), name, how.first))
     assert all(np.array_equal(a, b) for a, b in zip(pictures, same, strict=True))
     steps = [away(pictures, list(perturb(iter(pictures), name, s))) for s in how.strengths]
-    assert steps[0] > 0 and all(a < b for a, b in zip(steps, steps[1:], strict=False))
+    assert steps[0] > 0 and all(a < b for a, b in itertools.pairwise(steps))
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -59,9 +61,7 @@ def test_the_same_seed_gives_the_same_pictures(name, pictures):
 def test_dropped_frames_repeat_the_one_before(pictures):
     numbered = [np.full((20, 20, 3), k, np.uint8) for k in range(200)]
     shown = [int(f[0, 0, 0]) for f in perturb(iter(numbered), "dropped frames", 40)]
-    assert shown[0] == 0 and all(
-        b in (a, k) for k, (a, b) in enumerate(zip(shown, shown[1:], strict=False), 1)
-    )
+    assert shown[0] == 0 and all(b in (a, k) for k, (a, b) in enumerate(itertools.pairwise(shown), 1))
     assert 0.3 < np.mean([s != k for k, s in enumerate(shown)]) < 0.5
 
 

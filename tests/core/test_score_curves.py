@@ -39,7 +39,7 @@ def heard(model, length: int, seed: int = 0, batch_size: int = 16, config: FEDNC
 @settings(max_examples=10)
 @given(st.integers(20, 400), st.integers(0, 9))
 def test_the_highest_point_is_the_best_detections_score(model, length, seed):
-    _, mask, curves, found = heard(model, length, seed)
+    _, _mask, curves, found = heard(model, length, seed)
     # The middle of a coarse position may lie beyond the last frame.
     values = curves.at(np.arange(length + CONFIG.window) + 0.5)
     if len(found):

@@ -145,7 +145,7 @@ def test_positions_near_the_centre_learn_the_event():
 
 def test_every_event_reaches_a_position_of_its_level():
     at = points(CONFIG)
-    for onset in range(0, 60):
+    for onset in range(60):
         for length in (1, 2, 9, 17, 33, 60):
             _, _, positive, _ = targets_of((onset, onset + length - 1, "others"))
             assert positive.any(), (onset, length)

@@ -224,10 +224,10 @@ def casme3(tmp_path):
         [["sub", "seq", "onset", "apex", "offset", "emotion"], *MAE],
     )
     jpegs(a / "data/spNO.1/a/color", [n for n in range(1, 51) if n not in (12, 13, 30)])
-    jpegs(a / "data/spNO.1/b/color", range(0, 20))
-    jpegs(a / "data/spNO.1/b/depth", range(0, 3))
-    jpegs(a / "data/spNo.2/a/color", range(0, 20))
-    jpegs(a / "data/spNO.10/m/color", range(0, 4))
+    jpegs(a / "data/spNO.1/b/color", range(20))
+    jpegs(a / "data/spNO.1/b/depth", range(3))
+    jpegs(a / "data/spNo.2/a/color", range(20))
+    jpegs(a / "data/spNO.10/m/color", range(4))
     return tmp_path
 
 

@@ -222,7 +222,7 @@ def test_self_reported_labels_can_be_the_truth():
     guess, truth = example()
     reported = truth.assign(emotion_self_report="surprise")
     result = evaluate(guess, reported, label="emotion_self_report", n_resamples=0)
-    assert list(result.confusion.index)[0] == "surprise"
+    assert next(iter(result.confusion.index)) == "surprise"
     right = (guess["emotion"] == "surprise").mean()
     assert result.value("accuracy") == pytest.approx(right)
     with pytest.raises(InputError, match="emotion_self_report"):

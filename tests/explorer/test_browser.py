@@ -366,7 +366,7 @@ def test_a_whole_review_by_keyboard_alone(lab):
 
 
 def test_edits_that_a_dead_kernel_never_got_are_offered_again(lab):
-    page, url, folder = lab
+    page, url, _folder = lab
     journal = show(lab, "dead")
     page.locator(".fx-lanes").focus()
     page.keyboard.press("ArrowDown")

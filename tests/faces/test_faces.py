@@ -1,5 +1,6 @@
 """The tracker is tested with scripted boxes; the cascade on a face drawn here and on a real clip."""
 
+import itertools
 import math
 import os
 from pathlib import Path
@@ -309,7 +310,7 @@ def test_fractions_of_a_pixel_move_the_crop_by_fractions():
         np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8), (0, 0), 4
     )
     cuts = [crop(image, square(100 + d, 100, 90)).astype(float) for d in np.arange(0, 2.01, 0.25)]
-    steps = [np.abs(b - a).mean() for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    steps = [np.abs(b - a).mean() for a, b in itertools.pairwise(cuts)]
     assert max(steps) < 1.5 * min(steps)
 
 

@@ -160,7 +160,7 @@ def test_openface_and_pyfeat_give_curves_by_time(tmp_path):
     rows.to_csv(tmp_path / "o.csv", index=False)
     curves = openface_curves(tmp_path / "o.csv", n)
     assert (curves[:30, 0] == 0).all() and (curves[30:50, 0] == 1).all() and np.isnan(curves[55:]).all()
-    fex = pd.DataFrame({c: 0.0 for c in PYFEAT_EMOTIONS}, range(n))
+    fex = pd.DataFrame(dict.fromkeys(PYFEAT_EMOTIONS, 0.0), range(n))
     fex["frame"], fex.loc[20:, "surprise"] = np.arange(n), 0.9
     fex.loc[40:, "anger"] = np.nan
     fex.to_csv(tmp_path / "f.csv", index=False)

@@ -1,5 +1,6 @@
 """Videos are made here with PyAV: each frame carries its number as grey stripes."""
 
+import itertools
 import os
 import re
 from fractions import Fraction
@@ -33,8 +34,7 @@ def number_of(image: np.ndarray) -> int:
     edges = np.linspace(width // 4, width, BITS + 1).astype(int)
     row = image[height // 2].mean(axis=1)
     return sum(
-        int(row[a + 1 : b - 1].mean() > 125) << bit
-        for bit, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        int(row[a + 1 : b - 1].mean() > 125) << bit for bit, (a, b) in enumerate(itertools.pairwise(edges))
     )
 
 

@@ -165,7 +165,7 @@ MODES = (
 @table
 def modes() -> Tensor:
     """Displacements (len(MODES), V, 3) of the template, one standard deviation of each mode."""
-    x, y, z = template().points.unbind(1)
+    x, y, _z = template().points.unbind(1)
     front = ramp(torch.cos(template().angle), 0.0, 0.5)
     sign, nothing = torch.tanh(x / 0.08), torch.zeros_like(x)
     eyes = pair(x, y, EYE, 0.34, 0.22) * front

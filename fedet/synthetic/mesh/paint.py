@@ -66,7 +66,7 @@ def column(*values: float) -> Tensor:
 
 def read_map(maps: Tensor, w: Who, u: Tensor, v: Tensor) -> Tensor:
     """Values (C, N) of maps (B, C, T, T) at u (right) and v (down), 0..1, of the pixels' pictures."""
-    b, c, t, _ = maps.shape
+    _b, c, t, _ = maps.shape
     flat = maps.transpose(0, 1).reshape(c, -1)
     x, y = u.clamp(0, 1) * (t - 1), v.clamp(0, 1) * (t - 1)
     i, j = x.long().clamp_(max=t - 2), y.long().clamp_(max=t - 2)

@@ -266,7 +266,7 @@ class Basis(NamedTuple):
 def basis(device: torch.device | str = "cpu") -> Basis:
     above, below = all_fields(COARSE, True), all_fields(COARSE, False)
     slide = torch.cat([above[:, :2], below[:, :2]], 1)
-    x, y = nodes(FINE)
+    _x, y = nodes(FINE)
     height = torch.where((y < SLIT), all_fields(FINE, True)[:, 2], all_fields(FINE, False)[:, 2])
     where = canonical_to_grid(torch.tensor([[EYE[0], 0.0], [EYE[1], SLIT]])[None])
     points = sample(above[:, :2], where[:, None].expand(len(above), -1, -1, -1))[:, :, 0].transpose(1, 2)

@@ -7,6 +7,7 @@ All that varies - people, muscles, wrinkles - is a sum of fixed fields on the sh
 so that a batch of heads is one product of matrices. In the template, eyes and mouth are shut.
 """
 
+import itertools
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class Template(NamedTuple):
             knots = PchipInterpolator(np.arange(len(knots)), knots)(t)
         spot = np.stack([np.abs(self.x), self.y], -1)
         best, place = np.full(self.x.shape, 9.0), np.zeros(self.x.shape)
-        for i, (p, q) in enumerate(zip(knots[:-1], knots[1:], strict=True)):
+        for i, (p, q) in enumerate(itertools.pairwise(knots)):
             way = q - p
             share = np.clip(((spot - p) @ way) / (way @ way), 0, 1)
             gap = np.hypot(*np.moveaxis(spot - p - share[..., None] * way, -1, 0))
@@ -220,7 +221,7 @@ def names() -> list[str]:
 def normals(points: Tensor, splits: tuple[int, ...] = ()) -> Tensor:
     """Unit normals (B, R, C, 3) of sheets of points (B, R, C, 3), outwards; each part for itself."""
     edges = [0, *splits, points.shape[1]]
-    down = torch.cat([_slope(points[:, a:b], 1) for a, b in zip(edges[:-1], edges[1:], strict=True)], 1)
+    down = torch.cat([_slope(points[:, a:b], 1) for a, b in itertools.pairwise(edges)], 1)
     across = _slope(points, 2)
     ax, ay, az = across.unbind(-1)
     bx, by, bz = down.unbind(-1)

@@ -61,7 +61,7 @@ def sample_looks(n: int, generator: torch.Generator) -> Look:
     long = woman * p(0.7) + man * p(0.06) * (1 - bald)
     beard = man * p(0.22)
     stick = torch.stack([u(0.25, 0.6), u(0.02, 0.12), u(0.03, 0.16)], 1)
-    look = {
+    return {
         "tone": tone, "age": age, "woman": woman, "melanin": tone, "blood": blood,
         "skin": skin.clamp(0, 1) ** (1 / 2.2), "shape": shape,
         "grain": torch.randn(n, 12, generator=generator),
@@ -100,7 +100,6 @@ def sample_looks(n: int, generator: torch.Generator) -> Look:
         "neck": u(-0.04, 0.04) + 0.08 * man,
         "seed": torch.randint(0, 100_000, (n,), generator=generator).float(),
     }  # fmt: skip
-    return look
 
 
 def fibre_colour(n: int, tone: Tensor, old: Tensor, woman: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,91 @@
-"""A busy machine is no mistake: no test drawn by hypothesis has to end in a given time."""
+"""What all tests share: how much hypothesis draws, and one small generated set with all that comes of it.
 
+The set, its vectors and a detector are made once for all processes of a run, by whoever needs them first.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
 from hypothesis import settings
 
-settings.register_profile("fedet", deadline=None)
-settings.load_profile("fedet")
+# A busy machine is no mistake: nothing that is drawn has to end in a given time.
+settings.register_profile("fast", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=100)
+settings.load_profile("fast")
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once(name, make)`: the folder that `make(folder)` filled, in this or another process of the run."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def net():
+    """The shipped ResNet18. Not to be changed."""
+    from fedet.faces.network import load_facenet
+
+    return load_facenet()
+
+
+@pytest.fixture(scope="session")
+def detector():
+    """The shipped detector. Not to be changed."""
+    from fedet.detection import load_detector
+
+    return load_detector()
+
+
+@pytest.fixture(scope="session")
+def small_set(once) -> Path:
+    """A dataset of two generated people, s01 and s02, with a video of 6 s each. Not to be changed."""
+    from fedet.synthetic.generator import SynthConfig, synthesize
+
+    config = SynthConfig(subjects=2, seconds=6, seed=3, size=112, events_per_minute=25, silent_share=0)
+    return once("small_set", lambda folder: synthesize(folder, config, jobs=1, progress=False))
+
+
+@pytest.fixture(scope="session")
+def small_vectors(once, small_set, detector) -> Path:
+    """The frames' vectors of the small set, as the shipped detector reads them and as training does."""
+    from fedet.faces.extraction import extract
+
+    def make(folder: Path) -> None:
+        for video in sorted((small_set / "videos").iterdir()):
+            for adapt in {0.0, detector.inputs.adapt}:
+                extract(video, detector.net, adapt=adapt, cache=folder)
+
+    return once("small_vectors", make)
+
+
+@pytest.fixture(scope="session")
+def small_detector(once, small_set, small_vectors) -> Path:
+    """The folder of a detector that learned from the small set for two epochs."""
+    from fedet.datasets.dataset import read_dataset
+    from fedet.detection import save_inputs
+    from fedet.training.records import default_config, default_inputs, records_of
+    from fedet.training.trainer import TrainConfig
+    from fedet.training.training import train
+
+    def make(folder: Path) -> None:
+        inputs, net = default_inputs()
+        records = records_of(read_dataset(small_set), net, inputs, small_vectors, progress=False)
+        quick = TrainConfig(epochs=2, batch_size=4, least_steps=2)
+        train(records, default_config(records), quick, out=folder, accelerator="cpu", progress=False)
+        save_inputs(folder, inputs)
+
+    return once("small_detector", make)

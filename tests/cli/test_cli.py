@@ -1,44 +1,17 @@
 """The command as a user meets it: what it prints, what it writes, and how it refuses bad input."""
 
-import io
 import json
-import os
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from command import fedet
 
 from fedet.annotations.table import read_csv
 from fedet.video.writer import write_video
-
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-
-
-def fedet(*arguments, cwd=None):
-    """Runs the command in a process of its own, as a shell would."""
-    code = "from fedet.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=ENV, cwd=cwd
-    )
-
-
-def here(*arguments):
-    """The same inside this process, in a tenth of the time: for what ends in one line anyway."""
-    from fedet.cli.main import main
-
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["fedet", *map(str, arguments)])
-        patch.setenv("COLUMNS", "200")
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def refused(result) -> str:
@@ -50,14 +23,6 @@ def refused(result) -> str:
     return lines[0]
 
 
-@pytest.fixture(scope="module")
-def set_of_two(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli") / "set"
-    made = fedet("synth", folder, "--subjects", 2, "--seconds", 6, "--seed", 3, "--events-per-minute", 25)
-    assert made.returncode == 0, made.stderr
-    return folder
-
-
 def test_help_names_every_command():
     shown = fedet("--help")
     assert shown.returncode == 0
@@ -65,22 +30,38 @@ def test_help_names_every_command():
         assert command in shown.stdout
 
 
-def test_synth_says_what_it_wrote(set_of_two):
-    assert sorted(p.name for p in (set_of_two / "videos").iterdir()) == ["s01_01.mp4", "s02_01.mp4"]
-    table, repairs = read_csv(set_of_two / "annotations.csv")
+def test_synth_says_what_it_wrote(tmp_path):
+    words = (
+        "--subjects",
+        2,
+        "--seconds",
+        1,
+        "--size",
+        48,
+        "--seed",
+        3,
+        "--events-per-minute",
+        30,
+        "--jobs",
+        1,
+    )
+    made = fedet("synth", tmp_path / "set", *words)
+    assert made.returncode == 0 and "2 videos and annotations.csv are in" in made.stdout
+    assert sorted(p.name for p in (tmp_path / "set" / "videos").iterdir()) == ["s01_01.mp4", "s02_01.mp4"]
+    table, repairs = read_csv(tmp_path / "set" / "annotations.csv")
     assert not len(repairs) and set(table["video"]) <= {"s01_01", "s02_01"}
 
 
-def test_detect_writes_what_it_prints_and_evaluate_reads_it(set_of_two, tmp_path):
+def test_detect_writes_what_it_prints_and_evaluate_reads_it(small_set, small_vectors, tmp_path):
     out = tmp_path / "out"
-    found = fedet("detect", set_of_two, "--out", out, "--threshold", 0.05)
+    found = fedet("detect", small_set, "--out", out, "--threshold", 0.05, "--cache", small_vectors)
     assert found.returncode == 0, found.stderr
     table, repairs = read_csv(out / "detections.csv")
     assert not len(repairs)
     assert (out / "missing_faces.csv").exists()
     for video, count in table["video"].value_counts().items():
         assert f"{video}.mp4: {count} expression" in found.stdout
-    scored = fedet("evaluate", out / "detections.csv", set_of_two, "--out", out / "results.json")
+    scored = fedet("evaluate", out / "detections.csv", small_set, "--out", out / "results.json")
     assert scored.returncode == 0, scored.stderr
     assert (out / "results.json").stat().st_size > 500
 
@@ -112,24 +93,24 @@ def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(t
         (tmp_path / folder / "1.png").write_bytes(b"x")
     folders = [tmp_path / "rec.1", tmp_path / "rec.2"]
     with pytest.raises(RuntimeError):
-        here("detect", *folders, *files, "--out", tmp_path / "out", "--thumbnails")
+        fedet("detect", *folders, *files, "--out", tmp_path / "out", "--thumbnails")
     table, _ = read_csv(tmp_path / "out" / "detections.csv")
     assert len(table) == 7 == table["subject"].nunique()
     pictures = {p.name for p in (tmp_path / "out").glob("*.png")}
     assert len(pictures) == 7 and {"b_apexes.png", "rec.1_apexes.png", "rec.2_apexes.png"} <= pictures
 
 
-def test_a_threshold_leaves_only_surer_detections(set_of_two):
+def test_a_threshold_leaves_only_surer_detections(small_set, small_vectors, detector):
     from fedet import detect
 
-    video = set_of_two / "videos" / "s01_01.mp4"
-    everything, some = detect(video, threshold=0.0), detect(video, threshold=0.3)
+    video = small_set / "videos" / "s01_01.mp4"
+    everything, some = (detect(video, detector, t, cache=small_vectors) for t in (0.0, 0.3))
     kept = everything[everything["score"] >= 0.3].reset_index(drop=True)
     assert some[["onset", "offset", "emotion", "score"]].equals(kept[["onset", "offset", "emotion", "score"]])
 
 
-def test_convert_keeps_frames(set_of_two, tmp_path):
-    table, _ = read_csv(set_of_two / "annotations.csv")
+def test_convert_keeps_frames(small_set, tmp_path):
+    table, _ = read_csv(small_set / "annotations.csv")
     one = table[table["video"] == table["video"].iloc[0]]
     one.to_csv(tmp_path / "one.csv", index=False)
     assert fedet("convert", tmp_path / "one.csv", tmp_path / "one.eaf").returncode == 0
@@ -169,24 +150,24 @@ def bad(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["absent.mp4", "text.mp4", "empty.mp4", "folder", "sound.mp4"])
 def test_what_is_no_video_is_refused_in_one_line(bad, name):
-    assert name in refused(here("detect", bad / name))
+    assert name in refused(fedet("detect", bad / name))
 
 
 def test_tiny_pictures_are_refused_or_have_no_face(bad):
-    result = here("detect", bad / "dot.mkv")
+    result = fedet("detect", bad / "dot.mkv")
     assert "Traceback" not in result.stderr
     assert result.returncode == 2 or "no face" in result.stdout
 
 
 def test_a_video_without_a_face_gives_an_empty_table_and_says_so(bad, tmp_path):
-    result = here("detect", bad / "wall.mp4", "--out", tmp_path)
+    result = fedet("detect", bad / "wall.mp4", "--out", tmp_path)
     assert result.returncode == 0 and "no face" in result.stdout
     table, _ = read_csv(tmp_path / "detections.csv")
     assert not len(table)
 
 
 def test_a_truncated_video_says_where_it_ends(bad):
-    result = here("detect", bad / "cut.mkv")
+    result = fedet("detect", bad / "cut.mkv")
     assert result.returncode == 0, result.stderr
     assert "note:" in result.stderr and " s" in result.stderr
 
@@ -198,16 +179,16 @@ def test_among_several_videos_a_bad_one_is_reported_and_the_others_are_done(bad,
 
 
 def test_weights_that_do_not_fit_are_refused(bad, tmp_path):
-    assert "config.json" in refused(here("detect", bad / "wall.mp4", "--weights", tmp_path))
-    assert "threshold" in refused(here("detect", bad / "wall.mp4", "--threshold", 7))
+    assert "config.json" in refused(fedet("detect", bad / "wall.mp4", "--weights", tmp_path))
+    assert "threshold" in refused(fedet("detect", bad / "wall.mp4", "--threshold", 7))
 
 
 def test_other_commands_refuse_in_one_line(bad, tmp_path):
-    assert "seconds" in refused(here("synth", tmp_path / "s", "--seconds", -1))
-    assert "talk" in refused(here("synth", tmp_path / "s", "--confounders", "talk=1"))
-    assert "none.csv" in refused(here("evaluate", tmp_path / "none.csv", tmp_path / "none.csv"))
-    assert "none.csv" in refused(here("convert", tmp_path / "none.csv", tmp_path / "x.eaf"))
-    assert refused(here("train", bad / "folder", "--out", tmp_path / "m"))
+    assert "seconds" in refused(fedet("synth", tmp_path / "s", "--seconds", -1))
+    assert "talk" in refused(fedet("synth", tmp_path / "s", "--confounders", "talk=1"))
+    assert "none.csv" in refused(fedet("evaluate", tmp_path / "none.csv", tmp_path / "none.csv"))
+    assert "none.csv" in refused(fedet("convert", tmp_path / "none.csv", tmp_path / "x.eaf"))
+    assert refused(fedet("train", bad / "folder", "--out", tmp_path / "m"))
 
 
 def test_a_misspelt_option_is_refused():
@@ -215,24 +196,36 @@ def test_a_misspelt_option_is_refused():
     assert result.returncode == 2 and "--treshold" in result.stderr and "Traceback" not in result.stderr
 
 
-def test_module_runs_as_a_command():
-    shown = subprocess.run([Path(sys.executable).parent / "fedet", "--help"], capture_output=True, env=ENV)
-    assert shown.returncode == 0
+def test_a_process_of_its_own_ends_with_the_same_line_and_code(tmp_path):
+    words = ["convert", str(tmp_path / "none.csv"), str(tmp_path / "x.eaf")]
+    program = Path(sys.executable).parent / "fedet"
+    done = subprocess.run([program, *words], capture_output=True, text=True)
+    inside = fedet(*words)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr == inside.stderr
+
+
+def test_a_reader_that_goes_away_ends_the_command_in_silence():
+    code = "from fedet.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 1
 
 
 def test_predictions_without_a_score_are_never_left_out_in_silence(tmp_path):
     table = "subject,video,fps,onset,offset,emotion\ns1,a,30,10,40,positive\ns2,b,30,5,60,surprise\n"
     (tmp_path / "t.csv").write_text(table)
     (tmp_path / "p.csv").write_text(table)
-    line = refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 10))
+    line = refused(fedet("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 10))
     assert "no score" in line and "--score" in line
-    known = here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 10, "--score", 1)
+    known = fedet("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 10, "--score", 1)
     assert known.returncode == 0 and "), 2 predictions" in known.stdout
-    wrong = here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--threshold", "nan")
+    wrong = fedet("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--threshold", "nan")
     assert "threshold" in refused(wrong)
     (tmp_path / "out.json").mkdir()
     options = ("--resamples", 10, "--score", 1, "--out", tmp_path / "out.json")
-    assert "cannot be written" in refused(here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))
+    assert "cannot be written" in refused(fedet("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))
 
 
 def test_a_threshold_counts_from_there_on_and_ranks_everything(tmp_path):
@@ -241,7 +234,7 @@ def test_a_threshold_counts_from_there_on_and_ranks_everything(tmp_path):
     head, first, second = truth.splitlines()
     (tmp_path / "p.csv").write_text(f"{head},score\n{first},0.9\n{second},0.2\n")
     options = ("--threshold", 0.5, "--resamples", 0, "--out", tmp_path / "out.json")
-    scored = here("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options)
+    scored = fedet("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options)
     assert scored.returncode == 0, scored.stderr
     figures = json.loads((tmp_path / "out.json").read_text())["figures"]
     assert figures["spotting_f1"]["value"] == pytest.approx(2 / 3)  # one of two events, no false alarm
@@ -262,13 +255,13 @@ def test_a_threshold_counts_from_there_on_and_ranks_everything(tmp_path):
     ("learn {0} {0} --out {0}/o --epochs 0", "--epochs 0"),
 ])  # fmt: skip
 def test_numbers_out_of_range_are_refused_before_any_video_is_read(tmp_path, line, told):
-    assert told in refused(here(*line.format(tmp_path).split()))
+    assert told in refused(fedet(*line.format(tmp_path).split()))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_told_in_one_line(bad, tmp_path):
     (tmp_path / "file").write_text("x")
     for option in ("--cache", "--out"):
-        line = refused(here("detect", bad / "wall.mp4", option, tmp_path / "file" / "deeper"))
+        line = refused(fedet("detect", bad / "wall.mp4", option, tmp_path / "file" / "deeper"))
         assert "file" in line and "name another place" in line
-    assert "name another place" in refused(here("detect", bad / "wall.mp4", "--cache", tmp_path / "file"))
+    assert "name another place" in refused(fedet("detect", bad / "wall.mp4", "--cache", tmp_path / "file"))

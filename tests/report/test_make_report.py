@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from command import fedet
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -318,13 +318,14 @@ def test_what_is_finished_is_kept_and_what_is_not_is_run_again(made):
     assert make_report(folder / "out", only=["00"], **options) == {"00_works": "done"}
 
 
-def test_the_command_ends_with_1_if_a_notebook_failed_and_2_on_bad_input(tmp_path):
+def test_the_command_ends_with_1_if_a_notebook_failed_and_2_on_bad_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = suite(tmp_path / "n", n00_fails=notebook("raise ValueError('no')"))
-    words = [sys.executable, "-m", "fedet", "report", "--notebooks", str(folder), "--out", "out"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    words = ["report", "--notebooks", folder, "--out", "out"]
+    done = fedet(*words)
     assert done.returncode == 1 and "1 of 1 notebooks failed: 00_fails" in done.stderr
     assert "Look at out/report.html" in done.stdout and (tmp_path / "out" / "report.html").is_file()
-    done = subprocess.run([*words, "-p", "sead=1"], cwd=tmp_path, capture_output=True, text=True)
+    done = fedet(*words, "-p", "sead=1")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "'seed'" in done.stderr
 
 

@@ -1,14 +1,12 @@
 """Reviews gathered into a dataset, and a detector tuned on it."""
 
-import os
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from command import fedet
 from explorer_data import FPS, predicted, truth, write_clip
 
 from fedet.annotations.formats import write_intervals
@@ -305,32 +303,32 @@ def test_events_of_one_subject_among_several_are_learnt_without_a_judge(start):
 # ---- the command
 
 
-def run(*arguments):
-    code = "from fedet.cli.main import main; main()"
-    env = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=env
-    )
-
-
-def test_one_command_leads_from_reviews_to_a_detector(tmp_path):
-    from fedet.synthetic.generator import SynthConfig, synthesize
-
-    config = SynthConfig(subjects=2, seconds=6, seed=3, events_per_minute=25, silent_share=0, size=112)
-    made = synthesize(tmp_path / "made", config, jobs=1, progress=False)
-    events, _ = read_csv(made / "annotations.csv")
+def test_one_command_leads_from_reviews_to_a_detector(small_set, small_vectors, tmp_path):
+    events, _ = read_csv(small_set / "annotations.csv")
     for video, table in events.groupby("video"):
         review = Review(table.iloc[:0], video=video, fps=30.0, journal=tmp_path / f"{video}.review.jsonl")
         play(review, table)
         review.close()
     reviews = [tmp_path / f"{video}.review.jsonl" for video in events["video"].unique()]
-    done = run("learn", made, *reviews, "--out", tmp_path / "mine", "--epochs", 1, "--folds", 2)
+    done = fedet(
+        "learn",
+        small_set,
+        *reviews,
+        "--out",
+        tmp_path / "mine",
+        "--epochs",
+        1,
+        "--folds",
+        2,
+        "--cache",
+        small_vectors,
+    )
     assert done.returncode == 0, done.stderr
     assert "0.2 reviewed minutes" in done.stdout and "held-out reviewed subjects" in done.stdout
     assert FEDN.from_pretrained(tmp_path / "mine").config.emotions
-    found = run("detect", made / "videos" / "s01_01.mp4", "--weights", tmp_path / "mine")
+    found = fedet("detect", small_set / "videos" / "s01_01.mp4", "--weights", tmp_path / "mine")
     assert found.returncode == 0, found.stderr
-    wrong = run("learn", made, tmp_path / "nothing.eaf", "--out", tmp_path / "other")
+    wrong = fedet("learn", small_set, tmp_path / "nothing.eaf", "--out", tmp_path / "other")
     assert wrong.returncode == 2 and "no such review" in wrong.stderr and "Traceback" not in wrong.stderr
 
 

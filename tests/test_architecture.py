@@ -23,7 +23,7 @@ postprocess
 detection
 training
 experiments analysis
-teaching report
+teaching report bench
 cli
 """.strip().splitlines()
 CORE = {"intervals", "features", "model", "losses", "windows", "postprocess", "detection", "matching",

@@ -2,7 +2,7 @@
 
 import sys
 
-from fedet.cli import data, detect, evaluate, report, train  # noqa: F401  these register the commands
+from fedet.cli import bench, data, detect, evaluate, report, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, say
 from fedet.errors import InputError
 
@@ -17,6 +17,7 @@ COMMANDS = [
     "convert",
     "pretrain",
     "report",
+    "bench",
 ]  # in the help
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.synthetic.generator import Confounders, SynthConfig, draw_frames, noted, write_script
+from fedet.synthetic.generator import Confounders, SynthConfig, draw_frames, read_config, write_script
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
 
@@ -181,7 +181,7 @@ def generated_config(folder: str | Path) -> SynthConfig:
     place = Path(folder) / "synthetic.json"
     if not place.is_file():
         raise InputError(f"{place}: no such file; only generated videos can be drawn anew")
-    values = noted(place)
+    values = read_config(place)
     values.pop("generator")
     return SynthConfig(**(values | {"confounders": Confounders(**values["confounders"])}))
 

@@ -1,4 +1,4 @@
-"""Fixed tables of numbers that renderers look up, made once for each device."""
+"""Fixed tables of numbers that renderers look up, computed once for each device."""
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
@@ -7,24 +7,24 @@ from typing import Any
 import torch
 
 
-def table(make: Callable[[], Any]) -> Callable[[], Any]:
-    """Keeps what `make` returns: built on the processor, moved to the default device that asks for it."""
+def device_table(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Caches what `make` returns: computed on the CPU, copied once to each default device that uses it."""
 
     @lru_cache(maxsize=4)
     def on(device: torch.device) -> Any:
         with torch.device("cpu"):
-            return moved(make(), device)
+            return to_device(make(), device)
 
     return wraps(make)(lambda: on(torch.empty(0).device))
 
 
-def moved(value: Any, device: torch.device | str) -> Any:
-    """Tensors, alone or in tuples, lists and dicts, on another device; all else as it is."""
+def to_device(value: Any, device: torch.device | str) -> Any:
+    """Tensors, alone or in tuples, lists and dicts, on another device; anything else unchanged."""
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, dict):
-        return {key: moved(item, device) for key, item in value.items()}
+        return {key: to_device(item, device) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        items = [moved(item, device) for item in value]
+        items = [to_device(item, device) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value

@@ -33,7 +33,7 @@ EMOTION_SHARES = {"positive": 0.33, "negative": 0.33, "surprise": 0.17, "others"
 
 @dataclass(frozen=True)
 class Confounders:
-    """Strength of what happens beside the expressions; 1 is the default difficulty, 0 none of it."""
+    """Strength of what happens besides the expressions; 1 is the default difficulty, 0 none of it."""
 
     blinks: float = 1.0  # rate
     gaze: float = 1.0  # size of the jumps of the eyes
@@ -43,7 +43,7 @@ class Confounders:
     noise: float = 1.0  # of the camera's sensor
     compression: float = 1.0  # H.264 crf 20 at 1, 6 more for each unit
     hand: float = 1.0  # rate of a hand before the mouth
-    fidgets: float = 0.0  # small movements of a resting face, and of brows and lips beside speech
+    fidgets: float = 0.0  # small movements of a resting face, and of brows and lips during speech
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -54,7 +54,7 @@ class Confounders:
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """A set of generated videos; saved beside them."""
+    """A set of generated videos; saved next to them."""
 
     subjects: int = 4
     videos: int = 1  # of each subject
@@ -98,7 +98,7 @@ class Script:
     """All that happens in one video of T frames."""
 
     look: Look  # one person, values (1,) or (1, 3)
-    aus: Tensor  # (T, 2, 18) intensities of what is seen, expression or not
+    aus: Tensor  # (T, 2, 18) intensities of all that shows, expression or not
     scene: Scene  # (T,) or (T, 3)
     noise: float  # standard deviation of the sensor's noise, 0..1
     events: pd.DataFrame  # canonical annotations
@@ -115,7 +115,7 @@ def video_name(subject: int, video: int) -> str:
     return f"s{subject + 1:02d}_{video + 1:02d}"
 
 
-# ---------------------------------------------------------------- what happens
+# ---------------------------------------------------------------- the script of a video
 
 
 def write_script(config: SynthConfig, subject: int, video: int) -> Script:
@@ -125,12 +125,12 @@ def write_script(config: SynthConfig, subject: int, video: int) -> Script:
     g = generator_for(config.seed, subject, video)
     n = config.n_frames
     aus = torch.zeros(n, 2, len(AUS))
-    events = perform_events(aus, config, video_name(subject, video), g)
+    events = add_events(aus, config, video_name(subject, video), g)
     events["subject"] = f"s{subject + 1:02d}"
-    speech = talk(aus, config, g)
-    # From a generator of their own: sets made without them stay what they are.
-    fidget(aus, speech, config, generator_for(config.seed, subject, video, 11))
-    blink(aus, config, g)
+    speech = add_speech(aus, config, g)
+    # From a generator a separate generator: sets made without them stay the same.
+    add_fidgets(aus, speech, config, generator_for(config.seed, subject, video, 11))
+    add_blinks(aus, config, g)
     scene = move_camera_and_head(config, g)
     scene = auto_exposure(take(look, torch.zeros(n, dtype=torch.long)), scene)
     noise = config.confounders.noise * float(uniform(1, 0.004, 0.02, g))
@@ -139,13 +139,13 @@ def write_script(config: SynthConfig, subject: int, video: int) -> Script:
     return Script(look, aus, scene, noise, table, speech)
 
 
-def perform_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Generator) -> pd.DataFrame:
+def add_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Generator) -> pd.DataFrame:
     """Adds the expressions to `aus` (T, 2, 18) and returns their annotations."""
     n, fps = config.n_frames, config.fps
     rows: list[dict] = []
     silent = float(torch.rand(1, generator=g)) < config.silent_share
     mean_gap = 60 * fps / max(config.events_per_minute, 1e-6)
-    frame = 0 if silent or not config.events_per_minute else waiting(mean_gap, fps, g)
+    frame = 0 if silent or not config.events_per_minute else sample_gap(mean_gap, fps, g)
     while not silent and config.events_per_minute and frame < n:
         event = sample_event(config, g)
         onset, duration = frame, event["duration"]
@@ -155,9 +155,9 @@ def perform_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Genera
         course, rise = held_course(duration, fps, g) if event["held"] else brief_course(duration, g)
         apex = onset + rise
         course = course[:, None, None] * strength * config.intensity
-        part = aus[onset : onset + duration]
+        span = aus[onset : onset + duration]
         shape = pick(emotion, g)
-        torch.maximum(part, (course * shape).clamp(max=1), out=part)
+        torch.maximum(span, (course * shape).clamp(max=1), out=span)
         active = [str(au) for au, v in zip(AUS, shape.amax(0) * strength, strict=True) if v > 0.1]
         rows.append({
             "schema_version": SCHEMA_VERSION, "video": video, "fps": fps, "onset": onset, "apex": apex,
@@ -166,11 +166,11 @@ def perform_events(aus: Tensor, config: SynthConfig, video: str, g: torch.Genera
             "action_units": "+".join(active), "source": "generator",
         })  # fmt: skip
         overlap = float(torch.rand(1, generator=g)) < config.overlap_share
-        frame += duration // 2 if overlap else duration + waiting(mean_gap - duration, fps, g)
+        frame += duration // 2 if overlap else duration + sample_gap(mean_gap - duration, fps, g)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def waiting(mean: float, fps: float, g: torch.Generator) -> int:
+def sample_gap(mean: float, fps: float, g: torch.Generator) -> int:
     """Frames until the next event: at least 0.6 s, exponential beyond."""
     rest = max(mean - 0.6 * fps, 0.4 * fps)
     return round(0.6 * fps - rest * math.log(1 - 0.999 * float(torch.rand(1, generator=g))))
@@ -188,7 +188,7 @@ def sample_event(config: SynthConfig, g: torch.Generator) -> dict:
     differs = float(torch.rand(1, generator=g)) < config.disagreement
     other = others[int(torch.randint(len(others), (1,), generator=g))]
     strength = float(uniform(1, *((0.2, 0.45) if micro else (0.4, 1.0)), g))
-    # No draw without the option: sets made without it stay what they are.
+    # No draw without the option: sets made without it stay the same.
     held = config.held_share > 0 and not micro and float(torch.rand(1, generator=g)) < config.held_share
     if held:
         duration = round(float(uniform(1, *HELD_S, g)) * config.fps)
@@ -202,18 +202,18 @@ def brief_course(duration: int, g: torch.Generator) -> tuple[Tensor, int]:
     """Intensity (duration,) over an event with a short hold, and how many frames it rises."""
     rise = round(duration * float(uniform(1, 0.3, 0.5, g)))
     hold = float(uniform(1, 0.05, 0.3, g)) * duration
-    return course_of(duration, rise, hold, g), rise
+    return intensity_course(duration, rise, hold, g), rise
 
 
 def held_course(duration: int, fps: float, g: torch.Generator) -> tuple[Tensor, int]:
     """As `brief_course`, but quick to come and go, with a plateau that wavers between."""
     rise = min(round(float(uniform(1, 0.15, 0.8, g)) * fps), duration // 3)
     fall = min(round(float(uniform(1, 0.25, 1.2, g)) * fps), duration // 3)
-    waver = (1 + 0.12 * wander(duration, 1.5 * fps, g)).clamp(0.6, 1.15)
-    return course_of(duration, rise, duration - rise - fall, g) * waver, rise
+    waver = (1 + 0.12 * random_walk(duration, 1.5 * fps, g)).clamp(0.6, 1.15)
+    return intensity_course(duration, rise, duration - rise - fall, g) * waver, rise
 
 
-def course_of(duration: int, rise: int, hold: float, g: torch.Generator) -> Tensor:
+def intensity_course(duration: int, rise: int, hold: float, g: torch.Generator) -> Tensor:
     """Intensity (duration,): up to the apex, the hold, and down."""
     t = torch.arange(duration) + 0.6
     up = (t / max(rise, 1)).clamp(max=1)
@@ -222,8 +222,8 @@ def course_of(duration: int, rise: int, hold: float, g: torch.Generator) -> Tens
     return (0.5 - 0.5 * torch.cos(math.pi * torch.minimum(up, down))).sqrt() * swing
 
 
-def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
-    """Spells of speech: mouths that wander between visemes, with small movements of the brows.
+def add_speech(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
+    """Spells of speech: mouths that random_walk between visemes, with small movements of the brows.
 
     Returns how far they open the mouth, (T,): from 0.05 up within a spell, 0 outside.
     """
@@ -243,47 +243,46 @@ def talk(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
             shapes[torch.randint(len(shapes), (steps,), generator=g)] * uniform(steps, 0.3, 1.0, g)[:, None]
         )
         keys[0] = keys[-2:] = 0
-        place = (torch.arange(end - frame) * rate).clamp(max=steps - 1.001)
-        low = place.long()
+        position = (torch.arange(end - frame) * rate).clamp(max=steps - 1.001)
+        low = position.long()
         spoken = torch.lerp(
-            keys[low], keys[low + 1], (0.5 - 0.5 * torch.cos(math.pi * (place - low)))[:, None]
+            keys[low], keys[low + 1], (0.5 - 0.5 * torch.cos(math.pi * (position - low)))[:, None]
         )
-        brows = 0.1 * wander(end - frame, 0.4 * fps, g).clamp(min=0)
+        brows = 0.1 * random_walk(end - frame, 0.4 * fps, g).clamp(min=0)
         spoken[:, [AU_INDEX[1], AU_INDEX[2]]] += brows[:, None]
         fade = torch.minimum(torch.arange(end - frame), torch.arange(end - frame).flip(0)).div(0.15 * fps)
-        part = aus[frame:end]
         spoken = spoken * fade.clamp(max=1)[:, None]
-        torch.maximum(part, spoken[:, None], out=part)
+        torch.maximum(aus[frame:end], spoken[:, None], out=aus[frame:end])
         speech[frame:end] = 0.05 + 0.95 * spoken[:, AU_INDEX[25]].clamp(0, 1)
         frame = end
     return speech
 
 
-def fidget(aus: Tensor, speech: Tensor, config: SynthConfig, g: torch.Generator) -> None:
+def add_fidgets(aus: Tensor, speech: Tensor, config: SynthConfig, g: torch.Generator) -> None:
     """Adds to `aus` (T, 2, 18) what living faces do without expressing anything.
 
     At rest all muscles drift a little and one or two twitch now and then; while `speech` (T,) goes
-    on, brows stress words and the person's own habit moves the lips beyond the visemes.
+    on, brows stress words and the person's own habit random_moves the lips beyond the visemes.
     """
     n, fps, strength = config.n_frames, config.fps, config.confounders.fidgets
     if not strength:
         return
     idle = torch.zeros_like(aus)
-    spoken = smoothed((speech > 0).float(), 0.3 * fps)
+    spoken = running_mean((speech > 0).float(), 0.3 * fps)
     for au in RESTLESS:
-        drift = 0.05 * strength * wander(n, 3 * fps, g).clamp(min=0)
-        twitch = 0.12 * moves(n, fps, 45 / strength, (0.3, 1.5), g).abs()
+        drift = 0.05 * strength * random_walk(n, 3 * fps, g).clamp(min=0)
+        twitch = 0.12 * random_moves(n, fps, 45 / strength, (0.3, 1.5), g).abs()
         both = (drift + twitch)[:, None] * (1 - 0.6 * torch.rand(2, generator=g))
         if au in (1, 2, 4):
-            both += 0.2 * (spoken * moves(n, fps, 6 / strength, (0.3, 1.0), g).abs())[:, None]
+            both += 0.2 * (spoken * random_moves(n, fps, 6 / strength, (0.3, 1.0), g).abs())[:, None]
         else:
             habit = 0.25 * strength * float(torch.rand(1, generator=g)) ** 2
-            both += habit * (spoken * wander(n, 0.3 * fps, g).clamp(min=0))[:, None]
+            both += habit * (spoken * random_walk(n, 0.3 * fps, g).clamp(min=0))[:, None]
         idle[:, :, AU_INDEX[au]] = both
     torch.maximum(aus, idle.clamp_(max=0.45), out=aus)
 
 
-def blink(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
+def add_blinks(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
     n, fps = config.n_frames, config.fps
     eyes = aus[:, :, AU_INDEX[43]]
     frame = 0.0
@@ -302,23 +301,25 @@ def blink(aus: Tensor, config: SynthConfig, g: torch.Generator) -> None:
         torch.maximum(eyes, lid[:, None], out=eyes)
 
 
-def wander(n: int, memory: float, g: torch.Generator) -> Tensor:
+def random_walk(n: int, memory: float, g: torch.Generator) -> Tensor:
     """A smooth random walk (n,) around 0 with unit spread that forgets after `memory` frames."""
     knots = max(4, math.ceil(n / max(memory, 1)) + 3)
     keys = torch.randn(1, 1, knots, generator=g)
     dense = torch.nn.functional.interpolate(keys, size=max(n, 2) * knots // (knots - 2), mode="linear")[0, 0]
-    return smoothed(dense, memory / 2)[:n] * 1.25
+    return running_mean(dense, memory / 2)[:n] * 1.25
 
 
-def smoothed(track: Tensor, width: float) -> Tensor:
+def running_mean(track: Tensor, width: float) -> Tensor:
     """The running mean of a track (n,) over about `width` frames."""
     half = max(1, int(width / 2))
     padded = torch.nn.functional.pad(track[None], (half, half), mode="replicate")
     return torch.nn.functional.avg_pool1d(padded, 2 * half + 1, 1)[0]
 
 
-def moves(n: int, fps: float, every_s: float, seconds: tuple[float, float], g: torch.Generator) -> Tensor:
-    """Quick there-and-back moves (n,) of random sign and unit size, one about every `every_s`."""
+def random_moves(
+    n: int, fps: float, every_s: float, seconds: tuple[float, float], g: torch.Generator
+) -> Tensor:
+    """Quick there-and-back random_moves (n,) of random sign and unit size, one about every `every_s`."""
     track = torch.zeros(n)
     frame = 0.0
     while True:
@@ -342,23 +343,26 @@ def move_camera_and_head(config: SynthConfig, g: torch.Generator) -> Scene:
     jumps = (torch.rand(n, generator=g) < 0.8 / fps).cumsum(0)
     looks = 0.3 * c.gaze * torch.randn(int(jumps[-1]) + 1, 2, generator=g).clamp(-2, 2)
     gaze = looks[jumps]
-    yaw = one(0.1) + c.head * (0.06 * wander(n, slow, g) + 0.012 * wander(n, quick, g))
-    pitch = one(0.06) + c.head * (0.05 * wander(n, slow, g) + 0.01 * wander(n, quick, g))
-    yaw += c.head * 0.14 * moves(n, fps, 14, (0.5, 1.4), g) + 0.06 * c.head * smoothed(gaze[:, 0], 0.4 * fps)
-    pitch += c.head * 0.1 * moves(n, fps, 14, (0.4, 1.2), g)
+    yaw = one(0.1) + c.head * (0.06 * random_walk(n, slow, g) + 0.012 * random_walk(n, quick, g))
+    pitch = one(0.06) + c.head * (0.05 * random_walk(n, slow, g) + 0.01 * random_walk(n, quick, g))
+    yaw += c.head * 0.14 * random_moves(n, fps, 14, (0.5, 1.4), g) + 0.06 * c.head * running_mean(
+        gaze[:, 0], 0.4 * fps
+    )
+    pitch += c.head * 0.1 * random_moves(n, fps, 14, (0.4, 1.2), g)
     steps = (torch.rand(n, generator=g) < 1 / (40 * fps)).cumsum(0)
     level = (1 + 0.12 * c.light * torch.randn(int(steps[-1]) + 1, generator=g)).clamp(0.6, 1.5)
-    hand = (moves(n, fps, 90 / max(c.hand, 1e-6), (0.8, 2.5), g).abs() * 2.5).clamp(0, 1)
+    hand = (random_moves(n, fps, 90 / max(c.hand, 1e-6), (0.8, 2.5), g).abs() * 2.5).clamp(0, 1)
     return scene | {
         "yaw": yaw.clamp(-0.55, 0.55), "pitch": pitch.clamp(-0.4, 0.4),
-        "roll": one(0.04) + c.head * 0.03 * wander(n, slow, g),
-        "cx": 0.5 + one(0.02) + c.head * (0.02 * wander(n, slow, g) + 0.003 * wander(n, quick, g)),
-        "cy": 0.46 + one(0.02) + c.head * (0.015 * wander(n, slow, g) + 0.003 * wander(n, quick, g)),
-        "scale": 0.3 * (1 + one(0.06) + c.head * 0.02 * wander(n, slow, g)).clamp(0.8, 1.25),
+        "roll": one(0.04) + c.head * 0.03 * random_walk(n, slow, g),
+        "cx": 0.5 + one(0.02) + c.head * (0.02 * random_walk(n, slow, g) + 0.003 * random_walk(n, quick, g)),
+        "cy": 0.46 + one(0.02)
+              + c.head * (0.015 * random_walk(n, slow, g) + 0.003 * random_walk(n, quick, g)),
+        "scale": 0.3 * (1 + one(0.06) + c.head * 0.02 * random_walk(n, slow, g)).clamp(0.8, 1.25),
         "gaze_x": gaze[:, 0].clamp(-1, 1), "gaze_y": 0.6 * gaze[:, 1].clamp(-1, 1),
-        "light_x": scene["light_x"] + 0.12 * c.light * wander(n, slow, g),
-        "gain": scene["gain"] * level[steps] * (1 + 0.02 * c.light * wander(n, quick, g)),
-        "hand": (hand > 0.5).float() * (c.hand > 0), "hand_x": 0.3 * wander(n, slow, g),
+        "light_x": scene["light_x"] + 0.12 * c.light * random_walk(n, slow, g),
+        "gain": scene["gain"] * level[steps] * (1 + 0.02 * c.light * random_walk(n, quick, g)),
+        "hand": (hand > 0.5).float() * (c.hand > 0), "hand_x": 0.3 * random_walk(n, slow, g),
         "hand_y": 2.6 - 1.75 * hand,
     }  # fmt: skip
 
@@ -372,9 +376,9 @@ def draw_frames(script: Script, config: SynthConfig, seed: int, batch: int = 16)
     g, render = generator_for(seed, 7), family(config.renderer).render
     who = take(script.look, torch.zeros(batch, dtype=torch.long))
     for start in range(0, len(script.aus), batch):
-        part = slice(start, start + batch)
-        aus = script.aus[part]
-        scene = {name: value[part] for name, value in script.scene.items()}
+        frames = slice(start, start + batch)
+        aus = script.aus[frames]
+        scene = {name: value[frames] for name, value in script.scene.items()}
         faces = render(take(who, torch.arange(len(aus))), aus, scene, config.size)
         if script.noise:
             faces += script.noise * torch.randn(faces.shape, generator=g)
@@ -412,7 +416,7 @@ def synthesize(
         jobs: processes; -1 one for each core.
 
     Raises:
-        InputError: `out` holds a set made with another configuration or files of another origin, or is
+        InputError: `out` holds a set generated with another configuration or other files, or is
             no folder.
     """
     from joblib import Parallel, delayed
@@ -435,13 +439,13 @@ def synthesize(
 
 
 def claim(out: Path, config: SynthConfig) -> None:
-    """Notes the configuration in `out`, or checks that the one noted there is the same."""
-    note = plain(config)
-    place = out / "synthetic.json"
+    """Writes the configuration into `out`, or checks that the one there is the same."""
+    note = config_to_json(config)
+    path = out / "synthetic.json"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder for the generated videos")
-    if place.exists():
-        before = noted(place)
+    if path.exists():
+        before = read_config(path)
         changed = [k for k in note if before.get(k) != note[k]]
         if changed:
             was = ", ".join(f"{k}={before.get(k)!r}, now {note[k]!r}" for k in changed)
@@ -451,18 +455,18 @@ def claim(out: Path, config: SynthConfig) -> None:
             f"{out} is not empty and holds no generated set (no synthetic.json); name a new folder"
         )
     (out / "videos").mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(note, indent=2) + "\n")
+    path.write_text(json.dumps(note, indent=2) + "\n")
 
 
-def plain(config: SynthConfig) -> dict:
-    """A configuration with the generator's version, as JSON gives it back."""
+def config_to_json(config: SynthConfig) -> dict:
+    """A configuration with the generator's version, as it reads back from JSON."""
     return json.loads(json.dumps({"generator": GENERATOR_VERSION, **asdict(config)}))
 
 
-def noted(place: Path) -> dict:
-    """What `claim` noted; a field that did not exist then has the usual value it was made with."""
-    usual, told = plain(SynthConfig()), read_json_object(place)
-    return usual | told | {"confounders": usual["confounders"] | told.get("confounders", {})}
+def read_config(path: Path) -> dict:
+    """The configuration in a synthetic.json; fields that are younger than the file have their default."""
+    defaults, stored = config_to_json(SynthConfig()), read_json_object(path)
+    return defaults | stored | {"confounders": defaults["confounders"] | stored.get("confounders", {})}
 
 
 def parse_confounders(text: str) -> Confounders:

@@ -1,4 +1,4 @@
-"""Draws faces of nobody: soft shapes, moved by action units, on batched pixel grids.
+"""The family `shapes`, faces of nobody: soft shapes, moved by action units, on batched pixel grids.
 
 Face coordinates: the origin lies on the bridge of the nose a little below the eyes, x grows to the
 right of the picture, y downwards, and 1 is half the width of the face. Every shape has a depth z,
@@ -77,18 +77,18 @@ def skin_colour(tone: Tensor, warmth: Tensor) -> Tensor:
         [0.97, 0.83, 0.75], [0.91, 0.74, 0.62], [0.80, 0.61, 0.47],
         [0.64, 0.45, 0.32], [0.44, 0.29, 0.20], [0.25, 0.16, 0.12],
     ])  # fmt: skip
-    place = tone * (len(stops) - 1)
-    low = place.long().clamp(max=len(stops) - 2)
-    colour = torch.lerp(stops[low], stops[low + 1], (place - low)[:, None])
+    position = tone * (len(stops) - 1)
+    low = position.long().clamp(max=len(stops) - 2)
+    colour = torch.lerp(stops[low], stops[low + 1], (position - low)[:, None])
     return (colour + warmth[:, None] * torch.tensor([0.02, 0.0, -0.025])).clamp(0.05, 1)
 
 
 def hair_colour(age: Tensor, pick: Tensor, tone: Tensor) -> Tensor:
     """Colours (n, 3): black, brown, blond or red, greyer with age, darker with dark skin."""
     stops = torch.tensor([[0.05, 0.04, 0.04], [0.18, 0.11, 0.07], [0.4, 0.26, 0.15], [0.75, 0.6, 0.38]])
-    place = pick * (1.15 - tone).clamp(0.1, 1) * (len(stops) - 1)
-    low = place.long().clamp(max=len(stops) - 2)
-    colour = torch.lerp(stops[low], stops[low + 1], (place - low)[:, None])
+    position = pick * (1.15 - tone).clamp(0.1, 1) * (len(stops) - 1)
+    low = position.long().clamp(max=len(stops) - 2)
+    colour = torch.lerp(stops[low], stops[low + 1], (position - low)[:, None])
     grey = ((age - 0.6) * 2.4).clamp(0, 1)[:, None] * pick[:, None].sqrt()
     return torch.lerp(colour, torch.full_like(colour, 0.75), grey)
 
@@ -117,7 +117,7 @@ def ellipse(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Ten
 
 
 def crease(distance: Tensor, width: Tensor | float) -> Tensor:
-    """Profile of a fold in the skin: a dark line, and light on the bulge beside it."""
+    """Profile of a fold in the skin: a dark line, and light on the bulge next to it."""
     t = distance / width
     return 0.45 * torch.exp(-((t - 1.8) ** 2) / 1.5) - torch.exp(-(t**2))
 
@@ -134,7 +134,7 @@ def noise_texture(size: int = 256) -> Tensor:
 
 
 def noise_at(x: Tensor, y: Tensor, look: Look, zoom: float) -> Tensor:
-    """Noise (B, H, W) fixed to the face coordinates x, y, another part of it for each person."""
+    """Noise (B, H, W) fixed to the face coordinates x, y, a different excerpt for each person."""
     sx, sy = look["seed_x"][:, None, None], look["seed_y"][:, None, None]
     grid = torch.stack([x * zoom + sx, y * zoom + sy], -1).remainder(2) - 1
     texture = noise_texture().to(x.device).expand(len(x), -1, -1, -1)
@@ -179,7 +179,7 @@ def full_canvas(n: int, size: int, scene: Scene, device: torch.device) -> Canvas
 def draw_in(canvas: Canvas, box: tuple[float, float, float, float], z: float, draw) -> None:
     """Runs `draw(window)` on the part of each picture around box = (x0, x1, y0, y1), face units.
 
-    Small shapes cost little this way; the window has one size in a batch and its own place in each
+    Small shapes cost little this way; the window has one size in a batch and its own position in each
     picture.
     """
     n, _, size, _ = canvas.rgb.shape
@@ -236,14 +236,14 @@ def draw_background(c: Canvas, look: Look) -> None:
 
 
 def draw_head(c: Canvas, f: Shape, look: Look) -> None:
-    """Neck, clothes, hair behind, ears, the face with its large shading, hair in front."""
+    """Neck, clothes, hair at the back, ears, the face with its large shading, hair in front."""
     x, y = c.at(-0.25)
     volume = f.hair_volume
     streaks = 0.22 * torch.sin(x * f.hair_waves + f.hair_phase + 2 * y) * noise_at(x, y, look, 0.2)
-    behind = inside(ellipse(x, y + 0.12, volume, volume * 1.16), 0.05) * (1 - f.bald)
+    back_hair = inside(ellipse(x, y + 0.12, volume, volume * 1.16), 0.05) * (1 - f.bald)
     long_hair = f.hair_long * inside(x.abs() - volume, 0.05) * torch.sigmoid((y + 0.1) * 12)
     hair = look["hair"][:, :, None, None] * (1 + streaks)[:, None]
-    c.paint(torch.maximum(behind * torch.sigmoid((0.5 - y) * 12), long_hair), hair)
+    c.paint(torch.maximum(back_hair * torch.sigmoid((0.5 - y) * 12), long_hair), hair)
     neck = inside(torch.maximum(x.abs() - 0.6 - 0.1 * (y - 1), 0.7 - y), 0.03)
     c.paint(neck, look["skin"] * 0.78)
     c.paint(
@@ -403,7 +403,7 @@ def draw_nose(c: Canvas, f: Shape) -> None:
 
 
 def draw_cheeks(c: Canvas, f: Shape, side: int) -> None:
-    """The cheek, raised by AU6 and AU12, and the fold from the nose to beside the mouth."""
+    """The cheek, raised by AU6 and AU12, and the fold from the nose to the corner of the mouth."""
     x, y = c.at(0.25)
     x = x * side
     au6, au9, au10, au12, au14, au15 = (f.au(a, side) for a in (6, 9, 10, 12, 14, 15))
@@ -438,7 +438,7 @@ def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
         return torch.lerp(f.au(a, -1), f.au(a, 1), torch.sigmoid(x * 12))
 
     smile, press, pucker, chin = au(12), f.au(24), f.au(18), f.au(17)
-    jaw, part = f.au(26), f.au(25)
+    jaw, parting = f.au(26), f.au(25)
     half = (f.mouth_w + 0.14 * smile + 0.12 * au(20) - 0.18 * pucker - 0.05 * press + 0.04 * au(14)
             - 0.05 * jaw * (1 - f.au(12)))  # fmt: skip
     m = (x / half).clamp(-1.3, 1.3)
@@ -453,7 +453,12 @@ def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
         - 0.02 * au(10)
     )
     centre = f.mouth_y + corner * m**2 - 0.09 * chin * bow - 0.02 * f.au(10) + 0.015 * f.au(12)
-    gap = 0.06 * part + 0.11 * part * f.au(12) + 0.36 * jaw * (0.35 + 0.65 * part) + 0.03 * f.au(10) * part
+    gap = (
+        0.06 * parting
+        + 0.11 * parting * f.au(12)
+        + 0.36 * jaw * (0.35 + 0.65 * parting)
+        + 0.03 * f.au(10) * parting
+    )
     upper = (
         centre
         - bow.sqrt() * bow.clamp(min=0.02).sqrt() * gap * (0.28 + 0.1 * f.au(12))
@@ -540,7 +545,7 @@ def draw_glasses(c: Canvas, f: Shape, look: Look) -> None:
 
 
 def draw_hand(c: Canvas, f: Shape, look: Look) -> None:
-    """A hand that covers part of the face; `hand` is its opacity, `hand_x`, `hand_y` its place."""
+    """A hand that covers part of the face; `hand` is its opacity, `hand_x`, `hand_y` its position."""
     s = {k: c.scene[k][:, None, None] for k in ("hand", "hand_x", "hand_y")}
     x, y = c.at(0.8)
     x, y = x - s["hand_x"], y - s["hand_y"]
@@ -554,16 +559,8 @@ def draw_hand(c: Canvas, f: Shape, look: Look) -> None:
 
 
 def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
-    """Draws one face per row.
-
-    Args:
-        look: who it is, each value (B,) or (B, 3); see `sample_looks`.
-        aus: (B, 2, 18) intensities 0..1 of the action units `AUS`, the picture's left and right side.
-        scene: pose, light and camera, each (B,) or (B, 3); see `sample_scenes`. `gaze_x`, `gaze_y`,
-            `hand`, `hand_x`, `hand_y` may be missing: straight ahead, and no hand.
-        size: side of the square pictures, pixels.
-
-    Returns: (B, 3, size, size) float, 0..1.
+    """Draws one face per row, (B, 3, size, size) float, 0..1; the arguments are those of every family, see
+    `fedet.synthetic.families`.
     """
     n = len(aus)
     zero = torch.zeros(n, device=aus.device)

@@ -1,6 +1,6 @@
 """The sound track of a generated video: a buzzing voice while the mouth talks, others off camera, hiss.
 
-It is no speech; it has what a detector of speech listens for, a pitch and syllables.
+It is no speech, but it has what a detector of speech looks for: a pitch and syllables.
 """
 
 import math
@@ -25,18 +25,18 @@ def voice_track(speech: Tensor, fps: float, generator: torch.Generator) -> np.nd
     mouth.
     """
     n = math.ceil(len(speech) / fps * RATE)
-    own = sung(at_rate(speech, fps, n), 90 + 140 * uniform(generator), generator)
-    unseen = stranger(len(speech), fps, generator)
-    other = sung(at_rate(unseen, fps, n), 90 + 140 * uniform(generator), generator)
+    speaker = harmonics(resampled(speech, fps, n), 90 + 140 * uniform(generator), generator)
+    loudness = stranger(len(speech), fps, generator)
+    other = harmonics(resampled(loudness, fps, n), 90 + 140 * uniform(generator), generator)
     hiss = HISS * torch.randn(n, generator=generator)
-    return (0.5 * own + 0.2 * other + hiss).clamp(-1, 1).numpy()
+    return (0.5 * speaker + 0.2 * other + hiss).clamp(-1, 1).numpy()
 
 
 def uniform(generator: torch.Generator) -> float:
     return float(torch.rand(1, generator=generator))
 
 
-def at_rate(track: Tensor, fps: float, n: int) -> Tensor:
+def resampled(track: Tensor, fps: float, n: int) -> Tensor:
     """A track (T,) with a value a frame as (n,) samples, on straight lines between the frames' middles."""
     times = (torch.arange(n) / RATE * fps - 0.5).clamp(0, len(track) - 1)
     low = times.long().clamp(max=max(len(track) - 2, 0))
@@ -59,7 +59,7 @@ def stranger(n: int, fps: float, generator: torch.Generator) -> Tensor:
         frame += length
 
 
-def sung(loudness: Tensor, pitch: float, generator: torch.Generator) -> Tensor:
+def harmonics(loudness: Tensor, pitch: float, generator: torch.Generator) -> Tensor:
     """A voice (n,) of this loudness: harmonics of a wandering pitch (hertz), falling by 12 dB an octave."""
     t = torch.arange(len(loudness), dtype=torch.float64) / RATE
     bend = 1 + 0.06 * torch.sin(2 * math.pi * (0.7 * t + uniform(generator)))

@@ -21,7 +21,7 @@ from fedet.errors import InputError
 from fedet.faces.extraction import prefetch
 from fedet.faces.network import FaceNet, load_facenet, normalise, read_out_heads, save_facenet
 from fedet.intervals import AUS, EMOTIONS
-from fedet.synthetic.device_tables import moved
+from fedet.synthetic.device_tables import to_device
 from fedet.synthetic.expressions import sample_rest, sample_states
 from fedet.synthetic.families import FAMILIES, check_teaches, family
 from fedet.synthetic.scene import auto_exposure, chance, sample_scenes, take, uniform
@@ -118,7 +118,7 @@ def draw_people(
         "hand_x": uniform(n * k, -0.7, 0.7, generator), "hand_y": uniform(n * k, 0.6, 1.3, generator),
     }  # fmt: skip
     aus = (rest + shown * (1 - 0.5 * rest)).clamp(0, 1)
-    faces = faces_of.render(*moved((look, aus, scene), device), side)
+    faces = faces_of.render(*to_device((look, aus, scene), device), side)
     return (faces * 255 + 0.5).to(torch.uint8).cpu(), shown.mean(1), labels
 
 

@@ -13,7 +13,7 @@ from fedet.cli.train import with_signals
 from fedet.detection import Inputs, concat_signals, read_inputs, save_inputs
 from fedet.errors import InputError
 from fedet.faces.network import shipped
-from fedet.synthetic.voice import sung, voice_track
+from fedet.synthetic.voice import harmonics, voice_track
 from fedet.video.audio import RATE, _Track, analyse, read_sound
 from fedet.video.side_signals import (
     HOLD_S,
@@ -93,7 +93,7 @@ def test_loudness_follows_the_power_of_a_tone():
 
 
 def test_a_voice_has_a_pitch_and_noise_has_none():
-    voice = sung(torch.ones(RATE), 140, generator()).numpy()
+    voice = harmonics(torch.ones(RATE), 140, generator()).numpy()
     hiss = torch.randn(RATE, generator=generator()).numpy()
     high = np.sin(2 * np.pi * 140 * np.arange(RATE) / RATE).astype(np.float32)
     assert analyse(voice)[1].mean() > 0.8 and analyse(high)[1].mean() > 0.8
@@ -105,7 +105,7 @@ def test_speech_in_a_file_is_heard_when_it_is_spoken(tmp_path, suffix):
     speech = torch.zeros(150)
     speech[60:105] = 0.7
     loud = torch.nn.functional.interpolate(speech[None, None], size=5 * RATE)[0, 0]
-    samples = sung(loud, 120, generator()) + 0.002 * torch.randn(5 * RATE, generator=generator(1))
+    samples = harmonics(loud, 120, generator()) + 0.002 * torch.randn(5 * RATE, generator=generator(1))
     side = side_signals(film(tmp_path / f"a.{suffix}", samples, 5.0), ["speech", "loudness"], 150)
     heard = side.values[:, 0] > 0.5
     assert heard[63:102].all() and not heard[:57].any() and not heard[110:].any()

@@ -91,15 +91,15 @@ def _lids(at: SimpleNamespace, look: Look, aus: Tensor) -> Tensor:
 
 
 def _lips(look: Look, aus: Tensor) -> Tensor:
-    """What parts the lips, apart from the jaw; a dropped jaw alone leaves them nearly closed."""
+    """How far the lips open without the jaw; a dropped jaw alone leaves them nearly closed."""
     weight = openings()
-    part, jaw, smile, sneer = (_mean(aus, au) for au in (25, 26, 12, 10))
-    lift = part * (0.028 + 0.03 * smile + 0.02 * sneer)
-    drop = part * (0.055 + 0.02 * smile) - 0.07 * jaw * (1 - part)
+    parting, jaw, smile, sneer = (_mean(aus, au) for au in (25, 26, 12, 10))
+    lift = parting * (0.028 + 0.03 * smile + 0.02 * sneer)
+    drop = parting * (0.055 + 0.02 * smile) - 0.07 * jaw * (1 - parting)
     dy = -lift[:, None] * weight["upper_lip"] + drop[:, None] * weight["lower_lip"]
     x, y, _ = template().points.unbind(1)
     near = torch.exp(-((x / 0.5) ** 2) - ((y - 0.7) / 0.2) ** 2) * (torch.cos(template().angle) > 0)
-    dx = -(0.16 * jaw * (1 - smile) * part)[:, None] * x * near
+    dx = -(0.16 * jaw * (1 - smile) * parting)[:, None] * x * near
     return torch.stack([dx, dy, torch.zeros_like(dy)], -1)
 
 
@@ -140,7 +140,7 @@ def add_eyes(mesh: Mesh, at: SimpleNamespace, scene: Scene, rows: int = 10, colu
 
 
 def add_mouth(mesh: Mesh, at: SimpleNamespace, look: Look, aus: Tensor) -> None:
-    """Two rows of teeth, a tongue and the dark behind them; the lower ones move with the jaw."""
+    """Two rows of teeth, a tongue and the dark cavity; the lower ones move with the jaw."""
     turn = JAW * _mean(aus, 26)
     size = at.mouth_size[:, None, None]
     along = torch.linspace(-1.25, 1.25, 17)[None]

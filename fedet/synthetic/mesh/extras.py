@@ -1,4 +1,4 @@
-"""What a head wears and what stands before it: ears, hair, clothes, glasses, a hand."""
+"""What a head wears and what is in front of it: ears, hair, clothes, glasses, a hand."""
 
 from types import SimpleNamespace
 
@@ -26,9 +26,9 @@ def add_ears(mesh: Mesh, rest: Tensor, look: Look) -> None:
     ear = torch.stack([out, 0.25 * high, -0.15 * back], -1).view(-1, 3)
     chart = torch.stack([r.expand_as(out), a.expand_as(out), rim.expand_as(out)], -1).view(-1, 3)
     t = template()
-    beside = (t.angle.abs() - 1.6).abs() + (t.points[:, 1] + 0.02).abs()
+    off_ear = (t.angle.abs() - 1.6).abs() + (t.points[:, 1] + 0.02).abs()
     for _, s in SIDES:
-        base = rest[:, int((beside + 10 * (s * t.angle < 0)).argmin())]
+        base = rest[:, int((off_ear + 10 * (s * t.angle < 0)).argmin())]
         grown = ear * (look["ears"] * (1 - 0.9 * (look["hair_end"] > 0.4).float()))[:, None, None]
         points = (
             base[:, None] + grown * torch.tensor([float(s), 1, 1]) + torch.tensor([-0.02 * s, 0.03, -0.06])
@@ -142,7 +142,7 @@ def build_hand(look: Look, scene: Scene) -> SimpleNamespace:
     """A palm with four fingers in front of the head, at `hand_x`, `hand_y`."""
     mesh = Mesh(len(scene["hand_x"]))
     along, about = torch.linspace(0, 1, 12)[:, None], torch.linspace(-torch.pi / 2, torch.pi / 2, 9)[None]
-    place = torch.stack([scene["hand_x"], scene["hand_y"], torch.full_like(scene["hand_x"], 0.85)], -1)[
+    position = torch.stack([scene["hand_x"], scene["hand_y"], torch.full_like(scene["hand_x"], 0.85)], -1)[
         :, None
     ]
     fingers = [(-0.31, -0.12, 0.1), (-0.1, -0.28, 0.11), (0.11, -0.26, 0.11), (0.31, -0.1, 0.1)]
@@ -153,5 +153,5 @@ def build_hand(look: Look, scene: Scene) -> SimpleNamespace:
         points = torch.stack([x + width * torch.sin(about), y, 0.4 * width * torch.cos(about)], -1).view(
             1, -1, 3
         )
-        mesh.add("hand", points + place, torch.zeros(1, 1, 3), grid_faces(12, 9), 0.0)
+        mesh.add("hand", points + position, torch.zeros(1, 1, 3), grid_faces(12, 9), 0.0)
     return mesh.done()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.mesh.raster import grid_faces
 
 # outlines from the crown to the base of the neck: front y, z; side y, x, z; back y, z
@@ -46,7 +46,7 @@ class Template(NamedTuple):
     faces: Tensor  # (F, 3)
     from_eye: Tensor  # (V,) distance below the slit of the eyes, on the chart
     from_mouth: Tensor  # (V,) distance below the slit of the mouth
-    angle: Tensor  # (V,) about the vertical axis, 0 in front, +-pi behind
+    angle: Tensor  # (V,) about the vertical axis, 0 in front, +-pi at the back
     below_eye: Tensor  # (V,) -1 on the rows above the slit of the eyes, 1 below
     below_mouth: Tensor  # (V,)
     shape: tuple[int, int]  # rows and columns of the grid
@@ -72,15 +72,15 @@ def arch(x: Tensor, half: float) -> Tensor:
 
 
 def _rows() -> tuple[Tensor, int, int]:
-    """Place of each row among the outlines, the slit rows twice; numbers of the rows above the slits."""
-    parts, slits = [], {}
+    """Position of each row among the outlines, the slit rows twice; numbers of the rows above the slits."""
+    steps_along, slits = [], {}
     for i, steps in enumerate(ROWS):
         if i in (EYE_ROW, MOUTH_ROW):
-            slits[i] = sum(map(len, parts))
-            parts.append(torch.tensor([float(i)]))
-        parts.append(i + torch.arange(steps) / steps)
-    parts.append(torch.tensor([float(len(ROWS))]))
-    return torch.cat(parts), slits[EYE_ROW], slits[MOUTH_ROW]
+            slits[i] = sum(map(len, steps_along))
+            steps_along.append(torch.tensor([float(i)]))
+        steps_along.append(i + torch.arange(steps) / steps)
+    steps_along.append(torch.tensor([float(len(ROWS))]))
+    return torch.cat(steps_along), slits[EYE_ROW], slits[MOUTH_ROW]
 
 
 def curve(table: Tensor, at: Tensor) -> Tensor:
@@ -94,18 +94,18 @@ def curve(table: Tensor, at: Tensor) -> Tensor:
     return a * p[1] + b * m0 + (1 - a) * p[2] + (t**3 - t**2) * m1
 
 
-@table
+@device_table
 def template() -> Template:
-    place, eye, mouth = _rows()
+    position, eye, mouth = _rows()
     u = torch.linspace(-1, 1, COLUMNS)
     angle = torch.pi * (0.36 * u + 0.64 * u**5)
-    o = curve(OUTLINES, place)[:, :, None]
+    o = curve(OUTLINES, position)[:, :, None]
     cos, sin = torch.cos(angle)[None], torch.sin(angle)[None]
     front = cos > 0
     x = o[:, 3] * sin
     y = o[:, 2] + torch.where(front, o[:, 0] - o[:, 2], o[:, 5] - o[:, 2]) * cos.abs()
     z = o[:, 4] + torch.where(front, o[:, 1] - o[:, 4], o[:, 6] - o[:, 4]) * cos.abs()
-    below = torch.arange(len(place))[:, None]
+    below = torch.arange(len(position))[:, None]
     from_eye, from_mouth = y - y[eye], y - y[mouth]
     z = z + features(x, y, from_mouth) * ramp(cos, 0.1, 0.45)
     every = torch.ones_like(x)
@@ -117,7 +117,7 @@ def template() -> Template:
 
 
 def _faces(x: Tensor, eye: int, mouth: int) -> Tensor:
-    """Triangles of the grid; beside the slits both of a slit's rows are one."""
+    """Triangles of the grid; outside the slits both of a slit's rows are merged."""
     columns = x.shape[1]
     faces = grid_faces(*x.shape)
     same = torch.arange(x.numel())
@@ -162,7 +162,7 @@ MODES = (
 )  # fmt: skip
 
 
-@table
+@device_table
 def modes() -> Tensor:
     """Displacements (len(MODES), V, 3) of the template, one standard deviation of each mode."""
     x, y, _z = template().points.unbind(1)
@@ -207,7 +207,7 @@ def modes() -> Tensor:
     return torch.stack([fields[name] for name in MODES])
 
 
-@table
+@device_table
 def marks() -> dict[str, Tensor]:
     """Numbers of vertices that others hang on: corners of eyes and mouth, brows, chin, nose."""
     t = template()
@@ -218,10 +218,10 @@ def marks() -> dict[str, Tensor]:
         return int((distance if rows is None else distance + 10 * ~rows).argmin())
 
     upper_eye, upper_mouth = t.below_eye < 0, t.below_mouth < 0
-    found = {"nose": nearest(0, 0.27), "chin": nearest(0, 1.15), "upper_lip": nearest(0, 0.7, upper_mouth),
+    vertices = {"nose": nearest(0, 0.27), "chin": nearest(0, 1.15), "upper_lip": nearest(0, 0.7, upper_mouth),
              "lower_lip": nearest(0, 0.7, ~upper_mouth)}  # fmt: skip
     for name, s in (("left", -1), ("right", 1)):
-        found |= {
+        vertices |= {
             f"inner_eye_{name}": nearest(s * (EYE[0] - EYE_HALF), EYE[1], upper_eye),
             f"outer_eye_{name}": nearest(s * (EYE[0] + EYE_HALF), EYE[1], upper_eye),
             f"upper_lid_{name}": nearest(s * EYE[0], EYE[1], upper_eye),
@@ -230,4 +230,4 @@ def marks() -> dict[str, Tensor]:
             f"mouth_{name}": nearest(s * MOUTH_HALF, 0.68), f"cheek_{name}": nearest(s * 0.5, 0.15),
             f"jaw_{name}": nearest(s * 0.7, 0.75),
         }  # fmt: skip
-    return {name: torch.tensor(i) for name, i in found.items()}
+    return {name: torch.tensor(i) for name, i in vertices.items()}

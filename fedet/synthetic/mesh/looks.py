@@ -85,9 +85,10 @@ def sample_colours(n: int, look: Look, generator: torch.Generator) -> Look:
     hair = torch.lerp(hair, u(0.4, 0.85)[:, None].expand(n, 3), grey)
     lip = skin * torch.tensor([0.9, 0.68, 0.7])
     stick = from_lab(torch.stack([u(25, 60), u(25, 60), u(0, 25)], 1))
-    made = (look["make_up"] * u(0, 1))[:, None]
+    painted = (look["make_up"] * u(0, 1))[:, None]
     return {
-        "skin": skin, "hair": hair, "lip": torch.lerp(lip, stick, made), "brow": hair * u(0.35, 0.8)[:, None],
+        "skin": skin, "hair": hair, "lip": torch.lerp(lip, stick, painted),
+        "brow": hair * u(0.35, 0.8)[:, None],
         "lash": hair * 0.15 + 0.03, "lid": from_lab(torch.stack([u(20, 60), u(-10, 25), u(-25, 20)], 1)),
         "iris": from_lab(torch.stack([u(15, 55) * (1.1 - 0.7 * tone), u(-8, 12), u(-25,
         30) * (1 - tone) + 18 * tone], 1)),

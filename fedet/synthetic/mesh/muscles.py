@@ -1,4 +1,4 @@
-"""What action units do to the polygonal head: landmarks that move, lids and lips that part, creases.
+"""What action units do to the polygonal head: landmarks that move, lids and lips that open, creases.
 
 Directions follow the descriptions of the Facial Action Coding System (Ekman, Friesen and Hager 2002);
 distances are our choice. Each side has its own fields; what lies in the middle moves half with each.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import AU_INDEX, AUS
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.mesh.head import EYE, EYE_HALF, HINGE, MOUTH_HALF, arch, bell, pair, ramp, template
 
 # landmarks of the right side and the middle on the chart of the template (x, y)
@@ -96,7 +96,7 @@ def _reach(distance: Tensor) -> Tensor:
     return (1 - r) ** 4 * (4 * r + 1)
 
 
-@table
+@device_table
 def fields() -> Tensor:
     """Displacements (2, len(AUS), V, 3) of the template by landmarks, left and right side."""
     t = template()
@@ -118,7 +118,7 @@ def fields() -> Tensor:
     return torch.stack(sides)
 
 
-@table
+@device_table
 def openings() -> dict[str, Tensor]:
     """Weights (2, V) of the left and right lids, and (V,) of the lips and the jaw."""
     t = template()
@@ -150,7 +150,7 @@ def drop_jaw(points: Tensor, angle: Tensor, weight: Tensor | float = 1.0) -> Ten
 # ---------------------------------------------------------------- creases
 
 
-@table
+@device_table
 def creases() -> Tensor:
     """Heights (2, len(CREASES), TEXELS, TEXELS) on the chart, left and right; about 0.01 units deep."""
     left, right, top, bottom = CHART
@@ -209,7 +209,7 @@ def _creases(x: Tensor, y: Tensor) -> Tensor:
     ])  # fmt: skip
 
 
-@table
+@device_table
 def draws() -> Tensor:
     """Weights (len(AUS), len(CREASES))."""
     table = torch.zeros(len(AUS), len(CREASES))

@@ -6,11 +6,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.mesh.head import EYE, EYE_HALF, MOUTH_HALF, bell, pair, ramp
 
 
-@table
+@device_table
 def grain() -> Tensor:
     """Smoothed noise (2, 257, 257) that tiles, standard deviation 1: fine and coarse.
 
@@ -86,7 +86,7 @@ def fourth(x: Tensor) -> Tensor:
 
 
 def paint_skin(chart: Tensor, w: Who, height: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour (3, N) and gloss (N,) of skin at chart places (3, N); height of the creases (N,)."""
+    """Colour (3, N) and gloss (N,) of skin at chart positions (3, N); height of the creases (N,)."""
     x, y, angle = chart
     front = ramp(torch.cos(angle), -0.1, 0.3)
     sx, sy = x + w.seed_x, y + w.seed_y
@@ -101,24 +101,24 @@ def paint_skin(chart: Tensor, w: Who, height: Tensor) -> tuple[Tensor, Tensor]:
     tired = w.tired * pair(x, y, (0.41, -0.08), 0.2, 0.06)
     skin = skin * (1 - tired * column(0.3, 0.38, 0.3))
     skin = skin * (1 + 14 * height.clamp(-0.03, 0.012))
-    skin, places = torch.cat([skin, torch.full_like(skin[:1], 0.6)]), torch.stack([x, y, front])
+    skin, positions = torch.cat([skin, torch.full_like(skin[:1], 0.6)]), torch.stack([x, y, front])
     side = x.abs()
-    _paint_near(skin, _lips, places, w, (side < 0.8) & (y > 0.2) & (y < 1.2))
-    _paint_near(skin, _brows, places, w, (side < 0.85) & ((y + 0.47).abs() < 0.35))
+    _paint_near(skin, _lips, positions, w, (side < 0.8) & (y > 0.2) & (y < 1.2))
+    _paint_near(skin, _brows, positions, w, (side < 0.85) & ((y + 0.47).abs() < 0.35))
     skin[:3] = _face_hair(skin[:3], x, y, angle, w, fine, front)
-    _paint_near(skin, _eye_edges, places, w, (side < 1.3) & ((y - EYE[1]).abs() < 0.3))
+    _paint_near(skin, _eye_edges, positions, w, (side < 1.3) & ((y - EYE[1]).abs() < 0.3))
     return skin[:3], skin[3]
 
 
-def _paint_near(skin: Tensor, paint: Callable[..., Tensor], places: Tensor, w: Who, near: Tensor) -> None:
+def _paint_near(skin: Tensor, paint: Callable[..., Tensor], positions: Tensor, w: Who, near: Tensor) -> None:
     """Paints only the pixels `near` (N,) of the skin (4, N), elsewhere nothing of it would show.
 
     Args:
-        paint: makes colour and gloss (4, M) of those before, of the places (3, M) and of their people.
+        paint: makes colour and gloss (4, M) of those before, of the positions (3, M) and of their people.
     """
     at = torch.nonzero(near)[:, 0]
     rows = at.expand(4, -1)
-    skin.scatter_(1, rows, paint(skin.gather(1, rows), *places.gather(1, rows[:3]), w.at(at)))
+    skin.scatter_(1, rows, paint(skin.gather(1, rows), *positions.gather(1, rows[:3]), w.at(at)))
 
 
 def _lips(skin: Tensor, x: Tensor, y: Tensor, front: Tensor, w: Who) -> Tensor:

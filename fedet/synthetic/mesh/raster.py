@@ -20,7 +20,7 @@ PARTS = ("skin", "eye", "teeth", "tongue", "cavity", "hair", "ear", "cloth", "ri
 class Fragments(NamedTuple):
     """The N pixels of a batch that show something."""
 
-    place: Tensor  # (N,) number of the pixel, picture * side^2 + row * side + column; they rise
+    pixel: Tensor  # (N,) number of the pixel, picture * side^2 + row * side + column; they rise
     face: Tensor  # (N,) number of the triangle
     corner: Tensor  # (N, 3) numbers of its corners among the vertices of all pictures
     weight: Tensor  # (N, 3) barycentric coordinates in it
@@ -52,19 +52,19 @@ def rasterise(points: Tensor, faces: Tensor, side: int) -> Fragments:
     a, b, c = tri
     low = torch.minimum(torch.minimum(a, b), c)[:2].sub_(0.5).ceil_().clamp_(0, side)
     high = torch.maximum(torch.maximum(a, b), c)[:2].sub_(0.5).floor_().clamp_(-1, side - 1)
-    seen = (high[0] >= low[0]) & (high[1] >= low[1]) & (_cross(b - a, c - a) > 1e-6)
+    visible = (high[0] >= low[0]) & (high[1] >= low[1]) & (_cross(b - a, c - a) > 1e-6)
     buffer = torch.full((n * side**2,), FAR)
-    for part in torch.nonzero(seen.view(n, -1)).split(TOGETHER.get(points.device.type, MANY)):
-        picture, number = part.T.contiguous()
+    for chunk in torch.nonzero(visible.view(n, -1)).split(TOGETHER.get(points.device.type, MANY)):
+        picture, number = chunk.T.contiguous()
         at = picture * len(faces) + number
         corners = [_pick(p, at) for p in tri]
         _fill(buffer, corners, _pick(low, at), _pick(high, at), picture * side**2, number, side)
     picture, row, column = torch.nonzero((buffer != FAR).view(n, side, side)).T.contiguous()
-    place = picture * side**2 + row * side + column
-    face = buffer.index_select(0, place) & 0xFFFFFF
+    pixel = picture * side**2 + row * side + column
+    face = buffer.index_select(0, pixel) & 0xFFFFFF
     corner = _pick(faces.T, face) + picture * v
     weight = _barycentric([_pick(flat[:2], one) for one in corner], torch.stack([column, row]) + 0.5)
-    return Fragments(place, face, corner.T.contiguous(), weight.T.contiguous())
+    return Fragments(pixel, face, corner.T.contiguous(), weight.T.contiguous())
 
 
 def _cross(p: Tensor, q: Tensor) -> Tensor:
@@ -112,8 +112,8 @@ def _fill(
     z = (plane[0] + plane[1] * along + plane[2] * down).clamp_(0, 16)
     key = (z * 2**32).long().bitwise_and_(~0xFFFFFF) + number.index_select(0, row)
     corner = first + (low[1] * side + low[0]).long()
-    place = corner.index_select(0, row) + (down * side + along).long()
-    buffer.scatter_reduce_(0, place, key, "amin")
+    pixel = corner.index_select(0, row) + (down * side + along).long()
+    buffer.scatter_reduce_(0, pixel, key, "amin")
 
 
 def normals(points: Tensor, faces: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A third family of faces of nobody: polygons with textures and normal maps, as games draw people.
 
-It answers the same call as `fedet.synthetic.shapes` and shares neither shapes, muscles nor colours with
+Called as every family (`fedet.synthetic.families`), it shares neither shapes, muscles nor colours with
 the other families, so that networks trained on those can be tested on it. A head is a lofted mesh
 (`head`) that landmarks move (`muscles`), completed by eyeballs, teeth, hair and the like
 (`body`), drawn by a z-buffer (`raster`) and shaded pixel by pixel (`paint`).
@@ -110,8 +110,8 @@ def openness(near: Tensor, shown: Tensor, side: int) -> Tensor:
     """
     total = torch.ones_like(near)
     both = torch.stack([near, shown])
-    for part, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.18, 0.4)):
-        k = max(3, round(part * side)) | 1
+    for share, depth, amount in ((0.035, 0.05, 0.45), (0.11, 0.18, 0.4)):
+        k = max(3, round(share * side)) | 1
         mean, many = sums(sums(both, k, 3), k, 2)
         above = mean / many.clamp_(min=1) - near
         total *= 1 - amount * (above / depth).clamp_(0, 1)
@@ -122,14 +122,14 @@ def sums(values: Tensor, width: int, dim: int) -> Tensor:
     """Sums of `width` neighbours along a dimension, width odd: of 1, 2, 4, 8 ... of them."""
     size, reach, first = values.shape[dim], 1, 1
     rim = values.new_zeros([width // 2 if i == dim else n for i, n in enumerate(values.shape)])
-    part = torch.cat([rim, values, rim], dim)
-    total = part.narrow(dim, 0, size)
+    window = torch.cat([rim, values, rim], dim)
+    total = window.narrow(dim, 0, size)
     while first < width:
-        left = part.shape[dim] - reach
-        part = part.narrow(dim, 0, left) + part.narrow(dim, reach, left)
+        left = window.shape[dim] - reach
+        window = window.narrow(dim, 0, left) + window.narrow(dim, reach, left)
         reach *= 2
         if width & reach:
-            total = total + part.narrow(dim, first, size)
+            total = total + window.narrow(dim, first, size)
             first += reach
     return total
 
@@ -138,23 +138,15 @@ def sums(values: Tensor, width: int, dim: int) -> Tensor:
 
 
 def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
-    """Draws one face per row.
-
-    Args:
-        look: who it is; see `sample_looks`.
-        aus: (B, 2, 18) intensities 0..1 of the action units `render.AUS`, the picture's left and right.
-        scene: as `render.sample_scenes` gives; `gaze_x`, `gaze_y`, `hand`, `hand_x`, `hand_y` may be
-            missing: straight ahead, and no hand.
-        size: side of the square pictures, pixels.
-
-    Returns: (B, 3, size, size) float, 0..1.
+    """Draws one face per row, (B, 3, size, size) float, 0..1; the arguments are those of every family, see
+    `fedet.synthetic.families`.
     """
     together = TOGETHER.get(aus.device.type, MANY)
     if len(aus) > together:
         rows = torch.arange(len(aus), device=aus.device).split(together)
         return torch.cat([render(take(look, i), aus[i], take(scene, i), size) for i in rows])
     if aus.device != torch.empty(0).device:
-        with aus.device:  # what is made on the way lies where the arguments are
+        with aus.device:  # new tensors are created on the arguments' device
             return render(look, aus, scene, size)
     zero = torch.zeros(len(aus))
     scene = {"gaze_x": zero, "gaze_y": zero, "hand": zero, "hand_x": zero, "hand_y": zero, **scene}
@@ -173,18 +165,18 @@ def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size:
     """A mesh shaded: colour times coverage and coverage (B, 4, size, size)."""
     side, n = size * FINE, len(mesh.points)
     turned, pixels = project(mesh.points, mesh.turns, look, scene, side)
-    found = rasterise(pixels, mesh.faces, side)
-    seen = found.read(torch.cat([normals(turned, mesh.faces), mesh.chart, turned[..., 2:]], -1))
+    fragments = rasterise(pixels, mesh.faces, side)
+    surface = fragments.read(torch.cat([normals(turned, mesh.faces), mesh.chart, turned[..., 2:]], -1))
     near, rgb = torch.zeros(n, side, side), torch.zeros(4, n * side**2)
-    near.view(-1)[found.place], rgb[3, found.place] = seen[6], 1.0
-    open_ = openness(near, rgb[3].view_as(near), side).view(-1).index_select(0, found.place)
-    open_ = 1 - (1 - open_) * (0.1 + 1.6 * seen[2]).clamp(0, 1)  # no dark rims where the skin turns away
-    part, picture = mesh.part.index_select(0, found.face), found.place // side**2
+    near.view(-1)[fragments.pixel], rgb[3, fragments.pixel] = surface[6], 1.0
+    open_ = openness(near, rgb[3].view_as(near), side).view(-1).index_select(0, fragments.pixel)
+    open_ = 1 - (1 - open_) * (0.1 + 1.6 * surface[2]).clamp(0, 1)  # no dark rims where the skin turns away
+    part, picture = mesh.part.index_select(0, fragments.face), fragments.pixel // side**2
     light, axes = lights(scene), rotation(scene)
     # one by one, values of a picture need no copy for each pixel; other devices rather have few, long steps
     alone = picture.device.type in TOGETHER
     counts = torch.bincount(picture, minlength=n).tolist() if alone else [len(picture)]
-    shares = zip(*(value.split(counts, -1) for value in (seen, part, open_, picture)), strict=True)
+    shares = zip(*(value.split(counts, -1) for value in (surface, part, open_, picture)), strict=True)
     colours = [
         shade(
             values,
@@ -199,29 +191,29 @@ def layer(mesh: SimpleNamespace, slopes: Tensor, look: Look, scene: Scene, size:
             shares, torch.arange(n).split(1 if alone else n), strict=True
         )
     ]
-    rgb[:3].scatter_(1, found.place.expand(3, -1), torch.cat(colours, 1))
+    rgb[:3].scatter_(1, fragments.pixel.expand(3, -1), torch.cat(colours, 1))
     return torch.nn.functional.avg_pool2d(rgb.view(4, n, side, side), FINE).transpose(0, 1)
 
 
 def shade(
-    seen: Tensor, part: Tensor, open_: Tensor, w: Who, lamp: Lamp, axes: Tensor, slopes: Tensor
+    surface: Tensor, part: Tensor, open_: Tensor, w: Who, lamp: Lamp, axes: Tensor, slopes: Tensor
 ) -> Tensor:
     """Colours (3, N) of the pixels as shown on a screen, before the camera's gain.
 
     Args:
-        seen: (7, N) normal, chart and nearness.
+        surface: (7, N) normal, chart and nearness.
         part: (N,) number of the part in `PARTS`.
         open_: (N,) as `openness` gives it.
         w, lamp: of the pixels' pictures.
         axes: (B, 3, 3) as `rotation` gives them for these pictures; slopes: as `relief` does.
     """
-    out = torch.zeros(3, seen.shape[1])
+    out = torch.zeros(3, surface.shape[1])
     for number, name in enumerate(PARTS):
         at = torch.nonzero(part == number)[:, 0]
         if not len(at):
             continue
         every = at.expand(6, -1)
-        here = seen[:6].gather(1, every)
+        here = surface[:6].gather(1, every)
         n = unit(here[:3])
         there = open_.index_select(0, at), w.at(at), lamp.at(at)
         colour = _shade_part(name, n, here[3:], *there, axes, slopes)

@@ -33,7 +33,7 @@ def paint_eyes(
     rgb: Tensor,
     qx: Tensor,
     qy: Tensor,
-    place: Tensor,
+    eye_position: Tensor,
     f: Face,
     scene: dict,
     lamp: SimpleNamespace,
@@ -42,7 +42,7 @@ def paint_eyes(
 ) -> Tensor:
     """Both eyes between their lids: each pixel belongs to the eye of its side.
 
-    qx, qy: place on the deformed skin; place: (B, 2) of the right eye, mirrored for the left.
+    qx, qy: position on the deformed skin; eye_position: (B, 2) of the right eye, mirrored for the left.
     """
     right = (qx > 0).float()
     side = 2 * right - 1
@@ -50,7 +50,7 @@ def paint_eyes(
     def au(number: int) -> Tensor:
         return torch.lerp(f.au(number, -1), f.au(number, 1), right)
 
-    x, y = qx.abs() - place[:, 0, None, None], qy - place[:, 1, None, None]
+    x, y = qx.abs() - eye_position[:, 0, None, None], qy - eye_position[:, 1, None, None]
     e, edge = x / f.eye_w, 0.35 * px + 0.004
     bow = (1 - e.clamp(-1, 1) ** 2).clamp(min=0)
     squeeze = 0.3 * au(6) + 0.55 * au(7) + 0.15 * au(12) + 0.25 * au(9) + 0.12 * au(4)
@@ -147,7 +147,7 @@ def paint_head(s: SimpleNamespace, f: Face, scene: dict[str, Tensor], lamp: Simp
     """The head (B, 3, H, W) in its light.
 
     Args:
-        s: of each pixel: `x`, `y` canonical point, `qx`, `qy` place on the deformed skin, `above`,
+        s: of each pixel: `x`, `y` canonical point, `qx`, `qy` position on the deformed skin, `above`,
             `below` the canonical y according to either lip, `normal` in the camera's frame, `hollow`,
             `shade` (1 in the key lamp's light), `px` (B, 1, 1) a pixel's width, `eye`, `mouth` (B, 2).
     """

@@ -97,9 +97,9 @@ def gauss(x: Tensor, y: Tensor, cx: float, cy: float, rx: float, ry: float) -> T
 def base_height(x: Tensor, y: Tensor) -> Tensor:
     """The average head: heights over the ellipsoid as a share of its radius."""
     ax = x.abs()
-    places = [-2.7, 0.2, 0.6, 0.8, 0.95, 1.12, 1.27, 1.42, 1.6, 1.9, 2.7]
+    knots = [-2.7, 0.2, 0.6, 0.8, 0.95, 1.12, 1.27, 1.42, 1.6, 1.9, 2.7]
     levels = [0.0, 0.0, 0.04, 0.095, 0.16, 0.235, 0.25, 0.15, -0.04, -0.2, -0.3]
-    h = profile(y, places, levels) * torch.exp(-((ax / 0.95) ** 2))
+    h = profile(y, knots, levels) * torch.exp(-((ax / 0.95) ** 2))
     h = h - 0.06 * gauss(ax, y, 1.35, 1.1, 0.55, 0.4)
     for amount, cx, cy, rx, ry in (
         (0.034, 0.34, -0.43, 0.34, 0.1), (-0.085, 0.42, -0.2, 0.26, 0.15), (-0.05, 0.17, -0.16, 0.08, 0.13),
@@ -119,9 +119,9 @@ def base_height(x: Tensor, y: Tensor) -> Tensor:
     return h + 0.12 * gauss(ax, y, 2.0, -0.1, 0.16, 0.28) * (1 - 0.6 * gauss(ax, y, 1.95, -0.1, 0.08, 0.18))
 
 
-def profile(y: Tensor, places: list[float], levels: list[float]) -> Tensor:
+def profile(y: Tensor, knots: list[float], levels: list[float]) -> Tensor:
     """A smooth curve through a few levels (a cubic Hermite spline, flat at its ends)."""
-    p, v = torch.tensor(places), torch.tensor(levels)
+    p, v = torch.tensor(knots), torch.tensor(levels)
     slope = torch.zeros_like(v)
     slope[1:-1] = (v[2:] - v[:-2]) / (p[2:] - p[:-2])
     i = (torch.bucketize(y, p) - 1).clamp(0, len(p) - 2)
@@ -137,12 +137,12 @@ def opening(x: Tensor) -> Tensor:
     return (1 - (x / MOUTH) ** 2).clamp(min=0) ** 0.65
 
 
-def moved(bumps: list[Bump], x: Tensor, y: Tensor, side: int, upper: bool) -> Tensor:
+def sum_bumps(bumps: list[Bump], x: Tensor, y: Tensor, side: int, upper: bool) -> Tensor:
     """(3, n, n) dx, dy, dh of some bumps on one side (-1 left, 1 right, 0 both)."""
     total = torch.zeros(3, *x.shape)
-    part = torch.sigmoid(side * x / 0.05) if side else torch.ones_like(x)
+    own_half = torch.sigmoid(side * x / 0.05) if side else torch.ones_like(x)
     for dx, dy, dh, cx, cy, rx, ry, tag in bumps:
-        field = part * gauss(x.abs(), y, cx, cy, rx, ry)
+        field = own_half * gauss(x.abs(), y, cx, cy, rx, ry)
         if tag and upper != (tag == "U"):
             field = field * (1 - opening(x))
         total += (
@@ -155,18 +155,18 @@ def jaw_fields(x: Tensor, y: Tensor, upper: bool) -> tuple[Tensor, Tensor]:
     """Displacements of parted lips (AU25), and of the dropped jaw with all that hangs on it (AU26)."""
     bow = opening(x)
     near = torch.exp(-(((y - SLIT) / 0.16) ** 2))
-    part = (-0.035 if upper else 0.075) * bow * near
+    parting = (-0.035 if upper else 0.075) * bow * near
     weight = torch.sigmoid((y - 0.8) / 0.11) * torch.exp(-((x / 1.15) ** 4))
     weight = weight * (1 - bow) if upper else weight + (1 - weight) * bow
     narrow = -0.05 * torch.tanh(x / 0.2) * gauss(x.abs(), y, 0.36, 0.78, 0.2, 0.25)
     back = -0.05 * torch.sigmoid((y - 0.95) / 0.1) * torch.exp(-((x / 1.15) ** 4))
     zero = torch.zeros_like(x)
-    return torch.stack([zero, part, zero]), torch.stack([narrow, 0.33 * weight, back])
+    return torch.stack([zero, parting, zero]), torch.stack([narrow, 0.33 * weight, back])
 
 
 def crease_fields(x: Tensor, y: Tensor, side: int) -> Tensor:
     """Heights (len(CREASES), n, n) of folds on one side of the face."""
-    ax, part = x.abs(), torch.sigmoid(side * x / 0.05)
+    ax, own_half = x.abs(), torch.sigmoid(side * x / 0.05)
     wave = torch.sin(2 * math.pi * (y + 0.05 * torch.cos(x * 2.2)) / 0.125 + 0.6 * torch.sin(3 * x))
     band = torch.sigmoid((-0.58 - y) / 0.03) * torch.sigmoid((y + 1.02) / 0.06)
     inner = torch.exp(-((ax / 0.38) ** 4))
@@ -196,7 +196,7 @@ def crease_fields(x: Tensor, y: Tensor, side: int) -> Tensor:
         * gauss(ax, y, 0.42, 0.92, 1, 0.12)
     )
     hang = hang + 0.008 * gauss(ax, y, 0.5, 0.95, 0.06, 0.12)
-    return torch.stack([lines * inner, lines * outer, knit, feet, rows, fold, chin, bag, hang]) * part
+    return torch.stack([lines * inner, lines * outer, knit, feet, rows, fold, chin, bag, hang]) * own_half
 
 
 def random_fields(x: Tensor, y: Tensor) -> Tensor:
@@ -208,11 +208,11 @@ def random_fields(x: Tensor, y: Tensor) -> Tensor:
         for _ in range(5):
             cx, cy, r, *amount = (torch.rand(6, generator=g) * 2 - 1).tolist()
             px = x.abs() if i % 3 else x
-            place = gauss(px, y, abs(cx) if i % 3 else cx, 0.2 + 1.1 * cy, 0.38 + 0.16 * r, 0.36 + 0.16 * r)
+            bell = gauss(px, y, abs(cx) if i % 3 else cx, 0.2 + 1.1 * cy, 0.38 + 0.16 * r, 0.36 + 0.16 * r)
             swing = torch.tensor([0.012, 0.014, 0.013]) * torch.tensor(amount)
             total += (
                 swing[:, None, None]
-                * place
+                * bell
                 * torch.stack(
                     [
                         torch.tanh(x / 0.2) if i % 3 else torch.ones_like(x),
@@ -244,10 +244,10 @@ def all_fields(n: int, upper: bool) -> Tensor:
     # a camera at eye level looks down on the mouth
     bend = bend + 0.075 * gauss(x.abs(), y, 0.42, 0.76, 0.24, 0.22)
     rows = [torch.stack([torch.zeros_like(x), bend, base_height(x, y)])]
-    rows += [moved(bumps, x, y, 0, upper) for bumps in list(TRAITS.values())[:-3]]
+    rows += [sum_bumps(bumps, x, y, 0, upper) for bumps in list(TRAITS.values())[:-3]]
     rows += [*crooked_fields(x, y), *random_fields(x, y)]
     for side in (-1, 1):
-        rows += [moved(ACTIONS[au], x, y, side, upper) for au in AUS]
+        rows += [sum_bumps(ACTIONS[au], x, y, side, upper) for au in AUS]
     rows += jaw_fields(x, y, upper)
     for side in (-1, 1):
         rows += [
@@ -277,12 +277,14 @@ def basis(device: torch.device | str = "cpu") -> Basis:
 
 
 def coefficients(look: dict[str, Tensor], aus: Tensor) -> tuple[Tensor, int]:
-    """(B, K) weights of the fields, and how many of the first ones tell who it is."""
+    """(B, K) weights of the fields, and how many of the first ones describe the person."""
     n = len(aus)
     person = torch.cat([torch.ones_like(aus[:, 0, :1]), look["traits"], look["modes"]], 1)
-    part, jaw = aus[:, :, AU_INDEX[25]].mean(1), aus[:, :, AU_INDEX[26]].mean(1)
+    parting, jaw = aus[:, :, AU_INDEX[25]].mean(1), aus[:, :, AU_INDEX[26]].mean(1)
     smile = aus[:, :, AU_INDEX[12]].mean(1)
-    mouth = torch.stack([part * (1 + 0.9 * smile) + 0.25 * jaw * (1 - part), jaw * (0.55 + 0.45 * part)], 1)
+    mouth = torch.stack(
+        [parting * (1 + 0.9 * smile) + 0.25 * jaw * (1 - parting), jaw * (0.55 + 0.45 * parting)], 1
+    )
 
     def a(au: int) -> Tensor:
         return aus[:, :, AU_INDEX[au]]
@@ -315,11 +317,11 @@ def shape_head(look: dict[str, Tensor], aus: Tensor, hair: Tensor) -> Surface:
     fields = basis(device)
     weights, who = coefficients(look, aus)
     slide = (weights @ fields.slide.flatten(1)).view(n * 2, 2, COARSE, COARSE)
-    place = nodes(COARSE, device).expand(n * 2, -1, -1, -1)
-    point = place - slide
-    for _ in range(5):  # fixed point of: canonical point + its displacement = this place
-        point = place - sample(slide, canonical_to_grid(point))
-    shift = (point - place).view(n, 4, COARSE, COARSE)
+    position = nodes(COARSE, device).expand(n * 2, -1, -1, -1)
+    point = position - slide
+    for _ in range(5):  # fixed point of: canonical point + its displacement = this position
+        point = position - sample(slide, canonical_to_grid(point))
+    shift = (point - position).view(n, 4, COARSE, COARSE)
     shift = F.interpolate(shift, size=(SURFACE, SURFACE), mode="bilinear", align_corners=True)
     points = nodes(SURFACE, device).repeat(2, 1, 1) + shift
     height = (weights @ fields.height.flatten(1)).view(n, 1, FINE, FINE) + hair[:, None]

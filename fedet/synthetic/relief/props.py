@@ -10,11 +10,11 @@ from fedet.synthetic.relief.skin import Face, lit, mix, noise, paint_near, soft
 
 
 def paint_room(px: Tensor, py: Tensor, scene: dict[str, Tensor], f: Face) -> Tensor:
-    """A blurred room (B, 3, H, W): a wall in changing light, and things before it."""
+    """A blurred room (B, 3, H, W): a wall in changing light, and things in front of it."""
     angle, edge = scene["back_angle"][:, None, None], scene["back_edge"][:, None, None]
     t = soft((px - 0.5) * torch.cos(angle) + (py - 0.5) * torch.sin(angle), 1 / edge)
     rgb = torch.lerp(scene["back"][:, :, None, None], scene["back_2"][:, :, None, None], t[:, None])
-    things = f.look["things"]  # (B, 6, 8): place, size, roundness, softness, colour
+    things = f.look["things"]  # (B, 6, 8): position, size, roundness, softness, colour
     for i in range(things.shape[1] if f.clutter.any() else 0):
         x, y, w, h, blur, *_ = (things[:, i, j, None, None] for j in range(8))
         across = soft(0.05 + 0.25 * w - (px[:, :1] - x).abs(), 0.004 + 0.03 * blur)
@@ -25,7 +25,7 @@ def paint_room(px: Tensor, py: Tensor, scene: dict[str, Tensor], f: Face) -> Ten
 
 
 def paint_body(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace, px: Tensor) -> Tensor:
-    """Long hair behind, neck, shoulders in clothes. x, y: on the plane through the neck."""
+    """Long hair in the background, neck, shoulders in clothes. x, y: on the plane through the neck."""
     if f.long_hair.any():
         rgb = paint_mane(rgb, x, y, f, lamp, px)
 
@@ -78,7 +78,7 @@ def paint_trunk(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespac
 
 
 def paint_locks(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespace, px: Tensor) -> Tensor:
-    """Long hair that falls before the shoulders, beside the face."""
+    """Long hair that falls in front of the shoulders, next to the face."""
     strands = noise(x, y * 0.25, f.look["seed"], 0.9, slice(3, 4))[:, 0]
     inner = 0.86 + 0.1 * torch.sin(2.5 * y + 6 * f.wave) - 0.12 * (y - 0.6).clamp(0, 1)
     lock = soft(x.abs() - inner + 0.02 * strands, 0.03) * soft(f.mane - x.abs() + 0.02 * strands, 0.03)
@@ -93,7 +93,7 @@ def paint_locks(rgb: Tensor, x: Tensor, y: Tensor, f: Face, lamp: SimpleNamespac
 def paint_glasses(
     rgb: Tensor, x: Tensor, y: Tensor, f: Face, eye: Tensor, lamp: SimpleNamespace, px: Tensor
 ) -> Tensor:
-    """Frames with lenses; x, y: on a bent plane just before the eyes."""
+    """Frames with lenses; x, y: on a bent plane just in front of the eyes."""
     ex, ey = eye[:, 0, None, None] + 0.01, eye[:, 1, None, None] + 0.04
     ax, edge = x.abs(), 0.5 * px
     u, v = (ax - ex) / f.lens_w, (y - ey) / f.lens_h

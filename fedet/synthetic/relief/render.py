@@ -1,6 +1,6 @@
-"""A second family of faces of nobody: small heads in relief, moved as skin and seen in perspective.
+"""A second family of faces of nobody: small heads in relief, moved as skin and drawn in perspective.
 
-It answers the same call as `fedet.synthetic.shapes` and shares neither shapes nor colours with it, so a
+Called as every family (`fedet.synthetic.families`), it shares neither shapes nor colours with it, so a
 network trained on one family can be tested on the other. A head is a height over an ellipsoid
 (`head`, `muscles`), found by marching along the ray of each pixel, and painted in the canonical
 coordinates of the skin (`skin`, `features`); the rest of the picture is `props`.
@@ -217,16 +217,8 @@ def key_shadow(surface: head.Surface, toward: Tensor, long: Tensor, soft: Tensor
 
 
 def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
-    """Draws one face per row.
-
-    Args:
-        look: who it is; see `sample_looks`.
-        aus: (B, 2, 18) intensities 0..1 of the action units `render.AUS`, the picture's left and right.
-        scene: as `render.sample_scenes` gives; `gaze_x`, `gaze_y`, `hand`, `hand_x`, `hand_y` may be
-            missing: straight ahead, and no hand.
-        size: side of the square pictures, pixels.
-
-    Returns: (B, 3, size, size) float, 0..1.
+    """Draws one face per row, (B, 3, size, size) float, 0..1; the arguments are those of every family, see
+    `fedet.synthetic.families`.
     """
     together = TOGETHER.get(aus.device.type, len(aus))
     if len(aus) > together:
@@ -272,15 +264,15 @@ def read_surface(
     """What the pixels show of the surface; see `paint_head`."""
     device = grid.device
     n = len(grid)
-    place = head.nodes(head.SURFACE, device).expand(n, -1, -1, -1)
-    seen = head.sample(torch.cat([surface.maps, shade, place], 1), grid)
-    upper = seen[:, 1] < head.SLIT
+    canonical = head.nodes(head.SURFACE, device).expand(n, -1, -1, -1)
+    read = head.sample(torch.cat([surface.maps, shade, canonical], 1), grid)
+    upper = read[:, 1] < head.SLIT
     s = lamp.hard
-    normal = torch.stack(turned((seen[:, 4], seen[:, 5], seen[:, 6]), scene, back=False), 1)
+    normal = torch.stack(turned((read[:, 4], read[:, 5], read[:, 6]), scene, back=False), 1)
     return SimpleNamespace(
-        x=torch.where(upper, seen[:, 0], seen[:, 2]),
-        y=torch.where(upper, seen[:, 1], seen[:, 3].clamp(min=head.SLIT)),
-        above=seen[:, 1], below=seen[:, 3], normal=head.unit(normal),
-        hollow=seen[:, 7].clamp(-0.2, 0.8), shade=1 - (0.35 + 0.5 * s) * (1 - seen[:, 8]),
-        qx=seen[:, 9], qy=seen[:, 10], px=width, eye=surface.eye, mouth=surface.mouth,
+        x=torch.where(upper, read[:, 0], read[:, 2]),
+        y=torch.where(upper, read[:, 1], read[:, 3].clamp(min=head.SLIT)),
+        above=read[:, 1], below=read[:, 3], normal=head.unit(normal),
+        hollow=read[:, 7].clamp(-0.2, 0.8), shade=1 - (0.35 + 0.5 * s) * (1 - read[:, 8]),
+        qx=read[:, 9], qy=read[:, 10], px=width, eye=surface.eye, mouth=surface.mouth,
     )  # fmt: skip

@@ -75,9 +75,9 @@ def noise_tile(device: torch.device | str = "cpu") -> Tensor:
 
 
 def noise(x: Tensor, y: Tensor, seed: Tensor, period: float, channels: slice = slice(0, 4)) -> Tensor:
-    """Noise (B, C, H, W) at coordinates (B, H, W), another part of it for each seed (B, 2)."""
-    place = torch.stack([x / period + seed[:, :1, None], y / period + seed[:, 1:, None]], -1)
-    wrapped = (place.remainder(1) * 2 - 1) * (127 / 128)
+    """Noise (B, C, H, W) at coordinates (B, H, W), a different excerpt for each seed (B, 2)."""
+    at = torch.stack([x / period + seed[:, :1, None], y / period + seed[:, 1:, None]], -1)
+    wrapped = (at.remainder(1) * 2 - 1) * (127 / 128)
     tile = noise_tile(x.device)[:, channels].expand(len(x), -1, -1, -1)
     return F.grid_sample(tile, wrapped, padding_mode="border", align_corners=False)
 
@@ -135,7 +135,7 @@ def power(x: Tensor, n: int) -> Tensor:
     return result
 
 
-# ---------------------------------------------------------------- the parts
+# ---------------------------------------------------------------- features on the skin
 
 
 class Face:

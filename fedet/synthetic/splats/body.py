@@ -1,4 +1,4 @@
-"""What belongs to a head besides: ears, neck and clothes, glasses, and a hand before the face."""
+"""What else belongs to a head: ears, neck and clothes, glasses, and a hand in front of the face."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.scene import Look, Scene
 from fedet.synthetic.splats.hair import on_skin
 from fedet.synthetic.splats.head import along, names, normals
@@ -19,9 +19,9 @@ NECK = {1.1: 0.6, 1.5: 0.6, 1.9: 0.64, 2.15: 0.85, 2.3: 1.35, 2.5: 1.95, 2.9: 2.
 NECK_DEPTH = {1.1: 0.3, 1.5: 0.42, 1.9: 0.42, 2.2: 0.5, 2.6: 0.75, 4.0: 0.85}
 
 
-@table
+@device_table
 def ear_patch() -> Tensor:
-    """Places (28, 18, 2): up to down -1..1, from the head to the rim 0..1."""
+    """Positions (28, 18, 2): up to down -1..1, from the head to the rim 0..1."""
     v, u = torch.meshgrid(torch.linspace(-1, 1, 28), torch.linspace(0, 1, 18), indexing="ij")
     return torch.stack([v, u], -1)
 
@@ -43,12 +43,12 @@ def ear_cloud(look: Look, side: int) -> Cloud:
     return cloud(at, normal, paint, 1.3, open_, 0.3)
 
 
-@table
+@device_table
 def bust() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Angles (C,), heights (R, 1), half widths and depths (R, 1) of neck and shoulders."""
     y = np.linspace(1.1, 3.3, 72)[:, None]
-    made = (np.linspace(-1.65, 1.65, 150), y, along(NECK, y), along(NECK_DEPTH, y))
-    return tuple(torch.tensor(v, dtype=torch.float32) for v in made)
+    arrays = (np.linspace(-1.65, 1.65, 150), y, along(NECK, y), along(NECK_DEPTH, y))
+    return tuple(torch.tensor(v, dtype=torch.float32) for v in arrays)
 
 
 def body_cloud(look: Look) -> Cloud:
@@ -85,9 +85,9 @@ def body_cloud(look: Look) -> Cloud:
     return cloud(at, normals(at), paint, 2.0, 0.45 + 0.55 * under + 0 * x, 0.25 * (1 - dressed))
 
 
-@table
+@device_table
 def lens_rim() -> tuple[Tensor, Tensor]:
-    """Angles (220,) around a lens, and places (5,) across its rim, -1..1."""
+    """Angles (220,) around a lens, and offsets (5,) across its rim, -1..1."""
     return torch.linspace(0, 2 * math.pi, 220), torch.linspace(-1, 1, 5)
 
 
@@ -150,7 +150,7 @@ def thick(line: Tensor, rim: Tensor) -> Tensor:
     return line[:, :, None] + (per(rim, 3) * across[:, None]) * up
 
 
-def behind_glass(look: Look, c: Cloud, bridge_y: float = 0.0) -> Cloud:
+def through_lenses(look: Look, c: Cloud, bridge_y: float = 0.0) -> Cloud:
     """The splats of the face as tinted and glaring lenses show them."""
     x, y = c.at[..., 0].abs() - 0.455, c.at[..., 1] - bridge_y
     power = per(look["lens_square"], 1)
@@ -163,7 +163,7 @@ def behind_glass(look: Look, c: Cloud, bridge_y: float = 0.0) -> Cloud:
     return c._replace(paint=c.paint * dark[..., None] + (0.1 * streak * glass)[..., None])
 
 
-@table
+@device_table
 def palm() -> tuple[Tensor, Tensor]:
     """Points (N, 3) of a hand with its fingers up, and their normals; the middle of the palm is 0."""
     parts, outs = [], []
@@ -171,8 +171,8 @@ def palm() -> tuple[Tensor, Tensor]:
     def tube(p: tuple[float, float], q: tuple[float, float], r: float, deep: float, n: int, m: int) -> None:
         t, a = np.meshgrid(np.linspace(-0.12, 1.08, n), np.linspace(-1.5, 1.5, m), indexing="ij")
         p_, q_ = np.array(p), np.array(q)
-        way = (q_ - p_) / np.linalg.norm(q_ - p_)
-        side = np.array([-way[1], way[0]])
+        axis = (q_ - p_) / np.linalg.norm(q_ - p_)
+        side = np.array([-axis[1], axis[0]])
         end = np.sqrt(np.clip(1 - (np.clip(np.abs(t - 0.48) - 0.5, 0, 1) / 0.1) ** 2, 0.05, 1))
         spot = p_ + t[..., None] * (q_ - p_) + (r * end * np.sin(a))[..., None] * side
         parts.append(np.concatenate([spot, (deep * end * np.cos(a))[..., None]], -1).reshape(-1, 3))
@@ -191,8 +191,8 @@ def palm() -> tuple[Tensor, Tensor]:
 def hand_cloud(look: Look, scene: Scene) -> Cloud:
     """A hand before the face, at the scene's `hand_x`, `hand_y`; `hand` says whether it is there."""
     at, normal = palm()
-    place = torch.stack([scene["hand_x"], scene["hand_y"], torch.full_like(scene["hand_x"], 1.55)], -1)
+    position = torch.stack([scene["hand_x"], scene["hand_y"], torch.full_like(scene["hand_x"], 1.55)], -1)
     paint = skin_colour(
         look["melanin"][:, None] * 0.95 + 0 * at[:, 0], look["blood"][:, None] + 0.1 + 0 * at[:, 0]
     )
-    return cloud(0.85 * at + place[:, None], normal, paint, 2.0 * per(scene["hand"], 1), 0.9, 0.25)
+    return cloud(0.85 * at + position[:, None], normal, paint, 2.0 * per(scene["hand"], 1), 0.9, 0.25)

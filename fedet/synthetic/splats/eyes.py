@@ -1,10 +1,10 @@
-"""What lies behind the openings of the splat heads: eyeballs, teeth, tongue, and the dark of the mouth."""
+"""What shows through the openings of the splat heads: eyeballs, teeth, tongue, and the dark of the mouth."""
 
 import torch
 from torch import Tensor
 
 from fedet.intervals import AU_INDEX
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.scene import Look
 from fedet.synthetic.splats.head import BALL, EYE, SEAM, SLIT, normals
 from fedet.synthetic.splats.skin import Cloud, Skin, cloud, per
@@ -14,7 +14,7 @@ SUNK = 0.12  # the balls are drawn farther back than they are, clear of the lids
 TEETH_Z = 0.98  # of the middle incisors
 
 
-@table
+@device_table
 def dome() -> Tensor:
     """Points (46, 66, 3) on the front of a ball of radius 1."""
     y, x = torch.meshgrid(torch.linspace(-0.72, 0.72, 46), torch.linspace(-0.985, 0.985, 66), indexing="ij")
@@ -29,7 +29,7 @@ def eyeball_cloud(look: Look, skin: Skin, gaze_x: Tensor, gaze_y: Tensor, side: 
     aim = torch.stack([turn.sin() * dip.cos(), dip.sin(), turn.cos() * dip.cos()], -1)
     off = torch.linalg.vector_norm(ball - aim.view(b, 1, 1, 3), dim=-1) * BALL  # from the pupil, units
     radius = per(look["iris_size"], 2) * IRIS
-    place = off / radius
+    distance = off / radius
     angle = torch.atan2(ball[..., 1] - per(aim[:, 1], 2), ball[..., 0] - per(aim[:, 0], 2))
     spokes = 1 + 0.3 * torch.sin(23 * angle + per(look["seed"], 2)) * torch.sin(9 * angle)
     white = torch.tensor([0.6, 0.56, 0.53], device=ball.device)
@@ -37,10 +37,10 @@ def eyeball_cloud(look: Look, skin: Skin, gaze_x: Tensor, gaze_y: Tensor, side: 
     corner = (ball[..., 0].abs() ** 3)[..., None]
     paint = torch.lerp(white, vein, 0.8 * corner).expand(b, *ball.shape)
     # The iris is lighter towards the pupil and has a dark ring around it.
-    shade = (spokes * (1.35 - 0.5 * place))[..., None].clamp(min=0.2)
-    iris = look["iris"][:, None, None] * shade * (1 - 0.75 * ((place - 0.8) / 0.2).clamp(0, 1))[..., None]
-    paint = torch.lerp(paint, iris, ((1 - place) / 0.12 + 0.5).clamp(0, 1)[..., None])
-    pupil = ((per(look["pupil"], 2) - place) / 0.12 + 0.5).clamp(0, 1)
+    shade = (spokes * (1.35 - 0.5 * distance))[..., None].clamp(min=0.2)
+    iris = look["iris"][:, None, None] * shade * (1 - 0.75 * ((distance - 0.8) / 0.2).clamp(0, 1))[..., None]
+    paint = torch.lerp(paint, iris, ((1 - distance) / 0.12 + 0.5).clamp(0, 1)[..., None])
+    pupil = ((per(look["pupil"], 2) - distance) / 0.12 + 0.5).clamp(0, 1)
     paint = paint * (1 - 0.97 * pupil)[..., None]
     at = skin.eyes[:, side, None, None] + BALL * ball - torch.tensor([0.0, 0.0, SUNK], device=ball.device)
     # The upper lid and its lashes keep the light off.
@@ -51,17 +51,17 @@ def eyeball_cloud(look: Look, skin: Skin, gaze_x: Tensor, gaze_y: Tensor, side: 
     return cloud(at, ball, paint, 1.2, open_, 2.2)
 
 
-@table
+@device_table
 def arch() -> Tensor:
-    """Places (20, 90, 2) on a row of teeth: from the middle outwards -1..1, from gum 0 to edge 1."""
+    """Positions (20, 90, 2) on a row of teeth: from the middle outwards -1..1, from gum 0 to edge 1."""
     down, across = torch.meshgrid(torch.linspace(0, 1, 20), torch.linspace(-1, 1, 90), indexing="ij")
     return torch.stack([across, down], -1)
 
 
 def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     """One row of teeth with the gum at their roots; the lower goes with the jaw."""
-    place = arch()
-    x, v = 0.31 * place[..., 0], place[..., 1]
+    row = arch()
+    x, v = 0.31 * row[..., 0], row[..., 1]
     drop = aus[:, :, AU_INDEX[26]].mean(1)
     # Teeth are as wide as they are: incisors, canines, molars; between them lies a line.
     bounds = torch.tensor([0.0, 0.06, 0.108, 0.157, 0.2, 0.24, 0.28, 0.33] if upper else
@@ -83,9 +83,9 @@ def teeth_cloud(look: Look, aus: Tensor, upper: bool) -> Cloud:
     return cloud(at, normals(at), paint, 1.0, deep, 0.8 * (1 - gum))
 
 
-@table
+@device_table
 def patch() -> Tensor:
-    """Places (30, 50, 2) in a square, -1..1."""
+    """Positions (30, 50, 2) in a square, -1..1."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 30), torch.linspace(-1, 1, 50), indexing="ij")
     return torch.stack([x, y], -1)
 

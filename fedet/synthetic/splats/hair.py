@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.scene import Look
 from fedet.synthetic.splats.head import COLUMNS, EYE, TURN, WIDTH, along, names, normals, template
 from fedet.synthetic.splats.skin import Cloud, along_jaw, cloud, per
@@ -19,7 +19,7 @@ RADII = (1.08, 1.16, 1.3)
 AROUND = 2.95  # radians, how far the shell reaches to either side
 LOWEST = 4.1  # where hair leaves every picture
 ROWS, STRANDS = 96, 190
-# |radians from the front| -> way from the crown to where short hair ends, radians on the skull
+# |radians from the front| -> distance from the crown to where short hair ends, radians on the skull
 ENDS = {0.0: 1.04, 0.35: 1.06, 0.62: 1.16, 0.85: 1.36, 1.02: 1.62, 1.2: 1.86, 1.36: 2.12, 1.5: 2.2,
         1.62: 1.95, 1.9: 2.25, 2.25: 2.6, 3.0: 2.6}  # fmt: skip
 
@@ -28,19 +28,19 @@ class Shell(NamedTuple):
     """Tables of the shell: rows run from the crown down, a column is a strand."""
 
     angle: Tensor  # (STRANDS,) from the front
-    way: Tensor  # (ROWS, 1) 0 at the crown, 1 at the end
+    down: Tensor  # (ROWS, 1) 0 at the crown, 1 at the end
     end: Tensor  # (STRANDS,) of short hair
     noise: Tensor  # (6, ROWS, STRANDS) long along the strands
     lumps: Tensor  # (4, ROWS, STRANDS) for curls
     ragged: Tensor  # (6, STRANDS)
 
 
-@table
+@device_table
 def shell() -> Shell:
     rng = np.random.default_rng(31)
     t = np.linspace(-1, 1, STRANDS)
     angle = AROUND * (t + 0.7 * t**3) / 1.7  # finer in front
-    way = np.linspace(0.02, 1, ROWS)[:, None] ** 0.85
+    down = np.linspace(0.02, 1, ROWS)[:, None] ** 0.85
 
     def unit(raw: np.ndarray) -> np.ndarray:
         return raw / raw.std()
@@ -51,8 +51,8 @@ def shell() -> Shell:
     ]
     lumps = [unit(gaussian_filter(rng.standard_normal((ROWS, STRANDS)), s)) for s in (1.6, 1.6, 3, 3)]
     ragged = [unit(gaussian_filter1d(rng.standard_normal(STRANDS), s)) for s in (0.7, 0.7, 2, 2, 6, 6)]
-    made = (angle, way, along(ENDS, np.abs(angle)), np.stack(noise), np.stack(lumps), np.stack(ragged))
-    return Shell(*(torch.tensor(v, dtype=torch.float32) for v in made))
+    arrays = (angle, down, along(ENDS, np.abs(angle)), np.stack(noise), np.stack(lumps), np.stack(ragged))
+    return Shell(*(torch.tensor(v, dtype=torch.float32) for v in arrays))
 
 
 def hair_cloud(look: Look) -> Cloud:
@@ -63,8 +63,8 @@ def hair_cloud(look: Look) -> Cloud:
     ragged = (grain[:, :6] @ s.ragged) / 2.5  # (B, STRANDS)
     covered, fall = per(look["covered"], 1), per(look["fall"], 1)
     front = torch.sigmoid((0.72 - side) / 0.07)
-    part = (s.angle * per(look["parting"].sign(), 1)).clamp(-1, 1)
-    fringe = per(look["fringe"], 1) * (0.55 + 0.07 * ragged + 0.08 * part)
+    parted = (s.angle * per(look["parting"].sign(), 1)).clamp(-1, 1)
+    fringe = per(look["fringe"], 1) * (0.55 + 0.07 * ragged + 0.08 * parted)
     recede = per(look["recede"], 1) * 0.28 * torch.exp(-(((side - 0.6) / 0.25) ** 2))
     end = s.end - per(look["hairline"], 1) * front - recede + fringe * front
     hanging = torch.sigmoid((side - 0.98) / 0.05) * (fall > 0)
@@ -73,7 +73,7 @@ def hair_cloud(look: Look) -> Cloud:
     wrapped = 1.1 + 0.5 * torch.sigmoid((side - 0.75) / 0.1) + 2.6 * torch.sigmoid((side - 0.98) / 0.05)
     end = torch.lerp(end, wrapped.expand_as(end), covered)
     end = end.clamp(max=LOWEST)
-    arc = 0.02 + s.way * end[:, None]  # (B, ROWS, STRANDS)
+    arc = 0.02 + s.down * end[:, None]  # (B, ROWS, STRANDS)
     over = arc.clamp(max=math.pi / 2)
     beyond = arc - over
     free = 1 - covered[..., None]
@@ -82,7 +82,7 @@ def hair_cloud(look: Look) -> Cloud:
         1.5 + lumps
     )
     # Hair is thin where it starts to grow, unless it falls over the brow.
-    root = ((1 - s.way) * end[:, None] / 0.35).clamp(max=1)
+    root = ((1 - s.down) * end[:, None] / 0.35).clamp(max=1)
     loose = (fringe * front + hanging).clamp(max=1)[:, None]
     fluff = (
         0.012
@@ -117,7 +117,7 @@ def hair_cloud(look: Look) -> Cloud:
     cloth = look["scarf"][:, None, None] * (1 + 0.12 * torch.sin(13 * arc + lumps))[..., None]
     paint = torch.lerp(paint, cloth, covered[..., None, None])
     crown = per(look["bald"], 2) * (1 - torch.sigmoid((side - 1.25) / 0.03) * (arc > 1.45))
-    edge = ((1 - s.way) * 14 + 0.15 + 0.9 * (ragged[:, None] - 0.2) * free).clamp(0, 1)
+    edge = ((1 - s.down) * 14 + 0.15 + 0.9 * (ragged[:, None] - 0.2) * free).clamp(0, 1)
     weight = 1.6 * torch.lerp(edge, torch.ones_like(edge), covered[..., None]) * (1 - crown)
     open_ = (0.72 + 0.22 * strand.clamp(-1, 1) * free) * (1 - 0.35 * beyond.clamp(max=1) * free)
     gloss = 0.6 * per(look["sheen"], 2) * free * (0.6 + 0.4 * strand.clamp(-1, 1))
@@ -127,27 +127,27 @@ def hair_cloud(look: Look) -> Cloud:
 # ---------------------------------------------------------------- strokes on the skin
 
 
-@table
+@device_table
 def finder() -> tuple[Tensor, Tensor, Tensor]:
-    """Lookups from places on the template to rows and columns: widths by y, rows by y, columns by angle."""
+    """Lookups from points on the template to rows and columns: widths by y, rows by y, columns by angle."""
     t = template()
     y = np.linspace(-1.7, 1.58, 512)
     a = np.linspace(-1, 1, COLUMNS)
     angle = TURN * (0.58 * a + 0.42 * a**3)
     column = np.interp(np.linspace(-1.55, 1.55, 512), angle, np.arange(COLUMNS))
-    made = (along(WIDTH, y), np.interp(y, t.y[:, 0], np.arange(len(t.y))), column)
-    return tuple(torch.tensor(v, dtype=torch.float32) for v in made)
+    arrays = (along(WIDTH, y), np.interp(y, t.y[:, 0], np.arange(len(t.y))), column)
+    return tuple(torch.tensor(v, dtype=torch.float32) for v in arrays)
 
 
 def looked_up(values: Tensor, at: Tensor) -> Tensor:
-    """Values of a table at places 0..1 along it."""
+    """Values of a table at positions 0..1 along it."""
     at = at.clamp(0, 1) * (len(values) - 1)
     low = at.long().clamp(max=len(values) - 2)
     return torch.lerp(values[low], values[low + 1], at - low)
 
 
 def on_skin(sheet: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Where places (B, M) of the template lie on the displaced skin (B, R, C, 3): (B, M, 3)."""
+    """Where points (B, M) of the template lie on the displaced skin (B, R, C, 3): (B, M, 3)."""
     width, rows, columns = finder()
     v = (y + 1.7) / 3.28
     angle = torch.asin((x / looked_up(width, v)).clamp(-0.999, 0.999))
@@ -157,9 +157,9 @@ def on_skin(sheet: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return F.grid_sample(sheet.permute(0, 3, 1, 2), grid, align_corners=True)[:, :, 0].transpose(1, 2)
 
 
-@table
+@device_table
 def roots() -> tuple[Tensor, Tensor, Tensor]:
-    """Random numbers for strokes: brows (5, 300), whiskers' places (2, 2200) and numbers (4, 2200)."""
+    """Random numbers for strokes: brows (5, 300), whiskers' positions (2, 2200) and numbers (4, 2200)."""
     rng = np.random.default_rng(41)
     brow = rng.random((5, 300))
     brow[0] = (np.arange(300) + brow[0]) / 300
@@ -170,16 +170,16 @@ def roots() -> tuple[Tensor, Tensor, Tensor]:
     beard &= np.hypot(x / 0.4, (y - 0.97) / 0.21) > 1
     tash = (np.abs(y - 0.735 - 0.25 * np.clip(np.abs(x) - 0.25, 0, 1)) < 0.085) & (np.abs(x) < 0.45)
     tash &= y < 0.8 + 0.3 * np.clip(np.abs(x) - 0.2, 0, 1)
-    kept = np.flatnonzero(beard | tash)[:2200]
-    kind = np.where(tash[kept], 1.0, 0.0)
-    made = (brow, np.stack([x, y])[:, kept], np.concatenate([rng.random((3, len(kept))), kind[None]]))
-    return tuple(torch.tensor(v, dtype=torch.float32) for v in made)
+    chosen = np.flatnonzero(beard | tash)[:2200]
+    kind = np.where(tash[chosen], 1.0, 0.0)
+    arrays = (brow, np.stack([x, y])[:, chosen], np.concatenate([rng.random((3, len(chosen))), kind[None]]))
+    return tuple(torch.tensor(v, dtype=torch.float32) for v in arrays)
 
 
 def stroke_cloud(
     look: Look, sheet: Tensor, x: Tensor, y: Tensor, lift: Tensor, colour: Tensor, weight: Tensor
 ) -> Cloud:
-    """Hairs (B, M, steps) along places of the template, `lift` (B, M, steps) off the skin."""
+    """Hairs (B, M, steps) along points of the template, `lift` (B, M, steps) off the skin."""
     b = len(x)
     at = on_skin(sheet, x.reshape(b, -1), y.reshape(b, -1)).view(*x.shape, 3)
     out = F.normalize(at * torch.tensor([0.9, 0.0, 1.0], device=at.device), dim=-1)
@@ -257,11 +257,11 @@ def lash_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
         b, *x.shape, 3
     )
     long = 0.075 * (0.45 + per(look["lash"], 2))
-    way = torch.stack(
+    curl = torch.stack(
         [sign * (0.45 * u + 0.2)[:, None] * step, 0.12 * step - 0.75 * step**2 + 0 * x, 0.9 * step + 0 * x],
         -1,
     )
-    at = at + long[..., None] * way
+    at = at + long[..., None] * curl
     dark = torch.tensor([0.012, 0.01, 0.009], device=at.device)
     weight = 1.4 * per(look["lash"], 2) * (1.1 - step)
     return cloud(at, torch.tensor([0.0, -0.3, 0.95], device=at.device), dark, weight.expand(b, *x.shape), 0.8)

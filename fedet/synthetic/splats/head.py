@@ -1,4 +1,4 @@
-"""The skin of the heads drawn as splats: three sheets of points, split where the eyes and lips part.
+"""The skin of the heads drawn as splats: three sheets of points, split where the eyes and lips open.
 
 Units: half the width of the face (about 70 mm), x to the right of the picture, y down, z to the
 viewer, the origin between the eyes. Proportions are those of anthropometry (Farkas 1994): pupils
@@ -16,7 +16,7 @@ import torch
 from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 
 EYE = (0.45, -0.09)  # |x| and y of the middle of an eye's slit
 SLIT = 0.215  # half its length
@@ -56,30 +56,30 @@ class Template(NamedTuple):
     splits: tuple[int, int]
 
     def hill(self, at: tuple[float, float], size: tuple[float, float], both: bool = True) -> np.ndarray:
-        """1 at a place of the face, falling off as a bell; on both sides, or only where x has its sign."""
+        """1 at a point of the face, falling off as a bell; on both sides, or only where x has its sign."""
         x = np.abs(self.x) if both else self.x
         return self.front * np.exp(-(((x - at[0]) / size[0]) ** 2) - ((self.y - at[1]) / size[1]) ** 2)
 
     def line(self, points: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-        """Distance to a smooth line of the right side, and the place along it, 0 to 1; mirrored."""
+        """Distance to a smooth line of the right side, and the position along it, 0 to 1; mirrored."""
         knots = np.array(points, float)
         if len(knots) > 2:
             t = np.linspace(0, len(knots) - 1, 5 * len(knots))
             knots = PchipInterpolator(np.arange(len(knots)), knots)(t)
         spot = np.stack([np.abs(self.x), self.y], -1)
-        best, place = np.full(self.x.shape, 9.0), np.zeros(self.x.shape)
+        best, position = np.full(self.x.shape, 9.0), np.zeros(self.x.shape)
         for i, (p, q) in enumerate(itertools.pairwise(knots)):
-            way = q - p
-            share = np.clip(((spot - p) @ way) / (way @ way), 0, 1)
-            gap = np.hypot(*np.moveaxis(spot - p - share[..., None] * way, -1, 0))
-            place = np.where(gap < best, (i + share) / (len(knots) - 1), place)
+            step = q - p
+            share = np.clip(((spot - p) @ step) / (step @ step), 0, 1)
+            gap = np.hypot(*np.moveaxis(spot - p - share[..., None] * step, -1, 0))
+            position = np.where(gap < best, (i + share) / (len(knots) - 1), position)
             best = np.minimum(best, gap)
-        return best, place
+        return best, position
 
     def fold(self, points: list[tuple[float, float]], width: float = 0.03, bulge: float = 0.4) -> np.ndarray:
-        """A furrow of depth 1 with bulges beside it, fading at its ends; outwards is positive."""
-        gap, place = self.line(points)
-        fade = np.clip(np.minimum(place, 1 - place) * 5 + 0.25, 0, 1) * self.front
+        """A furrow of depth 1 with bulges along it, fading at its ends; outwards is positive."""
+        gap, position = self.line(points)
+        fade = np.clip(np.minimum(position, 1 - position) * 5 + 0.25, 0, 1) * self.front
         return fade * (
             bulge * np.exp(-(((gap - 2 * width) / (1.2 * width)) ** 2)) - np.exp(-((gap / width) ** 2))
         )
@@ -96,12 +96,12 @@ class Template(NamedTuple):
 
     @property
     def slit(self) -> np.ndarray:
-        """1 in the middle of an eye, 0 from its corners on: how far its lids part."""
+        """1 in the middle of an eye, 0 from its corners on: how far its lids open."""
         return np.clip(1 - ((np.abs(self.x) - EYE[0]) / SLIT) ** 2, 0, 1) ** 0.7 * self.front
 
     @property
     def lips(self) -> np.ndarray:
-        """1 in the middle of the mouth, 0 from its corners on: how far the lips part."""
+        """1 in the middle of the mouth, 0 from its corners on: how far the lips open."""
         return np.clip(1 - (self.x / MOUTH) ** 2, 0, 1) ** 0.65 * self.front
 
 
@@ -113,7 +113,7 @@ def spaced(start: float, end: float, step: float, fine: float, near: tuple[float
     return np.interp(np.linspace(count[0], count[-1], round(count[-1])), count, at)
 
 
-@table
+@device_table
 def template() -> Template:
     """The average head without the features of the face."""
     rows = [
@@ -131,7 +131,7 @@ def template() -> Template:
 
 
 def vermilion(t: Template) -> tuple[np.ndarray, np.ndarray]:
-    """Place across the red of the lips: 0 at the line between them, 1 at its border; and along them."""
+    """Position across the red of the lips: 0 at the line between them, 1 at its border; and along them."""
     side = np.clip(1 - (np.abs(t.x) / MOUTH) ** 1.9, 1e-4, 1)
     bow = 1 - 0.2 * np.exp(-((t.x / 0.05) ** 2)) + 0.08 * np.exp(-(((np.abs(t.x) - 0.09) / 0.06) ** 2))
     high = np.where(t.jaw > 0, 0.145 * side**0.62, 0.115 * side**0.75 * bow)
@@ -178,7 +178,7 @@ def traits(t: Template) -> dict[str, np.ndarray]:
     )
     mouth = h((0, SEAM), (0.5, 0.25))
     zero = np.zeros_like(x)
-    made = {
+    fields = {
         "jaw": (0.06 * t.x * low, zero, zero), "width": (0.03 * t.x, zero, zero),
         "long": (zero, 0.07 * np.clip((y - 0.05) / 1.4, 0, 1.1), zero),
         "brow_bone": (zero, zero, 0.03 * h((0.33, -0.42), (0.33, 0.1))),
@@ -209,7 +209,7 @@ def traits(t: Template) -> dict[str, np.ndarray]:
         "crooked_nose": (0.014 * h((0, 0.4), (0.2, 0.3)), zero, zero),
         "jowl": (0.02 * right * h((0.55, 1.25), (0.2, 0.2)), 0.03 * h((0.5, 1.2), (0.2, 0.2)), zero),
     }  # fmt: skip
-    return {name: np.stack(field, -1) for name, field in made.items()}
+    return {name: np.stack(field, -1) for name, field in fields.items()}
 
 
 @lru_cache(maxsize=1)

@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.scene import Scene
 from fedet.synthetic.splats.skin import Cloud, per
 
-SHADOWS = 72  # side of the lamp's own screen
+SHADOWS = 72  # side of the lamp's screen
 REACH = 2.2  # what it sees, units around the face
 SCREEN = 2.2  # a screen shows linear light to the power of 1 / SCREEN
 
@@ -57,12 +57,12 @@ def shadows(clouds: list[Cloud], scene: Scene) -> Tensor:
 
 
 def from_lamp(at: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
-    """Points as the lamp sees them: places -1..1 (B, N, 2) and heights (B, N)."""
+    """Points as the lamp sees them: positions -1..1 (B, N, 2) and heights (B, N)."""
     lamp = lamp_of(scene)
     up = torch.tensor([0.0, 1.0, 0.0], device=lamp.device).expand_as(lamp)
     right = F.normalize(torch.linalg.cross(up, lamp), dim=-1)
-    seen = at @ torch.stack([right, torch.linalg.cross(lamp, right), lamp], -1)
-    return (seen[..., :2] / REACH).clamp(-0.98, 0.98), seen[..., 2]
+    rotated = at @ torch.stack([right, torch.linalg.cross(lamp, right), lamp], -1)
+    return (rotated[..., :2] / REACH).clamp(-0.98, 0.98), rotated[..., 2]
 
 
 def in_shadow(c: Cloud, shade: Tensor, scene: Scene) -> Tensor:
@@ -72,7 +72,7 @@ def in_shadow(c: Cloud, shade: Tensor, scene: Scene) -> Tensor:
     return ((top - height - 0.07) / 0.12).clamp(0, 1)
 
 
-@table
+@device_table
 def plaster() -> Tensor:
     """Soft noise (1, 1, 64, 64)."""
     raw = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(23))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fedet.intervals import AU_INDEX, AUS
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.splats.head import EYE, MOUTH, SEAM, Template, features, template, traits, vermilion
 
 BLEND = 0.02  # width of the band about the midline where both sides' muscles act
@@ -135,9 +135,9 @@ def furrows(t: Template) -> dict[int, np.ndarray]:
     }  # fmt: skip
 
 
-def years(t: Template) -> dict[str, np.ndarray]:
-    """Furrows (R, C) of a resting face, `AGES`."""
-    fold, au = t.fold, furrows(t)
+def years(t: Template, au: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """Furrows (R, C) of a resting face, `AGES`; `au` are the `furrows` of the action units."""
+    fold = t.fold
     return {
         "forehead": 0.3 * (au[1] + au[2]), "frown": 0.35 * au[4], "crow": 0.4 * au[6],
         "bags": 0.03 * fold([(0.24, 0.05), (0.42, 0.15), (0.62, 0.1)], 0.035)
@@ -158,16 +158,18 @@ class Muscles(NamedTuple):
     lids: Tensor  # (4, N) shifts down of the upper lids left and right, the lower lids left and right
 
 
-@table
+@device_table
 def muscles() -> Muscles:
     t = template()
     right = 1 / (1 + np.exp(-np.clip(t.x / BLEND, -40, 40)))
     sides = np.stack([1 - right, right])  # (2, R, C)
     outwards = np.sign(t.x)[..., None] * np.array([1, 0, 0]) + np.array([0, 1, 1])
-    moved = np.stack([shifts(t)[au] for au in AUS]) * outwards
-    folded = np.stack([furrows(t)[au] for au in AUS])
-    aged = np.stack([years(t)[name] for name in AGES])
-    made, out = traits(t), outward(t)
+    au_shifts, au_furrows = shifts(t), furrows(t)
+    moved = np.stack([au_shifts[au] for au in AUS]) * outwards
+    folded = np.stack([au_furrows[au] for au in AUS])
+    resting = years(t, au_furrows)
+    aged = np.stack([resting[name] for name in AGES])
+    people, out = traits(t), outward(t)
     rest = np.stack([t.x, t.y, t.z], -1) + features(t)[..., None] * np.array([0, 0, 1.0])
     # What a lid's edge moves by, the skin up to the brow moves by less and less.
     high, low = np.clip(1 - (EYE[1] - t.y) / 0.27, 0, 1) ** 2, np.clip(1 - (t.y - EYE[1]) / 0.2, 0, 1) ** 2
@@ -178,7 +180,7 @@ def muscles() -> Muscles:
         return torch.tensor(values.reshape(-1, t.x.size * last), dtype=torch.float32)
 
     return Muscles(
-        flat(rest, 3).view(-1, 3), flat(np.stack(list(made.values())), 3),
+        flat(rest, 3).view(-1, 3), flat(np.stack(list(people.values())), 3),
         flat(sides[:, None, ..., None] * moved, 3),
         torch.cat([flat(sides[:, None] * folded, 1), flat(aged, 1)]), flat(out, 3).view(-1, 3), flat(lids, 1),
     )  # fmt: skip

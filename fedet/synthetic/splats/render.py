@@ -1,6 +1,6 @@
 """Heads of splats: clouds of painted points on a skin that muscles move, held out for tests.
 
-No network of ours is ever trained on this family (see `fedet.synthetic.families`). It shares no drawing code
+No network here is ever trained on this family (see `fedet.synthetic.families`). It shares no drawing code
 and no appearance parameters with the others: surfaces are points with normals (Pfister et al. 2000,
 "Surfels"), blended on a screen with a soft depth test (Botsch et al. 2005), the skin's colour is that
 of melanin and blood, and faces move by fields written down after FACS.
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedet.synthetic.scene import Look, Scene, take
-from fedet.synthetic.splats.body import behind_glass, body_cloud, ear_cloud, glasses_cloud, hand_cloud
+from fedet.synthetic.splats.body import body_cloud, ear_cloud, glasses_cloud, hand_cloud, through_lenses
 from fedet.synthetic.splats.eyes import eyeball_cloud, gaze_of, mouth_clouds, rotation, teeth_cloud
 from fedet.synthetic.splats.hair import hair_cloud, stroke_clouds
 from fedet.synthetic.splats.light import develop, lit, shadows, wall
@@ -33,16 +33,8 @@ DENSE = 74  # pixels to a unit, at most: the points would lie too far apart
 
 
 def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
-    """Draws one face per row.
-
-    Args:
-        look: who it is, see `sample_looks`.
-        aus: (B, 2, 18) intensities 0..1 of the action units `render.AUS`, the picture's left and right.
-        scene: pose, light and camera, see `render.sample_scenes`; `gaze_x`, `gaze_y`, `hand`,
-            `hand_x`, `hand_y` may be missing.
-        size: side of the square pictures, pixels.
-
-    Returns: (B, 3, size, size) float, 0..1.
+    """Draws one face per row, (B, 3, size, size) float, 0..1; the arguments are those of every family, see
+    `fedet.synthetic.families`.
     """
     skin, pictures = displace(look, aus, gaze_of(scene)[1]), []
     with one_thread():
@@ -72,7 +64,7 @@ def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor
     head += [*(teeth_cloud(look, aus, upper) for upper in (True, False)), *stroke_clouds(look, skin.at)]
     head += [eyeball_cloud(look, skin, *gaze, s) for s in (0, 1)]
     if bool(look["glasses"].any()):
-        head = [behind_glass(look, together(head)), glasses_cloud(look, skin.at)]
+        head = [through_lenses(look, together(head)), glasses_cloud(look, skin.at)]
     turn = rotation(scene["yaw"], scene["pitch"], scene["roll"])
     fine = turned(together(head), turn)
     shell = turned(
@@ -81,10 +73,10 @@ def draw(look: Look, skin: Skin, aus: Tensor, scene: Scene, size: int) -> Tensor
     broad = [shell, body_cloud(look)]
     if "hand" in scene and bool(scene["hand"].any()):
         broad.append(hand_cloud(look, scene))
-    # Hair and ears are thin: their inner sides are seen too.
+    # Hair and ears are thin: their inner sides show too.
     fine, broad = visible(fine, AWAY), visible(together(broad), -1.0)
     shade = shadows([fine, broad], scene)
-    colour, alpha = splat(seen(fine, shade, look, scene), seen(broad, shade, look, scene), side)
+    colour, alpha = splat(project(fine, shade, look, scene), project(broad, shade, look, scene), side)
     picture = wall(scene, side) * (1 - alpha) + colour * alpha
     picture = F.interpolate(picture, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return develop(picture, scene)
@@ -95,7 +87,7 @@ def together(clouds: list[Cloud]) -> Cloud:
 
 
 def turned(c: Cloud, turn: Tensor) -> Cloud:
-    """The head's points as the head is held."""
+    """The head's points as the head is turned."""
     pivot = torch.tensor(PIVOT, device=turn.device)
     back = turn.transpose(1, 2)
     return c._replace(at=(c.at - pivot) @ back + pivot, normal=c.normal @ back)
@@ -103,11 +95,11 @@ def turned(c: Cloud, turn: Tensor) -> Cloud:
 
 def visible(c: Cloud, away: float) -> Cloud:
     """The points of one picture's cloud that are drawn at all and whose normals are not beyond `away`."""
-    kept = ((c.weight[0] > 0) & (c.normal[0, :, 2] >= away)).nonzero()[:, 0]
-    return Cloud(*(value[:, kept] for value in c))
+    drawn = ((c.weight[0] > 0) & (c.normal[0, :, 2] >= away)).nonzero()[:, 0]
+    return Cloud(*(value[:, drawn] for value in c))
 
 
-def seen(c: Cloud, shade: Tensor, look: Look, scene: Scene) -> Splats:
+def project(c: Cloud, shade: Tensor, look: Look, scene: Scene) -> Splats:
     """The points as the camera sees them, `lens` units away from the eyes."""
     away = look["lens"][:, None]
     near = scene["scale"][:, None] * away / (away + EYES_Z - c.at[..., 2])

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CLOSE = 0.05  # splats less than this behind the nearest one are blended with it, units of the face
+CLOSE = 0.05  # splats less than this farther than the nearest one are blended with it, units of the face
 COVERED = 0.4  # summed weight from which a pixel is opaque
 FAR = -1e4  # depth where nothing is
 
@@ -14,7 +14,7 @@ FAR = -1e4  # depth where nothing is
 class Splats(NamedTuple):
     """N points on each of B square screens."""
 
-    place: Tensor  # (B, N, 2) as shares of the screen's side, x right and y down
+    xy: Tensor  # (B, N, 2) as shares of the screen's side, x right and y down
     depth: Tensor  # (B, N), larger is nearer
     paint: Tensor  # (B, N, 3) linear colours
     weight: Tensor  # (B, N) how much a point counts among those at the same depth; 0 is not drawn
@@ -23,12 +23,12 @@ class Splats(NamedTuple):
 class Spread(NamedTuple):
     """The M points that fall on a screen, and where."""
 
-    kept: Tensor  # (M,) their places among all B N
+    index: Tensor  # (M,) their numbers among all B N
     first: Tensor  # (M,) the pixel up and left of them
-    part: Tensor  # (M, 2) way to the next pixel, 0..1
+    fraction: Tensor  # (M, 2) distance to the next pixel, 0..1
     near: Tensor  # (M,) depth
     at: Tensor  # (M,) the nearest pixel
-    solid: Tensor  # (M,) bool: hides what is behind it; a thin hair does not
+    solid: Tensor  # (M,) bool: hides what is farther away; a thin hair does not
 
 
 def splat(fine: Splats, broad: Splats, side: int) -> tuple[Tensor, Tensor]:
@@ -39,25 +39,25 @@ def splat(fine: Splats, broad: Splats, side: int) -> tuple[Tensor, Tensor]:
     b = len(fine.depth)
     small, large = spread(fine, side), spread(broad, side // 2)
     front = F.max_pool2d(nearest(small, b, side), 3, 1, 1)
-    behind = nearest(large, b, side // 2)
-    over = torch.maximum(front, F.interpolate(behind, scale_factor=2))
+    coarse = nearest(large, b, side // 2)
+    over = torch.maximum(front, F.interpolate(coarse, scale_factor=2))
     # A broad point is hidden where fine ones cover all of it.
-    under = torch.maximum(F.max_pool2d(behind, 3, 1, 1), -F.max_pool2d(-front, 2))
+    under = torch.maximum(F.max_pool2d(coarse, 3, 1, 1), -F.max_pool2d(-front, 2))
     sums = summed(fine, small, over, side)
     more = summed(broad, large, under, side // 2)
     return filled(sums + F.interpolate(more, scale_factor=2, mode="bilinear", align_corners=False))
 
 
 def spread(s: Splats, side: int) -> Spread:
-    place = s.place * side - 0.5
-    corner = place.floor()
+    xy = s.xy * side - 0.5
+    corner = xy.floor()
     inside = (s.weight > 0) & (corner >= 0).all(-1) & (corner < side - 1).all(-1)
-    kept = inside.flatten().nonzero()[:, 0]
-    part = (place - corner).flatten(0, 1)[kept]
-    column, row = corner.flatten(0, 1)[kept].long().unbind(1)
-    first = (kept // s.depth.shape[1]) * (side * side) + row * side + column
-    at = first + (part[:, 0] > 0.5) + side * (part[:, 1] > 0.5)
-    return Spread(kept, first, part, s.depth.flatten()[kept], at, s.weight.flatten()[kept] >= 1)
+    index = inside.flatten().nonzero()[:, 0]
+    fraction = (xy - corner).flatten(0, 1)[index]
+    column, row = corner.flatten(0, 1)[index].long().unbind(1)
+    first = (index // s.depth.shape[1]) * (side * side) + row * side + column
+    at = first + (fraction[:, 0] > 0.5) + side * (fraction[:, 1] > 0.5)
+    return Spread(index, first, fraction, s.depth.flatten()[index], at, s.weight.flatten()[index] >= 1)
 
 
 def nearest(p: Spread, b: int, side: int) -> Tensor:
@@ -67,15 +67,15 @@ def nearest(p: Spread, b: int, side: int) -> Tensor:
 
 
 def summed(s: Splats, p: Spread, front: Tensor, side: int) -> Tensor:
-    """Colours times weights and the weights, (B, 4, side, side), of what is not behind `front`."""
+    """Colours times weights and the weights, (B, 4, side, side), of what is not hidden by `front`."""
     # A soft limit: what sinks behind fades instead of flickering.
-    seen = ((p.near - front.flatten()[p.at]) / CLOSE + 2).clamp(0, 1)
-    left = seen.nonzero()[:, 0]
-    kept, first, part = p.kept[left], p.first[left], p.part[left]
-    w = (s.weight.flatten()[kept] * seen[left])[:, None]
-    ink = torch.cat([s.paint.flatten(0, 1)[kept] * w, w], 1)
+    shown = ((p.near - front.flatten()[p.at]) / CLOSE + 2).clamp(0, 1)
+    left = shown.nonzero()[:, 0]
+    index, first, fraction = p.index[left], p.first[left], p.fraction[left]
+    w = (s.weight.flatten()[index] * shown[left])[:, None]
+    ink = torch.cat([s.paint.flatten(0, 1)[index] * w, w], 1)
     canvas = ink.new_zeros(len(front) * side * side, 4)
-    x, y = part[:, :1], part[:, 1:]
+    x, y = fraction[:, :1], fraction[:, 1:]
     for shift, share in ((0, (1 - x) * (1 - y)), (1, x * (1 - y)), (side, (1 - x) * y), (side + 1, x * y)):
         canvas.index_add_(0, first + shift, ink * share)
     return canvas.view(-1, side, side, 4).permute(0, 3, 1, 2)

@@ -1,6 +1,6 @@
 """Heads of the splat family at one moment: the displaced skin and its paint.
 
-A `Cloud` is what everything becomes: points with a normal, a colour and a way to shine.
+A `Cloud` is what everything becomes: points with a normal, a colour and a gloss.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from fedet.synthetic.device_tables import table
+from fedet.synthetic.device_tables import device_table
 from fedet.synthetic.scene import Look
 from fedet.synthetic.splats.head import BALL, BALL_Z, EYE, MOUTH, SEAM, names, normals, template, vermilion
 from fedet.synthetic.splats.looks import skin_colour
@@ -41,7 +41,7 @@ def cloud(at: Tensor, normal: Tensor, paint: Tensor, weight=1.0, open_=1.0, glos
 
 
 def per(value: Tensor, points: int) -> Tensor:
-    """A look's values (B,) against points with that many dimensions behind the first."""
+    """A look's values (B,) against points with that many dimensions after the first."""
     return value.view(-1, *([1] * points))
 
 
@@ -107,7 +107,7 @@ class Stains(NamedTuple):
     nostril: Tensor
 
 
-@table
+@device_table
 def stains() -> Stains:
     t = template()
     h, rng = t.hill, np.random.default_rng(5)
@@ -153,7 +153,7 @@ def stains() -> Stains:
 
 
 def along_jaw(x: np.ndarray) -> np.ndarray:
-    """The upper border of a beard: from the sideburns down over the cheeks to beside the mouth."""
+    """The upper border of a beard: from the sideburns down over the cheeks to the corners of the mouth."""
     return np.interp(x, [0, 0.3, 0.45, 0.6, 0.75, 0.85, 0.93], [1.02, 0.98, 0.86, 0.72, 0.5, 0.2, -0.2])
 
 

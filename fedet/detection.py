@@ -1,10 +1,15 @@
-"""From a video to a table of expressions: face, vectors, change from rest, windows, merged intervals."""
+"""From a video to its expressions.
+
+In this order: `Inputs`, what a detector was trained to read, and the file that holds it; `Detector`, the
+networks; `Detections`, the result; `detect` for a video, `detect_in` for vectors that were read before.
+"""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,27 +25,27 @@ from fedet.faces.tracking import missing_spans
 from fedet.faces.vectors import FPS, STATES, FaceTrack, read_cached
 from fedet.features import READS, REFERENCES, change_from_rest, face_channels
 from fedet.files import dataclass_from
-from fedet.intervals import AUS, at_rate, empty_table, expression_type_of, frame_at_rate
+from fedet.intervals import AUS, SCHEMA_VERSION, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
-from fedet.postprocess import Curves, curve_table, detect_intervals
+from fedet.postprocess import ScoreCurves, detect_intervals
 from fedet.video.reader import Video, open_video
 from fedet.video.side_signals import check_signals, side_signals
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
 NAMED = tuple(w.value for w in FaceWeights)  # face weights that need no path
-BLINK = 43  # the one AU that tells nothing about an expression's apex
+BLINK = 43  # the AU that says nothing about an expression's apex
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a detector was trained to read; kept beside its weights as `inputs.json`."""
+    """What a detector was trained to read; saved next to its weights as `inputs.json`."""
 
     weights: str = "faces"  # of the ResNet18: a `FaceWeights` value or a path
     reference: str = "rest"  # see `change_from_rest`
     context_s: float = 20.0  # seconds to both sides in which rest is looked for
     reads: str = "vectors"  # see `face_channels`
-    signals: tuple[str, ...] = ()  # further channels behind them, see `fedet.video.side_signals`
+    signals: tuple[str, ...] = ()  # further channels, see `fedet.video.side_signals`
     adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`
 
     def __post_init__(self) -> None:
@@ -53,16 +58,54 @@ class Inputs:
             raise InputError(f"context_s is {self.context_s!r}; it must be above 0")
 
 
+def read_inputs(folder: Path) -> Inputs:
+    """The inputs of the detector in a folder; the defaults if it has no `inputs.json`.
+
+    Raises InputError if the file is not JSON or a value does not fit.
+    """
+    return _read_inputs_and_digest(folder)[0]
+
+
+def _read_inputs_and_digest(folder: Path) -> tuple[Inputs, str | None]:
+    """The inputs, and the digest of the face weights if the file has one."""
+    path = folder / "inputs.json"
+    if not path.exists():
+        return Inputs(), None
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); put the file of the training back") from error
+    digest = values.pop("digest", None) if isinstance(values, dict) else None
+    if not isinstance(digest, str | None):
+        raise InputError(f"{path}: digest is {digest!r}; it must be a text, or be left out")
+    inputs = dataclass_from(Inputs, values, str(path))
+    if inputs.weights not in NAMED and (folder / inputs.weights).exists():
+        # Face weights inside the detector's folder are found wherever the folder is now.
+        inputs = replace(inputs, weights=str(folder / inputs.weights))
+    return inputs, digest
+
+
+def save_inputs(folder: str | Path, inputs: Inputs) -> None:
+    """Writes `inputs.json`; for face weights outside the folder with their absolute path and digest."""
+    values = asdict(inputs)
+    if Path(inputs.weights) == Path(folder) / TUNED:
+        values["weights"] = TUNED
+    elif inputs.weights not in (*NAMED, TUNED):
+        values["weights"] = str(Path(inputs.weights).resolve())
+        values["digest"] = load_facenet(inputs.weights).digest
+    (Path(folder) / "inputs.json").write_text(json.dumps(values, indent=2) + "\n")
+
+
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """Everything that turns a video into intervals."""
+    """The networks that turn a video into intervals."""
 
     model: FEDN
     net: FaceNet
     inputs: Inputs
     faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
 
-    def read(self, video: str | Path, **options) -> FaceTrack:
+    def read(self, video: str | Path, **options: Any) -> FaceTrack:
         """The vectors of a video; `options` are those of `fedet.faces.extraction.extract`."""
         return extract(video, self.net, self.faces, adapt=self.inputs.adapt, **options)
 
@@ -70,48 +113,63 @@ class Detector:
 def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
     """The detector in a folder that `fedet train` wrote; None is the one shipped with the package.
 
-    Raises InputError if a file is missing or does not fit, or the face weights are others by now.
+    Raises InputError if a file is missing or does not fit, or the face weights have changed.
     """
     folder = shipped("detector") if weights is None else Path(weights)
     model = FEDN.from_pretrained(folder)
-    inputs, digest = _read_inputs(folder)
+    inputs, digest = _read_inputs_and_digest(folder)
     net = load_facenet(inputs.weights)
     if digest not in (None, net.digest):
-        text = f"{folder / 'inputs.json'}: the detector learned with other face weights ({digest}) than"
-        raise InputError(f"{text} {inputs.weights} holds now ({net.digest}); put those back, or train anew")
+        raise InputError(
+            f"{folder / 'inputs.json'}: the detector learned with other face weights ({digest}) than "
+            f"{inputs.weights} holds now ({net.digest}); put those back, or train anew"
+        )
     return Detector(model, net, inputs, faces)
 
 
-def read_inputs(folder: Path) -> Inputs:
-    return _read_inputs(folder)[0]
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The expressions found in one video, and what else there is to know about it.
 
+    It shows and reads like its `table`: `len(detections)`, `detections["score"]`, `for column in
+    detections`, and every other name that is not a field here, like `loc` or `to_csv`, are the table's.
+    Functions of fedet that take a table also take a `Detections`. Functions of pandas that want a
+    DataFrame, like `pd.concat`, want `detections.table`; so does whoever adds a column.
+    """
 
-def _read_inputs(folder: Path) -> tuple[Inputs, str | None]:
-    """The inputs, and the digest of the face weights if the file tells it."""
-    place = folder / "inputs.json"
-    if not place.exists():
-        return Inputs(), None
-    try:
-        told = json.loads(place.read_text())
-    except ValueError as error:
-        raise InputError(f"{place}: not JSON ({error}); put the file of the training back") from error
-    digest = told.pop("digest", None) if isinstance(told, dict) else None
-    if not isinstance(digest, str | None):
-        raise InputError(f"{place}: digest is {digest!r}; it must be a text, or be left out")
-    inputs = dataclass_from(Inputs, told, str(place))
-    # Face weights in the detector's folder, like those tuned with it, are found wherever it is now.
-    own = inputs.weights not in NAMED and (folder / inputs.weights).exists()
-    return replace(inputs, weights=str(folder / inputs.weights)) if own else inputs, digest
+    table: pd.DataFrame  # canonical, by onset; frames counted at the video's nominal rate
+    missing: pd.DataFrame  # spans without a face: start_frame, end_frame (as in the table), start_s, end_s
+    seconds: float  # length of what was read
+    threshold: float  # lowest score that was asked for
+    curves: pd.DataFrame | None = None  # a row per frame: highest score in each emotion, NaN without a face
+    unfamiliar: np.ndarray | None = None  # (N,) share of unfamiliar frames; None: the weights cannot say
+    notes: tuple[str, ...] = ()  # what could not be read or was left out, a sentence each
+    video: str | None = None  # its name in the table; None for vectors without one
 
+    @property
+    def missing_s(self) -> float:
+        """Seconds without a face."""
+        return float((self.missing["end_s"] - self.missing["start_s"]).sum())
 
-def save_inputs(folder: str | Path, inputs: Inputs) -> None:
-    told = asdict(inputs)
-    if Path(inputs.weights) == Path(folder) / TUNED:
-        told["weights"] = TUNED
-    elif inputs.weights not in (*NAMED, TUNED):  # a place: found from anywhere, and known again
-        told["weights"] = str(Path(inputs.weights).resolve())
-        told["digest"] = load_facenet(inputs.weights).digest
-    (Path(folder) / "inputs.json").write_text(json.dumps(told, indent=2) + "\n")
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # protocols of Python and Jupyter are the class's own
+        return getattr(object.__getattribute__(self, "table"), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.table[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return repr(self.table)
+
+    def _repr_html_(self) -> str | None:
+        return self.table._repr_html_()  # type: ignore[operator]  # pandas writes it for Jupyter
 
 
 def detect(
@@ -125,7 +183,7 @@ def detect(
     curves: bool = False,
     sources: Mapping[str, str | Path] | None = None,
     abstain: bool = False,
-) -> pd.DataFrame:
+) -> Detections:
     """Finds the facial expressions in a video of any length.
 
     Args:
@@ -134,64 +192,63 @@ def detect(
         threshold: lowest score that is reported; None is the detector's own.
         subject: whom the video shows; the video's name if None.
         cache: folder that keeps the frames' vectors for the next time.
-        fps: rate of a folder of images; 30 if None. Video files tell theirs.
-        curves: also keep, for each frame, the highest confidence in each emotion.
+        fps: rate of a folder of images; 30 if None. Video files have their own.
+        curves: also give, for each frame, the highest score in each emotion.
         sources: folders of the CSV files of a detector that reads them, see `side_signals`.
         abstain: leave out detections most of whose frames are unlike all training faces (see
-            `fedet.faces.novelty`); how many is told in `problems`.
-
-    Returns:
-        The canonical table in order of onset, frames counted at the video's nominal rate. Its
-        `attrs` are plain values, so that tables can be joined and written as Parquet. They hold
-        `missing` (a dict for each span without a face: start_frame, end_frame, counted as in the
-        table, start_s, end_s),
-        `problems` (what could not be read), `seconds` (length of what was read), `threshold`,
-        `unfamiliar` (share of each detection's frames that are out of what the network knows; None
-        if its weights come without that knowledge);
-        with `curves` also `curves`, for each emotion a list with one value per frame, None without
-        a face; `pd.DataFrame` makes a table of it.
+            `fedet.faces.novelty`); `notes` says how many.
 
     Raises:
-        InputError: the file cannot be read, the weights do not fit, or `fps` is not above 0.
+        InputError: the file cannot be read, the weights do not fit, or `threshold` or `fps` is no
+            such number.
     """
-    rate, last = FPS if fps is None else fps, None
-    if not 0 < rate < math.inf:
+    if fps is not None and not 0 < fps < math.inf:
         raise InputError(f"{video}: fps={fps!r} is no frame rate; give one above 0, or none for {FPS:g}")
-    detector = weights if isinstance(weights, Detector) else load_detector(weights)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
-    if Path(video).suffix == ".f16":
-        faces = read_cached(video, detector.net, detector.inputs.adapt)
-    else:
-        opened = open_video(video, folder_fps=rate)
-        faces = detector.read(video, progress=progress, cache=cache, opened=opened)
-        last = _last_frame(opened, len(faces.state))
-    name = Path(video).stem if Path(video).is_file() else Path(video).name
+    detector = weights if isinstance(weights, Detector) else load_detector(weights)
+    faces, last = _read_faces(video, detector, fps, cache, progress)
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
-    table = detect_in(faces, detector, threshold, curves, side.values, last)
-    table["video"], table["subject"] = name, subject or name
-    known, problem = distribution_for(detector.net, detector.inputs.weights)
-    shares = None if known is None else unfamiliar_share(table, faces, known).tolist()
-    left_out = [] if not abstain else [problem] if known is None else []
-    if abstain and shares:
-        kept = [share <= MOSTLY_UNFAMILIAR for share in shares]
-        left_out = [f"{kept.count(False)} detections left out: unfamiliar faces"] if not all(kept) else []
-        attrs = table.attrs
-        table, shares = table[kept].reset_index(drop=True), [s for s in shares if s <= MOSTLY_UNFAMILIAR]
-        table.attrs = attrs
-    limit = detector.model.config.default_threshold if threshold is None else threshold
-    spans = missing_spans([STATES[s] for s in faces.state], FPS)
-    ends = at_rate(spans["start_frame"], spans["end_frame"], FPS, faces.fps)
-    spans["start_frame"], spans["end_frame"] = (frame.clip(upper=last) for frame in ends)
-    table.attrs |= {
-        "video": name,
-        "missing": spans.to_dict("records"),
-        "problems": [*faces.problems, *side.problems, *left_out],
-        "unfamiliar": shares,
-        "seconds": len(faces.state) / FPS,
-        "threshold": limit,
+    detections = detect_in(faces, detector, threshold, curves, side.values, last)
+    detections = replace(detections, notes=(*faces.problems, *side.problems))
+    detections = _with_novelty(detections, faces, detector, abstain)
+    name = Path(video).stem if Path(video).is_file() else Path(video).name
+    table = detections.table.assign(video=name, subject=subject or name)
+    return _fill_attrs(replace(detections, table=table, video=name))
+
+
+def _fill_attrs(detections: Detections) -> Detections:
+    """Until the next release the same facts also travel in the table's `attrs`, for older scripts."""
+    curves, shares = detections.curves, detections.unfamiliar
+    detections.table.attrs |= {
+        "video": detections.video,
+        "missing": detections.missing.to_dict("records"),
+        "problems": list(detections.notes),
+        "unfamiliar": None if shares is None else shares.tolist(),
+        "seconds": detections.seconds,
+        "threshold": detections.threshold,
     }
-    return table
+    if curves is not None:
+        values = curves.astype(object).where(curves.notna(), None)
+        detections.table.attrs["curves"] = values.to_dict("list")
+    return detections
+
+
+def _read_faces(
+    video: str | Path, detector: Detector, fps: float | None, cache: str | Path | None, progress: bool
+) -> tuple[FaceTrack, int | None]:
+    """The vectors of a video, and the number of its last frame if that is known."""
+    if Path(video).suffix == ".f16":
+        return read_cached(video, detector.net, detector.inputs.adapt), None
+    opened = open_video(video, folder_fps=fps or FPS)
+    faces = detector.read(video, progress=progress, cache=cache, opened=opened)
+    return faces, _last_frame(opened, len(faces.state))
+
+
+def _last_frame(video: Video, ticks: int) -> int | None:
+    """The video's last frame; None if it does not say, or says fewer than were read at 30 fps."""
+    count = video.n_frames_estimate
+    return count - 1 if count and count >= (ticks - 1) / FPS * video.fps - 1 else None
 
 
 def detect_in(
@@ -201,76 +258,112 @@ def detect_in(
     curves: bool = False,
     side: np.ndarray | None = None,
     last: int | None = None,
-) -> pd.DataFrame:
-    """Detections in vectors already at hand; the canonical table at the video's frame rate.
+) -> Detections:
+    """Detections in vectors that were read before, as `Detector.read` gives them.
 
-    With `curves`, `attrs["curves"]` are those of `detect`. `side` (T, C) are the signals of a
-    detector that reads any, see `side_signals`. No frame lies behind `last`, the video's own.
+    Args:
+        threshold, curves: as for `detect`.
+        side: (T, S) values of the signals that the detector also reads, see `side_signals`.
+        last: the video's last frame, where everything is clipped; None: no limit.
+
+    Raises InputError if the detector reads signals and `side` is not given.
     """
-    config = detector.model.config
-    limit = config.default_threshold if threshold is None else threshold
-    inputs = detector.inputs
+    config, inputs = detector.model.config, detector.inputs
+    threshold = config.default_threshold if threshold is None else threshold
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
-    seen = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
-    heard = Curves(len(seen), config) if curves else None
-    listener = None if heard is None else heard.add
-    found = detect_intervals(detector.model, config, seen, faces.mask, listener=listener)
-    found = found[found["score"] >= limit].sort_values(["onset", "offset"]).reset_index(drop=True)
+    channels = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
+    scores = ScoreCurves(len(channels), config) if curves else None
+    listener = None if scores is None else scores.add
+    found = detect_intervals(detector.model, config, channels, faces.mask, listener=listener)
+    found = found[found["score"] >= threshold].sort_values(["onset", "offset"]).reset_index(drop=True)
     apex, units = apex_and_action_units(found, change, faces.mask, detector.net)
+    spans = missing_spans([STATES[state] for state in faces.state], FPS)
+    first, end = _at_video_rate(spans["start_frame"], spans["end_frame"], faces.fps, last)
+    stop = None if last is None else last + 1
+    return Detections(
+        table=_event_table(found.assign(apex=apex, action_units=units), faces.fps, last),
+        missing=spans.assign(start_frame=first, end_frame=end),
+        seconds=len(faces.state) / FPS,
+        threshold=threshold,
+        curves=None if scores is None else scores.table(faces.mask, faces.fps).iloc[:stop],
+        notes=tuple(faces.problems),
+    )
+
+
+def _event_table(found: pd.DataFrame, fps: float, last: int | None) -> pd.DataFrame:
+    """The canonical table at the video's rate of intervals found at the detector's."""
     table = empty_table().reindex(range(len(found)))
-    ends = at_rate(found["onset"], found["offset"], FPS, faces.fps)
-    table["onset"], table["offset"] = (frame.clip(upper=last) for frame in ends)
-    table["apex"] = frame_at_rate(apex, FPS, faces.fps).clip(table["onset"], table["offset"])
+    table["onset"], table["offset"] = _at_video_rate(found["onset"], found["offset"], fps, last)
+    table["apex"] = frame_at_rate(found["apex"], FPS, fps).clip(table["onset"], table["offset"])
     table["emotion"], table["score"] = found["emotion"], found["score"].round(4)
-    table["action_units"] = units
-    table["fps"], table["schema_version"], table["source"] = faces.fps, "1", "fedet"
+    table["action_units"] = found["action_units"]
+    table["fps"], table["schema_version"], table["source"] = fps, SCHEMA_VERSION, "fedet"
     table["expression_type"] = expression_type_of(found["onset"], found["offset"], FPS)
-    table = table.astype(empty_table().dtypes)
-    if heard is not None:
-        curve = curve_table(heard, faces.mask, faces.fps).astype(object)
-        curve = curve if last is None else curve.iloc[: last + 1]
-        table.attrs["curves"] = curve.where(curve.notna(), None).to_dict("list")
-    return table
+    return table.astype(empty_table().dtypes)
 
 
-def _last_frame(opened: Video, ticks: int) -> int | None:
-    """The video's last frame; None if it does not say, or says fewer than were seen at 30 fps."""
-    count = opened.n_frames_estimate
-    return count - 1 if count and count >= (ticks - 1) / FPS * opened.fps - 1 else None
+def _at_video_rate(
+    onset: pd.Series, offset: pd.Series, fps: float, last: int | None
+) -> tuple[pd.Series, pd.Series]:
+    """Inclusive frames of the vectors, counted at the video's rate and clipped to its last frame."""
+    onset, offset = at_rate(onset, offset, FPS, fps)
+    return onset.clip(upper=last), offset.clip(upper=last)
 
 
-def concat_signals(seen: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndarray:
-    """What is read of the face (T, C) and the side signals (T, S) as one: (T, C + S)."""
+def _with_novelty(detections: Detections, faces: FaceTrack, detector: Detector, abstain: bool) -> Detections:
+    """The same with each detection's share of unfamiliar frames; with `abstain` without those
+    detections that lie mostly on such frames."""
+    known, problem = distribution_for(detector.net, detector.inputs.weights)
+    if known is None:
+        return replace(detections, notes=(*detections.notes, problem)) if abstain else detections
+    shares = unfamiliar_share(detections.table, faces, known)
+    familiar = shares <= MOSTLY_UNFAMILIAR
+    if not abstain or familiar.all():
+        return replace(detections, unfamiliar=shares)
+    return replace(
+        detections,
+        table=detections.table[familiar].reset_index(drop=True),
+        unfamiliar=shares[familiar],
+        notes=(*detections.notes, f"{(~familiar).sum()} detections left out: unfamiliar faces"),
+    )
+
+
+def concat_signals(channels: np.ndarray, inputs: Inputs, side: np.ndarray | None) -> np.ndarray:
+    """The channels of the face (T, C) and the side signals (T, S) as one: (T, C + S).
+
+    Raises InputError if the detector reads signals and `side` is None.
+    """
     if not inputs.signals:
-        return seen
+        return channels
     if side is None:
         raise InputError(f"this detector also reads {', '.join(inputs.signals)}: give side=side_signals(...)")
-    return np.concatenate([seen, side.astype(seen.dtype)], axis=1)
+    return np.concatenate([channels, side.astype(channels.dtype)], axis=1)
 
 
 @torch.inference_mode()
-def apex_and_action_units(found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: FaceNet):
+def apex_and_action_units(
+    found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: FaceNet
+) -> tuple[list[int], list[str]]:
     """The apex of each detection and the AUs active there, from the change of the read-outs.
 
     The apex is the frame whose AUs, blinks left out, rose most over three frames. Weights without
     read-outs give the frame of the largest change, and no AUs.
+
+    Args:
+        found: N rows with onset and offset. change: (T, 512) from rest. mask: (T,) bool.
+    Returns:
+        N frames, and N texts like "6+12".
     """
     apexes, units = [], []
     counted = [i for i, au in enumerate(AUS) if au != BLINK]
-    for row in found.itertuples():
-        part = torch.from_numpy(change[row.onset : row.offset + 1].astype(np.float32))
-        seen = torch.from_numpy(mask[row.onset : row.offset + 1])
-        if net.heads is None:
-            strength, rise = part.norm(dim=1), None
-        else:
-            rise = part @ net.heads["aus"].weight.T  # (L, 18)
-            strength = rise[:, counted].clamp(min=0).sum(1)
-        strength = torch.nn.functional.avg_pool1d((strength * seen)[None], 3, 1, 1)[0]
-        at = int(strength.argmax())
-        apexes.append(row.onset + at)
+    for onset, offset in zip(found["onset"], found["offset"], strict=True):
+        vectors = torch.from_numpy(change[onset : offset + 1].astype(np.float32))
+        visible = torch.from_numpy(mask[onset : offset + 1])
+        rise = None if net.heads is None else vectors @ net.heads["aus"].get_parameter("weight").T  # (L, 18)
+        strength = vectors.norm(dim=1) if rise is None else rise[:, counted].clamp(min=0).sum(1)
+        smoothed = torch.nn.functional.avg_pool1d((strength * visible)[None], 3, 1, 1)[0]
+        at = int(smoothed.argmax())
+        apexes.append(onset + at)
         names = [] if rise is None else [str(AUS[i]) for i in counted if rise[at, i] >= ACTIVE_AU]
         units.append("+".join(names))
     return apexes, units
-
-
-# ---------------------------------------------------------------- records for training

@@ -1,6 +1,7 @@
 """The interval table and its arithmetic: columns, labels, tIoU, frame rates."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,11 @@ def dtype_of(column: str) -> str:
 def empty_table() -> pd.DataFrame:
     """A canonical table without rows, every column with its dtype."""
     return pd.DataFrame({c: pd.Series(dtype=dtype_of(c)) for c in COLUMNS})
+
+
+def table_of(source: Any) -> Any:
+    """The table of a `fedet.detection.Detections`; anything else as it is."""
+    return source if isinstance(source, pd.DataFrame) else getattr(source, "table", source)
 
 
 def intervals_of(events: pd.DataFrame) -> np.ndarray:

@@ -228,7 +228,7 @@ def predict(network: Network, config: FEDNConfig, record: VideoFeatures, **optio
     return table.assign(schema_version=SCHEMA_VERSION, source="fedet")
 
 
-class Curves:
+class ScoreCurves:
     """Collects the class confidences of a video's windows.
 
     Each pyramid level is a line through its positions, flat for the frame on either side of each,
@@ -274,16 +274,15 @@ class Curves:
                 np.maximum(best[:, k], line, out=best[:, k])
         return best
 
+    def table(self, mask: np.ndarray, fps: float) -> pd.DataFrame:
+        """The curves, one row per frame of a video at `fps`; NaN without a face.
 
-def curve_table(curves: Curves, mask: np.ndarray, fps: float) -> pd.DataFrame:
-    """The curves, one row per frame of a video at `fps`; NaN without a face.
-
-    Args:
-        mask: (T,) frames with a face, at the detector's rate.
-        fps: the video's own frames per second.
-    """
-    rate = curves.config.fps
-    middles = (np.arange(max(1, int(len(mask) / rate * fps + 1e-6))) + 0.5) / fps * rate
-    values = curves.at(middles)
-    values[~mask[np.minimum(middles.astype(int), len(mask) - 1)]] = np.nan
-    return pd.DataFrame(values, columns=list(curves.config.emotions))
+        Args:
+            mask: (T,) frames with a face, at the detector's rate.
+            fps: the video's own frames per second.
+        """
+        rate = self.config.fps
+        middles = (np.arange(max(1, int(len(mask) / rate * fps + 1e-6))) + 0.5) / fps * rate
+        values = self.at(middles)
+        values[~mask[np.minimum(middles.astype(int), len(mask) - 1)]] = np.nan
+        return pd.DataFrame(values, columns=list(self.config.emotions))

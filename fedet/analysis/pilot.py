@@ -9,12 +9,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
 from fedet.intervals import empty_table
+
+if TYPE_CHECKING:
+    from fedet.detection import Detections
 
 CLEAR = 0.2  # a score this far above the threshold is called clear
 
@@ -158,12 +162,12 @@ def survey(
     for path in tqdm(list(paths), desc="detecting", unit="video", disable=not progress):
         begun = time.perf_counter()
         try:
-            table = detect(path, detector, threshold, cache=cache)
+            found = detect(path, detector, threshold, cache=cache)
         except InputError as error:
             failed.append((path.name, " ".join(str(error).split())))
             continue
-        tables.append(table)
-        rows.append(_row(path, table, time.perf_counter() - begun))
+        tables.append(found.table)
+        rows.append(_row(path, found, time.perf_counter() - begun))
     if not rows:
         raise InputError(f"none of {len(list(paths))} videos could be read; the first: {failed[0][1]}")
     found = pd.concat([t for t in tables if len(t)] or [empty_table()], ignore_index=True)
@@ -172,16 +176,16 @@ def survey(
     return Survey(pd.DataFrame(rows), found, lost, limit, synthetic, truth)
 
 
-def _row(path: Path, table: pd.DataFrame, took_s: float) -> dict:
-    missing, kinds = table.attrs["missing"], table["expression_type"]
+def _row(path: Path, found: "Detections", took_s: float) -> dict:
+    kinds = found.table["expression_type"]
     return {
-        "video": table.attrs["video"],
-        "seconds": table.attrs["seconds"],
+        "video": found.video,
+        "seconds": found.seconds,
         "macro": int((kinds == "macro").sum()),
         "micro": int((kinds == "micro").sum()),
-        "missing_s": float(sum(m["end_s"] - m["start_s"] for m in missing)),
+        "missing_s": found.missing_s,
         "took_s": took_s,
-        "problems": len(table.attrs["problems"]),
+        "problems": len(found.notes),
         "path": str(path),
     }
 

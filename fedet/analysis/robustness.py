@@ -92,10 +92,9 @@ def _detect_one(source, subject, name, strength, folder, root, detector, seed) -
     if name != NONE:
         place = perturbed_file(folder, name, strength, source.name)
         write_perturbed(place, source, name, strength, seed + zlib.crc32(source.stem.encode()), root)
-    table = detect(place, detector, subject=subject, cache=folder / "vectors")
-    lost = sum(span["end_s"] - span["start_s"] for span in table.attrs["missing"])
-    table = table.assign(video=source.stem)
-    return table, min(1.0, lost / table.attrs["seconds"]) if table.attrs["seconds"] else 1.0
+    found = detect(place, detector, subject=subject, cache=folder / "vectors")
+    lost = min(1.0, found.missing_s / found.seconds) if found.seconds else 1.0
+    return found.table.assign(video=source.stem), lost
 
 
 def _score(part: list, dataset: Dataset, videos: pd.DataFrame, n_resamples: int) -> dict:

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedet.cli.app import OpenFace, PyFeat, Weights, app, named, say
 from fedet.errors import InputError
+
+if TYPE_CHECKING:
+    from fedet.detection import Detections
 
 
 @app.command()
@@ -44,24 +47,24 @@ def detect(
         raise InputError(f"--out {out} is a file; name a folder")
     found = list(dict.fromkeys(video for given in videos for video in videos_in(given)))
     detector = load_detector(weights)
-    tables, failed = [], 0
+    done, failed = [], 0
     for video, name in zip(found, distinct_names(found), strict=True):
         try:
             subject = name if name != plain_name(video) else None
-            table = detect_one(
+            detections = detect_one(
                 video, detector, threshold, subject, True, cache, fps,
                 sources=named(openface=openface, pyfeat=pyfeat), abstain=abstain,
             )  # fmt: skip
-            tables.append(table)
+            done.append(detections)
             if out is not None:
-                save_detections(out, tables)  # after each video: whatever ends the run, these are there
-            print_detections(video, table)
-            if thumbnails and len(table) and video.suffix != ".f16":
-                save_thumbnails(out / f"{one_part(name)}_apexes.png", video, table, blur_faces)
+                save_detections(out, done)  # after each video: whatever ends the run, these are there
+            print_detections(video, detections)
+            if thumbnails and len(detections) and video.suffix != ".f16":
+                save_thumbnails(out / f"{one_part(name)}_apexes.png", video, detections.table, blur_faces)
         except InputError as error:
             say(error)
             failed += 1
-    if out is not None and tables:
+    if out is not None and done:
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
     if failed:
         sys.exit(2)
@@ -106,36 +109,34 @@ def save_thumbnails(target: Path, video: Path, table, blur: bool) -> None:
     print(f"  written: {target}")
 
 
-def print_detections(video: Path, table) -> None:
-    notes = table.attrs
-    print(f"{video}: {len(table)} expression{'s' * (len(table) != 1)} in {notes['seconds']:.1f} s")
+def print_detections(video: Path, found: "Detections") -> None:
+    from fedet.faces.novelty import MOSTLY_UNFAMILIAR
+
+    table, missing = found.table, found.missing
+    print(f"{video}: {len(table)} expression{'s' * (len(table) != 1)} in {found.seconds:.1f} s")
     if len(table):
         shown = table[["onset", "offset", "emotion", "expression_type", "score"]].copy()
         shown.insert(0, "start_s", table["onset"] / table["fps"])
         shown.insert(1, "end_s", (table["offset"] + 1) / table["fps"])
         print(shown.to_string(index=False, float_format="{:.2f}".format))
-    missing = notes["missing"]
-    if missing and sum(m["end_s"] - m["start_s"] for m in missing) >= notes["seconds"] - 0.05:
+    if len(missing) and found.missing_s >= found.seconds - 0.05:
         print("  no face was found in this video")
-    elif missing:
-        spans = ", ".join(f"{m['start_s']:.1f}-{m['end_s']:.1f} s" for m in missing[:8])
+    elif len(missing):
+        spans = ", ".join(f"{m.start_s:.1f}-{m.end_s:.1f} s" for m in missing.head(8).itertuples())
         print(f"  no face: {spans}{' ...' if len(missing) > 8 else ''}")
-    strange = sum(share > 0.5 for share in notes.get("unfamiliar") or ())
-    if strange:
+    if found.unfamiliar is not None and (strange := int((found.unfamiliar > MOSTLY_UNFAMILIAR).sum())):
         print(f"  {strange} of them on faces unlike those it learned from: look twice, or --abstain")
-    for problem in notes["problems"]:
-        print(f"  note: {problem}", file=sys.stderr)
+    for note in found.notes:
+        print(f"  note: {note}", file=sys.stderr)
 
 
-def save_detections(out: Path, tables: list) -> None:
+def save_detections(out: Path, detections: "list[Detections]") -> None:
     import pandas as pd
 
     from fedet.annotations.table import write_csv
     from fedet.files import atomic_write
 
     out.mkdir(parents=True, exist_ok=True)
-    write_csv(pd.concat(tables, ignore_index=True), out / "detections.csv")
-    spans = [span | {"video": t.attrs["video"]} for t in tables for span in t.attrs["missing"]]
-    columns = ["start_frame", "end_frame", "start_s", "end_s", "video"]
+    write_csv(pd.concat([d.table for d in detections], ignore_index=True), out / "detections.csv")
     with atomic_write(out / "missing_faces.csv") as part:
-        pd.DataFrame(spans, columns=columns).to_csv(part, index=False)
+        pd.concat([d.missing.assign(video=d.video) for d in detections]).to_csv(part, index=False)

@@ -28,6 +28,7 @@ from fedet.intervals import (
     nominal_fps,
     round_half_up,
     table_at_rate,
+    table_of,
 )
 
 MISSING = 65535  # a score that is not there; the others are 0 ... 65534
@@ -72,7 +73,7 @@ def prepare(
     """Checks everything and brings it to one frame rate.
 
     Args:
-        predictions: A canonical table; or several (dict of name -> table, or a list), of which the
+        predictions: A canonical table or a `Detections`; or several (dict by name, or a list), of which the
             first is reviewed and the others are other seeds.
         truth: A canonical table.
         scores: Score curves, one row per frame at the predictions' rate: a DataFrame with a column
@@ -166,12 +167,13 @@ def _cells(column: pd.Series) -> list:
 
 
 def _named(predictions) -> list[tuple[str, pd.DataFrame]]:
+    predictions = table_of(predictions)
     if isinstance(predictions, pd.DataFrame):
         return [("Prediction", predictions)]
     if isinstance(predictions, dict):
-        named = list(predictions.items())
+        named = [(name, table_of(table)) for name, table in predictions.items()]
     elif isinstance(predictions, list | tuple):
-        named = [(f"Seed {i}", table) for i, table in enumerate(predictions)]
+        named = [(f"Seed {i}", table_of(table)) for i, table in enumerate(predictions)]
     else:
         named = []
     if not named or not all(isinstance(table, pd.DataFrame) for _, table in named):

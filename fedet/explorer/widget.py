@@ -29,6 +29,7 @@ from fedet.explorer.controls import controls
 from fedet.explorer.filters import figures_of, suppressed
 from fedet.explorer.html_page import fragment, page, script, style
 from fedet.explorer.messages import Dialogue, page_data
+from fedet.intervals import table_of
 from fedet.review.review import Review
 from fedet.review.triage import Effort, queue
 from fedet.video.reader import Video, open_video
@@ -48,9 +49,9 @@ class Explorer(anywidget.AnyWidget):
             the first is reviewed.
         truth: Canonical intervals, for figures and marks.
         scores: Score curves, one row per frame, a column per emotion, 0 ... 1; default: those
-            that `fedet.detect(..., curves=True)` left with the predictions.
+            of the predictions, if they are what `fedet.detect(..., curves=True)` returned.
         missing: Spans without a face, as `fedet.faces.tracking.missing_spans` gives them; default: those
-            that `fedet.detect` found with the predictions.
+            of the predictions, if they are what `fedet.detect` returned.
         reviewer: Name on every edit; default: the login name.
         autosave: Journal of the review, created by the first edit and gone on with if it is there.
             Default: `<video>.review.jsonl` in the working directory; False: nothing is saved.
@@ -106,10 +107,10 @@ class Explorer(anywidget.AnyWidget):
     ):
         rate = _rate_of(_first_of(predictions)) or fps or FOLDER_FPS
         opened = video if video is None or isinstance(video, Video) else open_video(video, rate)
-        found = getattr(_first_of(predictions), "attrs", {})
-        missing = found.get("missing") if missing is None else missing
-        scores = found.get("curves") if scores is None else scores
-        threshold = found.get("threshold", 0.5) if threshold is None else threshold
+        detections = _first_of(predictions)
+        missing = _fact(detections, "missing") if missing is None else missing
+        scores = _fact(detections, "curves") if scores is None else scores
+        threshold = _fact(detections, "threshold", 0.5) if threshold is None else threshold
         self.lanes = lane_data.prepare(
             predictions,
             truth,
@@ -297,8 +298,16 @@ def _first_of(predictions):
     return several[0] if isinstance(several, list | tuple) and several else several
 
 
-def _rate_of(table) -> float | None:
+def _fact(detections, name: str, default=None):
+    """What a `fedet.Detections` says about its video, or the table of one (in `attrs`)."""
+    if isinstance(detections, pd.DataFrame):
+        return detections.attrs.get(name, default)
+    return getattr(detections, name, default)
+
+
+def _rate_of(detections) -> float | None:
     """Frames per second of a table's first interval, None if it says none."""
+    table = table_of(detections)
     if not isinstance(table, pd.DataFrame) or "fps" not in table:
         return None
     rates = pd.to_numeric(table["fps"], errors="coerce").dropna()

@@ -140,7 +140,7 @@ def test_robustness_begins_with_the_plain_result_and_ends_in_the_dark(made, tmp_
     detector, dataset = load_detector(), read_dataset(made)
     worse = {"darkness": [20.0], "frame rate": [15.0]}
     table = robustness(dataset, detector, tmp_path, worse, n_resamples=50, progress=False)
-    found = [detect(row.path, detector, subject=row.subject) for row in dataset.videos.itertuples()]
+    found = [detect(row.path, detector, subject=row.subject).table for row in dataset.videos.itertuples()]
     plain = evaluate(pd.concat(found), dataset.annotations, dataset.videos, n_resamples=0).spotting
     for name in ("darkness", "frame rate"):
         first = table[table["perturbation"] == name].iloc[0]

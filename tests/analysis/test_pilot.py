@@ -183,6 +183,7 @@ def test_a_folder_without_videos_or_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_broken_video_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
+    from fedet.detection import Detections
     from fedet.faces.tracking import missing_spans
 
     (tmp_path / "a.mp4").write_bytes(b"x")
@@ -192,13 +193,7 @@ def test_a_broken_video_is_reported_and_the_rest_is_done(tmp_path, monkeypatch):
         if path.stem == "b":
             raise InputError("b.mp4:\n broken")
         table = detections([(30, 59, "positive", 0.9)])
-        table.attrs = {
-            "video": "a",
-            "missing": missing_spans(["face"] * 9, 30.0).to_dict("records"),
-            "problems": [],
-            "seconds": 20.0,
-        }
-        return table
+        return Detections(table, missing_spans(["face"] * 9, 30.0), 20.0, 0.5, video="a")
 
     monkeypatch.setattr("fedet.detection.detect", detect)
     paths, truth, synthetic = pilot.open_folder(tmp_path)

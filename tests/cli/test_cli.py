@@ -68,6 +68,8 @@ def test_detect_writes_what_it_prints_and_evaluate_reads_it(small_set, small_vec
 
 def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(tmp_path, monkeypatch):
     from fedet.cli.detect import plain_name
+    from fedet.detection import Detections
+    from fedet.faces.tracking import missing_spans
     from fedet.intervals import empty_table
 
     def detect(video, _, __, subject, *___, **____):
@@ -76,8 +78,7 @@ def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(t
             raise RuntimeError("a crash")
         table = empty_table().reindex(range(1)).assign(video=name, onset=1, offset=9, fps=30.0)
         table = table.assign(subject=subject or name, emotion="positive", score=0.5)
-        table.attrs = {"video": name, "missing": [], "problems": [], "seconds": 2.0}
-        return table.astype(empty_table().dtypes)
+        return Detections(table.astype(empty_table().dtypes), missing_spans([], 30), 2.0, 0.5, video=name)
 
     def picture(target, *_):
         assert not target.exists()

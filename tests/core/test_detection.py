@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -89,16 +90,59 @@ def test_shifting_the_video_shifts_the_detections(tracks, detector):
 def test_the_same_video_gives_the_same_table(small_set, detector):
     video = small_set / "videos" / "s02_01.mp4"
     one, two = fedet.detect(video, detector), fedet.detect(video, detector)
-    pd.testing.assert_frame_equal(one, two)
-    assert one.attrs["seconds"] == pytest.approx(6, abs=0.1) and not one.attrs["problems"]
+    pd.testing.assert_frame_equal(one.table, two.table)
+    assert one.seconds == pytest.approx(6, abs=0.1) and not one.notes and one.video == "s02_01"
 
 
-def test_parts_of_a_table_can_be_joined_again(small_set, small_vectors, detector):
+@pytest.fixture(scope="module")
+def found(small_set, small_vectors, detector):
     video = small_set / "videos" / "s02_01.mp4"
-    table = fedet.detect(video, detector, 0.02, curves=True, cache=small_vectors)
+    return fedet.detect(video, detector, 0.02, "s02", cache=small_vectors, curves=True)
+
+
+def test_parts_of_a_table_can_be_joined_again(found):
+    table = found.table
     again = pd.concat([table.iloc[:2], table.iloc[2:]])
     pd.testing.assert_frame_equal(again, table)
     assert json.loads(json.dumps(table.attrs)) == table.attrs  # as Parquet keeps them
+
+
+def test_older_scripts_find_the_facts_in_the_tables_attrs(found):
+    attrs = found[found["score"] > 0].attrs
+    assert attrs == found.attrs and (attrs["seconds"], attrs["threshold"]) == (found.seconds, 0.02)
+    assert attrs["missing"] == found.missing.to_dict("records") and attrs["problems"] == list(found.notes)
+    assert attrs["unfamiliar"] == found.unfamiliar.tolist() and len(found.unfamiliar) == len(found)
+    pd.testing.assert_frame_equal(pd.DataFrame(attrs["curves"], dtype=np.float32), found.curves)
+
+
+def test_detections_read_like_their_table_and_go_where_tables_go(small_set, found, tmp_path):
+    from fedet.annotations.formats import read_intervals, write_intervals
+    from fedet.explorer.widget import Explorer
+    from fedet.review.review import Review
+
+    dataset, video = read_dataset(small_set), small_set / "videos" / "s02_01.mp4"
+    assert len(found) == len(found.table) > 0 and list(found) == list(found.table) and "onset" in found
+    assert found["onset"].equals(found.table["onset"]) and found.iloc[0].equals(found.table.iloc[0])
+    assert found._repr_html_() == found.table._repr_html_() and repr(found) == repr(found.table)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        found.no_such_name  # noqa: B018
+    again = pickle.loads(pickle.dumps(found))
+    assert again.table.equals(found.table) and again.threshold == 0.02
+    one, two = (
+        fedet.evaluate(x, dataset.annotations, dataset.videos, n_resamples=0) for x in (found, again.table)
+    )
+    assert one.spotting.equals(two.spotting)
+    for suffix in (".csv", ".json", ".eaf", ".vtt", ".boris.csv"):
+        for name, x in (("a", found), ("b", found.table)):
+            write_intervals(x, tmp_path / f"{name}{suffix}")
+        a, b = (read_intervals(tmp_path / f"{name}{suffix}", fps=30.0, video="v")[0] for name in "ab")
+        assert a["onset"].equals(b["onset"]) and len(a) == len(found)
+    assert len(Review(found, video="s02_01", fps=30.0).table("all")) == len(found)
+    for x in (found, [found, found.table], {"mine": found}, found.table):
+        explorer = Explorer(video, x, autosave=False)
+        assert explorer.threshold == 0.02 and explorer.lanes.curves[1].shape == found.curves.shape
+        assert len(explorer.lanes.missing) == len(found.missing) and len(explorer.review.rows) == len(found)
+        explorer.close()
 
 
 @pytest.mark.slow
@@ -124,7 +168,7 @@ def test_no_face_no_detection(detector):
 def test_one_frame_is_a_video(detector, tmp_path):
     write_video(tmp_path / "one.mp4", iter([np.full((64, 64, 3), 128, np.uint8)]), 30)
     table = fedet.detect(tmp_path / "one.mp4", detector)
-    assert not len(table) and len(table.attrs["missing"]) == 1
+    assert not len(table) and len(table.missing) == 1
 
 
 def test_bad_thresholds_and_missing_files_are_quoted(detector, tmp_path):
@@ -178,8 +222,8 @@ def test_a_folder_of_images_at_200_fps_is_read_at_its_rate(detector, tmp_path):
     for i in range(200):
         cv2.imwrite(str(folder / f"{i + 1:04d}.png"), np.full((48, 48, 3), 99, np.uint8))
     table = fedet.detect(folder, detector, fps=200)
-    assert table.attrs["seconds"] == pytest.approx(1.0, abs=0.05)
-    assert [(m["start_frame"], m["end_frame"]) for m in table.attrs["missing"]] == [(0, 199)]
+    assert table.seconds == pytest.approx(1.0, abs=0.05) and table.missing_s == table.seconds
+    assert table.missing[["start_frame", "end_frame"]].values.tolist() == [[0, 199]]
     for fps in (0, -5, float("nan"), float("inf")):
         with pytest.raises(InputError, match="is no frame rate"):
             fedet.detect(folder, detector, fps=fps)
@@ -195,8 +239,8 @@ def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(t
     folder.mkdir()
     for i in range(101):
         cv2.imwrite(str(folder / f"{i:04d}.png"), np.full((48, 48, 3), 2 * i, np.uint8))
-    missing = fedet.detect(folder, detector, fps=200, curves=True).attrs
-    assert missing["missing"][-1]["end_frame"] == 100 and len(missing["curves"]["positive"]) == 101
+    nothing = fedet.detect(folder, detector, fps=200, curves=True)
+    assert nothing.missing["end_frame"].max() == 100 and len(nothing.curves) == 101
     face = tracks["s01_01"]
     part = (values[:16] for values in (face.vectors, face.rest, face.state, face.track))
     at_200 = FaceTrack(*part, 200.0, (), "faces")
@@ -211,7 +255,7 @@ def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(t
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ('["faces"]', "a JSON object like {'weights': ...} is needed"),
         ('{"weights": 3}', "weights is 3; it must be a text"),
@@ -225,9 +269,9 @@ def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(t
         ("{", "not JSON"),
     ],
 )
-def test_inputs_that_are_none_name_file_and_value(tmp_path, content, told):
+def test_inputs_that_are_none_name_file_and_value(tmp_path, content, expected):
     (tmp_path / "inputs.json").write_text(content)
-    with pytest.raises(InputError, match=f"inputs.json: {told}"):
+    with pytest.raises(InputError, match=f"inputs.json: {expected}"):
         read_inputs(tmp_path)
 
 
@@ -245,10 +289,10 @@ def test_a_detector_finds_its_face_weights_from_anywhere_and_knows_them_again(
     assert read_inputs(tmp_path / "mine") == Inputs(str(tmp_path / "own"))
     assert load_detector(tmp_path / "mine").net.digest == detector.net.digest
     old = tmp_path / "mine" / "inputs.json"
-    told = json.loads(old.read_text())
-    old.write_text(json.dumps({"weights": "../own"}))  # as before the digest was kept
+    values = json.loads(old.read_text())
+    old.write_text(json.dumps({"weights": "../own"}))  # as before there was a digest
     assert load_detector(tmp_path / "mine").net.digest == detector.net.digest
-    old.write_text(json.dumps(told | {"digest": "0" * 12}))
+    old.write_text(json.dumps(values | {"digest": "0" * 12}))
     with pytest.raises(InputError, match="inputs.json: the detector learned with other face weights"):
         load_detector(tmp_path / "mine")
     save_inputs(tmp_path, detector.inputs)

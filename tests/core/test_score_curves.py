@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.model import FEDN, FEDNConfig
-from fedet.postprocess import Curves, curve_table, detect_intervals, downsample
+from fedet.postprocess import ScoreCurves, detect_intervals, downsample
 from fedet.windows import cut_window, points, window_starts
 
 CONFIG = FEDNConfig(input_features=5, channels=8, attention_heads=2, window=64, window_stride=32,
@@ -31,7 +31,7 @@ def heard(model, length: int, seed: int = 0, batch_size: int = 16, config: FEDNC
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((length, 5)).astype(np.float32)
     mask = rng.random(length) > 0.1
-    curves = Curves(length, config)
+    curves = ScoreCurves(length, config)
     found = detect_intervals(model, config, x, mask, batch_size, listener=curves.add)
     return x, mask, curves, found
 
@@ -79,7 +79,7 @@ def test_the_curve_is_the_mean_of_the_two_finest_scales(model):
     config = replace(CONFIG, scales=(1, 2, 4))
     x, mask, both, _ = heard(model, 250, config=config)
     _, _, fine, _ = heard(model, 250)
-    slow = Curves(125, CONFIG)
+    slow = ScoreCurves(125, CONFIG)
     detect_intervals(model, CONFIG, *downsample(x, mask, 2), listener=slow.add)
     frames = np.arange(250) + 0.5
     np.testing.assert_allclose(both.at(frames), (fine.at(frames) + slow.at(frames / 2)) / 2, atol=1e-6)
@@ -87,11 +87,11 @@ def test_the_curve_is_the_mean_of_the_two_finest_scales(model):
 
 def test_frames_without_a_face_have_no_score_at_any_rate(model):
     _, mask, curves, _ = heard(model, 300)
-    same = curve_table(curves, mask, 30.0)
+    same = curves.table(mask, 30.0)
     assert (same.isna().all(axis=1).to_numpy() == ~mask).all()
     assert same.columns.tolist() == list(CONFIG.emotions)
     for fps in (15.0, 25.0, 200.0):
-        table = curve_table(curves, mask, fps)
+        table = curves.table(mask, fps)
         assert len(table) == int(300 / 30 * fps)
         middles = ((np.arange(len(table)) + 0.5) / fps * 30).astype(int)
         assert (table.isna().all(axis=1).to_numpy() == ~mask[middles]).all()

@@ -262,7 +262,7 @@ def test_from_videos_to_a_folder_that_detects_wherever_it_is(tmp_path):
     loaded = load_detector(tmp_path / "moved")
     assert loaded.net.digest == tuned.detector.net.digest != shipped.net.digest
     video = dataset.videos["path"].iloc[0]
-    tables = [fedet.detect(video, weights, 0.05) for weights in (tuned.detector, tmp_path / "moved")]
+    tables = [fedet.detect(video, weights, 0.05).table for weights in (tuned.detector, tmp_path / "moved")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     own = adapted_net(loaded.net, records[0].spread, loaded.inputs.adapt)
     faces = track_of(records[0].faces, records[0].crops, own)

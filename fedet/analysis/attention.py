@@ -1,7 +1,8 @@
-"""A look inside the detector at one window of a video: what its attentions weigh, what its positions say."""
+"""Attention weights and per-position outputs of one window of a video; for notebooks 05 and 10."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,14 @@ from fedet.windows import cut_window, points, window_starts
 
 
 @dataclass(frozen=True, eq=False)
-class Inside:
-    """What happens between a window's vectors and its answers. T frames, P positions, K emotions."""
+class WindowTrace:
+    """Attention weights and outputs of one window. T frames, P positions, K emotions."""
 
-    start_s: float  # where the window begins in the video
+    start_s: float  # start of the window in the video
     fps: float
     mask: np.ndarray  # (T,) True where there is a face
     segment: int  # frames a segment
-    segments: np.ndarray | None  # (T / segment, segment, segment): row asks, column is weighed
+    segments: np.ndarray | None  # (T / segment, segment, segment): row attends to column
     window: np.ndarray | None  # (T,) weights with mean 1 over the valid frames
     logits: np.ndarray  # (P, K)
     scores: np.ndarray  # (P, K)
@@ -39,10 +40,10 @@ class Inside:
         return self.scores.max(1)
 
 
-def look_inside(
+def trace_video(
     video: str | Path, detector: Detector, at_s: float = 0.0, cache: str | Path | None = None
-) -> Inside:
-    """Runs the detector on the window of a video that holds the second `at_s` nearest to its middle.
+) -> WindowTrace:
+    """Runs the detector on the window of a video whose middle is nearest to the second `at_s`.
 
     Raises InputError if the video cannot be read or ends before `at_s`.
     """
@@ -52,17 +53,18 @@ def look_inside(
         raise InputError(f"{video}: {at_s:g} s lies outside its {len(faces.state) / FPS:.1f} s")
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     side = side_signals(video, inputs.signals, len(faces.state), FPS, None).values
-    seen = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
-    starts = window_starts(len(seen), config)
+    vectors = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
+    starts = window_starts(len(vectors), config)
     start = int(starts[np.abs(starts + config.window / 2 - at_s * FPS).argmin()])
-    return inside(detector.model, *cut_window(seen, faces.mask, start, config.window), start / FPS)
+    return trace_window(detector.model, *cut_window(vectors, faces.mask, start, config.window), start / FPS)
 
 
-def busiest(events: pd.DataFrame | None, reach_s: float = 4.0) -> float:
-    """The second around which the most annotated time lies; 0 without annotations.
+def busiest_second(events: pd.DataFrame | None, reach_s: float = 4.0) -> float:
+    """The middle of the event around which the most time is annotated, in seconds; 0 without annotations.
 
     Args:
-        events: canonical table of one video. reach_s: seconds to both sides that count.
+        events: canonical table of one video.
+        reach_s: seconds that count on both sides.
     """
     if events is None or not len(events):
         return 0.0
@@ -75,25 +77,25 @@ def busiest(events: pd.DataFrame | None, reach_s: float = 4.0) -> float:
 
 
 @torch.inference_mode()
-def inside(model: FEDN, vectors: np.ndarray, mask: np.ndarray, start_s: float = 0.0) -> Inside:
+def trace_window(model: FEDN, vectors: np.ndarray, mask: np.ndarray, start_s: float = 0.0) -> WindowTrace:
     """The same for a window's vectors (T, C) and mask (T,), T being the detector's window."""
-    caught: dict[str, torch.Tensor] = {}
+    captured: dict[str, Any] = {}
     hooks = []
     if model.segments is not None:
         attention = model.segments.attention
-        hooks.append(attention.register_forward_pre_hook(_catcher(caught, "segments")))
+        hooks.append(attention.register_forward_pre_hook(_capture_inputs(captured, "segments")))
     if model.window is not None:
-        hooks.append(model.window.conv.register_forward_hook(_catch_output(caught, "window")))
+        hooks.append(model.window.conv.register_forward_hook(_capture_output(captured, "window")))
     try:
         output = model(torch.from_numpy(vectors)[None].float(), torch.from_numpy(mask)[None])
     finally:
         for hook in hooks:
             hook.remove()
     config, at = model.config, points(model.config)
-    frames, valid = caught.get("segments", (None, None))
-    logits = caught.get("window")
+    frames, valid = captured.get("segments", (None, None))
+    logits = captured.get("window")
     sign = np.array([-1.0, 1.0])
-    return Inside(
+    return WindowTrace(
         start_s=start_s,
         fps=config.fps,
         mask=mask,
@@ -109,28 +111,32 @@ def inside(model: FEDN, vectors: np.ndarray, mask: np.ndarray, start_s: float = 
     )
 
 
-def _catcher(caught: dict, name: str):
+def _capture_inputs(captured: dict, name: str):
     def hook(_, arguments) -> None:
-        caught[name] = arguments
+        captured[name] = arguments
 
     return hook
 
 
-def _catch_output(caught: dict, name: str):
+def _capture_output(captured: dict, name: str):
     def hook(_, __, output) -> None:
-        caught[name] = output
+        captured[name] = output
 
     return hook
 
 
 def attention_weights(attention: Attention, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """What each element weighs the others by, mean over the heads; 0 to and from masked ones.
+    """The attention of each element to the others, mean over the heads; 0 to and from masked ones.
+
+    `Attention.forward` computes the same inside `scaled_dot_product_attention`, which does not return it.
 
     Args:
-        attention: of the model. x: (N, T, C). mask: (N, T).
+        attention: of the model.
+        x: (N, T, C).
+        mask: (N, T).
+
     Returns:
-        (N, T, T): rows ask and sum to 1, columns are weighed. That of `Attention.forward`, which
-        computes the same inside `scaled_dot_product_attention` and does not keep it.
+        (N, T, T): rows attend to columns and sum to 1.
     """
     n, t, c = x.shape
     qkv = attention.qkv(attention.norm(x)).view(n, t, 3, attention.heads, c // attention.heads)
@@ -142,18 +148,18 @@ def attention_weights(attention: Attention, x: torch.Tensor, mask: torch.Tensor)
 
 
 def _window_weights(logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The weights (T,) of the window attention, as `WindowAttention.forward` has them; mean 1."""
+    """The weights (T,) of the window attention, as `WindowAttention.forward` computes them; mean 1."""
     weights = logits.float().masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1)
     return weights * mask.sum() * mask
 
 
-def during(found: Inside, events: pd.DataFrame | None) -> np.ndarray:
-    """(T,) True where an annotated event (canonical table, at any rate) is going on in the window."""
-    times = found.start_s + (np.arange(len(found.mask)) + 0.5) / found.fps
-    inside_any = np.zeros(len(times), bool)
+def event_mask(trace: WindowTrace, events: pd.DataFrame | None) -> np.ndarray:
+    """(T,) True in the frames of annotated events (canonical table, any frame rate)."""
+    times = trace.start_s + (np.arange(len(trace.mask)) + 0.5) / trace.fps
+    in_event = np.zeros(len(times), bool)
     for row in () if events is None else events.itertuples():
-        inside_any |= (times >= row.onset / row.fps) & (times < (row.offset + 1) / row.fps)
-    return inside_any
+        in_event |= (times >= row.onset / row.fps) & (times < (row.offset + 1) / row.fps)
+    return in_event
 
 
 def weight_ratio(weights: np.ndarray, mask: np.ndarray, events: np.ndarray) -> float | None:
@@ -162,23 +168,23 @@ def weight_ratio(weights: np.ndarray, mask: np.ndarray, events: np.ndarray) -> f
     return float(inner.mean() / outer.mean()) if len(inner) and len(outer) and outer.mean() > 0 else None
 
 
-def received(found: Inside) -> np.ndarray:
-    """(T,) how much weight a frame gets from its segment, 1 if all its frames get the same."""
-    if found.segments is None:
+def received_weights(trace: WindowTrace) -> np.ndarray:
+    """(T,) the weight that each frame gets from its segment, 1 if all frames of it get the same."""
+    if trace.segments is None:
         raise InputError("this detector has no segment attention")
-    total = found.segments.sum(1)  # (S, segment): over those who ask
-    asking = np.maximum((found.segments.sum(2) > 0).sum(1, keepdims=True), 1)
-    valid = np.maximum(found.mask.reshape(-1, found.segment)[: len(total)].sum(1, keepdims=True), 1)
-    return (total / asking * valid).reshape(-1)[: len(found.mask)]
+    total = trace.segments.sum(1)  # (S, segment): over the attending frames
+    attending = np.maximum((trace.segments.sum(2) > 0).sum(1, keepdims=True), 1)
+    valid = np.maximum(trace.mask.reshape(-1, trace.segment)[: len(total)].sum(1, keepdims=True), 1)
+    return (total / attending * valid).reshape(-1)[: len(trace.mask)]
 
 
-def best_positions(found: Inside, n: int = 5) -> pd.DataFrame:
-    """The positions with the highest objectness: where, what each class says, what comes out."""
-    order = np.argsort(-found.objectness, kind="stable")[:n]
-    table = pd.DataFrame(found.scores[order], columns=list(found.emotions))
-    table.insert(0, "stride", found.strides[order].astype(int))
-    table.insert(0, "end_s", found.start_s + found.intervals[order, 1] / found.fps)
-    table.insert(0, "start_s", found.start_s + found.intervals[order, 0] / found.fps)
-    table["objectness"] = found.objectness[order]
-    table["emotion"] = [found.emotions[i] for i in found.scores[order].argmax(1)]
+def best_positions(trace: WindowTrace, n: int = 5) -> pd.DataFrame:
+    """The positions with the highest objectness: interval, stride, score of each class, emotion."""
+    order = np.argsort(-trace.objectness, kind="stable")[:n]
+    table = pd.DataFrame(trace.scores[order], columns=list(trace.emotions))
+    table.insert(0, "stride", trace.strides[order].astype(int))
+    table.insert(0, "end_s", trace.start_s + trace.intervals[order, 1] / trace.fps)
+    table.insert(0, "start_s", trace.start_s + trace.intervals[order, 0] / trace.fps)
+    table["objectness"] = trace.objectness[order]
+    table["emotion"] = [trace.emotions[i] for i in trace.scores[order].argmax(1)]
     return table

@@ -1,8 +1,7 @@
-"""What is in an annotated set: tables of its events, one function a question.
+"""Tables of the events of an annotated set, one function for each question; for notebook 01.
 
-All read the canonical table (see `fedet.annotations.table`). An event whose value is not known stays in
-the counts as "unknown" instead of vanishing. Frames are inclusive: an event ends with `end_s`,
-the beginning of the frame behind its offset.
+All read the canonical table (see `fedet.annotations.table`). An event whose value is not known is counted
+as "unknown". Frames are inclusive: an event ends at the start of the frame after its offset.
 """
 
 import re
@@ -21,12 +20,12 @@ from fedet.metrics import uf1
 
 UNKNOWN = "unknown"
 TYPES = ("macro", "micro")
-DEFECTS = 5  # kinds of defects that `spoil` knows
+DEFECTS = 5  # kinds of defects that `add_defects` knows
 
 
 @dataclass(frozen=True)
-class Source:
-    """An opened set, and whether its faces are generated."""
+class OpenedDataset:
+    """A set, and whether its faces are generated."""
 
     dataset: Dataset
     synthetic: bool
@@ -44,7 +43,7 @@ def open_dataset(
     folder: str | Path = "../data/explore",
     defects: int = 0,
     fps: float = 0.0,
-) -> Source:
+) -> OpenedDataset:
     """The set at `data`, or a small generated one below `folder`.
 
     Args:
@@ -52,9 +51,9 @@ def open_dataset(
             of 15 s each (a minute of work, once).
         layout: as for `read_dataset`; empty recognises it.
         missing_offset: as for `read_dataset`.
-        defects: 0..5, how many rows of the generated set's table are spoilt in a copy, so that
-            there is something to repair; the set itself stays whole.
-        fps: frames per second where neither the layout nor a video says; 0: none is needed.
+        defects: 0..5, how many defects a copy of the generated set's table gets, so that there is
+            something to repair.
+        fps: frames per second where neither the layout nor a video has them; 0: none is needed.
 
     Raises:
         InputError: the set cannot be read, has events without a frame rate, or `defects` is not
@@ -69,25 +68,25 @@ def open_dataset(
                 f"{data}: {timeless.sum()} events, the first in {video}, have no frame rate, so no "
                 "duration: give fps=30 or whatever it was, or a column fps"
             )
-        return Source(dataset, False)
+        return OpenedDataset(dataset, False)
     from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
     config = SynthConfig(
         subjects=6, videos=2, seconds=15, size=80, events_per_minute=14, overlap_share=0.2, seed=7
     )
-    place = Path(folder) / f"generated_v{GENERATOR_VERSION}"  # one of an older generator stays beside it
-    made = synthesize(place, config, jobs=1, progress=False)
-    table = pd.read_csv(made / "annotations.csv", dtype="string")
-    spoilt = made / f"spoilt_{defects}.csv"
-    spoil(table, defects).to_csv(spoilt, index=False)
-    return Source(read_dataset(spoilt, "own", missing_offset), True)
+    # each version of the generator has its own folder
+    root = synthesize(Path(folder) / f"generated_v{GENERATOR_VERSION}", config, jobs=1, progress=False)
+    table = pd.read_csv(root / "annotations.csv", dtype="string")
+    defective = root / f"spoilt_{defects}.csv"
+    add_defects(table, defects).to_csv(defective, index=False)
+    return OpenedDataset(read_dataset(defective, "own", missing_offset), True)
 
 
-def spoil(table: pd.DataFrame, defects: int) -> pd.DataFrame:
-    """A copy with one row for each of the first `defects` defects that released sets have.
+def add_defects(table: pd.DataFrame, defects: int) -> pd.DataFrame:
+    """A copy in which one row has each of the first `defects` defects of released sets.
 
-    In this order: no offset, an offset before the onset, an offset far behind the video's end, a
-    misspelt emotion, a row that is there twice.
+    In this order: no offset, an offset before the onset, an offset far after the end of the video, a
+    misspelt emotion, a duplicated row.
 
     Raises:
         InputError: `defects` is not 0..5, or the table has too few rows.
@@ -111,46 +110,46 @@ def spoil(table: pd.DataFrame, defects: int) -> pd.DataFrame:
 
 
 def repair_counts(repairs: pd.DataFrame) -> pd.DataFrame:
-    """Lines of the report by problem and action, most first; empty if nothing was odd."""
+    """Number of repairs by problem and action, most frequent first; empty if there were none."""
     counts = pd.crosstab(repairs["problem"].astype(object), repairs["action"].astype(object))
     counts = counts.reindex(columns=list(ACTIONS), fill_value=0).rename_axis(columns=None)
     return counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
 
 
-def kinds(table: pd.DataFrame) -> pd.Series:
+def expression_types(table: pd.DataFrame) -> pd.Series:
     """The type of each event, (N,) object: as annotated, else by its duration, else "unknown"."""
     derived = expression_type_of(table["onset"], table["offset"], table["fps"])
     return table["expression_type"].fillna(derived).fillna(UNKNOWN).astype(object)
 
 
-def durations(table: pd.DataFrame) -> pd.Series:
+def durations_s(table: pd.DataFrame) -> pd.Series:
     """Seconds of each event, (N,) Float64, missing where the frame rate is not known."""
     frames = table["offset"].astype("Float64") - table["onset"].astype("Float64") + 1
     return frames / table["fps"]
 
 
 def duration_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """By type: events, shortest, median and longest (s), and how many contradict the 0.5 s border."""
-    seconds, kind = durations(table), kinds(table)
+    """By type: events, shortest, median and longest (s), and how many contradict the limit of 0.5 s."""
+    seconds, kind = durations_s(table), expression_types(table)
     derived = expression_type_of(table["onset"], table["offset"], table["fps"])
-    odd = (derived != kind).fillna(False).astype(bool) & kind.isin(TYPES)
+    contradicts = (derived != kind).fillna(False).astype(bool) & kind.isin(TYPES)
     rows = [
         {"type": k, "events": int((kind == k).sum()), "shortest_s": seconds[kind == k].min(),
          "median_s": seconds[kind == k].median(), "longest_s": seconds[kind == k].max(),
-         "contradict": int(odd[kind == k].sum())}
+         "contradict": int(contradicts[kind == k].sum())}
         for k in (*TYPES, UNKNOWN) if k in TYPES or (kind == k).any()
     ]  # fmt: skip
     return pd.DataFrame(rows).set_index("type")
 
 
 def events_per_video(dataset: Dataset) -> pd.DataFrame:
-    """One row per video, silent ones too: seconds, events by type, events a minute.
+    """One row per video, also of those without events: seconds, events by type, events a minute.
 
     `seconds` and `per_minute` are missing where the length of a video is not known.
     """
     videos, keys = dataset.videos, ["subject", "video"]
     table = videos[keys].astype(object).assign(seconds=videos["n_frames"] / videos["fps"])
-    events = dataset.annotations.assign(kind=kinds(dataset.annotations))
+    events = dataset.annotations.assign(kind=expression_types(dataset.annotations))
     for kind in (*TYPES, UNKNOWN):
         of_kind = events[events["kind"] == kind].groupby(keys).size().rename(kind)
         table = table.join(of_kind, on=keys)
@@ -161,14 +160,14 @@ def events_per_video(dataset: Dataset) -> pd.DataFrame:
 
 
 def emotion_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Events by emotion (rows; ours first, then the set's own, then unknown) and type."""
+    """Events by emotion (rows: EMOTIONS, then other labels of the set, then unknown) and type."""
     label = table["emotion"].fillna(UNKNOWN).astype(object)
-    counts = pd.crosstab(label, kinds(table)).rename_axis(index="emotion", columns=None)
-    known = [e for e in EMOTIONS if e in counts.index]
-    rest = sorted(set(counts.index) - set(EMOTIONS) - {UNKNOWN})
-    last = [UNKNOWN] if UNKNOWN in counts.index else []
+    counts = pd.crosstab(label, expression_types(table)).rename_axis(index="emotion", columns=None)
+    standard = [e for e in EMOTIONS if e in counts.index]
+    other = sorted(set(counts.index) - set(EMOTIONS) - {UNKNOWN})
+    unknown = [UNKNOWN] if UNKNOWN in counts.index else []
     columns = [k for k in (*TYPES, UNKNOWN) if k in TYPES or k in counts]
-    return counts.reindex(index=known + rest + last, columns=columns, fill_value=0).astype(int)
+    return counts.reindex(index=standard + other + unknown, columns=columns, fill_value=0).astype(int)
 
 
 def action_units(text: str | None) -> list[int]:
@@ -213,23 +212,23 @@ def overlaps(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """Silence between each event and all before it in the video: subject, video, from_s, gap_s.
+    """Time between each event and all earlier ones of the video: subject, video, from_s, gap_s.
 
-    Events that begin before the last has ended leave no gap: they are in `overlaps`. One that
-    begins on the very next frame leaves one of 0 s.
+    An event that begins before an earlier one has ended leaves no gap: it is in `overlaps`. One that
+    begins on the next frame leaves a gap of 0 s.
     """
     rows = []
     for keys, events in table.sort_values("onset", kind="stable").groupby(["subject", "video"]):
         ends = events["offset"].cummax().shift()
-        free = (events["onset"] - ends - 1).astype("Float64")
-        known = (free >= 0).fillna(False)
-        seconds = pd.DataFrame({"from_s": (ends + 1) / events["fps"], "gap_s": free / events["fps"]})
-        rows += [(*keys, *pair) for pair in seconds[known].itertuples(index=False)]
+        frames = (events["onset"] - ends - 1).astype("Float64")
+        is_gap = (frames >= 0).fillna(False)
+        seconds = pd.DataFrame({"from_s": (ends + 1) / events["fps"], "gap_s": frames / events["fps"]})
+        rows += [(*keys, *pair) for pair in seconds[is_gap].itertuples(index=False)]
     return pd.DataFrame(rows, columns=["subject", "video", "from_s", "gap_s"])
 
 
 def self_agreement(table: pd.DataFrame, n_resamples: int = 1000, seed: int = 0) -> LabelAgreement:
-    """Expert's against self-reported emotion of all events that have both."""
+    """Agreement of the expert's and the self-reported emotion, over the events that have both."""
     labels = table["emotion"], table["emotion_self_report"]
     return label_agreement(*labels, table["subject"], n_resamples, seed)
 
@@ -238,39 +237,39 @@ def agreement_by_group(table: pd.DataFrame, n_resamples: int = 1000, seed: int =
     """Cohen's kappa of expert and self-report: of all, by type, and of each emotion against the rest.
 
     Index: name of the group; columns: n (events with both labels), share (of equal labels), value
-    (kappa), low, high. In an emotion's row `share` says how often the person calls an event so
-    that the expert calls so, `n` counts those events, and kappa is of "this or not this".
+    (kappa), low, high. In the row of an emotion, `n` counts the events to which the expert gives it,
+    `share` is how many of them the person gives it too, and kappa is of "this or not this".
     """
     both = table[table["emotion"].notna() & table["emotion_self_report"].notna()]
-    kind, rows = kinds(both), {}
-    parts = {"all": both} | {k: both[kind == k] for k in TYPES}
-    for name, part in parts.items():
-        of_part = self_agreement(part, n_resamples, seed)
-        rows[name] = _row(of_part.n, of_part.share, of_part)
+    kind, rows = expression_types(both), {}
+    groups = {"all": both} | {k: both[kind == k] for k in TYPES}
+    for name, group in groups.items():
+        agreement = self_agreement(group, n_resamples, seed)
+        rows[name] = _row(agreement.n, agreement.share, agreement)
     for emotion in self_agreement(both, 0).confusion.index:
         first, second = both["emotion"] == emotion, both["emotion_self_report"] == emotion
         names = [x.map({True: emotion, False: "rest"}) for x in (first, second)]
-        found = label_agreement(*names, both["subject"], n_resamples, seed)
+        agreement = label_agreement(*names, both["subject"], n_resamples, seed)
         n = int(first.sum())
-        rows[emotion] = _row(n, float(second[first].mean()) if n else np.nan, found)
+        rows[emotion] = _row(n, float(second[first].mean()) if n else np.nan, agreement)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _row(n: int, share: float, found: LabelAgreement) -> dict:
-    ends = found.kappa_interval
-    return {"n": n, "share": share, "value": found.kappa, "low": ends.low, "high": ends.high}
+def _row(n: int, share: float, agreement: LabelAgreement) -> dict:
+    interval = agreement.kappa_interval
+    return {"n": n, "share": share, "value": agreement.kappa, "low": interval.low, "high": interval.high}
 
 
-def disagreement_bounds(agreed: LabelAgreement) -> pd.DataFrame:
-    """What the disagreement of two labels bounds for ANY recogniser; one row per figure: value.
+def disagreement_bounds(agreement: LabelAgreement) -> pd.DataFrame:
+    """Bounds for ANY recogniser that follow from the disagreement of two labels; one row per figure: value.
 
-    One that repeats the first label always is right on the second in `share` of the events, with
+    A recogniser that always repeats the first label is right on the second in `share` of the events, with
     the UF1 of the confusion. And no recogniser can be right on both where they differ, so its
     accuracies on the two add up to at most 1 + share: their mean is at most (1 + share) / 2.
     """
     rows = {
-        "accuracy on self-report of one that repeats the expert": agreed.share,
-        "UF1 on self-report of one that repeats the expert": float(uf1(agreed.confusion.to_numpy())),
-        "mean of the accuracies on both, of any recogniser, at most": (1 + agreed.share) / 2,
+        "accuracy on self-report of one that repeats the expert": agreement.share,
+        "UF1 on self-report of one that repeats the expert": float(uf1(agreement.confusion.to_numpy())),
+        "mean of the accuracies on both, of any recogniser, at most": (1 + agreement.share) / 2,
     }
     return pd.DataFrame({"value": rows}).rename_axis("figure")

@@ -1,4 +1,4 @@
-"""Figures of an annotated set beside those of `fedet.plots.annotations`; each says what it lacks."""
+"""Figures of an annotated set, next to those of `fedet.plots.annotations`; for notebook 01."""
 
 from collections.abc import Sequence
 
@@ -49,7 +49,7 @@ def plot_emotions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_action_units(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Events in which each action unit was seen, by emotion; the 20 most frequent."""
+    """Events in which each action unit is annotated, by emotion; the 20 most frequent."""
     counts = action_unit_counts(table).head(_MOST_UNITS)
     ax = axes(ax, (8.0, 3.8))
     if counts.empty:
@@ -69,20 +69,20 @@ def plot_action_units(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_gaps(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Silence between events of one video, in seconds; overlapping ones are counted in the title."""
+    """Time between events of one video, in seconds; the title counts overlapping ones."""
     ax = axes(ax, (6.4, 3.6))
-    silence = gaps(table)["gap_s"].dropna().astype(float)
+    seconds = gaps(table)["gap_s"].dropna().astype(float)
     pairs = count(len(overlaps(table)), "pair")
-    if silence.empty:
+    if seconds.empty:
         return nothing(ax, f"No two events follow each other in a video; {pairs} overlap")
-    ax.hist(silence, bins=min(30, max(5, len(silence) // 2)), color="#56B4E9", edgecolor=EDGE)
-    ax.axvline(silence.median(), color=INK, linestyle="--", linewidth=1)
-    title = f"Half of the gaps are shorter than {silence.median():.1f} s (dashed); {pairs} overlap"
-    return finish(ax, title, "silence between two events (s)", "gaps")
+    ax.hist(seconds, bins=min(30, max(5, len(seconds) // 2)), color="#56B4E9", edgecolor=EDGE)
+    ax.axvline(seconds.median(), color=INK, linestyle="--", linewidth=1)
+    title = f"Half of the gaps are shorter than {seconds.median():.1f} s (dashed); {pairs} overlap"
+    return finish(ax, title, "time between two events (s)", "gaps")
 
 
 def plot_events_per_video(per_video: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Events of each video by type, in the order of `exploration.events_per_video`."""
+    """Events of each video by type, in the order of `fedet.analysis.dataset.events_per_video`."""
     shown = per_video.reset_index(drop=True)
     ax = axes(ax, (max(5.0, min(14.0, 0.28 * len(shown) + 1.5)), 4.0))
     if shown.empty:
@@ -103,15 +103,15 @@ def plot_events_per_video(per_video: pd.DataFrame, ax: Axes | None = None) -> Ax
 
 
 def pick_events(dataset: Dataset, n: int = 4) -> pd.DataFrame:
-    """Up to n events with frames on the disk, of middling length, each emotion in turn, unknown last."""
-    there = dataset.videos.loc[dataset.videos["path"].notna(), "video"]
+    """Up to n events with frames on the disk, near the median length, each emotion in turn, unknown last."""
+    on_disk = dataset.videos.loc[dataset.videos["path"].notna(), "video"]
     table = dataset.annotations
-    table = table[table["video"].isin(there) & table["fps"].notna()]
+    table = table[table["video"].isin(on_disk) & table["fps"].notna()]
     length = (table["offset"] - table["onset"] + 1).astype(float)
     label = table["emotion"].fillna(UNKNOWN).astype(object)
-    far = (length - length.groupby(label).transform("median")).abs()
-    turn = far.groupby(label).rank(method="first")
-    order = turn.where(label != UNKNOWN, np.inf).sort_values(kind="stable").index
+    distance = (length - length.groupby(label).transform("median")).abs()
+    rank = distance.groupby(label).rank(method="first")
+    order = rank.where(label != UNKNOWN, np.inf).sort_values(kind="stable").index
     return table.loc[order].head(n).reset_index(drop=True)
 
 
@@ -139,7 +139,7 @@ def plot_event_frames(dataset: Dataset, events: pd.DataFrame) -> Sequence[Axes]:
     """One row of frames for each event, from half a second before to half a second after it.
 
     Args:
-        dataset: opened through `Dataset.open`, so that folders with gaps show the right frames.
+        dataset: opened through `Dataset.open`, so that folders with missing images show the right frames.
         events: rows of its annotations, like those of `pick_events`; none: a note.
     """
     import matplotlib.pyplot as plt
@@ -153,7 +153,7 @@ def plot_event_frames(dataset: Dataset, events: pd.DataFrame) -> Sequence[Axes]:
         label = UNKNOWN if pd.isna(label) else str(label)
         colour = emotion_colours([label])[label]
         for ax, name, frame in zip(row, MOMENTS, moments(event), strict=True):
-            # The middle of the frame: its beginning may round into the frame before.
+            # The middle of the frame: its start may be rounded into the frame before.
             seconds = (frame + 0.5) / float(event["fps"])
             ax.imshow(video.frame_at(min(seconds, (video.duration_s or np.inf) - 1e-3)).image)
             ax.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""A video to look at: the user's own, or one that is generated on the spot."""
+"""A video to look at, the user's or a generated one; for notebooks 00, 04 and 05."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ class Example:
 def open_example(
     video: str | Path = "", folder: str | Path = "../data/quickstart", seconds: float = 40.0, seed: int = 7
 ) -> Example:
-    """The given video with the annotations.csv beside it (or one folder up), or a generated one.
+    """The given video with the annotations.csv next to it (or one folder up), or a generated one.
 
     Args:
         video: a video file; empty generates one of `seconds` with `seed` below `folder`.
@@ -40,16 +40,16 @@ def open_example(
 
         config = SynthConfig(subjects=1, seconds=seconds, seed=seed, events_per_minute=12, silent_share=0)
         name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"
-        made = synthesize(Path(folder) / name, config, jobs=1)
-        truth, _ = read_csv(made / "annotations.csv")
-        # not a hidden file, which a run that was killed may have left half written
-        return Example(next((made / "videos").glob("[!.]*")), truth, True)
+        root = synthesize(Path(folder) / name, config, jobs=1)
+        truth, _ = read_csv(root / "annotations.csv")
+        # not a hidden file: a killed run may have left one, incomplete
+        return Example(next((root / "videos").glob("[!.]*")), truth, True)
     path = Path(video)
     if not path.exists():
         raise InputError(f"no such video: {path}; give a path, or leave it empty for a generated one")
-    for place in (path.parent / "annotations.csv", path.parent.parent / "annotations.csv"):
-        if place.is_file():
-            table, _ = read_csv(place, fps=open_video(path).fps)
+    for labels in (path.parent / "annotations.csv", path.parent.parent / "annotations.csv"):
+        if labels.is_file():
+            table, _ = read_csv(labels, fps=open_video(path).fps)
             truth = table[table["video"].isin([path.name, path.stem])]
             return Example(path, truth.assign(video=path.stem).reset_index(drop=True), False)
     return Example(path, None, False)

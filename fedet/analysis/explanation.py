@@ -1,8 +1,8 @@
-"""Why a detector said so: where on the face, and by which action units.
+"""Why a detector answers as it does: where on the face, and by which action units; for notebook 10.
 
 Evidence maps on the face for the change of a read-out (after Grad-CAM: Selvaraju et al. 2017), and
-the AUs whose rise a detection rests on, checked by taking that rise away. What the detector weighs
-within a window is shown by `fedet.analysis.attention`.
+the AUs whose rise explains a detection, tested by removing that rise. For the attention weights within a
+window see `fedet.analysis.attention`.
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ from fedet.postprocess import detect_intervals
 from fedet.video.reader import open_video
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
-MOST = 3  # AUs named in a sentence
-RISEN = 0.25  # an AU's rise begins where it exceeds this share of its rise at the apex
+MAX_NAMED = 3  # AUs in a sentence
+RISE_START = 0.25  # an AU's rise starts where it exceeds this share of its rise at the apex
 
 
 # ---------------------------------------------------------------- where on the face
@@ -36,11 +36,11 @@ RISEN = 0.25  # an AU's rise begins where it exceeds this share of its rise at t
 def evidence_map(
     net: FaceNet, face: np.ndarray, rest: np.ndarray, target: int | str, layer: str = "layer4"
 ) -> np.ndarray:
-    """Where the change of a read-out from one crop to another comes from, (H, W) signed.
+    """Where on the face the change of a read-out between two crops comes from, (H, W) signed.
 
     Grad-CAM's weights (the mean gradient of the read-out at each channel) on the DIFFERENCE of the
-    activations of `face` and `rest`, before Grad-CAM cuts off what is negative. In "layer4", behind
-    which everything is linear, the map's sum is exactly the change of the read-out; earlier layers
+    activations of `face` and `rest`, without Grad-CAM's clipping of negative values. After "layer4"
+    everything is linear, so there the map's sum is exactly the change of the read-out; earlier layers
     are finer and approximate.
 
     Args:
@@ -52,24 +52,24 @@ def evidence_map(
     if layer not in LAYERS:
         raise InputError(f"layer is {layer!r}; one of {', '.join(LAYERS)}")
     weight = _read_out(net, target)
-    kept: list[Tensor] = []
-    hook = getattr(net.body, layer).register_forward_hook(lambda _m, _i, out: kept.append(out))
+    outputs: list[Tensor] = []
+    hook = getattr(net.body, layer).register_forward_hook(lambda _m, _i, out: outputs.append(out))
     pictures = torch.from_numpy(np.stack([face, rest])).permute(0, 3, 1, 2).float().div(255)
     pictures = (pictures - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     try:
         with torch.enable_grad():
-            answer = net(pictures.requires_grad_()) @ weight  # (2,)
-            active = kept[0]  # (2, C, H, W)
-            (gradient,) = torch.autograd.grad(answer[0], active)
+            read_outs = net(pictures.requires_grad_()) @ weight  # (2,)
+            activations = outputs[0]  # (2, C, H, W)
+            (gradient,) = torch.autograd.grad(read_outs[0], activations)
     finally:
         hook.remove()
-    share = gradient[0].mean(dim=(1, 2))  # (C,)
-    change = (active[0] - active[1]).detach()
-    return torch.einsum("c,chw->hw", share, change).numpy()
+    importance = gradient[0].mean(dim=(1, 2))  # (C,)
+    change = (activations[0] - activations[1]).detach()
+    return torch.einsum("c,chw->hw", importance, change).numpy()
 
 
 def _read_out(net: FaceNet, target: int | str) -> Tensor:
-    """(512,) the direction of a vector's change that an AU or an emotion is read from."""
+    """(512,) the weights that read an AU or an emotion from the change of a vector."""
     heads = net._heads()
     if target in AUS:
         return heads["aus"].weight[AUS.index(target)].detach()
@@ -79,33 +79,33 @@ def _read_out(net: FaceNet, target: int | str) -> Tensor:
 
 
 def crops_at(video: str | Path, frames: list[int], detector: Detector) -> list[np.ndarray]:
-    """The face crops that the network saw at these frames of 30 a second, (112, 112, 3) uint8 each.
+    """The face crops that the network reads at these frames (30 a second), (112, 112, 3) uint8 each.
 
     Raises InputError where there is no face. Reads the video up to the last of them.
     """
 
     def read(faces: FaceDetector) -> tuple[np.ndarray, dict[int, np.ndarray | None]]:
-        states, found, seen = [], {}, False
+        states, crops, any_face = [], {}, False
         for number, (face, state, _) in enumerate(crops_of(open_video(video), faces)):
             states.append(STATES.index(state))
             if number in frames:
-                found[number] = face
-            seen = seen or face is not None
-            if seen and number >= max(frames):  # without any face smaller ones will be looked for
+                crops[number] = face
+            any_face = any_face or face is not None
+            if any_face and number >= max(frames):  # without any face, smaller ones are searched for next
                 break
-        return np.array(states), found
+        return np.array(states), crops
 
-    (_, found), _ = extract_with_retry(read, detector.faces)
+    (_, crops), _ = extract_with_retry(read, detector.faces)
     for frame in frames:
-        if frame not in found:
+        if frame not in crops:
             raise InputError(f"{video}: ends before frame {frame} at 30 frames a second")
-        if found[frame] is None:
+        if crops[frame] is None:
             raise InputError(f"{video}: no face in frame {frame} at 30 frames a second")
-    return [found[frame] for frame in frames]
+    return [crops[frame] for frame in frames]
 
 
 def net_for(video: str | Path, detector: Detector) -> FaceNet:
-    """The face network as it read this video, see `fedet.faces.network.adapted_net`."""
+    """The face network as `detect` uses it for this video, see `fedet.faces.network.adapted_net`."""
 
     def read(faces: FaceDetector) -> tuple[np.ndarray, np.ndarray]:
         crops = spread_faces(open_video(video), faces, CROP).crops
@@ -116,14 +116,14 @@ def net_for(video: str | Path, detector: Detector) -> FaceNet:
 
 
 def rest_frame(faces: FaceTrack) -> int:
-    """The frame, of 30 a second, that most looks as if nothing is expressed."""
+    """The frame (30 a second) that looks most like the resting face."""
     if not faces.mask.any():
         raise InputError("no frame of this video shows a face")
     return int(np.where(faces.mask, faces.rest, -np.inf).argmax())
 
 
 def smooth_map(values: np.ndarray, side: int) -> np.ndarray:
-    """A map (H, W) as (side, side) for showing, scaled to -1..1; all 0 stays all 0."""
+    """A map (H, W) enlarged to (side, side) and scaled to -1..1; all 0 stays all 0."""
     large = F.interpolate(torch.from_numpy(values)[None, None], size=side, mode="bicubic")[0, 0].numpy()
     return large / max(float(np.abs(large).max()), 1e-9)
 
@@ -150,22 +150,23 @@ def _change(faces: FaceTrack, detector: Detector) -> np.ndarray:
 def reasons(
     faces: FaceTrack, detector: Detector, table: pd.DataFrame, side: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """For each detection the AUs that rose most, since when, and what its score is without them.
+    """For each detection the AUs that rose most, since when, and its score without their rise.
 
     Args:
-        table: of `detect_in` or `detect` on the same faces. side: as for `detect_in`.
+        table: of `detect_in` or `detect` on the same faces.
+        side: as for `detect_in`.
 
     Returns:
         One row a detection: start_s, end_s, emotion, score, aus (list, strongest first), since_s
         (NaN without any), without (score of the best overlapping detection of that emotion when
-        the rise of these AUs is taken out of the vectors; NaN without AUs) and sentence.
+        the rise of these AUs is removed from the vectors; NaN without AUs) and sentence.
     """
     curves, change = au_curves(faces, detector), _change(faces, detector)
     rows = []
     for row in table.itertuples():
         first, last = (int(ends[0]) for ends in at_rate([row.onset], [row.offset], row.fps, FPS))
-        part = curves.iloc[first : last + 1].drop(columns=f"AU{BLINK}")
-        aus, since = _risen(curves, part, first)
+        interval = curves.iloc[first : last + 1].drop(columns=f"AU{BLINK}")
+        aus, since = _rising_aus(curves, interval, first)
         without = np.nan
         if aus:
             without = _score_without(faces, detector, change, (first, last + 1), row.emotion, aus, side)
@@ -178,40 +179,49 @@ def reasons(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _risen(curves: pd.DataFrame, part: pd.DataFrame, first: int) -> tuple[list[str], float]:
-    """The AUs that rose by `ACTIVE_AU` or more within an interval, and the second of the first rise."""
-    smooth = part.rolling(3, center=True, min_periods=1).mean()
+def _rising_aus(curves: pd.DataFrame, interval: pd.DataFrame, first: int) -> tuple[list[str], float]:
+    """The AUs that rise by `ACTIVE_AU` or more within an interval, and the second of the first rise."""
+    smooth = interval.rolling(3, center=True, min_periods=1).mean()
     if smooth.isna().all(axis=None):
         return [], float("nan")
-    peak = smooth.max().sort_values(ascending=False)  # each AU's own: they need not peak together
-    aus = list(peak[peak >= ACTIVE_AU].index[:MOST])
+    peak = smooth.max().sort_values(ascending=False)  # of each AU: they need not peak together
+    aus = list(peak[peak >= ACTIVE_AU].index[:MAX_NAMED])
     begin = max(0, first - round(0.5 * FPS))  # an interval often begins a little late
     starts = []
     for au in aus:
         at = smooth[au].fillna(-np.inf).to_numpy().argmax()
-        course = curves[au].iloc[begin : first + at + 1].to_numpy()
-        below = np.flatnonzero(~(course > RISEN * peak[au]))
+        values = curves[au].iloc[begin : first + at + 1].to_numpy()
+        below = np.flatnonzero(~(values > RISE_START * peak[au]))
         starts.append(begin + (below[-1] + 1 if len(below) else 0))
     return aus, (min(starts) / FPS if aus else float("nan"))
 
 
-def _score_without(faces, detector, change, span, emotion, aus, side) -> float:
+def _score_without(
+    faces: FaceTrack,
+    detector: Detector,
+    change: np.ndarray,
+    span: tuple[int, int],
+    emotion: str,
+    aus: list[str],
+    side: np.ndarray | None,
+) -> float:
     """The best score of an overlapping detection of `emotion` when the AUs do not change in `span`.
 
-    The change's part within the read-outs' directions is taken out of the vectors of these frames.
+    The change (T, C) of these frames is projected onto the complement of the AUs' read-out directions.
     """
     rows = [AUS.index(int(au[2:])) for au in aus]
     directions = detector.net._heads()["aus"].weight[rows].numpy()  # (A, 512)
     basis = np.linalg.qr(directions.T)[0]  # (512, A), orthonormal
-    quiet = np.array(change)
-    part = quiet[slice(*span)].astype(np.float32)
-    quiet[slice(*span)] = part - part @ basis @ basis.T
-    seen = concat_signals(face_channels(quiet, detector.net, detector.inputs.reads), detector.inputs, side)
-    found = detect_intervals(detector.model, detector.model.config, seen, faces.mask)
-    found = found[found["emotion"] == emotion]
-    spans = np.stack([found["onset"], found["offset"] + 1], axis=1).astype(float).reshape(-1, 2)
-    near = interval_tiou(np.array(span, float), spans) >= 0.3
-    return float(found["score"][near].max()) if near.any() else 0.0
+    projected = np.array(change)
+    rows_in_span = projected[slice(*span)].astype(np.float32)
+    projected[slice(*span)] = rows_in_span - rows_in_span @ basis @ basis.T
+    vectors = face_channels(projected, detector.net, detector.inputs.reads)
+    vectors = concat_signals(vectors, detector.inputs, side)
+    table = detect_intervals(detector.model, detector.model.config, vectors, faces.mask)
+    table = table[table["emotion"] == emotion]
+    spans = np.stack([table["onset"], table["offset"] + 1], axis=1).astype(float).reshape(-1, 2)
+    overlapping = interval_tiou(np.array(span, float), spans) >= 0.3
+    return float(table["score"][overlapping].max()) if overlapping.any() else 0.0
 
 
 def sentence(reason: dict) -> str:
@@ -226,7 +236,7 @@ def sentence(reason: dict) -> str:
     names = reason["aus"]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     before, after = reason["score"], reason["without"]
-    what = f"falls from {before:.2f} to {after:.2f}" if after < before - 0.05 else "hardly changes"
-    joined = "because" if after < before - 0.05 else "while"
-    rise = f"{reason['emotion']} {joined} {listed} rose from {reason['since_s']:.1f} s"
-    return f"{rise}; without that rise the score {what}"
+    falls = after < before - 0.05
+    effect = f"falls from {before:.2f} to {after:.2f}" if falls else "hardly changes"
+    rise = f"{'because' if falls else 'while'} {listed} rose from {reason['since_s']:.1f} s"
+    return f"{reason['emotion']} {rise}; without that rise the score {effect}"

@@ -1,8 +1,8 @@
-"""Is a detector equally good for all? F1 by skin tone, glasses, beard and age of generated people.
+"""F1 by skin tone, glasses, beard and age of generated people; for notebook 10.
 
-What a figure on generated people can tell: whether the detector treats the generator's dark skins,
-glasses or wrinkles worse. What it cannot: how it treats people, whose differences no generator of
-ours contains. A gap here is a warning; no gap here is no clearance.
+A figure on generated people can show that the detector treats the generator's dark skins, glasses or
+wrinkles worse. It cannot show how the detector treats people, whose differences the generator does not
+have. A gap here is a warning; no gap here is no clearance.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import pandas as pd
 
 from fedet.annotations.table import write_csv
 from fedet.errors import InputError
-from fedet.evaluation.bootstrap import interval, resampled_sums, subject_weights
+from fedet.evaluation.bootstrap import Interval, interval, resampled_sums, subject_weights
 from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
 from fedet.metrics import f1
@@ -32,7 +32,7 @@ def _third(value: float, names: tuple[str, str, str]) -> str:
     return names[min(2, int(3 * value))]
 
 
-# How a person's look is put into a group; tone and age are uniform between 0 and 1.
+# The group of a person by their look; tone and age are uniform between 0 and 1.
 ATTRIBUTES: dict[str, Callable[[dict], str]] = {
     "skin tone": lambda look: _third(float(look["tone"]), ("light", "medium", "dark")),
     "glasses": lambda look: "glasses" if float(look["glasses"]) > 0.5 else "none",
@@ -54,10 +54,10 @@ def groups_of(config: SynthConfig, subjects: list[int] | None = None) -> pd.Data
 
 
 def balanced_subjects(config: SynthConfig, n: int) -> list[int]:
-    """n of the configuration's subjects, so chosen that small groups have members too.
+    """n of the configuration's subjects, chosen such that small groups have members too.
 
-    One by one the person is added whose groups have the fewest members so far. The choice looks at
-    no result. Raises InputError if there are fewer than n.
+    In each step the person is added whose groups have the fewest members so far. The choice uses no
+    results. Raises InputError if there are fewer than n.
     """
     if not 1 <= n <= config.subjects:
         raise InputError(f"{n} subjects of {config.subjects}: choose between 1 and {config.subjects}")
@@ -65,8 +65,8 @@ def balanced_subjects(config: SynthConfig, n: int) -> list[int]:
     left, chosen = list(range(config.subjects)), []
     counts = {a: dict.fromkeys(groups[a].unique(), 0) for a in groups}
     for _ in range(n):
-        crowd = [sum(counts[a][groups[a].iloc[s]] for a in groups) for s in left]
-        best = left.pop(int(np.argmin(crowd)))
+        sizes = [sum(counts[a][groups[a].iloc[s]] for a in groups) for s in left]
+        best = left.pop(int(np.argmin(sizes)))
         chosen.append(best)
         for a in groups:
             counts[a][groups[a].iloc[best]] += 1
@@ -76,7 +76,7 @@ def balanced_subjects(config: SynthConfig, n: int) -> list[int]:
 def synthesize_balanced(
     out: str | Path, config: SynthConfig, n: int, jobs: int = 1, progress: bool = True
 ) -> Path:
-    """Like `synthesize`, but only for `balanced_subjects(config, n)`; goes on where it was stopped."""
+    """Like `synthesize`, but only for `balanced_subjects(config, n)`; continues an interrupted run."""
     from joblib import Parallel, delayed
     from tqdm.auto import tqdm
 
@@ -118,7 +118,7 @@ def f1_by_group(
         fewer than ENOUGH subjects, and gaps to them, have no interval.
         gaps: index attribute; best, worst, gap, low, high, undefined, smallest (subjects in the
         smaller of the two groups). The interval is that of the difference between those two
-        groups; because they were picked for being furthest apart it leans away from 0.
+        groups; because they were picked as the most different ones it is biased away from 0.
         Subjects are resampled as a whole, so the sizes of the groups vary too.
     """
     if absent := sorted(set(subjects["subject"]) - set(groups.index)):
@@ -130,21 +130,22 @@ def f1_by_group(
         names = groups.loc[subjects["subject"], attribute].to_numpy()
         drawn = {}
         for group in sorted(set(names), key=list(names).index):
-            own = np.where((names == group)[:, None], counts, 0)
-            tp, fp, fn = own.sum(0)
-            drawn[group] = f1(*np.moveaxis(resampled_sums(weights, own), -1, 0))
-            found, n = interval(drawn[group]), int((names == group).sum())
+            of_group = np.where((names == group)[:, None], counts, 0)
+            tp, fp, fn = of_group.sum(0)
+            drawn[group] = f1(*np.moveaxis(resampled_sums(weights, of_group), -1, 0))
+            n = int((names == group).sum())
             rows.append((attribute, group, n, int(tp + fn), int(tp), int(fp), int(fn), float(f1(tp, fp, fn)),
-                         *_ends(found, n)))  # fmt: skip
+                         *_limits(interval(drawn[group]), n)))  # fmt: skip
         gaps.append(_gap(attribute, [r for r in rows if r[0] == attribute], drawn))
     columns = ["attribute", "group", "subjects", "events", "tp", "fp", "fn", "f1", "low", "high", "undefined"]
     gap_columns = ["attribute", "best", "worst", "gap", "low", "high", "undefined", "smallest"]
     return pd.DataFrame(rows, columns=columns), pd.DataFrame(gaps, columns=gap_columns).set_index("attribute")
 
 
-def _ends(found, n: int) -> tuple[float, float, int]:
-    """Resamples of a handful of people hardly differ: such an interval would be far too narrow."""
-    return (found.low, found.high, found.undefined) if n >= ENOUGH else (np.nan, np.nan, found.undefined)
+def _limits(resampled: Interval, n: int) -> tuple[float, float, int]:
+    """low, high, undefined; NaN for a handful of people, whose resamples are too alike for an interval."""
+    low, high = (resampled.low, resampled.high) if n >= ENOUGH else (np.nan, np.nan)
+    return low, high, resampled.undefined
 
 
 def _gap(attribute: str, rows: list, drawn: dict) -> tuple:
@@ -152,13 +153,13 @@ def _gap(attribute: str, rows: list, drawn: dict) -> tuple:
     if len(defined) < 2:
         return (attribute, None, None, np.nan, np.nan, np.nan, 0, 0)
     best, worst = max(defined, key=lambda r: r[7]), min(defined, key=lambda r: r[7])
-    apart = interval(drawn[best[1]] - drawn[worst[1]])
+    difference = interval(drawn[best[1]] - drawn[worst[1]])
     smallest = min(best[2], worst[2])
-    return (attribute, best[1], worst[1], best[7] - worst[7], *_ends(apart, smallest), smallest)
+    return (attribute, best[1], worst[1], best[7] - worst[7], *_limits(difference, smallest), smallest)
 
 
 def gap_in_words(gaps: pd.DataFrame) -> list[str]:
-    """One sentence for each attribute, that says what the interval lets one say."""
+    """One sentence for each attribute, saying no more than the interval allows."""
     lines = []
     for name, row in gaps.iterrows():
         if np.isnan(row["gap"]):

@@ -1,4 +1,4 @@
-"""What reviewed minutes bring on people left out: one detector after the other, one set of judges."""
+"""Gain by reviewed minutes, measured on people left out; for notebook 08."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,22 +27,22 @@ FIGURES = AT_THRESHOLD + RANKED
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A detector and how it does on the people left out."""
+    """A detector and its evaluation on the people left out."""
 
     name: str
     minutes: float  # reviewed
-    lesson: Lesson | None  # None: nothing was learnt
+    lesson: Lesson | None  # None: not trained
     model: FEDN
-    kept: Evaluation  # of what reaches the model's threshold
+    at_threshold: Evaluation  # of the candidates that reach the model's threshold
     ranked: Evaluation  # of all candidates
 
     def figures(self) -> pd.DataFrame:
         """Index: FIGURES; columns value, low, high, undefined."""
-        parts = [self.kept.figures.loc[list(AT_THRESHOLD)], self.ranked.figures.loc[list(RANKED)]]
-        return pd.concat(parts)
+        counted = self.at_threshold.figures.loc[list(AT_THRESHOLD)]
+        return pd.concat([counted, self.ranked.figures.loc[list(RANKED)]])
 
 
-def judge(
+def evaluate_stage(
     name: str,
     model: FEDN,
     left_out: Sequence[VideoFeatures],
@@ -51,20 +51,21 @@ def judge(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Stage:
-    """Scores a detector on people it has never seen, at its own threshold."""
-    found = pd.concat([predict(model.eval(), model.config, r) for r in left_out], ignore_index=True)
+    """Evaluates a detector on people left out, at its own threshold and over all candidates."""
+    candidates = pd.concat([predict(model.eval(), model.config, r) for r in left_out], ignore_index=True)
     events = [r.events.assign(subject=r.subject, video=r.video) for r in left_out]
     truth = pd.concat(events, ignore_index=True)
     videos = pd.DataFrame(
         {"subject": [r.subject for r in left_out], "video": [r.video for r in left_out],
          "fps": [r.fps for r in left_out]}
     )  # fmt: skip
-    kept = found[found["score"] >= model.config.default_threshold]
-    scored = [evaluate(t, truth, videos, n_resamples=n_resamples, seed=seed) for t in (kept, found)]
-    return Stage(name, minutes, lesson, model, *scored)
+    reported = candidates[candidates["score"] >= model.config.default_threshold]
+    options = {"n_resamples": n_resamples, "seed": seed}
+    evaluations = [evaluate(table, truth, videos, **options) for table in (reported, candidates)]
+    return Stage(name, minutes, lesson, model, *evaluations)
 
 
-def learning_curve(
+def measure_learning_curve(
     reviewed: Sequence[VideoFeatures],
     left_out: Sequence[VideoFeatures],
     start: FEDN | str | Path,
@@ -75,15 +76,15 @@ def learning_curve(
     n_resamples: int = N_RESAMPLES,
     progress: bool = True,
 ) -> list[Stage]:
-    """The detector as it was, with a threshold of its own, and tuned on ever more reviewed minutes.
+    """The detector as it was, with another threshold only, and tuned on more and more reviewed minutes.
 
     Args:
         reviewed: videos in the order in which they were reviewed.
-        left_out: videos of other subjects; they judge, and decide nothing.
+        left_out: videos of other subjects, used for evaluation only.
         minutes: how much of `reviewed` to learn from, ascending; whole videos, at least two.
 
     Raises:
-        InputError: a subject is in both parts, or more minutes are asked for than there are.
+        InputError: a subject is both reviewed and left out, or more minutes are asked for than there are.
     """
     if both := {r.subject for r in reviewed} & {r.subject for r in left_out}:
         raise InputError(f"subject {sorted(both)[0]!r} is reviewed and left out; no one may be in both")
@@ -92,18 +93,20 @@ def learning_curve(
         raise InputError(f"minutes {list(minutes)}: {have:.1f} reviewed minutes are there")
     model = start if isinstance(start, FEDN) else FEDN.from_pretrained(start)
     options = {"n_resamples": n_resamples}
-    stages = [judge("as it was", model, left_out, **options)]
+    stages = [evaluate_stage("as it was", model, left_out, **options)]
     for wanted in sorted(minutes):
-        part = _first(reviewed, wanted)
-        lesson = learn(part, model, config, folds=folds, progress=progress)
-        took = minutes_of(part)
-        stages.append(judge(f"{took:.0f} min", lesson.model, left_out, took, lesson, **options))
+        records = _first(reviewed, wanted)
+        lesson = learn(records, model, config, folds=folds, progress=progress)
+        length = minutes_of(records)
+        name = f"{length:.0f} min"
+        stages.append(evaluate_stage(name, lesson.model, left_out, length, lesson, **options))
     history = stages[-1].lesson.history if stages[-1].lesson else pd.DataFrame()
     if len(history):
         limit = float(history["threshold"].iloc[0])
-        alone = FEDN(replace(model.config, default_threshold=limit))
-        alone.load_state_dict(model.state_dict())
-        stages.insert(1, judge("threshold alone", alone, left_out, stages[-1].minutes, **options))
+        same_weights = FEDN(replace(model.config, default_threshold=limit))
+        same_weights.load_state_dict(model.state_dict())
+        length = stages[-1].minutes
+        stages.insert(1, evaluate_stage("threshold alone", same_weights, left_out, length, **options))
     return stages
 
 
@@ -113,33 +116,33 @@ def _first(records: Sequence[VideoFeatures], minutes: float) -> list[VideoFeatur
 
 
 def curve_table(stages: Sequence[Stage]) -> pd.DataFrame:
-    """A row per stage: minutes, passes kept, threshold and each of FIGURES as "value [low, high]"."""
+    """A row per stage: minutes, passes, threshold and each of FIGURES as "value [low, high]"."""
     rows = {}
     for stage in stages:
         row = {"minutes": round(stage.minutes, 1), "passes": stage.lesson.epochs if stage.lesson else 0}
         row["threshold"] = round(stage.model.config.default_threshold, 3)
         for name, f in stage.figures().iterrows():
-            row[HEADLINE[name]] = _told(f["value"], f["low"], f["high"])
+            row[HEADLINE[name]] = _with_interval(f["value"], f["low"], f["high"])
         rows[stage.name] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _told(value: float, low: float, high: float) -> str:
+def _with_interval(value: float, low: float, high: float) -> str:
     text = "-" if np.isnan(value) else f"{value:.2f}"
     return text if np.isnan(low) else f"{text} [{low:.2f}, {high:.2f}]"
 
 
 def gains(after: Stage, before: Stage) -> pd.DataFrame:
     """Paired differences after - before over the same resamples of the people left out; FIGURES."""
-    parts = [compare(after.kept, before.kept).loc[list(AT_THRESHOLD)],
-             compare(after.ranked, before.ranked).loc[list(RANKED)]]  # fmt: skip
-    return pd.concat(parts).rename(columns={"first": "after", "second": "before"})
+    counted = compare(after.at_threshold, before.at_threshold).loc[list(AT_THRESHOLD)]
+    ranked = compare(after.ranked, before.ranked).loc[list(RANKED)]
+    return pd.concat([counted, ranked]).rename(columns={"first": "after", "second": "before"})
 
 
-def told(gain: pd.Series) -> str:
-    """One row of `gains` in words, with what may be concluded.
+def gain_text(gain: pd.Series) -> str:
+    """One row of `gains` in words, with its verdict.
 
-    >>> told(pd.Series({"before": 0.4, "after": 0.5, "difference": 0.1, "low": 0.02, "high": 0.2}))
+    >>> gain_text(pd.Series({"before": 0.4, "after": 0.5, "difference": 0.1, "low": 0.02, "high": 0.2}))
     '0.400 -> 0.500, gain 0.100 [0.020, 0.200]: better'
     """
     low, high = gain["low"], gain["high"]
@@ -155,7 +158,9 @@ def told(gain: pd.Series) -> str:
     )
 
 
-def plot_learning_curve(stages: Sequence[Stage], names=("spotting_f1", "map_0.5"), ax: Axes | None = None):
+def plot_learning_curve(
+    stages: Sequence[Stage], names: Sequence[str] = ("spotting_f1", "map_0.5"), ax: Axes | None = None
+) -> Axes:
     """Figures against reviewed minutes, with their intervals over the people left out.
 
     Args:
@@ -174,5 +179,5 @@ def plot_learning_curve(stages: Sequence[Stage], names=("spotting_f1", "map_0.5"
     ax.set_xticks([s.minutes for s in shown])
     ax.legend(frameon=False, loc="best")
     row = gains(shown[-1], shown[0]).loc[names[0]]
-    title = f"{HEADLINE[names[0]]} on people left out: {told(row)}"
+    title = f"{HEADLINE[names[0]]} on people left out: {gain_text(row)}"
     return finish(ax, fill(title, 72), "reviewed minutes", "value with its 95 % interval")

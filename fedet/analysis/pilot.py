@@ -1,7 +1,7 @@
-"""A pilot for a decision maker: any folder of videos, what was found, how sure that is, what it costs.
+"""A pilot for a decision maker: detections in a folder of videos, their reliability, costs; for notebook 09.
 
-The time model is simple and stated, so that it can be doubted: every assumption is a field of
-`TimeModel` with a default that is OURS and not measured on anybody; put your own numbers in.
+Every assumption of the time model is a field of `TimeModel`. The defaults are ours and not measured on
+anybody; put your own numbers in.
 """
 
 import math
@@ -25,13 +25,13 @@ CLEAR = 0.2  # a score this far above the threshold is called clear
 
 @dataclass(frozen=True)
 class TimeModel:
-    """Assumptions on people's time; all are to be adjusted."""
+    """Assumptions on people's time; adjust them all."""
 
     manual_speed: float = 10.0  # minutes that a trained coder needs for a minute of video, unaided
-    decide_s: float = 15.0  # seconds to judge one detection and write the answer down
+    decide_s: float = 15.0  # seconds to judge one detection and note the answer
     watch: float = 2.0  # times a detection is watched
     context_s: float = 1.0  # seconds watched before and after it
-    scan_speed: float = 2.0  # speed at which the rest is skimmed for missed events
+    scan_speed: float = 2.0  # speed at which the rest is scanned for missed events
     hourly_cost: float = 40.0  # of a coder
     currency: str = "EUR"
 
@@ -44,14 +44,15 @@ class TimeModel:
                 raise InputError(f"{name}={getattr(self, name)!r}: must be 0 or more")
 
     def hours(self, seconds: float, lengths_s: Sequence[float] | np.ndarray) -> pd.DataFrame:
-        """A person's hours by way of working; the computer's hours need nobody.
+        """A person's hours by workflow, without the computer's.
 
         Args:
-            seconds: of video. lengths_s: of the detections.
+            seconds: of video.
+            lengths_s: of the detections.
 
         Returns:
-            Index `by_hand`, `detections` (only what was found is judged), `with_scan` (and the rest is
-            skimmed); columns hours, cost.
+            Index `by_hand`, `detections` (only detections are judged), `with_scan` (and the rest is
+            scanned); columns hours, cost.
         """
         lengths = np.asarray(lengths_s, float)
         judged = (self.decide_s + self.watch * (lengths + 2 * self.context_s)).sum()
@@ -69,14 +70,14 @@ class TimeModel:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the detector found in some videos."""
+    """Detections in some videos."""
 
     videos: pd.DataFrame  # video, path, seconds, missing_s, took_s, macro, micro, problems
     detections: pd.DataFrame  # canonical, at or above the threshold
-    failed: pd.DataFrame  # video, reason: those that could not be read
+    failed: pd.DataFrame  # video, reason: could not be read
     threshold: float
     synthetic: bool
-    truth: pd.DataFrame | None = None  # annotations of these videos, where there are any
+    truth: pd.DataFrame | None = None  # annotations of these videos, if there are any
     totals: dict = field(default_factory=dict)
 
     @property
@@ -115,24 +116,24 @@ def open_folder(
 
         config = SynthConfig(subjects=3, seconds=seconds, seed=seed, events_per_minute=12)
         name = f"generated_v{GENERATOR_VERSION}_{seed}_{seconds:g}s"
-        made = synthesize(Path(folder) / name, config, jobs=1, progress=False)
-        return videos_in(made), read_dataset(made).annotations, True
-    place = Path(videos)
-    if not place.exists():
+        root = synthesize(Path(folder) / name, config, jobs=1, progress=False)
+        return videos_in(root), read_dataset(root).annotations, True
+    path = Path(videos)
+    if not path.exists():
         raise InputError(f"videos {videos!r}: no such file or folder")
-    paths = videos_in(place)
-    if paths == [place] and place.is_dir() and not has_images(place):
+    paths = videos_in(path)
+    if paths == [path] and path.is_dir() and not has_images(path):
         raise InputError(f"videos {videos!r}: no video in this folder")
-    return paths, _annotations(place), False
+    return paths, _annotations(path), False
 
 
-def _annotations(place: Path) -> pd.DataFrame | None:
-    """The annotations beside a folder's videos, if it is a dataset."""
-    if not (place / "annotations.csv").is_file():
+def _annotations(folder: Path) -> pd.DataFrame | None:
+    """The annotations next to a folder's videos, if it is a dataset."""
+    if not (folder / "annotations.csv").is_file():
         return None
     from fedet.datasets.dataset import read_dataset
 
-    return read_dataset(place).annotations
+    return read_dataset(folder).annotations
 
 
 def survey(
@@ -144,7 +145,7 @@ def survey(
     progress: bool = True,
     cache: str | Path | None = None,
 ) -> Survey:
-    """Runs the detector over videos; what cannot be read is reported, the rest is done.
+    """Runs the detector over videos; unreadable ones are reported and the others are done.
 
     Args:
         weights: a detector's folder or a `Detector`; None: the shipped one.
@@ -160,20 +161,20 @@ def survey(
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
     tables, rows, failed = [], [], []
     for path in tqdm(list(paths), desc="detecting", unit="video", disable=not progress):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         try:
             found = detect(path, detector, threshold, cache=cache)
         except InputError as error:
             failed.append((path.name, " ".join(str(error).split())))
             continue
         tables.append(found.table)
-        rows.append(_row(path, found, time.perf_counter() - begun))
+        rows.append(_row(path, found, time.perf_counter() - start))
     if not rows:
         raise InputError(f"none of {len(list(paths))} videos could be read; the first: {failed[0][1]}")
-    found = pd.concat([t for t in tables if len(t)] or [empty_table()], ignore_index=True)
+    detections = pd.concat([t for t in tables if len(t)] or [empty_table()], ignore_index=True)
     limit = detector.model.config.default_threshold if threshold is None else threshold
-    lost = pd.DataFrame(failed, columns=["video", "reason"])
-    return Survey(pd.DataFrame(rows), found, lost, limit, synthetic, truth)
+    failures = pd.DataFrame(failed, columns=["video", "reason"])
+    return Survey(pd.DataFrame(rows), detections, failures, limit, synthetic, truth)
 
 
 def _row(path: Path, found: "Detections", took_s: float) -> dict:
@@ -190,55 +191,54 @@ def _row(path: Path, found: "Detections", took_s: float) -> dict:
     }
 
 
-# ---------------------------------------------------------------- how sure
+# ---------------------------------------------------------------- reliability
 
 
 @dataclass(frozen=True)
-class Sureness:
-    """What is known about the share of right detections and of found events; None: not known."""
+class Reliability:
+    """Precision and recall of the detections; None: not known."""
 
-    events: int | None  # annotated ones
-    right: int | None  # detections that match one, tIoU 0.5
+    events: int | None  # annotated
+    correct: int | None  # detections that match one, tIoU 0.5
     precision: tuple[float, float, float] | None  # value, 95 % interval (Wilson, over detections)
     recall: tuple[float, float, float] | None  # over events
     to_check: int  # detections that must be judged to know precision within 10 points
 
 
-def sureness(found: Survey) -> Sureness:
-    """Precision and recall where the videos are annotated, and what it takes to know them otherwise.
+def reliability(survey: Survey) -> Reliability:
+    """Precision and recall if the videos are annotated, else the number of detections to judge.
 
-    The intervals count detections and events as independent, which those of one person are not: with
-    few people the truth is less sure than they say.
+    The intervals treat detections and events as independent, which those of one person are not: with
+    few people they are too narrow.
     """
-    needed = wilson_size(0.10)
-    if found.truth is None:
-        return Sureness(None, None, None, None, min(needed, len(found.detections)))
+    needed = min(wilson_size(0.10), len(survey.detections))
+    if survey.truth is None:
+        return Reliability(None, None, None, None, needed)
     from fedet.evaluation.evaluation import evaluate
 
-    names = set(found.videos["video"])
-    truth = found.truth[found.truth["video"].isin(names)]
-    result = evaluate(found.detections, truth, n_resamples=0)
+    truth = survey.truth[survey.truth["video"].isin(set(survey.videos["video"]))]
+    result = evaluate(survey.detections, truth, n_resamples=0)
     counts = result.spotting.loc["overall"]
     tp, fp, fn = (int(counts[c]) for c in ("tp", "fp", "fn"))
     precision = wilson(tp, tp + fp) if tp + fp else None
     recall = wilson(tp, tp + fn) if tp + fn else None
-    return Sureness(tp + fn, tp, precision, recall, min(needed, len(found.detections)))
+    return Reliability(tp + fn, tp, precision, recall, needed)
 
 
-def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
-    """A share with its 95 % interval (Wilson 1927): value, low, high.
+def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
+    """The share k / n with its 95 % interval (Wilson 1927): value, low, high.
 
     >>> tuple(round(x, 3) for x in wilson(8, 10))
     (0.8, 0.49, 0.943)
     """
-    if not 0 <= right <= n or n == 0:
-        raise InputError(f"{right} of {n}: no share")
-    p = right / n
+    if not 0 <= k <= n or n == 0:
+        raise InputError(f"{k} of {n}: no share")
+    p = k / n
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))
 
 
 def wilson_size(half: float, z: float = 1.96) -> int:
-    """How many must be judged for a 95 % interval of +- `half` at worst (a share of one half)."""
+    """Sample size for a 95 % interval of +- `half` in the worst case, a share of one half."""
     return math.ceil(z**2 / (4 * half**2) - z**2)

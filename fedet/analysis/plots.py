@@ -1,4 +1,4 @@
-"""Figures of what a detector bears and why it answers; each title says the finding."""
+"""Figures of robustness, fairness and explanations, each with its finding in the title; for notebook 10."""
 
 from pathlib import Path
 from textwrap import fill
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.analysis.robustness import half_points, perturbed_file, phrased
+from fedet.analysis.robustness import half_points, perturbed_file, strength_text
 from fedet.faces.network import FaceNet
 from fedet.intervals import EMOTION_COLOURS
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
@@ -22,43 +22,46 @@ def plot_robustness(table: pd.DataFrame, across: int = 4) -> np.ndarray:
     """F1 along each perturbation's strength, with its interval, and where it halves.
 
     Args:
-        table: of `fedet.analysis.robustness.robustness`. Returns the axes, (N,).
+        table: of `fedet.analysis.robustness.measure_robustness`.
+
+    Returns:
+        The axes, (N,).
     """
-    found = half_points(table)
-    down = -(-len(found) // across)
+    halves = half_points(table)
+    down = -(-len(halves) // across)
     fig, grid = plt.subplots(
         down, across, figsize=(2.9 * across, 2.5 * down), squeeze=False, sharey=True, layout="constrained"
     )
-    for ax in grid.flat[len(found) :]:
+    for ax in grid.flat[len(halves) :]:
         ax.set_visible(False)
-    for ax, (name, row) in zip(grid.flat, found.iterrows(), strict=False):
-        part = table[table["perturbation"] == name]
-        place = np.arange(len(part))  # in order of severity, whatever direction the unit runs in
-        ax.fill_between(place, part["low"], part["high"], color=LINE, alpha=0.15, linewidth=0)
-        ax.plot(place, part["f1"], color=LINE, marker="o", markersize=4)
-        ax.plot(place, part["missing"], color=INK, linestyle=":", linewidth=1)
+    for ax, (name, row) in zip(grid.flat, halves.iterrows(), strict=False):
+        rows = table[table["perturbation"] == name]
+        x = np.arange(len(rows))  # in order of severity, whether strengths rise or fall
+        ax.fill_between(x, rows["low"], rows["high"], color=LINE, alpha=0.15, linewidth=0)
+        ax.plot(x, rows["f1"], color=LINE, marker="o", markersize=4)
+        ax.plot(x, rows["missing"], color=INK, linestyle=":", linewidth=1)
         ax.axhline(row["first_f1"] / 2, color=WARN, linestyle="--", linewidth=0.9)
         if not np.isnan(row["half_at"]):
-            at = half_place(part["strength"].to_numpy(), row["half_at"])
+            at = interpolate_index(rows["strength"].to_numpy(), row["half_at"])
             ax.plot(at, row["first_f1"] / 2, marker="X", color=WARN, markersize=8)
-        ax.set(xticks=place, xticklabels=[f"{s:g}" for s in part["strength"]], ylim=(-0.03, 1.03))
+        ax.set(xticks=x, xticklabels=[f"{s:g}" for s in rows["strength"]], ylim=(-0.03, 1.03))
         finish(ax, f"{name}\n{fill(row['finding'], 32)}", row["unit"], "")  # no wider than its panel
         ax.title.set_fontsize(9)
     for ax in grid[:, 0]:
         ax.set_ylabel("F1, or share", fontsize=8)
-    reached = found["half_at"].notna().sum()
+    reached = halves["half_at"].notna().sum()
     fig.suptitle(
-        f"F1 halves under {reached} of {len(found)} perturbations "
+        f"F1 halves under {reached} of {len(halves)} perturbations "
         "(line and band: spotting F1, 95 % interval; dotted: share of frames without a face)",
         fontsize=10, x=0.01, ha="left",
     )  # fmt: skip
-    return grid.ravel()[: len(found)]
+    return grid.ravel()[: len(halves)]
 
 
 def plot_gallery(
     folder: str | Path, table: pd.DataFrame, video: str, at_s: float, across: int = 6
 ) -> np.ndarray:
-    """The same moment of a video under each perturbation of a `robustness` table, at its severest."""
+    """The same moment of a video under each perturbation of a `measure_robustness` table, the severest."""
     worst = table.groupby("perturbation", sort=False).last()
     down = -(-len(worst) // across)
     fig, grid = plt.subplots(
@@ -68,38 +71,38 @@ def plot_gallery(
         ax.set_axis_off()
     for ax, (name, row) in zip(grid.flat, worst.iterrows(), strict=False):
         ax.imshow(frames_near(perturbed_file(folder, name, row["strength"], video), [at_s])[0])
-        ax.set_title(f"{name}\n{phrased(name, row['strength'], row['unit'])}", fontsize=8)
+        ax.set_title(f"{name}\n{strength_text(name, row['strength'], row['unit'])}", fontsize=8)
     fig.suptitle("The severest strengths (a generated face)", fontsize=10, x=0.01, ha="left")
     return grid.ravel()[: len(worst)]
 
 
-def half_place(strengths: np.ndarray, at: float) -> float:
-    """The place of a strength among these, counted from 0, on straight lines between them."""
+def interpolate_index(strengths: np.ndarray, at: float) -> float:
+    """The index of a strength among these, linear between them."""
     order = np.argsort(strengths)
     return float(np.interp(at, strengths[order], order))
 
 
 def plot_groups(groups: pd.DataFrame, gaps: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """F1 of each group with its interval; attributes apart.
+    """F1 of each group with its interval, grouped by attribute.
 
     Args:
         groups, gaps: of `fedet.analysis.fairness.f1_by_group`.
     """
     ax = axes(ax, (7.0, 0.36 * len(groups) + 1.4))
-    for k, (attribute, part) in enumerate(groups.groupby("attribute", sort=False)):
-        for row in part.itertuples():
+    for k, (attribute, rows) in enumerate(groups.groupby("attribute", sort=False)):
+        for row in rows.itertuples():
             y = -(row.Index + 0.6 * k)
-            colour, mark = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             ax.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5)
-            ax.plot(row.f1, y, marker=mark, color=colour, markersize=6, clip_on=False)
-            who = "1 person" if row.subjects == 1 else f"{row.subjects} people"
-            name = f"{attribute}: {row.group}  ({who}, {count(row.events, 'event')})"
+            ax.plot(row.f1, y, marker=marker, color=colour, markersize=6, clip_on=False)
+            people = "1 person" if row.subjects == 1 else f"{row.subjects} people"
+            name = f"{attribute}: {row.group}  ({people}, {count(row.events, 'event')})"
             ax.text(-0.02, y, name, ha="right", va="center", fontsize=8, transform=ax.get_yaxis_transform())
     ax.set(xlim=(0, 1), yticks=[], ylim=(y - 0.7, 0.7))
     ax.spines["left"].set_visible(False)
-    clear = gaps.index[gaps["low"] > 0].tolist()
-    if clear:
-        title = f"A gap that the interval keeps above 0: {', '.join(clear)}"
+    above = gaps.index[gaps["low"] > 0].tolist()
+    if above:
+        title = f"A gap with an interval above 0: {', '.join(above)}"
     else:
         title = "No gap stands out" if gaps["low"].notna().any() else "Too few people for any interval"
     return finish(ax, f"{title} (generated people)", "spotting F1, 95 % interval over subjects")
@@ -109,7 +112,7 @@ def plot_transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Figures of several weights on one family of faces, each with its interval, side by side.
 
     Args:
-        table: rows of `fedet.analysis.robustness.read_transfer`; the last weights are those that it is about.
+        table: rows of `fedet.analysis.robustness.read_transfer`; the title is about the last weights.
     """
     table = table.assign(row=table["emotion_or_type"] + ", " + table["metric"])
     rows, all_weights = list(dict.fromkeys(table["row"])), list(dict.fromkeys(table["weights"]))
@@ -117,11 +120,11 @@ def plot_transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if not rows:
         return nothing(ax, "Not measured")
     for k, weights in enumerate(all_weights):
-        part = table[table["weights"] == weights].set_index("row")
-        y = np.array([-rows.index(row) for row in part.index]) - 0.3 * (k - (len(all_weights) - 1) / 2)
-        colour, mark = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
-        ax.hlines(y, part["low"], part["high"], color=colour, linewidth=1.5)
-        ax.plot(part["value"], y, mark, color=colour, label=weights, clip_on=False)
+        of_weights = table[table["weights"] == weights].set_index("row")
+        y = np.array([-rows.index(row) for row in of_weights.index]) - 0.3 * (k - (len(all_weights) - 1) / 2)
+        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        ax.hlines(y, of_weights["low"], of_weights["high"], color=colour, linewidth=1.5)
+        ax.plot(of_weights["value"], y, marker, color=colour, label=weights, clip_on=False)
     ax.set(xlim=(0, 1), yticks=-np.arange(len(rows)), yticklabels=rows, ylim=(0.6 - len(rows), 0.6))
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     last = table[table["weights"] == all_weights[-1]].set_index("row")["value"]
@@ -134,9 +137,9 @@ def plot_transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_evidence(net: FaceNet, face: np.ndarray, rest: np.ndarray, targets: list, layer: str = "layer3"):
-    """The face at rest, at the apex, and where each read-out's change comes from; axes (2 + N,).
+    """The face at rest, at the apex, and evidence maps of each read-out's change; axes (2 + N,).
 
-    Warm: speaks for the target; cold: against it. Maps of `layer3` have 7 x 7 cells.
+    Warm: evidence for the target; cold: against it. Maps of `layer3` have 7 x 7 cells.
     """
     from fedet.analysis.explanation import evidence_map, smooth_map
 
@@ -154,35 +157,34 @@ def plot_evidence(net: FaceNet, face: np.ndarray, rest: np.ndarray, targets: lis
         ax.imshow(face.mean(axis=2), cmap="gray")
         ax.imshow(smooth_map(values, face.shape[0]), cmap="PuOr_r", alpha=0.6, vmin=-1, vmax=1)
         name = f"AU{target}" if not isinstance(target, str) else target
-        where = region(values)
-        ax.set_title(f"{name}: {where}", fontsize=9)
+        ax.set_title(f"{name}: {region(values)}", fontsize=9)
     return row
 
 
 def region(values: np.ndarray) -> str:
-    """Which third of the crop speaks most for a target: "brows and eyes", "middle" or "mouth"."""
+    """The third of the crop with most evidence for a target: "brows and eyes", "middle" or "mouth"."""
     support = np.maximum(values, 0).sum(1)  # by row
     if support.sum() <= 0:
-        return "nothing speaks for it"
-    place = (np.arange(len(support)) + 0.5) / len(support)
-    centre = float((support * place).sum() / support.sum())
+        return "no evidence"
+    height = (np.arange(len(support)) + 0.5) / len(support)
+    centre = float((support * height).sum() / support.sum())
     return "brows and eyes" if centre < 0.43 else "middle" if centre < 0.57 else "mouth"
 
 
 def plot_rise(curves: pd.DataFrame, reason, around_s: float = 1.5, ax: Axes | None = None) -> Axes:
-    """The AUs' read-outs around a detection; those named in its sentence stand out.
+    """The AUs' read-outs around a detection; those named in its sentence are highlighted.
 
     Args:
-        curves: of `fedet.analysis.explanation.au_curves`. reason: a row of
-        `fedet.analysis.explanation.reasons`.
+        curves: of `fedet.analysis.explanation.au_curves`.
+        reason: a row of `fedet.analysis.explanation.reasons`.
     """
     ax = axes(ax, (7.0, 2.9))
-    part = curves.loc[max(0, reason["start_s"] - around_s) : reason["end_s"] + around_s]
-    for name in part.columns.difference([*reason["aus"], "AU43"]):
-        ax.plot(part.index, part[name], color="0.8", linewidth=0.8, zorder=1)
+    near = curves.loc[max(0, reason["start_s"] - around_s) : reason["end_s"] + around_s]
+    for name in near.columns.difference([*reason["aus"], "AU43"]):
+        ax.plot(near.index, near[name], color="0.8", linewidth=0.8, zorder=1)
     for k, name in enumerate(reason["aus"]):
         style = LINE_STYLES[k % len(LINE_STYLES)]
-        ax.plot(part.index, part[name], color=COLOURS[k % 4], linestyle=style, linewidth=2, label=name)
+        ax.plot(near.index, near[name], color=COLOURS[k % 4], linestyle=style, linewidth=2, label=name)
     colour = EMOTION_COLOURS.get(reason["emotion"], EMOTION_COLOURS["unknown"])
     ax.axvspan(reason["start_s"], reason["end_s"], color=colour, alpha=0.15)
     if reason["aus"]:
@@ -198,35 +200,39 @@ def plot_arms(figures: pd.DataFrame, differences: pd.DataFrame, ax: Axes | None 
     ax = axes(ax, (6.4, 3.2))
     arms = list(dict.fromkeys(figures.index.get_level_values(0)))
     for k, (name, shift) in enumerate((("alarms_talking", -0.12), ("alarms_else", 0.12))):
-        part = figures.xs(name, level=1).loc[arms]
+        values = figures.xs(name, level=1).loc[arms]
         x = np.arange(len(arms)) + shift
-        ax.vlines(x, part["low"], part["high"], color=COLOURS[k])
+        ax.vlines(x, values["low"], values["high"], color=COLOURS[k])
         label = "while talking" if name.endswith("talking") else "else"
-        ax.plot(x, part["value"], MARKERS[k], color=COLOURS[k], label=label)
+        ax.plot(x, values["value"], MARKERS[k], color=COLOURS[k], label=label)
     ax.set(xticks=range(len(arms)), xticklabels=[a if a == "as it is" else f"{a} speech" for a in arms])
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     gap = differences.loc["alarms_talking"]
     if np.isnan(gap["value"]):
         return nothing(ax, "Nobody talked in these videos")
-    told = "fewer" if gap["high"] < 0 else "more" if gap["low"] > 0 else "no clear change in"
-    title = f"Hearing speech: {told} false alarms while talking ({gap['value']:+.1f} a minute)"
+    change = "fewer" if gap["high"] < 0 else "more" if gap["low"] > 0 else "no clear change in"
+    title = f"Hearing speech: {change} false alarms while talking ({gap['value']:+.1f} a minute)"
     return finish(ax, title, "", "false alarms a minute")
 
 
 def plot_distances(known, sets: dict[str, np.ndarray], ax: Axes | None = None) -> Axes:
-    """How unfamiliar each set of vectors is; the first set is that of plain faces."""
+    """Novelty of each set of vectors; the first set is of plain faces.
+
+    Args:
+        known: the distribution of the training faces, of `fedet.faces.novelty.known_of`.
+    """
     ax = axes(ax, (7.0, 0.45 * len(sets) + 1.3))
     shares = {}
     for k, (name, vectors) in enumerate(sets.items()):
-        seen = known.distance(vectors)
-        shares[name] = float((seen > known.threshold).mean())
-        spread = np.random.default_rng(k).uniform(-0.25, 0.25, len(seen))
-        ax.plot(np.clip(seen, None, 8), -k + spread, ".", color=COLOURS[0 if not k else 1], alpha=0.5)
+        distances = known.distance(vectors)
+        shares[name] = float((distances > known.threshold).mean())
+        jitter = np.random.default_rng(k).uniform(-0.25, 0.25, len(distances))
+        ax.plot(np.clip(distances, None, 8), -k + jitter, ".", color=COLOURS[0 if not k else 1], alpha=0.5)
         ax.text(8.3, -k, f"{shares[name]:.0%} flagged", va="center", fontsize=8)
     ax.axvline(known.threshold, color=INK, linestyle="--", linewidth=1)
     ax.set(yticks=[-k for k in range(len(sets))], yticklabels=list(sets), xlim=(-1, 10))
     (plain, share), *rest = shares.items()
     worst = min(rest, key=lambda item: item[1])
-    title = f"Flagged: {share:.0%} of {plain}; {worst[1]:.0%} or more of what is no plain face ({worst[0]})"
-    return finish(ax, title, "how unlike the training faces (dashed: threshold; 8 and more at the edge)")
+    title = f"Flagged: {share:.0%} of {plain}; {worst[1]:.0%} or more of anything else ({worst[0]})"
+    return finish(ax, title, "distance from the training faces (dashed: threshold; 8 and more at the edge)")

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from fedet.analysis.attention import Inside, during, received
+from fedet.analysis.attention import WindowTrace, event_mask, received_weights
 from fedet.plots.style import EDGE, INK, LINE_STYLES, axes, emotion_colours, finish
 from fedet.teaching.ideas import Leak
 
@@ -118,10 +118,10 @@ def plot_rounds(table: pd.DataFrame, names: list[str] | None = None) -> np.ndarr
     return np.atleast_1d(panels)
 
 
-def plot_attention(found: Inside, events: pd.DataFrame | None, label: str = "") -> np.ndarray:
+def plot_attention(found: WindowTrace, events: pd.DataFrame | None, label: str = "") -> np.ndarray:
     """What segment and window attention weigh along the window, events shaded; returns Axes."""
     seconds = found.start_s + (np.arange(len(found.mask)) + 0.5) / found.fps
-    lines = {"segment attention": received(found)} if found.segments is not None else {}
+    lines = {"segment attention": received_weights(found)} if found.segments is not None else {}
     lines |= {"window attention": found.window} if found.window is not None else {}
     _, rows = plt.subplots(
         max(len(lines), 1), 1, figsize=(9, 2.3 * max(len(lines), 1)), sharex=True, layout="constrained",
@@ -142,7 +142,7 @@ def plot_attention(found: Inside, events: pd.DataFrame | None, label: str = "") 
     return rows[:, 0]
 
 
-def _colours_of(found: Inside, events: pd.DataFrame | None) -> dict[str, str]:
+def _colours_of(found: WindowTrace, events: pd.DataFrame | None) -> dict[str, str]:
     """Colours of the events that lie in the window."""
     if events is None:
         return {}
@@ -151,7 +151,7 @@ def _colours_of(found: Inside, events: pd.DataFrame | None) -> dict[str, str]:
     return emotion_colours(events.loc[seen, "emotion"].fillna("unknown").astype(str))
 
 
-def _shade(ax: Axes, found: Inside, events: pd.DataFrame | None, colours: dict) -> None:
+def _shade(ax: Axes, found: WindowTrace, events: pd.DataFrame | None, colours: dict) -> None:
     """The annotated events that lie in the window, in their colours."""
     begin, end = found.start_s, found.start_s + len(found.mask) / found.fps
     for row in () if events is None else events.itertuples():
@@ -162,13 +162,13 @@ def _shade(ax: Axes, found: Inside, events: pd.DataFrame | None, colours: dict) 
     ax.set_xlim(begin, end)
 
 
-def plot_segments(found: Inside, events: pd.DataFrame | None, n: int = 6, label: str = "") -> np.ndarray:
+def plot_segments(found: WindowTrace, events: pd.DataFrame | None, n: int = 6, label: str = "") -> np.ndarray:
     """The attention matrices of the segments with the most uneven weights; returns Axes."""
     if found.segments is None:
         return np.array([axes(None)])
     uneven = found.segments.std(axis=(1, 2))
     chosen = np.sort(np.argsort(-uneven, kind="stable")[:n])
-    going_on = during(found, events)
+    going_on = event_mask(found, events)
     figure, panels = plt.subplots(1, len(chosen), figsize=(1.75 * len(chosen), 2.3), layout="constrained")
     top = found.segments[chosen].max()
     for ax, i in zip(np.atleast_1d(panels), chosen, strict=True):
@@ -184,7 +184,7 @@ def plot_segments(found: Inside, events: pd.DataFrame | None, n: int = 6, label:
 
 
 def plot_objectness(
-    found: Inside, events: pd.DataFrame | None, threshold: float, label: str = ""
+    found: WindowTrace, events: pd.DataFrame | None, threshold: float, label: str = ""
 ) -> np.ndarray:
     """Confidence in each emotion at the positions of the finest levels, and the highest; returns Axes."""
     colours = emotion_colours(found.emotions)

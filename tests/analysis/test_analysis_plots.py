@@ -8,7 +8,7 @@ import pytest
 from fedet.analysis.explanation import sentence
 from fedet.analysis.fairness import f1_by_group
 from fedet.analysis.plots import (
-    half_place,
+    interpolate_index,
     plot_arms,
     plot_groups,
     plot_rise,
@@ -46,8 +46,8 @@ def test_each_panel_tells_where_f1_halves_or_that_it_does_not():
 @pytest.mark.parametrize("strengths", [[0, 10, 40], [30, 15, 5]])
 def test_the_mark_lies_between_the_strengths_around_it(strengths):
     strengths = np.array(strengths, float)
-    assert half_place(strengths, strengths[1]) == pytest.approx(1)
-    assert half_place(strengths, strengths[1:].mean()) == pytest.approx(1.5)
+    assert interpolate_index(strengths, strengths[1]) == pytest.approx(1)
+    assert interpolate_index(strengths, strengths[1:].mean()) == pytest.approx(1.5)
 
 
 def people(worse: int):
@@ -66,7 +66,7 @@ def test_the_title_of_groups_names_a_gap_only_where_there_is_one():
 def test_a_map_is_named_by_the_part_that_speaks_for_the_target(row, where):
     values = -np.ones((7, 7))
     values[row] = 2.0
-    assert region(values) == where and region(-np.abs(values)) == "nothing speaks for it"
+    assert region(values) == where and region(-np.abs(values)) == "no evidence"
 
 
 def test_the_rise_is_drawn_with_its_sentence():

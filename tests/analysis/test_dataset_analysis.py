@@ -185,7 +185,7 @@ def test_empty_set_of_action_units_is_said_in_words(table):
 def test_each_defect_that_is_put_in_is_reported(table):
     text = table.astype("string")
     for n in range(ex.DEFECTS + 1):
-        bad = ex.spoil(pd.concat([text] * 3).assign(video=list("abcdefghijkl")), n)
+        bad = ex.add_defects(pd.concat([text] * 3).assign(video=list("abcdefghijkl")), n)
         read, repairs = validate(bad, dict.fromkeys("abcdefghijkl", 500))
         assert len(repairs) == n
         assert ex.repair_counts(repairs).to_numpy().sum() == n
@@ -194,9 +194,9 @@ def test_each_defect_that_is_put_in_is_reported(table):
 
 def test_wrong_options_are_refused(table, tmp_path):
     with pytest.raises(InputError, match="defects=6"):
-        ex.spoil(table, 6)
+        ex.add_defects(table, 6)
     with pytest.raises(InputError, match="only 4 rows"):
-        ex.spoil(table, 5)
+        ex.add_defects(table, 5)
     with pytest.raises(InputError, match="no such file"):
         ex.open_dataset(tmp_path / "nowhere")
 

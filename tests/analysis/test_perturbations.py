@@ -14,7 +14,7 @@ from fedet.analysis.robustness import (
     busiest_subjects,
     half_point,
     half_points,
-    robustness,
+    measure_robustness,
     some_strengths,
 )
 from fedet.datasets.dataset import read_dataset
@@ -139,7 +139,7 @@ def test_a_falling_axis_and_what_is_not_reached():
 def test_robustness_begins_with_the_plain_result_and_ends_in_the_dark(made, tmp_path):
     detector, dataset = load_detector(), read_dataset(made)
     worse = {"darkness": [20.0], "frame rate": [15.0]}
-    table = robustness(dataset, detector, tmp_path, worse, n_resamples=50, progress=False)
+    table = measure_robustness(dataset, detector, tmp_path, worse, n_resamples=50, progress=False)
     found = [detect(row.path, detector, subject=row.subject).table for row in dataset.videos.itertuples()]
     plain = evaluate(pd.concat(found), dataset.annotations, dataset.videos, n_resamples=0).spotting
     for name in ("darkness", "frame rate"):

@@ -1,4 +1,4 @@
-"""The pilot: time model, sureness, both languages, and a folder with a broken video."""
+"""The pilot: time model, reliability, both languages, and a folder with a broken video."""
 
 import re
 import string
@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedet.analysis import pilot, pilot_brief
-from fedet.analysis.pilot_brief import LANGUAGES, Brief, calculator, plot_found, plot_hours, texts, writable
+from fedet.analysis.pilot_brief import (
+    LANGUAGES,
+    Brief,
+    calculator,
+    has_glyphs,
+    plot_detections,
+    plot_hours,
+    texts,
+)
 from fedet.annotations.table import validate
 from fedet.errors import InputError
 from fedet.report.markdown import render_markdown
@@ -65,7 +73,7 @@ def test_impossible_assumptions_are_refused(wrong):
         pilot.TimeModel(**wrong)
 
 
-# ---------------------------------------------------------------- sureness
+# ---------------------------------------------------------------- reliability
 
 
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -86,11 +94,11 @@ def test_the_number_to_judge_gives_the_width_it_promises():
 
 def test_annotated_videos_tell_precision_and_recall_others_tell_nothing():
     truth = detections([(31, 58, "positive", 1.0), (300, 330, "negative", 1.0)])
-    sure = pilot.sureness(surveyed(truth))
-    assert (sure.right, sure.events) == (1, 2)
+    sure = pilot.reliability(surveyed(truth))
+    assert (sure.correct, sure.events) == (1, 2)
     assert sure.precision[0] == 0.5 and sure.recall[0] == 0.5
-    assert pilot.sureness(surveyed()).precision is None
-    none = pilot.sureness(surveyed(truth, rows=()))
+    assert pilot.reliability(surveyed()).precision is None
+    none = pilot.reliability(surveyed(truth, rows=()))
     assert none.precision is None and none.recall[0] == 0
 
 
@@ -134,7 +142,7 @@ def test_a_brief_has_no_gaps_whatever_was_found(language, rows, known):
 def test_a_name_that_no_font_can_write_becomes_its_number_in_the_table():
     found = surveyed()
     found.videos["video"] = "\U0001f3ac.mp4"  # no font of matplotlib's has it
-    (label,) = [text.get_text() for text in plot_found(found).get_yticklabels()]
+    (label,) = [text.get_text() for text in plot_detections(found).get_yticklabels()]
     assert label == "video 1" and "1. \U0001f3ac.mp4" in Brief(found, pilot.TimeModel()).videos()
 
 
@@ -152,19 +160,19 @@ def test_figures_follow_the_survey():
     found = surveyed()
     brief = Brief(found, pilot.TimeModel(), project_h=10)
     assert found.clear == 1 and found.lengths_s.tolist() == pytest.approx([1.0, 1 / 3])
-    assert "**Expressions: 2**, 1 longer and 1 micro" in brief.found()
+    assert "**Expressions: 2**, 1 longer and 1 micro" in brief.detections()
     hours = brief.hours["hours"]
     assert f"{10 * 3600 / 600 * hours['by_hand']:,.0f} h" in brief.cost()
     with pytest.raises(InputError, match="project_h"):
         Brief(found, pilot.TimeModel(), project_h=0)
-    assert len(plot_found(found).patches) == 3  # the video's length, two detections
+    assert len(plot_detections(found).patches) == 3  # the video's length, two detections
     found.videos["seconds"] = 40.0
-    assert [text.get_text() for text in plot_found(found).texts] == ["P"]  # the micro one is too narrow
+    assert [text.get_text() for text in plot_detections(found).texts] == ["P"]  # the micro one is too narrow
     covered = surveyed(rows=[(30, 119, "positive", 0.9), (40, 119, "negative", 0.8)])
     covered.videos["seconds"] = 40.0
-    assert [text.get_text() for text in plot_found(covered).texts] == ["N"]
-    assert plot_hours(brief.hours, brief.way_names()).get_xlim()[0] == 0
-    assert writable("hours") and isinstance(writable("時間"), bool)
+    assert [text.get_text() for text in plot_detections(covered).texts] == ["N"]
+    assert plot_hours(brief.hours, brief.workflow_names()).get_xlim()[0] == 0
+    assert has_glyphs("hours") and isinstance(has_glyphs("時間"), bool)
     widget = calculator(found, pilot.TimeModel())
     before = bytes(widget.image.value)
     widget.controls["manual_speed"].value = 60
@@ -213,10 +221,10 @@ def test_figures_never_show_boxes(monkeypatch, installed):
     found = surveyed(synthetic=True)
     brief = Brief(found, pilot.TimeModel(), "ja")
     words = brief.figure_words()
-    drawn = plot_found(found, words=words), plot_hours(brief.hours, brief.way_names(), words=words)
+    drawn = plot_detections(found, words=words), plot_hours(brief.hours, brief.workflow_names(), words=words)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for ax in drawn:
             ax.figure.canvas.draw()
-    assert drawn[0].get_xlabel() == texts("ja" if writable("秒") else "en")["drawn"]["seconds"]
+    assert drawn[0].get_xlabel() == texts("ja" if has_glyphs("秒") else "en")["drawn"]["seconds"]
     assert installed or words == texts("en")["drawn"]

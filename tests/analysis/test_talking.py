@@ -99,7 +99,7 @@ def test_only_what_reads_the_new_channels_is_learned():
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((200, 8)).astype(np.float32)
     names = ["speech", "speech_present"]
-    quiet = talking._silenced(vectors, names)
+    quiet = talking._zero_signals(vectors, names)
     assert (quiet[:, 6] == 0).all() and (quiet[:, 7] == vectors[:, 7]).all()
     assert (quiet[:, :6] == vectors[:, :6]).all() and (vectors[:, 6] != 0).all()
     event = table([("a", "a1", 50, 90, "positive", 30.0)], score=False)
@@ -109,7 +109,7 @@ def test_only_what_reads_the_new_channels_is_learned():
         model = FEDN(config)
         before = {k: v.clone() for k, v in model.state_dict().items()}
         learning = TrainConfig(epochs=2, batch_size=2, least_steps=2, ema=0)
-        after = talking._taught(model, [record], 2, learning).state_dict()
+        after = talking._train_new_channels(model, [record], 2, learning).state_dict()
         changed = [k for k in before if not torch.equal(before[k], after[k])]
         assert changed == ["embedding.project.weight"]
         columns = (before[changed[0]] != after[changed[0]]).any(0).nonzero().flatten().tolist()

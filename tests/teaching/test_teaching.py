@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedet.analysis import attention as inside
+from fedet.analysis import attention as traces
 from fedet.errors import InputError
 from fedet.losses import INTERVAL_LOSSES
 from fedet.model import FEDN, FEDNConfig
@@ -158,7 +158,7 @@ def window():
 
 
 def test_looking_inside_changes_nothing_and_finds_what_the_model_says(model, window):
-    found = inside.inside(model, *window)
+    found = traces.trace_window(model, *window)
     with torch.inference_mode():
         output = model(torch.from_numpy(window[0])[None], torch.from_numpy(window[1])[None])
     assert np.allclose(found.scores, output.scores()[0].numpy())
@@ -173,11 +173,11 @@ def test_attention_weights_are_those_that_the_layer_uses(model, window):
     mask = torch.ones(3, 8, dtype=torch.bool)
     mask[1, 5:] = False
     with torch.inference_mode():
-        weights = inside.attention_weights(attention, x, mask)
+        weights = traces.attention_weights(attention, x, mask)
         one_head = (
             FEDN(FEDNConfig(input_features=6, channels=16, attention_heads=1)).eval().segments.attention
         )
-        w = inside.attention_weights(one_head, x, mask)
+        w = traces.attention_weights(one_head, x, mask)
         v = one_head.qkv(one_head.norm(x))[..., 32:]
         rebuilt = (x + one_head.out(w @ v)) * mask[..., None]
         assert torch.allclose(rebuilt[mask], one_head(x, mask)[mask], atol=1e-5)
@@ -186,29 +186,29 @@ def test_attention_weights_are_those_that_the_layer_uses(model, window):
 
 
 def test_window_weights_average_one_and_leave_masked_frames_out(model, window):
-    found = inside.inside(model, *window)
+    found = traces.trace_window(model, *window)
     assert (
         found.window[window[1]].mean() == pytest.approx(1, abs=1e-5) and (found.window[~window[1]] == 0).all()
     )
-    shares = inside.received(found)
+    shares = traces.received_weights(found)
     full = window[1].reshape(-1, 8).all(1).repeat(8)
     assert shares[full].reshape(-1, 8).mean(1) == pytest.approx(np.ones(full.sum() // 8), abs=1e-5)
     events = pd.DataFrame({"onset": [0], "offset": [9], "fps": [30.0], "emotion": ["positive"]})
-    going_on = inside.during(found, events)
+    going_on = traces.event_mask(found, events)
     assert going_on.sum() == 10
-    assert inside.weight_ratio(np.where(going_on, 2.0, 1.0), window[1], going_on) == pytest.approx(2)
-    assert inside.weight_ratio(found.window, window[1], np.zeros(64, bool)) is None
+    assert traces.weight_ratio(np.where(going_on, 2.0, 1.0), window[1], going_on) == pytest.approx(2)
+    assert traces.weight_ratio(found.window, window[1], np.zeros(64, bool)) is None
 
 
 def test_the_busiest_place_has_the_most_annotated_time():
     events = pd.DataFrame({"onset": [0, 900, 960], "offset": [30, 930, 1000], "fps": 30.0})
-    assert 30 <= inside.busiest(events) <= 34
-    assert inside.busiest(None) == inside.busiest(events.iloc[:0]) == 0.0
+    assert 30 <= traces.busiest_second(events) <= 34
+    assert traces.busiest_second(None) == traces.busiest_second(events.iloc[:0]) == 0.0
 
 
 def test_the_best_positions_are_sorted_and_name_the_class_that_is_highest(model, window):
-    found = inside.inside(model, *window, start_s=2.0)
-    table = inside.best_positions(found, 7)
+    found = traces.trace_window(model, *window, start_s=2.0)
+    table = traces.best_positions(found, 7)
     assert table["objectness"].is_monotonic_decreasing and len(table) == 7
     highest = table[list(CONFIG.emotions)].max(axis=1)
     assert np.allclose(highest, table["objectness"])
@@ -218,17 +218,17 @@ def test_the_best_positions_are_sorted_and_name_the_class_that_is_highest(model,
 def test_pictures_are_drawn_also_without_events_or_attention(window):
     torch.manual_seed(0)
     plain = FEDN(FEDNConfig(**{**vars(CONFIG), "segment_attention": False, "window_attention": False})).eval()
-    found = inside.inside(plain, *window)
+    found = traces.trace_window(plain, *window)
     assert found.segments is None and found.window is None
     with pytest.raises(InputError, match="segment attention"):
-        inside.received(found)
+        traces.received_weights(found)
     plot_attention(found, None)
     plot_objectness(found, None, 0.5)
     plot_segments(found, None)
 
 
 def test_pictures_say_what_they_show(model, window):
-    found = inside.inside(model, *window)
+    found = traces.trace_window(model, *window)
     events = pd.DataFrame({"onset": [0, 900], "offset": [9, 950], "fps": 30.0, "emotion": ["positive", None]})
     assert "times the even weight" in plot_attention(found, events)[0].get_title("left")
     assert len(plot_segments(found, events)) == 6

@@ -1,10 +1,10 @@
-# `make report` and `make test` need only python3 (3.11 or newer), pip and make; they set up .venv themselves.
+# `make report`, `make test` and `make test-all` need only python3 (3.11 or newer), pip and make; they set up .venv themselves.
 # `make setup TORCH_BACKEND=cpu` asks uv for CPU-only torch wheels where their index can be reached.
 PYTHON ?= python3
 TORCH_BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: setup report sample-report style format test test-notebooks lab lock
+.PHONY: setup report sample-report style format test test-all test-notebooks lab lock
 .DEFAULT_GOAL := setup
 
 setup: .venv/ready
@@ -27,9 +27,7 @@ report: setup
 sample-report: setup
 	$(BIN)/fedet report --profile quick --out reports/sample --fresh
 
-# Notebooks that train for minutes: `make test` runs them on few people, `make test-notebooks` as they are.
-LONG := 02 03 06 08 10
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 style: setup
 	$(BIN)/ruff check
@@ -41,12 +39,21 @@ format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# Style, types and the fast tests, with a smoke of everything.
 test: style
-	$(PYTEST) --nbval-lax $(LONG:%=--ignore-glob='notebooks/%_*')
+	$(PYTEST) --dist worksteal -m "not slow" tests
+
+# Notebooks that train for minutes: `test-all` runs them on few people, `test-notebooks` as they are.
+LONG := 02 03 06 08 10
+
+# Everything, and more examples of what is drawn at random. A notebook's cells stay in one process.
+test-all: style
+	$(PYTEST) --dist worksteal --hypothesis-profile thorough --durations 15 tests
+	$(PYTEST) --dist loadfile --nbval-lax --durations 5 $(LONG:%=--ignore-glob='notebooks/%_*') notebooks
 
 # All notebooks as they are, their marked cells compared with the stored outputs: about an hour.
 test-notebooks: setup
-	$(PYTEST) --nbval-lax notebooks
+	$(PYTEST) --dist loadfile --nbval-lax notebooks
 
 lab: setup
 	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks

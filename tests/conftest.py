@@ -17,6 +17,14 @@ settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile("fast")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Where processes share the work, what takes longest is begun first: none is left alone at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: (not item.get_closest_marker("slow"), "test_long_notebooks" not in item.nodeid)
+        )
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
     """`once(name, make)`: the folder that `make(folder)` filled, in this or another process of the run."""

@@ -4,6 +4,7 @@ import nbformat
 import pytest
 from test_notebooks import NOTEBOOKS, ROOT
 
+from fedet.experiments.study import open_study
 from fedet.report.execute import run_notebook
 from fedet.report.parameters import parameters_of
 from fedet.report.plan import Chapter
@@ -24,13 +25,21 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("made")
+@pytest.fixture(scope="session")
+def study(once):
+    """The generated set and the vectors that the notebooks of STUDY would make, each for itself."""
+    generated = {name: STUDY[name] for name in ("subjects", "seconds")}
+    return once("study", lambda folder: open_study(folder=folder, generated=generated, progress=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem in SMALL], ids=lambda p: p.stem)
-def test_it_runs_on_few_people_and_hands_over_the_figures_that_are_stored(path, folder, tmp_path):
+def test_it_runs_on_few_people_and_hands_over_the_figures_that_are_stored(path, study, tmp_path):
+    folder = tmp_path / "made"
+    folder.mkdir()
+    if STUDY.items() <= SMALL[path.stem].items():
+        for shared in study.iterdir():  # linked, so that each notebook has finished folds of its own
+            (folder / shared.name).symlink_to(shared)
     values = SMALL[path.stem] | {"folder": str(folder)}
     known = parameters_of(nbformat.read(path, as_version=4), path.name)
     chapter = Chapter(path, known, {k: v for k, v in values.items() if k in known}, 1.0, "")

@@ -136,6 +136,7 @@ def test_a_falling_axis_and_what_is_not_reached():
 # ---------------------------------------------------------------- the whole way
 
 
+@pytest.mark.slow
 def test_robustness_begins_with_the_plain_result_and_ends_in_the_dark(made, tmp_path):
     detector, dataset = load_detector(), read_dataset(made)
     worse = {"darkness": [20.0], "frame rate": [15.0]}

@@ -72,6 +72,7 @@ def test_new_channels_change_nothing_until_they_are_learned(motion):
     assert (wide.embedding.scale[6:] > 0).all()
 
 
+@pytest.mark.slow
 def test_the_whole_ablation_runs_and_its_arms_share_everything_else(tmp_path, monkeypatch):
     config = SynthConfig(
         subjects=2, seconds=6, seed=12, sound=True, size=96, silent_share=0, events_per_minute=24,

@@ -135,6 +135,7 @@ def test_processes_do_what_one_process_does():
     assert outcome(sweep(jobs=2)) == outcome(sweep())
 
 
+@pytest.mark.slow
 def test_a_cluster_does_what_one_process_does(tmp_path):
     from distributed import LocalCluster
 

@@ -194,7 +194,7 @@ def test_an_unknown_method_is_refused():
         method_named("svm")
 
 
-@pytest.mark.parametrize("name", ["two-stage", "frame-wise"])
+@pytest.mark.parametrize("name", [pytest.param("two-stage", marks=pytest.mark.slow), "frame-wise"])
 def test_a_rival_learns(name):
     training = TrainConfig(epochs=25, batch_size=8, learning_rate=3e-3, patience=0)
     fitted = method_named(name, training, CONFIG).fit(people(0, 6), people(20, 2), seed=0)

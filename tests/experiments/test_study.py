@@ -56,6 +56,7 @@ def test_other_settings_and_other_vectors_have_a_folder_of_their_own(study, tmp_
     assert changed != place and np.array_equal(study.records[0].vectors, before)
 
 
+@pytest.mark.slow
 def test_the_command_measures_writes_and_goes_on(made, study, tmp_path):
     out, page = tmp_path / "out", tmp_path / "page.md"
     call = ["crossval", str(made), "--out", str(out), "--method", "fedn", "--method", "flow", "--folds", "2",

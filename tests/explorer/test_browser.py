@@ -289,6 +289,7 @@ def test_drag_threshold_undo_and_export_arrive_in_python(lab):
     assert 341 in offsets.values() and 352 not in offsets.values()
 
 
+@pytest.mark.slow
 def test_a_whole_review_by_keyboard_alone(lab):
     """From the run notebook to the exported file without a pointer."""
     page, _, folder = lab
@@ -365,6 +366,7 @@ def test_a_whole_review_by_keyboard_alone(lab):
     assert len(read_csv(folder / "clip.review.csv")[0]) == 4
 
 
+@pytest.mark.slow
 def test_edits_that_a_dead_kernel_never_got_are_offered_again(lab):
     page, url, _folder = lab
     journal = show(lab, "dead")
@@ -385,6 +387,7 @@ def test_edits_that_a_dead_kernel_never_got_are_offered_again(lab):
     assert read_review(journal)[["status", "emotion"]].to_numpy().tolist() == [["corrected", "negative"]]
 
 
+@pytest.mark.slow
 def test_the_frame_that_is_shown_is_the_frame_that_is_named(lab):
     page = lab[0]
     show(lab, "frames")

@@ -303,6 +303,7 @@ def test_events_of_one_subject_among_several_are_learnt_without_a_judge(start):
 # ---- the command
 
 
+@pytest.mark.slow
 def test_one_command_leads_from_reviews_to_a_detector(small_set, small_vectors, tmp_path):
     events, _ = read_csv(small_set / "annotations.csv")
     for video, table in events.groupby("video"):

@@ -165,6 +165,7 @@ def test_pictures_are_seen_with_the_statistics_of_their_video(people, start):
 # --- it learns, and does so again
 
 
+@pytest.mark.slow
 def test_tuning_lowers_the_loss_and_moves_the_face_network(people, start):
     config = replace(QUICK, epochs=8, augmentation=Augmentation.none())
     tuned = train_end_to_end(people, start, config, replace(SMALL, through=1.0), **CPU)
@@ -175,6 +176,7 @@ def test_tuning_lowers_the_loss_and_moves_the_face_network(people, start):
     assert tuned.detector.net.digest != start.net.digest
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_nothing_had_happened_and_a_seed_is_a_run(people, start, tmp_path):
     tuning = replace(SMALL, appearance=Appearance())
     call = dict(tuning=tuning, validation=people[2:], **CPU)
@@ -248,6 +250,7 @@ def test_an_estimate_grows_with_the_work(people, start):
 # --- a folder that detects
 
 
+@pytest.mark.slow
 def test_from_videos_to_a_folder_that_detects_wherever_it_is(tmp_path):
     made = SynthConfig(subjects=2, seconds=5, seed=31, events_per_minute=30, silent_share=0.0)
     dataset = read_dataset(synthesize(tmp_path / "set", made, progress=False))

@@ -132,6 +132,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path, change, word, max_steps):
         train(**call | change, out=tmp_path, **CPU)
 
 
+@pytest.mark.slow
 def test_two_processes_do_the_work_of_one():
     config = replace(CONFIG, dropout=0.0)
     one = train(FEW, config, QUICK, validation=OTHERS, **CPU)

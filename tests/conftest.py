@@ -1,6 +1,6 @@
-"""What all tests share: how much hypothesis draws, and one small generated set with all that comes of it.
+"""What all tests share: how much hypothesis draws, and one small generated set with its vectors.
 
-The set, its vectors and a detector are made once for all processes of a run, by whoever needs them first.
+They are made once for all processes of a run, by whoever needs them first.
 """
 
 import os
@@ -43,14 +43,6 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 
 
 @pytest.fixture(scope="session")
-def net():
-    """The shipped ResNet18. Not to be changed."""
-    from fedet.faces.network import load_facenet
-
-    return load_facenet()
-
-
-@pytest.fixture(scope="session")
 def detector():
     """The shipped detector. Not to be changed."""
     from fedet.detection import load_detector
@@ -78,22 +70,3 @@ def small_vectors(once, small_set, detector) -> Path:
                 extract(video, detector.net, adapt=adapt, cache=folder)
 
     return once("small_vectors", make)
-
-
-@pytest.fixture(scope="session")
-def small_detector(once, small_set, small_vectors) -> Path:
-    """The folder of a detector that learned from the small set for two epochs."""
-    from fedet.datasets.dataset import read_dataset
-    from fedet.detection import save_inputs
-    from fedet.training.records import default_config, default_inputs, records_of
-    from fedet.training.trainer import TrainConfig
-    from fedet.training.training import train
-
-    def make(folder: Path) -> None:
-        inputs, net = default_inputs()
-        records = records_of(read_dataset(small_set), net, inputs, small_vectors, progress=False)
-        quick = TrainConfig(epochs=2, batch_size=4, least_steps=2)
-        train(records, default_config(records), quick, out=folder, accelerator="cpu", progress=False)
-        save_inputs(folder, inputs)
-
-    return once("small_detector", make)

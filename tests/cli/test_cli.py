@@ -101,6 +101,17 @@ def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(t
     assert len(pictures) == 7 and {"b_apexes.png", "rec.1_apexes.png", "rec.2_apexes.png"} <= pictures
 
 
+def test_train_writes_a_detector_that_detects(small_set, small_vectors, tmp_path):
+    words = ("--out", tmp_path / "mine", "--epochs", 2, "--validation", 0.5, "--cache", small_vectors)
+    trained = fedet("train", small_set, *words)
+    assert trained.returncode == 0 and f"detector in {tmp_path / 'mine'}: epoch" in trained.stdout, (
+        trained.stderr
+    )
+    words = ("--weights", tmp_path / "mine", "--threshold", 0, "--out", tmp_path, "--cache", small_vectors)
+    assert fedet("detect", small_set, *words).returncode == 0
+    assert len(read_csv(tmp_path / "detections.csv")[0])
+
+
 def test_a_threshold_leaves_only_surer_detections(small_set, small_vectors, detector):
     from fedet import detect
 

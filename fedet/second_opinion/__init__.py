@@ -12,6 +12,7 @@ __getattr__, __dir__ = hand_on(
         "Classifier": "classifier",
         "emotion_curves": "opinion",
         "fuse": "fusion",
+        "opinion_on": "opinion",
         "open_classifier": "classifier",
     },
 )

@@ -1,5 +1,6 @@
 """Emotion curves of somebody else: a classifier run over a video, or the files of py-feat and OpenFace."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from fedet.errors import InputError
 from fedet.faces.detectors import FaceDetector, HaarDetector
 from fedet.faces.tracking import track_faces
 from fedet.intervals import EMOTIONS
-from fedet.second_opinion.classifier import Classifier, Run
+from fedet.second_opinion.classifier import Classifier, Run, open_classifier
 from fedet.video.reader import MAX_SIDE, Video, open_video
 from fedet.video.side_signals import OPENFACE_AUS, on_grid, read_openface
 
@@ -102,3 +103,43 @@ def pyfeat_curves(path: str | Path, n_frames: int, fps: float) -> np.ndarray:
     grid = on_grid(known["frame"].to_numpy() / fps, np.nan_to_num(curves), n_frames, FPS)
     shown = np.where((grid[:, -1:] > 0) & judged, grid[:, :-1], np.nan)
     return shown.astype(np.float32)
+
+
+def opinion_on(
+    video: str | Path,
+    name: str | Path,
+    n_frames: int,
+    sources: Mapping[str, str | Path] | None = None,
+    opened: Video | None = None,
+    progress: bool = False,
+) -> np.ndarray:
+    """The emotion curves that a second opinion named by the user gives of a video.
+
+    Args:
+        name: "fer", the YAML file of a classifier's description, or "openface" or "pyfeat".
+        n_frames: of the video at 30 frames a second.
+        sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
+        opened: the video, where it is open already.
+
+    Returns:
+        (n_frames, 4) float32 as for `emotion_curves`.
+
+    Raises InputError where it is not to be had.
+    """
+    name = str(name)
+    if name in ("openface", "pyfeat"):
+        folder = (sources or {}).get(name)
+        if folder is None:
+            raise InputError(f"the second opinion {name!r} needs the folder of its CSV files: --{name} DIR")
+        path = Path(folder) / f"{Path(video).stem}.csv"
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; {name} needs a CSV named after each video")
+        if name == "openface":
+            return openface_curves(path, n_frames)
+        return pyfeat_curves(path, n_frames, float((opened or open_video(video)).fps))
+    if Path(video).suffix == ".f16":
+        raise InputError(f"{video}: kept vectors hold no pictures; a second opinion needs the video")
+    classifier, run = open_classifier(name)
+    curves = emotion_curves(opened or open_video(video), classifier, run, progress=progress)[:n_frames]
+    unseen = np.full((n_frames - len(curves), len(EMOTIONS)), np.nan, np.float32)
+    return np.concatenate([curves, unseen])

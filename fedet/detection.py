@@ -28,6 +28,8 @@ from fedet.files import dataclass_from
 from fedet.intervals import AUS, SCHEMA_VERSION, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
 from fedet.postprocess import ScoreCurves, detect_intervals
+from fedet.second_opinion.fusion import fuse
+from fedet.second_opinion.opinion import opinion_on
 from fedet.video.reader import Video, open_video
 from fedet.video.side_signals import check_signals, side_signals
 
@@ -183,6 +185,7 @@ def detect(
     curves: bool = False,
     sources: Mapping[str, str | Path] | None = None,
     abstain: bool = False,
+    second_opinion: str | Path | None = None,
 ) -> Detections:
     """Finds the facial expressions in a video of any length.
 
@@ -194,9 +197,13 @@ def detect(
         cache: folder that keeps the frames' vectors for the next time.
         fps: rate of a folder of images; 30 if None. Video files have their own.
         curves: also give, for each frame, the highest score in each emotion.
-        sources: folders of the CSV files of a detector that reads them, see `side_signals`.
+        sources: folders of the CSV files of OpenFace and py-feat, for a detector that reads them (see
+            `side_signals`) or as a second opinion.
         abstain: leave out detections most of whose frames are unlike all training faces (see
             `fedet.faces.novelty`); `notes` says how many.
+        second_opinion: somebody else's emotions, fused with the scores before the threshold is applied:
+            "fer", the YAML file that describes a classifier, "openface" or "pyfeat"; see
+            `fedet.second_opinion`.
 
     Raises:
         InputError: the file cannot be read, the weights do not fit, or `threshold` or `fps` is no
@@ -209,8 +216,13 @@ def detect(
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
     faces, last = _read_faces(video, detector, fps, cache, progress)
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
-    detections = detect_in(faces, detector, threshold, curves, side.values, last)
+    lowest = threshold if second_opinion is None else 0.0
+    detections = detect_in(faces, detector, lowest, curves, side.values, last)
     detections = replace(detections, notes=(*faces.problems, *side.problems))
+    if second_opinion is not None:
+        limit = detector.model.config.default_threshold if threshold is None else threshold
+        opinion = opinion_on(video, second_opinion, len(faces.state), sources, fps, progress)
+        detections = _with_opinion(detections, opinion, limit)
     detections = _with_novelty(detections, faces, detector, abstain)
     name = Path(video).stem if Path(video).is_file() else Path(video).name
     table = detections.table.assign(video=name, subject=subject or name)
@@ -308,6 +320,13 @@ def _at_video_rate(
     """Inclusive frames of the vectors, counted at the video's rate and clipped to its last frame."""
     onset, offset = at_rate(onset, offset, FPS, fps)
     return onset.clip(upper=last), offset.clip(upper=last)
+
+
+def _with_opinion(detections: Detections, curves: np.ndarray, threshold: float) -> Detections:
+    """Scores fused with a second opinion, (T, 4) at 30 fps; what then reaches the threshold."""
+    table, notes = fuse(detections.table, curves)
+    table = table[table["score"] >= threshold].reset_index(drop=True)
+    return replace(detections, table=table, threshold=threshold, notes=(*detections.notes, *notes))
 
 
 def _with_novelty(detections: Detections, faces: FaceTrack, detector: Detector, abstain: bool) -> Detections:

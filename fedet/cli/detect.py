@@ -31,6 +31,10 @@ def detect(
     abstain: Annotated[bool, typer.Option(help="Leave out what shows faces unlike all known ones.")] = False,
     thumbnails: Annotated[bool, typer.Option(help="Pictures of the apexes into OUT.")] = False,
     blur_faces: Annotated[bool, typer.Option(help="Make the faces in them unrecognisable.")] = False,
+    second_opinion: Annotated[
+        str | None,
+        typer.Option(help="Ask it too: fer, a classifier's YAML file, openface or pyfeat."),
+    ] = None,
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
 ) -> None:
@@ -54,6 +58,7 @@ def detect(
             detections = detect_one(
                 video, detector, threshold, subject, True, cache, fps,
                 sources=named(openface=openface, pyfeat=pyfeat), abstain=abstain,
+                second_opinion=second_opinion,
             )  # fmt: skip
             done.append(detections)
             if out is not None:

@@ -110,7 +110,7 @@ def opinion_on(
     name: str | Path,
     n_frames: int,
     sources: Mapping[str, str | Path] | None = None,
-    opened: Video | None = None,
+    folder_fps: float | None = None,
     progress: bool = False,
 ) -> np.ndarray:
     """The emotion curves that a second opinion named by the user gives of a video.
@@ -119,7 +119,7 @@ def opinion_on(
         name: "fer", the YAML file of a classifier's description, or "openface" or "pyfeat".
         n_frames: of the video at 30 frames a second.
         sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
-        opened: the video, where it is open already.
+        folder_fps: rate of a folder of images; None: 30.
 
     Returns:
         (n_frames, 4) float32 as for `emotion_curves`.
@@ -136,10 +136,12 @@ def opinion_on(
             raise InputError(f"{path}: no such file; {name} needs a CSV named after each video")
         if name == "openface":
             return openface_curves(path, n_frames)
-        return pyfeat_curves(path, n_frames, float((opened or open_video(video)).fps))
+        return pyfeat_curves(path, n_frames, float(open_video(video, folder_fps=folder_fps or FPS).fps))
     if Path(video).suffix == ".f16":
         raise InputError(f"{video}: kept vectors hold no pictures; a second opinion needs the video")
     classifier, run = open_classifier(name)
-    curves = emotion_curves(opened or open_video(video), classifier, run, progress=progress)[:n_frames]
+    curves = emotion_curves(
+        open_video(video, folder_fps=folder_fps or FPS), classifier, run, progress=progress
+    )[:n_frames]
     unseen = np.full((n_frames - len(curves), len(EMOTIONS)), np.nan, np.float32)
     return np.concatenate([curves, unseen])

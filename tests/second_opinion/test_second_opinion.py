@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fedet
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.intervals import EMOTIONS, empty_table
@@ -238,3 +239,16 @@ def test_scores_stay_scores_and_the_order_of_rows_does_not_matter(spans, height,
         again, _ = fuse(candidates(*shuffled), rising("surprise", height))
         key = ["onset", "offset", "emotion", "score"]
         assert sorted(map(tuple, again[key].to_numpy())) == sorted(map(tuple, fused[key].to_numpy()))
+
+
+# --- through the detector
+
+
+def test_detections_are_fused_before_the_threshold(small_set, detector, described, tmp_path):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    plain = fedet.detect(video, detector, 0.0)
+    asked = fedet.detect(video, detector, 0.3, second_opinion=described)
+    assert asked.threshold == 0.3 and (asked["score"] >= 0.3).all()
+    assert set(asked["onset"]) <= set(plain["onset"])
+    with pytest.raises(InputError, match="--pyfeat DIR"):
+        fedet.detect(video, detector, second_opinion="pyfeat")

@@ -17,7 +17,7 @@ from fedet.datasets.dataset import read_dataset
 from fedet.detection import load_detector, read_inputs
 from fedet.errors import InputError
 from fedet.explorer.widget import Explorer
-from fedet.faces.extraction import read_track
+from fedet.faces.vectors import load_track
 from fedet.intervals import empty_table
 from fedet.model import FEDN, FEDNConfig
 from fedet.review.review import read_review
@@ -61,7 +61,7 @@ def test_a_generated_set_is_read_and_gone_on_with(tmp_path):
 
 def test_vectors_are_read():
     for name in ("s01_01", "s02_01"):
-        track = read_track(OLD / "vectors" / f"{name}.f16")
+        track = load_track(OLD / "vectors" / f"{name}.f16")
         raw = np.fromfile(OLD / "vectors" / f"{name}.f16", np.float16).reshape(90, 512)
         assert np.array_equal(track.vectors, raw) and track.mask.all()
         assert (track.fps, track.weights, track.problems) == (30, "faces", ())

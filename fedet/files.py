@@ -86,6 +86,13 @@ def dataclass_from(kind: type[T], values: object, source: str) -> T:
         raise InputError(f"{source}: {error}") from error
 
 
+def check_range(config: object, low: float, high: float, *names: str) -> None:
+    """Raises InputError for the first of these fields that is not a number from `low` to `high`."""
+    for name in names:
+        if not low <= getattr(config, name) <= high:
+            raise InputError(f"{name} is {getattr(config, name)!r}; it must be between {low:,} and {high:,}")
+
+
 def _fits(value: Any, hint: Any) -> bool:
     inner = get_args(hint)
     if ... in inner:

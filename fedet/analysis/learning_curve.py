@@ -16,8 +16,8 @@ from fedet.evaluation.tables import HEADLINE, short_number
 from fedet.model import FEDN
 from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, finish
 from fedet.postprocess import predict
-from fedet.training.fine_tuning import FINE_TUNING, Lesson, learn, minutes_of
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
+from fedet.training.fine_tuning import FINE_TUNING, LearnResult, learn, minutes_of
 from fedet.windows import VideoFeatures
 
 AT_THRESHOLD = ("spotting_f1", "macro_f1", "micro_f1", "detection_f1")
@@ -31,7 +31,7 @@ class Stage:
 
     name: str
     minutes: float  # reviewed
-    lesson: Lesson | None  # None: not trained
+    lesson: LearnResult | None  # None: not trained
     model: FEDN
     at_threshold: Evaluation  # of the candidates that reach the model's threshold
     ranked: Evaluation  # of all candidates
@@ -47,7 +47,7 @@ def evaluate_stage(
     model: FEDN,
     left_out: Sequence[VideoFeatures],
     minutes: float = 0.0,
-    lesson: Lesson | None = None,
+    lesson: LearnResult | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Stage:

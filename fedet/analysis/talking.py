@@ -24,9 +24,10 @@ from fedet.metrics import f1
 from fedet.model import FEDN
 from fedet.postprocess import detect_intervals
 from fedet.synthetic.generator import write_script
-from fedet.training.records import records_of, widened
-from fedet.training.trainer import Run, TrainConfig
-from fedet.training.training import launch
+from fedet.training.config import TrainConfig
+from fedet.training.records import records_of, widen_input
+from fedet.training.trainer import Run
+from fedet.training.training import RunSpec, launch
 from fedet.video.side_signals import channels_of
 from fedet.windows import VideoFeatures
 
@@ -174,7 +175,7 @@ def _detect_by_halves(
     for half in (people[::2], people[1::2]):
         model = start
         if extra:
-            begin = widened(start, [r for r in with_sound if r.subject not in half], extra)
+            begin = widen_input(start, [r for r in with_sound if r.subject not in half], extra)
             model = _train_new_channels(begin, [r for r in records if r.subject not in half], extra, config)
         for record in (r for r in records if r.subject in half):
             found = detect_intervals(model, model.config, record.vectors, record.mask)
@@ -202,8 +203,5 @@ class _NewChannels(Run):
 
 
 def _train_new_channels(model: FEDN, records: list[VideoFeatures], extra: int, config: TrainConfig) -> FEDN:
-    run = partial(_NewChannels, extra=extra)
-    options = {"progress": False, "max_steps": None, "on_epoch": None}
-    options |= {"accelerator": "cpu", "devices": 1, "strategy": "auto"}
-    launch(run, model, records, None, config, None, {}, **options)
+    launch(RunSpec(partial(_NewChannels, extra=extra), model, records, None, config), accelerator="cpu")
     return model.eval()

@@ -36,7 +36,7 @@ def crossval(
     from fedet.experiments.methods.registry import METHODS
     from fedet.experiments.results_page import as_text
     from fedet.experiments.study import open_study
-    from fedet.training.trainer import TrainConfig
+    from fedet.training.config import TrainConfig
 
     check_options(epochs, jobs, adapt=adapt)
     if seeds < 1:

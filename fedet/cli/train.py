@@ -47,9 +47,9 @@ def train(
     from fedet.datasets.dataset import read_dataset
     from fedet.detection import read_inputs, save_inputs
     from fedet.faces.network import load_facenet
+    from fedet.training.config import TrainConfig
     from fedet.training.fine_tuning import FINE_TUNING
-    from fedet.training.records import default_config, default_inputs, joined, records_of
-    from fedet.training.trainer import TrainConfig
+    from fedet.training.records import default_config, default_inputs, join_sets, records_of
     from fedet.training.training import train as fit
 
     check_options(epochs, seed=seed, adapt=adapt)
@@ -68,7 +68,7 @@ def train(
         report_repairs(dataset.repairs)
     inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
     kept, sources = cache or out / "vectors", named(openface=openface, pyfeat=pyfeat)
-    records = joined({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})
+    records = join_sets({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})
     if start is not None and not isinstance(start, Path):
         start = start(records)
     default = TrainConfig() if start is None else FINE_TUNING
@@ -94,18 +94,18 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
 
     from fedet.detection import TUNED, load_detector
     from fedet.faces.novelty import FILE
-    from fedet.training.crop_windows import Tuning
-    from fedet.training.end_to_end import TUNING, estimated_minutes, train_end_to_end
+    from fedet.training.config import TuningConfig
+    from fedet.training.end_to_end import TUNING, estimate_minutes, train_end_to_end
     from fedet.training.face_crops import face_videos_of
     from fedet.training.model_selection import hold_out
-    from fedet.training.novelty import recompute
+    from fedet.training.novelty import describe_weights
 
     start = load_detector(frozen)
     crops = cache or out / "crops"
     videos = face_videos_of(dataset, start.net, start.inputs, crops, sources=sources)
     settings = replace(TUNING, seed=seed, epochs=TUNING.epochs if epochs is None else epochs)
     parts = hold_out(videos, validation, seed) if validation else (videos, [])
-    minutes = estimated_minutes(*parts, start, settings, Tuning())
+    minutes = estimate_minutes(*parts, start, settings, TuningConfig())
     print(f"tuning the face network: about {minutes:.0f} minutes on this processor; if stopped, the same")
     print("command goes on; --tuning-epochs makes it shorter")
     result = train_end_to_end(videos, start, settings, validation=validation, out=out)
@@ -113,7 +113,7 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
         shutil.rmtree(crops)  # pictures of faces
     if not (out / TUNED / FILE).exists():
         print("describing its vectors, so that unfamiliar faces can be told")
-        recompute(out / TUNED)
+        describe_weights(out / TUNED)
     print_training(out, result, result.detector.model)
     return result
 
@@ -149,7 +149,7 @@ def learn(
     from fedet.detection import read_inputs, save_inputs
     from fedet.faces.network import load_facenet
     from fedet.review.reviewed_dataset import reviewed_dataset
-    from fedet.training.fine_tuning import FINE_TUNING, minutes_of, save_lesson, verdict
+    from fedet.training.fine_tuning import FINE_TUNING, minutes_of, save_result, verdict
     from fedet.training.fine_tuning import learn as tune
     from fedet.training.records import records_of
 
@@ -167,7 +167,7 @@ def learn(
     print(f"{minutes_of(records):.1f} reviewed minutes")
     config = replace(FINE_TUNING, seed=seed, epochs=FINE_TUNING.epochs if epochs is None else epochs)
     lesson = tune(records, start, config, folds=folds)
-    save_lesson(lesson, out)
+    save_result(lesson, out)
     save_inputs(out, inputs)
     print(verdict(lesson))
     print(f"detector in {out}, threshold {lesson.model.config.default_threshold:.2f}")
@@ -194,10 +194,10 @@ def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None
 
     def widen(records):
         from fedet.model import FEDN
-        from fedet.training.records import widened
+        from fedet.training.records import widen_input
         from fedet.video.side_signals import channels_of
 
-        return widened(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
+        return widen_input(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
 
     return inputs, widen
 
@@ -216,7 +216,7 @@ def pretrain(
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
     from fedet.errors import InputError
-    from fedet.training.novelty import recompute
+    from fedet.training.novelty import describe_weights
     from fedet.training.pretraining import PretrainConfig
     from fedet.training.pretraining import pretrain as fit
 
@@ -226,5 +226,5 @@ def pretrain(
     config = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
     fit(out, config, init or None, device=device)
     print("describing its vectors, so that unfamiliar faces can be told")
-    recompute(out)
+    describe_weights(out)
     print(f"weights in {out}; use them with --face-weights {out}")

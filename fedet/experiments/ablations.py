@@ -11,8 +11,7 @@ from fedet.experiments.comparison import evaluate_folds
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.methods.base import FEDNMethod
 from fedet.model import FEDNConfig
-from fedet.training.sampling import Augmentation
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import Augmentation, TrainConfig
 
 WHOLE = "whole"
 # Group -> variant -> fields of FEDNConfig that differ; those of TrainConfig have a "training." before them.

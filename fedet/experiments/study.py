@@ -15,8 +15,8 @@ from fedet.experiments.methods.registry import method_named
 from fedet.model import FEDNConfig
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.training.checkpoints import fingerprint
+from fedet.training.config import TrainConfig
 from fedet.training.records import default_config, default_inputs, records_of
-from fedet.training.trainer import TrainConfig
 from fedet.windows import VideoFeatures
 
 # Of the set that is generated where none is given: small, and with something to find everywhere.

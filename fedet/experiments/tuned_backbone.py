@@ -17,10 +17,9 @@ from fedet.experiments.methods.base import Fitted, answer, detector_config
 from fedet.experiments.study import Study
 from fedet.faces.network import FaceNet, load_facenet
 from fedet.model import FEDNConfig
-from fedet.training.crop_windows import Tuning
+from fedet.training.config import TrainConfig, TuningConfig
 from fedet.training.end_to_end import TUNING, train_end_to_end
-from fedet.training.face_crops import face_videos_of, seen_with
-from fedet.training.trainer import TrainConfig
+from fedet.training.face_crops import face_videos_of, features_with
 from fedet.training.training import train as train_detector
 
 
@@ -34,7 +33,7 @@ class Tuned:
     config: FEDNConfig | None = None
     first: TrainConfig = field(default_factory=TrainConfig)  # on kept vectors
     second: TrainConfig = TUNING
-    tuning: Tuning | None = Tuning()  # None: the second part too is on kept vectors
+    tuning: TuningConfig | None = TuningConfig()  # None: the second part too is on kept vectors
     accelerator: str = "auto"
     digest: str = ""
 
@@ -57,7 +56,7 @@ class Tuned:
 
     def _answer(self, detector: Detector):
         told = answer(detector.model)
-        return lambda video: told(seen_with(video, detector.net, self.inputs, labels=False))
+        return lambda video: told(features_with(video, detector.net, self.inputs, labels=False))
 
 
 def backbone_arms(
@@ -66,7 +65,7 @@ def backbone_arms(
     config: FEDNConfig | None = None,
     first: TrainConfig | None = None,
     second: TrainConfig = TUNING,
-    tuning: Tuning = Tuning(),
+    tuning: TuningConfig = TuningConfig(),
     accelerator: str = "auto",
 ) -> dict[str, Tuned]:
     """The two arms by name, "tuned" and "frozen", for `cross_validate` and `ablations.effects`."""

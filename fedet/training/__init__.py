@@ -5,7 +5,7 @@ from fedet import hand_on
 __getattr__, __dir__ = hand_on(
     __name__,
     {
-        "TrainConfig": "trainer",
+        "TrainConfig": "config",
         "learn": "fine_tuning",
         "records_of": "records",
         "train": "training",

@@ -1,7 +1,7 @@
 """Checkpoints of a training run without pickle: tensors as safetensors, the rest as JSON.
 
 A checkpoint is a folder; a new one replaces the old one only when it is complete, so that a run
-killed at any moment finds one that can be read.
+killed at any moment leaves one that can be read.
 """
 
 import hashlib
@@ -30,8 +30,8 @@ def fingerprint(records: Sequence[VideoFeatures]) -> str:
         digest.update(f"{record.subject}\0{record.video}\0{record.fps}\0".encode())
         digest.update(record.vectors.tobytes())
         digest.update(record.mask.tobytes())
-        told = record.events[["onset", "offset", "emotion"]].astype("string").fillna("")
-        digest.update(pd.util.hash_pandas_object(told, index=False).to_numpy().tobytes())
+        events = record.events[["onset", "offset", "emotion"]].astype("string").fillna("")
+        digest.update(pd.util.hash_pandas_object(events, index=False).to_numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -72,10 +72,10 @@ def write_checkpoint(folder: Path, values: dict[str, Any], **tensors: Tensors) -
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
-    for name, part in tensors.items():
-        save_file({k: v.contiguous() for k, v in part.items()}, new / f"{name}.safetensors")
+    for name, state in tensors.items():
+        save_file({k: v.cpu().contiguous() for k, v in state.items()}, new / f"{name}.safetensors")
     (new / "state.json").write_text(json.dumps(values, indent=1) + "\n")
-    # A folder cannot replace a full one in one step; `read_checkpoint` knows the moment between.
+    # A folder cannot replace a full one in one step; `read_checkpoint` reads the old one in between.
     if folder.exists():
         os.replace(folder, old)
     os.replace(new, folder)
@@ -83,19 +83,19 @@ def write_checkpoint(folder: Path, values: dict[str, Any], **tensors: Tensors) -
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensors]] | None:
-    """What `write_checkpoint` wrote last, or None if there is none.
+    """What `write_checkpoint` wrote last: values and tensors by name; None if there is nothing.
 
     Raises InputError if a file of it cannot be read.
     """
     old = folder.with_name(folder.name + ".old")
-    at = folder if folder.exists() else old
-    if not at.exists():
+    path = folder if folder.exists() else old
+    if not path.exists():
         return None
     try:
-        values = json.loads((at / "state.json").read_text())
-        tensors = {path.stem: load_file(path) for path in sorted(at.glob("*.safetensors"))}
+        values = json.loads((path / "state.json").read_text())
+        tensors = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
     except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"{at}: not a readable checkpoint ({error}); delete it") from error
+        raise InputError(f"{path}: not a readable checkpoint ({error}); delete it") from error
     return values, tensors
 
 

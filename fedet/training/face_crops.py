@@ -1,4 +1,4 @@
-"""The face crops of whole videos, cut once and kept: what a network is tuned on end to end.
+"""The face crops of whole videos, cut once and cached: what a network is tuned on end to end.
 
 They are personal data as the videos are: `cache` is a folder of pictures of faces.
 """
@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -42,16 +43,16 @@ from fedet.windows import VideoFeatures
 
 @dataclass(frozen=True, eq=False)
 class FaceVideo(VideoFeatures):
-    """A video as the detector reads it, and the pictures behind it."""
+    """A video as the detector reads it, and its face crops."""
 
     crops: np.ndarray  # (T, 112, 112, 3) uint8, mapped from a file; black where there is no face
-    faces: FaceTrack  # vectors of the network that `vectors` were made with
+    faces: FaceTrack  # vectors of the network whose changes from rest `vectors` are
     spread: np.ndarray  # (N, 112, 112, 3) uint8, as of `Crops`
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """The face of one video at 30 frames a second, before any network has seen it."""
+    """The face of one video at 30 frames a second, before any network reads it."""
 
     images: np.ndarray  # (T, 112, 112, 3) uint8
     state: np.ndarray  # (T,) uint8, index into STATES
@@ -67,33 +68,35 @@ def cut_crops(
     detector: FaceDetector | None = None,
     opened: Video | None = None,
 ) -> Crops:
-    """The crops that `fedet.faces.extraction.extract` shows to its network, in a file of `cache`.
+    """The crops that `fedet.faces.extraction.extract` gives to its network, in a file of `cache`.
 
-    A frame takes 38 kB there.
+    A frame takes 38 kB there. `detector` is as for `extract`: None looks for small faces where there
+    are no larger ones.
 
-    `detector` is as for `extract`: None looks for small faces where there are no larger ones.
     Raises InputError where the video cannot be read at all.
     """
     video = opened or open_video(path)
-    place = _place(Path(cache), Path(path), detector, video)
-    if place.with_suffix(".json").exists():
+    cached = _cache_path(Path(cache), Path(path), detector, video)
+    if cached.with_suffix(".json").exists():
         with suppress(InputError):  # damaged: cut anew
-            return _read_crops(place)
-    handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")
+            return _read_crops(cached)
+    handle, name = tempfile.mkstemp(dir=cached.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             (state, track, spread), problems = extract_with_retry(partial(_cut_into, file, video), detector)
-        os.replace(name, place)
+        os.replace(name, cached)
     finally:
         Path(name).unlink(missing_ok=True)
-    np.savez(place.with_suffix(".npz"), state=state, track=track, spread=spread)
+    np.savez(cached.with_suffix(".npz"), state=state, track=track, spread=spread)
     notes = {"fps": float(video.fps or FPS), "problems": [*video.problems, *problems]}
-    place.with_suffix(".json").write_text(json.dumps(notes) + "\n")
-    return _read_crops(place)
+    cached.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+    return _read_crops(cached)
 
 
-def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Writes the crops to `file`; states (T,) uint8, face numbers (T,) int32 and those spread over it."""
+def _cut_into(
+    file: BinaryIO, video: Video, detector: FaceDetector
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Writes the crops to `file`; returns states (T,) uint8, face numbers (T,) int32 and `Crops.spread`."""
     state, track, spread = [], [], spread_faces(video, detector, CROP).crops
     file.seek(0)
     for face, status, number in prefetch(crops_of(video, detector)):
@@ -104,58 +107,59 @@ def _cut_into(file, video: Video, detector: FaceDetector) -> tuple[np.ndarray, n
     return np.array(state, np.uint8), np.array(track, np.int32), spread
 
 
-def _read_crops(place: Path) -> Crops:
+def _read_crops(path: Path) -> Crops:
     try:
-        notes = json.loads(place.with_suffix(".json").read_text())
-        with np.load(place.with_suffix(".npz")) as parts:
-            state, track, spread = parts["state"], parts["track"], parts["spread"]
+        notes = json.loads(path.with_suffix(".json").read_text())
+        with np.load(path.with_suffix(".npz")) as arrays:
+            state, track, spread = arrays["state"], arrays["track"], arrays["spread"]
         shape = (len(state), CROP, CROP, 3)
-        check_file_size(place, len(state), CROP * CROP * 3)
-        images = np.memmap(place, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
+        check_file_size(path, len(state), CROP * CROP * 3)
+        images = np.memmap(path, np.uint8, "r", shape=shape) if len(state) else np.zeros(shape, np.uint8)
         return Crops(images, state, track, notes["fps"], tuple(notes["problems"]), spread)
     except CACHE_ERRORS as error:
-        raise damaged_cache(place, error) from error
+        raise damaged_cache(path, error) from error
 
 
-def _place(folder: Path, path: Path, detector: FaceDetector | None, video: Video) -> Path:
+def _cache_path(folder: Path, path: Path, detector: FaceDetector | None, video: Video) -> Path:
     if not path.exists():
-        raise InputError(f"no such file or folder: {path}")
+        raise InputError(f"{path}: no such file or folder; name a video, or a folder of numbered images")
     facts = f"{file_identity(path)} {type(detector).__name__} {video.fps} {CROP} {search_version(video)}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.crops"
 
 
-def track_of(crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_size: int = 32) -> FaceTrack:
-    """What a network makes of the crops; equal to `extract` of the video.
+def track_from_crops(
+    crops: Crops | FaceTrack, images: np.ndarray, net: FaceNet, batch_size: int = 32
+) -> FaceTrack:
+    """The vectors of the crops; equal to `extract` of the video.
 
     Where `extract` is given a share `adapt`, so is `net`: see `fedet.faces.network.adapted_net`.
 
     Args:
-        crops: tells states, tracks and rate. images: (T, 112, 112, 3) uint8.
+        crops: for states, tracks and rate. images: (T, 112, 112, 3) uint8.
     """
     n = len(images)
     vectors, rest = np.zeros((n, WIDTH), np.float16), np.zeros(n, np.float32)
-    shown = crops.state != STATES.index("missing")
-    quick = fold_batch_norms(net)
+    visible = crops.state != STATES.index("missing")
+    folded_net = fold_batch_norms(net)
     for start in range(0, n, batch_size):
-        seen = start + np.flatnonzero(shown[start : start + batch_size])
-        if len(seen):
-            out = vectors_of(quick, np.asarray(images[seen]))
-            vectors[seen] = out.half().numpy(force=True)
+        frames = start + np.flatnonzero(visible[start : start + batch_size])
+        if len(frames):
+            out = vectors_of(folded_net, np.asarray(images[frames]))
+            vectors[frames] = out.half().numpy(force=True)
             if net.heads is not None:
-                rest[seen] = net.rest(out).numpy(force=True)
+                rest[frames] = net.rest(out).numpy(force=True)
     return FaceTrack(vectors, rest, crops.state, crops.track, crops.fps, crops.problems, net.name)
 
 
-def seen_with(video: FaceVideo, net: FaceNet, inputs: Inputs, labels: bool = True) -> VideoFeatures:
-    """The video as a detector behind another network reads it; without its events if not `labels`."""
-    faces = track_of(video.faces, video.crops, adapted_net(net, video.spread, inputs.adapt))
-    read = face_channels(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
-    side = np.asarray(video.vectors[:, read.shape[1] :]) if inputs.signals else None
+def features_with(video: FaceVideo, net: FaceNet, inputs: Inputs, labels: bool = True) -> VideoFeatures:
+    """The video's features with another face network; without its events if not `labels`."""
+    faces = track_from_crops(video.faces, video.crops, adapted_net(net, video.spread, inputs.adapt))
+    change = face_channels(change_from_rest(faces, inputs.reference, inputs.context_s), net, inputs.reads)
+    side = np.asarray(video.vectors[:, change.shape[1] :]) if inputs.signals else None
     events = video.events if labels else empty_table()
-    return VideoFeatures(
-        video.subject, video.video, video.fps, concat_signals(read, inputs, side), video.mask, events
-    )
+    vectors = concat_signals(change, inputs, side)
+    return VideoFeatures(video.subject, video.video, video.fps, vectors, video.mask, events)
 
 
 def face_videos_of(
@@ -168,12 +172,12 @@ def face_videos_of(
     sources: Mapping[str, str | Path] | None = None,
     detector: FaceDetector | None = None,
 ) -> list[FaceVideo]:
-    """As `fedet.training.records.records_of`, with the crops; `cache` is the folder that keeps these."""
+    """As `fedet.training.records.records_of`, with the crops; `cache` is their folder."""
     records = []
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
-        cut = cut_crops(row.path, cache, detector, dataset.open(row.video))
-        faces = track_of(cut, cut.images, adapted_net(net, cut.spread, inputs.adapt))
+        crops = cut_crops(row.path, cache, detector, dataset.open(row.video))
+        faces = track_from_crops(crops, crops.images, adapted_net(net, crops.spread, inputs.adapt))
         side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
-        made = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
-        records.append(FaceVideo(**vars(made), crops=cut.images, faces=faces, spread=cut.spread))
+        record = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
+        records.append(FaceVideo(**vars(record), crops=crops.images, faces=faces, spread=crops.spread))
     return records

@@ -1,14 +1,15 @@
 """Learning from reviewed videos: fine-tuning that is judged on people it did not learn from.
 
-A few reviewed minutes can make a detector better or worse. So the reviewed subjects are parted into
+A few reviewed minutes can make a detector better or worse. So the reviewed subjects are split into
 folds; each fold's subjects are predicted by detectors that were tuned on the others, after every
-pass, and by the detector as it was. On these predictions alone it is decided how many passes help,
-whether any do, and from which score on to report. Then all reviewed subjects teach that many passes.
+pass, and by the original detector. These predictions alone decide how many passes help, whether any
+do, and from which score on to report. Then the detector is tuned on all reviewed subjects for that
+many passes.
 
-A handful of people cannot tell the best of nine passes from a lucky one. So the choice leans on what
-is right without looking: the schedule is run to its end, and the threshold stays, unless the folds
-speak against it by more than their own uncertainty (the rule of one standard error of Breiman et
-al., Classification and Regression Trees, 1984; the errors by leaving out one subject at a time).
+With a handful of people the best of nine passes may be a lucky one. So there is a default, the
+schedule run to its end and the threshold as it is, which stands unless the folds contradict it by more
+than their own uncertainty (the rule of one standard error of Breiman et al., Classification and
+Regression Trees, 1984; the errors by leaving out one subject at a time).
 """
 
 import copy
@@ -19,37 +20,41 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
+from fedet.files import atomic_write
 from fedet.model import FEDN
 from fedet.postprocess import predict
-from fedet.training.model_selection import figures_of_tables, monitored, spotting_of_tables
-from fedet.training.trainer import TrainConfig
+from fedet.training.checkpoints import Tensors
+from fedet.training.config import TrainConfig
+from fedet.training.model_selection import monitored_value, rank_tables, table_metrics
+from fedet.training.trainer import copy_of
 from fedet.training.training import train
 from fedet.windows import VideoFeatures
 
-# Chosen on held-out reviewed people of a generated set: from 2e-4 on a few minutes are learnt by
-# heart within two passes, below 5e-5 eight passes do not get far.
+# Chosen on held-out reviewed people of a generated set: from 2e-4 on two passes overfit a few minutes,
+# below 5e-5 eight passes change little.
 FINE_TUNING = TrainConfig(epochs=8, learning_rate=1e-4, batch_size=8, least_steps=1, ema=0.9)
-BEHIND = 1.0  # standard errors: passes at most this far behind the best are as good
-AHEAD = 2.0  # standard errors: a new threshold must do better by this
+PASSES_TOLERANCE = 1.0  # standard errors: passes at most this much worse than the best are as good
+THRESHOLD_MARGIN = 2.0  # standard errors: a new threshold must be better by this
+
+Tables = dict[str, pd.DataFrame]  # predictions by record, see `_key`
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """A fine-tuned detector and what decided about it.
+class LearnResult:
+    """A fine-tuned detector and the figures that decided about it.
 
     Attributes:
         model: evaluation mode; its `default_threshold` was chosen by the folds.
-        epochs: passes that were kept; 0: none helped, the weights are those of the start.
-        history: for each number of passes the figures over all folds: threshold, spotting_f1 at it,
-            spotting_ap, detection_map, monitored (at the best threshold), behind (the best number of
-            passes, in `monitored`), behind_se. They chose, so they are too good to report. Empty
-            with events of fewer than two subjects.
+        epochs: the chosen number of passes; 0: none helped, the weights are those of the start.
+        history: for each number of passes the metrics over all folds: threshold, spotting_f1 at it,
+            spotting_ap, detection_map, monitored (at the best threshold), behind (how far `monitored`
+            is below that of the best number of passes), behind_se (its standard error). They decided,
+            so they are too good to report. Empty with events of fewer than two subjects.
         config: of the fine-tuning.
-        threshold_before: that of the detector as it was.
+        threshold_before: that of the original detector.
     """
 
     model: FEDN
@@ -66,46 +71,47 @@ def learn(
     *,
     folds: int = 3,
     progress: bool = True,
-) -> Lesson:
+) -> LearnResult:
     """Fine-tunes a detector on reviewed videos.
 
     Args:
-        records: of the reviewed videos, as `fedet.training.records.records_of` makes them.
+        records: of the reviewed videos, see `fedet.training.records.records_of`.
         start: the detector to start from.
-        config: of the fine-tuning; `monitor` is what decides.
-        folds: parts of the subjects; as many as subjects where there are fewer. With events of one
-            subject only nothing can be judged: all passes are kept, the threshold stays.
+        config: of the fine-tuning; its `monitor` decides.
+        folds: of the subjects; as many as subjects where there are fewer. With events of one subject
+            only, nothing can be compared: all passes are run, the threshold stays.
 
     Raises:
         InputError: no records, fewer than two folds, or no event to learn from.
     """
     records = list(records)
     if folds < 2 or not records:
-        raise InputError(f"{len(records)} reviewed videos, folds={folds}: at least one and two are needed")
+        raise InputError(
+            f"{len(records)} reviewed videos, folds={folds}: at least one video and two folds are needed"
+        )
     model = start if isinstance(start, FEDN) else FEDN.from_pretrained(start)
-    parts = _parts(records, folds)
-    if len(parts) < 2:
+    before, folds_of_records = model.config.default_threshold, _split(records, folds)
+    if len(folds_of_records) < 2:
         result = train(records, None, config, init=model, progress=progress)
-        return Lesson(result.model, config.epochs, pd.DataFrame(), config, model.config.default_threshold)
-    tables: list[dict[str, pd.DataFrame]] = [{} for _ in range(config.epochs + 1)]
-    for part in tqdm(parts, desc="folds", unit="fold", disable=not progress):
-        rest = [r for r in records if r not in part]
-        _predict(model.eval(), part, tables[0])
+        return LearnResult(result.model, config.epochs, pd.DataFrame(), config, before)
+    tables: list[Tables] = [{} for _ in range(config.epochs + 1)]
+    for held_out in tqdm(folds_of_records, desc="folds", unit="fold", disable=not progress):
+        rest = [r for r in records if r not in held_out]
+        _predict(model.eval(), held_out, tables[0])
         train(rest, None, config, init=model, progress=False,
-              on_epoch=lambda epoch, tuned, part=part: _predict(tuned, part, tables[epoch]))  # fmt: skip
+              on_epoch=lambda epoch, tuned, fold=held_out: _predict(tuned, fold, tables[epoch]))  # fmt: skip
     history = _history(tables, records, model, config)
-    passes = int(history.index[history["behind"] <= BEHIND * history["behind_se"]].max())
-    tuned = copy.deepcopy(model) if passes == 0 else _after(records, config, model, passes, progress)
-    before, threshold = model.config.default_threshold, float(history["threshold"].iloc[passes])
-    tuned.config = replace(tuned.config, default_threshold=threshold)
-    return Lesson(tuned.eval(), passes, history, config, before)
+    passes = int(history.index[history["behind"] <= PASSES_TOLERANCE * history["behind_se"]].max())
+    tuned = copy.deepcopy(model) if passes == 0 else _tune(records, config, model, passes, progress)
+    tuned.config = replace(tuned.config, default_threshold=float(history["threshold"].iloc[passes]))
+    return LearnResult(tuned.eval(), passes, history, config, before)
 
 
-def _parts(records: list[VideoFeatures], folds: int) -> list[list[VideoFeatures]]:
-    """The records by fold; subjects with the most events are dealt out first, to even parts.
+def _split(records: list[VideoFeatures], folds: int) -> list[list[VideoFeatures]]:
+    """The records by fold; subjects with the most events are dealt out first, for folds of like size.
 
-    So the first two of them lie in different parts, and every training part has events. Where fewer
-    than two subjects have any, nobody could be held out: one part.
+    So the first two of them are in different folds, and every training part has events. Where fewer
+    than two subjects have any, nobody could be held out: one fold.
     """
     events: dict[str, int] = {}
     for record in records:
@@ -114,14 +120,14 @@ def _parts(records: list[VideoFeatures], folds: int) -> list[list[VideoFeatures]
         return [records]
     order = sorted(events, key=lambda s: (-events[s], s))
     dealt = [order[i::folds] for i in range(min(folds, len(order)))]
-    return [[r for r in records if r.subject in part] for part in dealt]
+    return [[r for r in records if r.subject in subjects] for subjects in dealt]
 
 
 def _key(record: VideoFeatures) -> str:
     return f"{record.subject}/{record.video}"
 
 
-def _predict(model: FEDN, records: list[VideoFeatures], tables: dict[str, pd.DataFrame]) -> None:
+def _predict(model: FEDN, records: list[VideoFeatures], tables: Tables) -> None:
     training = model.training
     model.eval()
     for record in records:
@@ -130,62 +136,67 @@ def _predict(model: FEDN, records: list[VideoFeatures], tables: dict[str, pd.Dat
 
 
 def _history(
-    tables: list[dict[str, pd.DataFrame]], records: list[VideoFeatures], model: FEDN, config: TrainConfig
+    tables: list[Tables], records: list[VideoFeatures], model: FEDN, config: TrainConfig
 ) -> pd.DataFrame:
-    """The columns of `Lesson.history`; everything is reckoned again without each of the subjects."""
+    """The columns of `LearnResult.history`; each is computed again without each of the subjects."""
     given, named = model.config.default_threshold, len(model.config.emotions) > 1
     subjects = sorted({r.subject for r in records})
-    parts = [records] + [[r for r in records if r.subject != s] for s in subjects]
-    rows, chosen = [], []  # chosen: (passes, 1 + subjects) of the figure that decides
-    for found in tables:
-        figures = []
-        for part in parts:
-            figures.append(figures_of_tables([found[_key(r)] for r in part], part, given, named))
-        best = figures[0]["threshold"]
-        ahead = [_f1_at(found, part, best) - _f1_at(found, part, given) for part in parts]
-        threshold = best if ahead[0] > AHEAD * _jackknife_se(ahead[1:]) else given
-        rows.append(figures[0] | {"threshold": threshold, "spotting_f1": _f1_at(found, records, threshold)})
-        chosen.append([monitored(f, config.monitor) for f in figures])
-    values = np.nan_to_num(np.array(chosen), nan=-1.0)
+    samples = [records] + [[r for r in records if r.subject != s] for s in subjects]  # jackknife
+    rows, decisive = [], []  # decisive: (passes, 1 + subjects) of the monitored metric
+    for predictions in tables:
+        metrics = [table_metrics([predictions[_key(r)] for r in s], s, given, named) for s in samples]
+        best = metrics[0]["threshold"]
+        gains = [_f1_at(predictions, s, best) - _f1_at(predictions, s, given) for s in samples]
+        threshold = best if gains[0] > THRESHOLD_MARGIN * _jackknife_se(gains[1:]) else given
+        f1 = _f1_at(predictions, records, threshold)
+        rows.append(metrics[0] | {"threshold": threshold, "spotting_f1": f1})
+        decisive.append([monitored_value(m, config.monitor) for m in metrics])
+    values = np.nan_to_num(np.array(decisive), nan=-1.0)
     behind = values[values[:, 0].argmax()] - values
     history = pd.DataFrame(rows).assign(monitored=values[:, 0], behind=behind[:, 0])
     history["behind_se"] = [_jackknife_se(row) for row in behind[:, 1:]]
     return history.rename_axis("epochs").reset_index()
 
 
-def _f1_at(found: dict[str, pd.DataFrame], records: list[VideoFeatures], threshold: float) -> float:
-    """Spotting F1 of what reaches a threshold; 0 where there is neither event nor prediction."""
-    spotted = spotting_of_tables([found[_key(r)] for r in records], records)
-    shown = spotted.score >= threshold
-    return float(2 * spotted.true_positives[shown].sum() / max(shown.sum() + spotted.events.sum(), 1))
+def _f1_at(predictions: Tables, records: list[VideoFeatures], threshold: float) -> float:
+    """Spotting F1 of predictions from a threshold on; 0 where there is neither event nor prediction."""
+    ranking = rank_tables([predictions[_key(r)] for r in records], records)
+    reported = ranking.score >= threshold
+    return float(2 * ranking.true_positives[reported].sum() / max(reported.sum() + ranking.events.sum(), 1))
 
 
 def _jackknife_se(values: Sequence[float]) -> float:
     """Standard error of a statistic from its values without each of n subjects (Tukey, 1958)."""
-    off = np.asarray(values) - np.mean(values)
-    return float(np.sqrt((len(off) - 1) / len(off) * (off**2).sum()))
+    deviations = np.asarray(values) - np.mean(values)
+    return float(np.sqrt((len(deviations) - 1) / len(deviations) * (deviations**2).sum()))
 
 
-def _after(records, config: TrainConfig, model: FEDN, epochs: int, progress: bool) -> FEDN:
-    """The detector after so many passes of the schedule that the folds were tuned with."""
-    kept: dict[str, torch.Tensor] = {}
+def _tune(
+    records: list[VideoFeatures], config: TrainConfig, model: FEDN, epochs: int, progress: bool
+) -> FEDN:
+    """The detector after the first `epochs` passes of the schedule that the folds were tuned with."""
+    weights: Tensors = {}
 
-    def keep(epoch: int, tuned: FEDN) -> None:
+    def copy_weights(epoch: int, tuned: FEDN) -> None:
         if epoch == epochs:
-            kept.update({name: value.clone() for name, value in tuned.state_dict().items()})
+            weights.update(copy_of(tuned.state_dict()))
 
-    result = train(records, None, config, init=model, progress=progress, on_epoch=keep)
-    result.model.load_state_dict(kept)
+    result = train(records, None, config, init=model, progress=progress, on_epoch=copy_weights)
+    result.model.load_state_dict(weights)
     return result.model
 
 
-def save_lesson(lesson: Lesson, out: str | Path) -> None:
-    """Writes a detector's folder: weights, config, and `learning.json` with what decided."""
-    lesson.model.save_pretrained(out)
-    rows = lesson.history.astype(object).where(lesson.history.notna(), None).to_dict("records")
-    told = {"epochs": lesson.epochs, "folds": rows, "training": asdict(lesson.config)}
-    told["threshold_before"] = lesson.threshold_before
-    (Path(out) / "learning.json").write_text(json.dumps(told, indent=1) + "\n")
+def save_result(result: LearnResult, out: str | Path) -> None:
+    """Writes a detector's folder: weights, config, and `learning.json` with the figures that decided."""
+    result.model.save_pretrained(out)
+    values = {
+        "epochs": result.epochs,
+        "folds": result.history.astype(object).where(result.history.notna(), None).to_dict("records"),
+        "training": asdict(result.config),
+        "threshold_before": result.threshold_before,
+    }
+    with atomic_write(Path(out) / "learning.json") as part:
+        part.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def minutes_of(records: Sequence[VideoFeatures]) -> float:
@@ -193,22 +204,24 @@ def minutes_of(records: Sequence[VideoFeatures]) -> float:
     return float(np.sum([len(r.mask) / r.fps for r in records])) / 60
 
 
-def verdict(lesson: Lesson) -> str:
+def verdict(result: LearnResult) -> str:
     """What the folds decided, in one sentence."""
-    if lesson.history.empty:
-        told = f"all {lesson.epochs} passes kept, threshold as it was"
-        return f"one subject only has events: nothing to judge by; {told}"
-    table = lesson.history.set_index("epochs")
-    before, after = table.loc[0], table.loc[lesson.epochs]
-    was, now = lesson.threshold_before, lesson.model.config.default_threshold
-    threshold = f"threshold {was:.2f} kept" if was == now else f"threshold {was:.2f} -> {now:.2f}"
-    if lesson.epochs == 0:
+    if result.history.empty:
+        return (
+            "events of one subject only: nothing to compare on; "
+            f"all {result.epochs} passes were run, the threshold stays"
+        )
+    table = result.history.set_index("epochs")
+    before, after = table.loc[0], table.loc[result.epochs]
+    was, now = result.threshold_before, result.model.config.default_threshold
+    threshold = f"threshold stays at {was:.2f}" if was == now else f"threshold {was:.2f} -> {now:.2f}"
+    if result.epochs == 0:
         return (
             f"no pass helped on held-out reviewed subjects (spotting F1 {before['spotting_f1']:.3f}): "
             f"the weights are those of the start, {threshold}"
         )
     return (
-        f"{lesson.epochs} passes, {threshold}; on held-out reviewed subjects spotting F1 "
+        f"{result.epochs} passes, {threshold}; on held-out reviewed subjects spotting F1 "
         f"{before['spotting_f1']:.3f} -> {after['spotting_f1']:.3f}, detection mAP "
-        f"{before['detection_map']:.3f} -> {after['detection_map']:.3f} (these chose, others must judge)"
+        f"{before['detection_map']:.3f} -> {after['detection_map']:.3f} (they decided: measure it on others)"
     )

@@ -1,7 +1,8 @@
-"""What validation subjects decide: score threshold and epoch. No figure here is a result."""
+"""What validation subjects decide: score threshold and epoch. No metric here is a result."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,6 @@ from fedet.model import FEDNConfig
 from fedet.postprocess import Network, predict
 from fedet.windows import VideoFeatures
 
-MONITORS = ("spotting_f1", "detection_map", "both")
-
 
 def hold_out(
     records: Sequence[VideoFeatures], share: float, seed: int = 0
@@ -26,24 +25,23 @@ def hold_out(
     """
     subjects = sorted({record.subject for record in records})
     if not 0 < share < 1 or len(subjects) < 2:
-        text = f"validation share {share} of {len(subjects)} subjects"
-        raise InputError(f"{text}: it must be between 0 and 1, of two subjects or more")
+        raise InputError(
+            f"validation share {share} of {len(subjects)} subjects: it must be between 0 and 1, of two "
+            "subjects or more"
+        )
     n = min(max(1, round(share * len(subjects))), len(subjects) - 1)
     chosen = set(np.random.default_rng(seed).permutation(subjects)[:n].tolist())
-    parts: tuple[list[VideoFeatures], list[VideoFeatures]] = ([], [])
-    for record in records:
-        parts[record.subject in chosen].append(record)
-    return parts
+    return [r for r in records if r.subject not in chosen], [r for r in records if r.subject in chosen]
 
 
 def f1_curve(ranking: Ranking) -> tuple[np.ndarray, np.ndarray]:
     """F1 when everything down to each score is reported: (N,) F1 and the (N,) scores.
 
-    One matching serves all thresholds: predictions take events in descending score, so that what
-    is cut off below never changes what was taken above. Of equal scores only the last counts.
+    One matching serves all thresholds: predictions take events in descending score, so that weaker
+    ones never change what stronger ones took. Of equal scores only the last counts.
     """
-    found, shown = np.cumsum(ranking.true_positives), np.arange(1, len(ranking.true_positives) + 1)
-    curve = 2 * found / np.maximum(shown + ranking.events.sum(), 1)
+    hits, reported = np.cumsum(ranking.true_positives), np.arange(1, len(ranking.true_positives) + 1)
+    curve = 2 * hits / np.maximum(reported + ranking.events.sum(), 1)
     last = np.append(np.diff(ranking.score) != 0, True)[: len(curve)]
     return curve[last], ranking.score[last]
 
@@ -62,48 +60,48 @@ def choose_threshold(ranking: Ranking, otherwise: float) -> tuple[float, float]:
     return float((scores[best] + below) / 2), float(curve[best])
 
 
-def figures_of(
+def validation_metrics(
     network: Network,
     config: FEDNConfig,
     records: Sequence[VideoFeatures],
     tiou: float = 0.5,
-    **options,
+    **options: Any,
 ) -> dict[str, float]:
     """Threshold chosen on these records, and spotting_f1 (at it), spotting_ap, detection_map there.
 
-    The figures select among epochs; they are too good to report, since the threshold is chosen on
-    the same subjects. options: batch_size, device. detection_map is NaN for a spotter.
+    They select among epochs and are too good to report, since the threshold is chosen on the same
+    subjects. options: batch_size, device. detection_map is NaN for a spotter.
     """
     tables = [predict(network, config, record, **options) for record in records]
-    return figures_of_tables(tables, records, config.default_threshold, len(config.emotions) > 1, tiou)
+    return table_metrics(tables, records, config.default_threshold, len(config.emotions) > 1, tiou)
 
 
-def figures_of_tables(
+def table_metrics(
     tables: Sequence[pd.DataFrame],
     records: Sequence[VideoFeatures],
     otherwise: float,
     named: bool = True,
     tiou: float = 0.5,
 ) -> dict[str, float]:
-    """As `figures_of`, from predictions that are there; named: they name emotions."""
+    """As `validation_metrics`, from predictions; `named` if they have emotions."""
     aligned = _aligned(tables, records)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, tiou)
-    spotted = rank_predictions(aligned, match(pairs, tiou))
-    threshold, f1 = choose_threshold(spotted, otherwise)
+    spotting = rank_predictions(aligned, match(pairs, tiou))
+    threshold, f1 = choose_threshold(spotting, otherwise)
     detection_map = math.nan
     if named:
         matching = match_emotions(pairs, aligned.predictions, aligned.truths, tiou)
         codes = range(len(aligned.classes))
         ap = [average_precision(rank_predictions(aligned, matching, code)) for code in codes]
         detection_map = float(mean_defined(ap))
-    figures = {"threshold": threshold, "spotting_f1": f1, "spotting_ap": average_precision(spotted)}
-    return figures | {"detection_map": detection_map}
+    metrics = {"threshold": threshold, "spotting_f1": f1, "spotting_ap": average_precision(spotting)}
+    return metrics | {"detection_map": detection_map}
 
 
-def spotting_of_tables(
+def rank_tables(
     tables: Sequence[pd.DataFrame], records: Sequence[VideoFeatures], tiou: float = 0.5
 ) -> Ranking:
-    """All predictions in the order of their scores, and whether each finds an event."""
+    """All predictions in the order of their scores, and whether each matches an event."""
     aligned = _aligned(tables, records)
     return rank_predictions(aligned, match(overlap_pairs(aligned.predictions, aligned.truths, tiou), tiou))
 
@@ -115,8 +113,8 @@ def _aligned(tables: Sequence[pd.DataFrame], records: Sequence[VideoFeatures]) -
     return align(pd.concat(tables, ignore_index=True), truth.reset_index(drop=True), videos)
 
 
-def monitored(figures: dict[str, float], monitor: str) -> float:
+def monitored_value(metrics: dict[str, float], monitor: str) -> float:
     """The number that selects the epoch."""
     if monitor != "both":
-        return figures[monitor]
-    return float(mean_defined([figures["spotting_f1"], figures["detection_map"]]))
+        return metrics[monitor]
+    return float(mean_defined([metrics["spotting_f1"], metrics["detection_map"]]))

@@ -1,4 +1,7 @@
-"""Feature statistics of training faces, for the novelty check."""
+"""Feature statistics of training faces, for the novelty check of `fedet.faces.novelty`.
+
+`python -m fedet.training.novelty FOLDER` computes them for the face weights in FOLDER.
+"""
 
 import sys
 from dataclasses import replace
@@ -20,58 +23,59 @@ from fedet.faces.novelty import (
 )
 
 
-def describe(
+def fit_distribution(
     faces: np.ndarray,
     strange: list[np.ndarray],
     held_out: np.ndarray,
     digest: str,
     directions: int = DIRECTIONS,
 ) -> FeatureDistribution:
-    """The description of training vectors (N, 512).
+    """The distribution of training vectors (N, 512).
 
     Args:
-        strange: vectors (., 512) of each thing that is no plain face.
+        strange: vectors (., 512) of each kind of picture that is no plain face.
         held_out: vectors (M, 512) of faces of other people; they fix the threshold.
 
     Raises InputError for fewer vectors than directions.
     """
     if len(faces) <= directions:
-        raise InputError(f"{len(faces)} vectors: more than {directions} are needed")
+        raise InputError(
+            f"{len(faces)} vectors of faces: more than {directions} are needed; draw more people"
+        )
     mean = faces.mean(0)
     _, singular, axes = np.linalg.svd(faces - mean, full_matrices=False)
     variances, axes = singular**2 / (len(faces) - 1), axes[:directions]
     rest = max(float(variances[directions:].sum() / (faces.shape[1] - directions)), 1e-9)
-    apart = np.stack([part.mean(0) - mean for part in strange])  # (K, 512)
-    along = apart @ axes.T
-    towards = (along / variances[:directions] - along / rest) @ axes + apart / rest  # inverse covariance
+    offsets = np.stack([vectors.mean(0) - mean for vectors in strange])  # (K, 512)
+    along = offsets @ axes.T
+    towards = (along / variances[:directions] - along / rest) @ axes + offsets / rest  # inverse covariance
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
     k = 1 + len(strange)
-    plain = FeatureDistribution(
+    unscaled = FeatureDistribution(
         mean, axes, variances[:directions], rest, towards, np.zeros(k), np.ones(k), np.inf, digest
     )
-    seen = plain.deviations(held_out)
-    centres = np.median(seen, axis=0)
-    scaled = replace(
-        plain, centres=centres, widths=np.maximum(np.quantile(seen, SHARE, axis=0) - centres, 1e-6)
-    )
+    deviations = unscaled.deviations(held_out)
+    centres = np.median(deviations, axis=0)
+    widths = np.maximum(np.quantile(deviations, SHARE, axis=0) - centres, 1e-6)
+    scaled = replace(unscaled, centres=centres, widths=widths)
     return replace(scaled, threshold=float(np.quantile(scaled.distance(held_out), SHARE)))
 
 
 def face_vectors(net: FaceNet, people: int, seed: int, families: tuple[str, ...] = ("shapes",)) -> np.ndarray:
     """(4 x people, 512): of each person two pictures degraded as in pretraining, and the same two clean."""
-    from fedet.training.pretraining import augment, draw_people
+    from fedet.training.pretraining import augment_images, draw_people
 
-    generator, parts = torch.Generator().manual_seed(seed), []
+    generator, vectors = torch.Generator().manual_seed(seed), []
     for number, start in enumerate(range(0, people, 16)):
         n = min(16, people - start)
         images = draw_people(n, 2, 128, generator, families[number % len(families)])[0]
         edge = 6 + int(torch.randint(10, (1,), generator=generator))
         clean = images[:, :, edge:-edge, edge:-edge].float() / 255
         clean = torch.nn.functional.interpolate(clean, size=CROP, mode="bilinear", antialias=True)
-        both = torch.cat([augment(images, 2, CROP, generator), clean])
+        both = torch.cat([augment_images(images, 2, CROP, generator), clean])
         with torch.inference_mode():
-            parts.append(net(normalise(both)).float().numpy())
-    return np.concatenate(parts)
+            vectors.append(net(normalise(both)).float().numpy())
+    return np.concatenate(vectors)
 
 
 @torch.inference_mode()
@@ -92,12 +96,12 @@ def strange_crops(kind: str, n: int, seed: int, families: tuple[str, ...] = ("sh
     if kind == "covered":
         return faces
     cells = faces.reshape(n, 4, 28, 4, 28, 3).swapaxes(2, 3).reshape(n, 16, 28, 28, 3)
-    mixed = np.stack([part[rng.permutation(16)] for part in cells])
-    return mixed.reshape(n, 4, 4, 28, 28, 3).swapaxes(2, 3).reshape(n, side, side, 3)
+    shuffled = np.stack([face[rng.permutation(16)] for face in cells])
+    return shuffled.reshape(n, 4, 4, 28, 28, 3).swapaxes(2, 3).reshape(n, side, side, 3)
 
 
 def cartoon_crops(n: int, seed: int = 0) -> np.ndarray:
-    """(n, 112, 112, 3) uint8 line drawings of smiling faces: never shown to a description, to test it."""
+    """(n, 112, 112, 3) uint8 drawings of smiling faces, to test a distribution: none is fitted with them."""
     import cv2
 
     rng, crops = np.random.default_rng(seed), []
@@ -131,29 +135,30 @@ def _faces(n: int, seed: int, kind: str, covered: bool) -> np.ndarray:
     return (faces.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def learn_known(
+def network_distribution(
     net: FaceNet, people: int = 600, seed: int = 77, families: tuple[str, ...] = ("shapes",)
 ) -> FeatureDistribution:
-    """The description of a network's vectors; a fifth of the people is held out for the threshold."""
-    held, odd = max(16, people // 5), max(16, people // 6)
-    faces = face_vectors(net, people - held, seed, families)
-    held_out = face_vectors(net, held, seed + 1, families)
+    """The distribution of a network's vectors; a fifth of the people is held out for the threshold."""
+    n_held_out, n_strange = max(16, people // 5), max(16, people // 6)
+    faces = face_vectors(net, people - n_held_out, seed, families)
+    held_out = face_vectors(net, n_held_out, seed + 1, families)
     strange = [
-        vectors_of(net, strange_crops(kind, odd, seed + 2, families)).numpy() for kind in UNFAMILIAR_KINDS
+        vectors_of(net, strange_crops(kind, n_strange, seed + 2, families)).numpy()
+        for kind in UNFAMILIAR_KINDS
     ]
-    return describe(faces, strange, held_out, net.digest)
+    return fit_distribution(faces, strange, held_out, net.digest)
 
 
-def recompute(folder: str | Path, people: int = 600, seed: int = 77) -> FeatureDistribution:
-    """Describes the face weights in a folder anew, with the families that they were trained on."""
+def describe_weights(folder: str | Path, people: int = 600, seed: int = 77) -> FeatureDistribution:
+    """Writes the distribution for the face weights in a folder, from the families they were trained on."""
     folder = Path(folder)
     families = pretraining_of(folder).get("families")
-    known = learn_known(load_facenet(folder), people, seed, tuple(families or ("shapes",)))
-    save_distribution(folder, known)
-    return known
+    distribution = network_distribution(load_facenet(folder), people, seed, tuple(families or ("shapes",)))
+    save_distribution(folder, distribution)
+    return distribution
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else shipped("faces")
-    made = recompute(place)
-    print(f"{place / FILE}: threshold {made.threshold:.2f}, {(place / FILE).stat().st_size / 1000:.0f} kB")
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else shipped("faces")
+    fitted = describe_weights(path)
+    print(f"{path / FILE}: threshold {fitted.threshold:.2f}, {(path / FILE).stat().st_size / 1000:.0f} kB")

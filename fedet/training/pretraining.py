@@ -1,7 +1,7 @@
 """Trains the ResNet18 that turns a face crop into a vector, on generated faces alone.
 
-Several pictures of one person are shown together, and the heads are judged on differences between
-them as well as on each picture: what a resting face looks like must not count, only its change.
+Several pictures of one person are in a batch together, and the losses of the heads compare them as
+well as each picture with its labels: how a resting face looks must not count, only its change.
 """
 
 import json
@@ -31,7 +31,7 @@ from fedet.synthetic.scene import auto_exposure, chance, sample_scenes, take, un
 class PretrainConfig:
     people: int = 24_000  # generated people; each is drawn `frames` times
     frames: int = 4  # pictures of a person; the first shows no expression
-    families: tuple[str, ...] = FAMILIES  # of faces, in turn; those held out are refused
+    families: tuple[str, ...] = FAMILIES  # of faces, in equal parts; those held out are refused
     bank: int = 128  # side of the stored pictures, pixels; crops are cut from them at random
     sizes: tuple[int, ...] = (96, 96, 96, 96)  # side of the crops in each pass over the people
     batch: int = 32  # people in a step
@@ -46,7 +46,7 @@ Bank = dict[str, np.ndarray]  # one family: images (N, k, 3, bank, bank), aus (N
 def draw_banks(
     config: PretrainConfig, folder: Path, seed: int, people: int, device: str = "cpu"
 ) -> dict[str, Bank]:
-    """Draws `people` people, as many of each family, into files below `folder`; a finished one is kept."""
+    """Draws `people` people, as many of each family, into files below `folder`; finished files are reused."""
     share = people // len(config.families)
     return {kind: draw_bank(config, folder / kind, seed, share, kind, device) for kind in config.families}
 
@@ -78,11 +78,11 @@ def draw_bank(
     step = 16 if device == "cpu" else 256
     for start in tqdm(range(0, people, step), desc=f"drawing people ({kind})", unit=f"x{step}"):
         n = min(step, people - start)
-        part = slice(start, start + n)
+        rows = slice(start, start + n)
         images, aus, labels = draw_people(n, k, side, generator, kind, device)
-        bank["images"][part] = images.view(n, k, 3, side, side).numpy()
-        bank["aus"][part] = aus.view(n, k, -1).numpy()
-        bank["labels"][part] = labels.view(n, k).numpy()
+        bank["images"][rows] = images.view(n, k, 3, side, side).numpy()
+        bank["aus"][rows] = aus.view(n, k, -1).numpy()
+        bank["labels"][rows] = labels.view(n, k).numpy()
     done.touch()
     return bank
 
@@ -93,14 +93,14 @@ def draw_people(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """k pictures of each of n new people: images (n k, 3, side, side) uint8, AUs (n k, 18), labels.
 
-    They are drawn on `device` and given back on the processor.
+    They are drawn on `device` and returned on the CPU.
     """
     who = torch.arange(n).repeat_interleave(k)
     faces_of = family(kind)
     look = take(faces_of.sample_looks(n, generator), who)
     scene = take(sample_scenes(n, generator), who)
     scene = auto_exposure(look, scene)
-    shown, labels = sample_states(n * k, generator, neutral_first=k)
+    change, labels = sample_states(n * k, generator, neutral_first=k)
     rest = sample_rest(n, generator)[who]
 
     def wander(person: float, frame: float) -> Tensor:
@@ -117,21 +117,21 @@ def draw_people(
         "hand": chance(n * k, 0.03, generator) * (torch.rand(n * k, generator=generator) < 0.9),
         "hand_x": uniform(n * k, -0.7, 0.7, generator), "hand_y": uniform(n * k, 0.6, 1.3, generator),
     }  # fmt: skip
-    aus = (rest + shown * (1 - 0.5 * rest)).clamp(0, 1)
+    aus = (rest + change * (1 - 0.5 * rest)).clamp(0, 1)
     faces = faces_of.render(*to_device((look, aus, scene), device), side)
-    return (faces * 255 + 0.5).to(torch.uint8).cpu(), shown.mean(1), labels
+    return (faces * 255 + 0.5).to(torch.uint8).cpu(), change.mean(1), labels
 
 
 # ---------------------------------------------------------------- cameras and crops
 
 
-def augment(images: Tensor, k: int, size: int, generator: torch.Generator) -> Tensor:
-    """Crops as a face detector gives them, seen by another camera.
+def augment_images(images: Tensor, k: int, size: int, generator: torch.Generator) -> Tensor:
+    """Crops as a face detector cuts them, taken with another camera.
 
     Args:
         images: (n k, 3, bank, bank) uint8; each k in a row show one person and share a camera.
-        generator: of the processor, wherever the images are.
-    Returns: (n k, 3, size, size) float, 0..1, where the images are.
+        generator: of the CPU, whatever the device of the images.
+    Returns: (n k, 3, size, size) float, 0..1, on the device of the images.
     """
     m, device = len(images), images.device
     n = m // k
@@ -166,26 +166,25 @@ def augment(images: Tensor, k: int, size: int, generator: torch.Generator) -> Te
 
 
 def noise_like(faces: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal noise where the faces are; off the processor from a generator of that device."""
+    """Normal noise on the device of the faces, from a generator of that device."""
     if faces.device.type == "cpu":
         return torch.randn(faces.shape, generator=generator)
     seed = int(torch.randint(2**31, (1,), generator=generator))
-    own = torch.Generator(faces.device).manual_seed(seed)
-    return torch.randn(faces.shape, generator=own, device=faces.device)
+    on_device = torch.Generator(faces.device).manual_seed(seed)
+    return torch.randn(faces.shape, generator=on_device, device=faces.device)
 
 
 def degrade(faces: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """Blur, low resolution or compression on some people, all k pictures of a person alike."""
     groups = faces.view(-1, k, *faces.shape[1:]).clone()
-    fate = torch.rand(len(groups), generator=generator)
+    draw = torch.rand(len(groups), generator=generator)
     side = faces.shape[-1]
     for low, high, change in ((0, 0.2, blurred), (0.2, 0.4, shrunk), (0.4, 0.6, compressed)):
-        some = (fate >= low) & (fate < high)
-        if some.any():
-            some = some.to(faces.device)
-            part = groups[some].flatten(0, 1)
+        chosen = (draw >= low) & (draw < high)
+        if chosen.any():
+            chosen = chosen.to(faces.device)
             strength = float(torch.rand(1, generator=generator))
-            groups[some] = change(part, strength).view(-1, k, 3, side, side)
+            groups[chosen] = change(groups[chosen].flatten(0, 1), strength).view(-1, k, 3, side, side)
     return groups.flatten(0, 1)
 
 
@@ -195,20 +194,20 @@ def restyle(faces: Tensor, k: int, generator: torch.Generator, share: float = 0.
     After "Robust and Generalizable Visual Representation Learning via Random Convolutions" (Xu et
     al., ICLR 2021): what survives any filter is shape, and shape is what real faces share with ours.
     """
-    some = chance(len(faces) // k, share, generator).bool().repeat_interleave(k).to(faces.device)
-    if not some.any():
+    chosen = chance(len(faces) // k, share, generator).bool().repeat_interleave(k).to(faces.device)
+    if not chosen.any():
         return faces
-    part = faces[some]
+    originals = faces[chosen]
     side = (1, 3, 5)[int(torch.randint(3, (1,), generator=generator))]
     kernel = torch.randn(3, 3, side, side, generator=generator).to(faces.device) / math.sqrt(3 * side * side)
-    centred = part - part.mean((1, 2, 3), keepdim=True)
+    centred = originals - originals.mean((1, 2, 3), keepdim=True)
     filtered = F.conv2d(centred, kernel, padding=side // 2)
     filtered = filtered / filtered.std((1, 2, 3), keepdim=True).clamp(min=1e-3)
-    filtered = filtered * centred.std((1, 2, 3), keepdim=True) + part.mean((1, 2, 3), keepdim=True)
-    mix = uniform(int(some.sum()) // k, 0.1, 0.8, generator).repeat_interleave(k).to(faces.device)
+    filtered = filtered * centred.std((1, 2, 3), keepdim=True) + originals.mean((1, 2, 3), keepdim=True)
+    mix = uniform(int(chosen.sum()) // k, 0.1, 0.8, generator).repeat_interleave(k).to(faces.device)
     mix = mix[:, None, None, None]
     out = faces.clone()
-    out[some] = torch.lerp(part, filtered, mix).clamp(0, 1)
+    out[chosen] = torch.lerp(originals, filtered, mix).clamp(0, 1)
     return out
 
 
@@ -230,16 +229,16 @@ def compressed(faces: Tensor, strength: float) -> Tensor:
     import cv2
 
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(12 + 60 * strength)]
-    pictures = (faces.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy(force=True)
+    images = (faces.clamp(0, 1) * 255).to(torch.uint8).permute(0, 2, 3, 1).numpy(force=True)
     with ThreadPool() as pool:
-        again = pool.map(
-            lambda p: cv2.imdecode(cv2.imencode(".jpg", p, quality)[1], cv2.IMREAD_COLOR), pictures
+        decoded = pool.map(
+            lambda image: cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), images
         )
-    return torch.from_numpy(np.stack(again)).to(faces.device).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.stack(decoded)).to(faces.device).permute(0, 3, 1, 2).float() / 255
 
 
 def erase(faces: Tensor, generator: torch.Generator) -> Tensor:
-    """Covers a rectangle of some pictures with one colour: something in front of the face."""
+    """Covers a rectangle of some pictures with one colour, like an object in front of the face."""
     m, _, _, side = faces.shape
     for i in torch.nonzero(torch.rand(m, generator=generator) < 0.08)[:, 0].tolist():
         h, w = torch.randint(side // 8, side // 3, (2,), generator=generator).tolist()
@@ -253,21 +252,23 @@ def erase(faces: Tensor, generator: torch.Generator) -> Tensor:
 # ---------------------------------------------------------------- training
 
 
-def losses_of(net: FaceNet, vectors: Tensor, aus: Tensor, labels: Tensor, k: int) -> dict[str, Tensor]:
+def pretraining_losses(
+    net: FaceNet, vectors: Tensor, aus: Tensor, labels: Tensor, k: int
+) -> dict[str, Tensor]:
     """vectors (n k, 512), aus (n k, 18), labels (n k,); -1 is no class. Means over the pictures.
 
     `au_change` and `change` compare the k pictures of a person, the first of which is at rest.
     """
-    seen = net.heads["aus"](vectors)
-    apart, truth = seen.view(-1, k, seen.shape[1]), aus.view(-1, k, aus.shape[1])
+    predicted = net.heads["aus"](vectors)
+    by_person, truth = predicted.view(-1, k, predicted.shape[1]), aus.view(-1, k, aus.shape[1])
     people = vectors.view(-1, k, vectors.shape[1])
     change = net.heads["change"]((people - people[:, :1])[:, 1:].flatten(0, 1))
     later = labels.view(-1, k)[:, 1:].flatten()
     return {
-        "aus": 10 * F.mse_loss(seen, aus),
+        "aus": 10 * F.mse_loss(predicted, aus),
         "au_change": 6
         * F.smooth_l1_loss(
-            apart - apart.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True), beta=0.1
+            by_person - by_person.mean(1, keepdim=True), truth - truth.mean(1, keepdim=True), beta=0.1
         ),  # a small change counts more than in a squared error: micro-expressions are small
         "emotion": 0.5 * F.cross_entropy(net.heads["emotion"](vectors), labels, ignore_index=-1),
         "change": F.cross_entropy(change, later, ignore_index=-1),
@@ -285,21 +286,25 @@ def pretrain(
 
     Args:
         init: weights to start from, see `load_facenet`; None starts from noise.
-        bf16: half the bits where nothing is lost by it; None: where the device computes in that format.
-        device: where faces are drawn and read, like "cuda"; the same seed gives other people there.
+        bf16: forward passes in bfloat16; None: where the device has instructions for it.
+        device: where faces are drawn and the network is trained, like "cuda"; the same seed draws other
+            people there.
 
-    An interrupted drawing starts again; a finished one is kept in `out`/bank. The weights are
-    written after every pass. Raises InputError if a family is held out for tests.
+    People that are drawn to the end are reused from `out`/bank; a drawing that was interrupted starts
+    again. The weights are written after every pass. Raises InputError if a family is held out for tests.
     """
     out = Path(out)
     check_teaches(config.families)
-    bf16 = computes_in_bf16(device) if bf16 is None else bf16
+    bf16 = supports_bf16(device) if bf16 is None else bf16
     if config.people // len(config.families) < config.batch:
-        raise InputError(f"people is {config.people}: too few for batches of {config.batch} in each family")
+        raise InputError(
+            f"people is {config.people}: too few for batches of {config.batch} in each of "
+            f"{len(config.families)} families"
+        )
     banks = draw_banks(config, out / "bank", config.seed, config.people, device)
     check = draw_banks(config, out / "bank", config.seed + 1000, max(128, config.people // 50), device)
     generator = torch.Generator().manual_seed(config.seed + (2 if init else 0))
-    net = start_net(config.seed, init).to(device)
+    net = initial_network(config.seed, init).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     people = sum(len(bank["labels"]) for bank in banks.values())
     steps = len(config.sizes) * (people // config.batch)
@@ -314,28 +319,28 @@ def pretrain(
         bar = tqdm(batches, total=people // config.batch, desc=f"pass {number + 1} of {len(config.sizes)}")
         for faces, aus, labels in bar:
             aus, labels = aus.to(device), labels.to(device)
-            losses = losses_of(net, forward(net, faces, bf16), aus, labels, config.frames)
+            losses = pretraining_losses(net, forward(net, faces, bf16), aus, labels, config.frames)
             optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
             optimizer.step()
             schedule.step()
             bar.set_postfix({name: f"{float(loss.detach()):.3f}" for name, loss in losses.items()})
-        figures = {kind: judge(net, bank, config, bf16) for kind, bank in check.items()}
-        card["history"].append({"pass": number + 1, **figures})
+        metrics = {kind: evaluate_heads(net, bank, config, bf16) for kind, bank in check.items()}
+        card["history"].append({"pass": number + 1, **metrics})
         tqdm.write(json.dumps(card["history"][-1]))
         save_facenet(out, net, card)
     return out
 
 
-def computes_in_bf16(device: str) -> bool:
-    """Whether the device has instructions for bfloat16; without them it is many times slower than float32."""
+def supports_bf16(device: str) -> bool:
+    """Whether the device has instructions for bfloat16; emulated it is many times slower than float32."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def start_net(seed: int, init: str | Path | None) -> FaceNet:
-    """A network with read-outs, ready to train."""
+def initial_network(seed: int, init: str | Path | None) -> FaceNet:
+    """A network with read-out heads, ready to train; `init` as for `pretrain`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = load_facenet(init) if init else FaceNet()
@@ -352,13 +357,13 @@ def draw_batches(
         if len(chosen) < config.batch:
             return
         rows = np.sort(chosen.numpy())
-        of = np.split(rows, np.searchsorted(rows, ends[:-1]))
-        of = [part - start for part, start in zip(of, [0, *ends[:-1]], strict=True)]
+        by_bank = np.split(rows, np.searchsorted(rows, ends[:-1]))
+        rows_of = [rows - start for rows, start in zip(by_bank, [0, *ends[:-1]], strict=True)]
         images, aus, labels = (
-            torch.from_numpy(np.concatenate([bank[name][part] for bank, part in zip(banks, of, strict=True)]))
+            torch.from_numpy(np.concatenate([bank[name][r] for bank, r in zip(banks, rows_of, strict=True)]))
             for name in ("images", "aus", "labels")
         )
-        crops = augment(images.flatten(0, 1).to(device), config.frames, size, generator)
+        crops = augment_images(images.flatten(0, 1).to(device), config.frames, size, generator)
         yield normalise(crops), aus.flatten(0, 1), labels.flatten()
 
 
@@ -368,8 +373,8 @@ def forward(net: FaceNet, faces: Tensor, bf16: bool) -> Tensor:
 
 
 @torch.inference_mode()
-def judge(net: FaceNet, bank: Bank, config: PretrainConfig, bf16: bool) -> dict[str, float]:
-    """Figures on people never trained on: the emotion named from change, and the error of the AUs.
+def evaluate_heads(net: FaceNet, bank: Bank, config: PretrainConfig, bf16: bool) -> dict[str, float]:
+    """Metrics on people never trained on: emotion from change, and error of the AUs.
 
     Returns: `accuracy` of the class (nothing, or one of `EMOTIONS`), `recall_*` of each, `au_error`
     the mean absolute error of the change of an AU.
@@ -377,20 +382,20 @@ def judge(net: FaceNet, bank: Bank, config: PretrainConfig, bf16: bool) -> dict[
     net.eval()
     generator, device = torch.Generator().manual_seed(0), net.body.conv1.weight.device
     k, classes = config.frames, ("nothing", *EMOTIONS)
-    named, truth, error = [], [], 0.0
+    predicted, truth, error = [], [], 0.0
     for start in range(0, len(bank["images"]), 64):
-        part = slice(start, start + 64)
-        images = torch.from_numpy(np.array(bank["images"][part])).flatten(0, 1).to(device)
-        faces = normalise(augment(images, k, config.sizes[-1], generator))
+        rows = slice(start, start + 64)
+        images = torch.from_numpy(np.array(bank["images"][rows])).flatten(0, 1).to(device)
+        faces = normalise(augment_images(images, k, config.sizes[-1], generator))
         vectors = forward(net, faces, bf16)
-        seen = net.read_aus(vectors).view(-1, k, len(AUS)).cpu()
-        aus = torch.from_numpy(np.array(bank["aus"][part]))
-        error += float(((seen - seen[:, :1]) - (aus - aus[:, :1])).abs().mean(-1)[:, 1:].sum())
+        read = net.read_aus(vectors).view(-1, k, len(AUS)).cpu()
+        aus = torch.from_numpy(np.array(bank["aus"][rows]))
+        error += float(((read - read[:, :1]) - (aus - aus[:, :1])).abs().mean(-1)[:, 1:].sum())
         people = vectors.view(-1, k, vectors.shape[1])
-        named.append(net.heads["change"](people - people[:, :1])[:, 1:].argmax(-1).flatten().cpu())
-        truth.append(torch.from_numpy(np.array(bank["labels"][part]))[:, 1:].flatten())
-    named, truth = torch.cat(named), torch.cat(truth)
-    right = (named == truth).float()
-    recalls = {f"recall_{name}": float(right[truth == i].mean()) for i, name in enumerate(classes)}
+        predicted.append(net.heads["change"](people - people[:, :1])[:, 1:].argmax(-1).flatten().cpu())
+        truth.append(torch.from_numpy(np.array(bank["labels"][rows]))[:, 1:].flatten())
+    predicted, truth = torch.cat(predicted), torch.cat(truth)
+    correct = (predicted == truth).float()
+    recalls = {f"recall_{name}": float(correct[truth == i].mean()) for i, name in enumerate(classes)}
     pictures = len(bank["images"]) * (k - 1)
-    return {"accuracy": float(right[truth >= 0].mean()), **recalls, "au_error": error / pictures}
+    return {"accuracy": float(correct[truth >= 0].mean()), **recalls, "au_error": error / pictures}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
@@ -17,15 +18,16 @@ from fedet.faces.network import FaceNet, load_facenet, shipped
 from fedet.faces.vectors import FPS, FaceTrack
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate
-from fedet.model import FEDNConfig, read_config
+from fedet.model import FEDN, FEDNConfig, read_config
+from fedet.training.sampling import feature_scale
 from fedet.video.side_signals import training_signals
 from fedet.windows import VideoFeatures
 
 
 def default_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inputs, FaceNet]:
-    """What a new detector reads: as the shipped one, or change from the median without read-outs.
+    """Inputs and face network of a new detector: as the shipped one's; without read-outs from the median.
 
-    `adapt` is 0 unless asked for: a detector that learns from the videos at hand knows their kind.
+    `adapt` is 0 by default: a detector that learns from the videos at hand needs no adaptation to them.
     """
     inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=adapt)
     net = load_facenet(inputs.weights)
@@ -52,8 +54,7 @@ def records_of(
 ) -> list[VideoFeatures]:
     """Vectors and events of a dataset's videos, at 30 fps, as `training.train` reads them.
 
-    `sources` are as for `detect`. Videos whose frames are not there are an InputError: nothing is
-    left out in silence.
+    `sources` are as for `detect`. Raises InputError for videos without frames: none is left out silently.
     """
     records = []
     for row, events in videos_of(dataset, videos, progress):
@@ -63,18 +64,18 @@ def records_of(
     return records
 
 
-def joined(sets: Mapping[str, Sequence[VideoFeatures]]) -> list[VideoFeatures]:
+def join_sets(sets: Mapping[str, Sequence[VideoFeatures]]) -> list[VideoFeatures]:
     """The records of several sets as one list.
 
-    Where there are more than one, subjects and videos get the name of their set before their own:
-    people and videos of the same name in two sets are not the same.
+    Where there are several, names of subjects and videos are prefixed with that of their set: people and
+    videos of the same name in two sets are not the same.
     """
     if len(sets) == 1:
         return list(next(iter(sets.values())))
-    return [_of_set(name, record) for name, records in sets.items() for record in records]
+    return [_prefix(name, record) for name, records in sets.items() for record in records]
 
 
-def _of_set(name: str, record: VideoFeatures) -> VideoFeatures:
+def _prefix(name: str, record: VideoFeatures) -> VideoFeatures:
     subject, video = f"{name}/{record.subject}", f"{name}/{record.video}"
     return replace(
         record, subject=subject, video=video, events=record.events.assign(subject=subject, video=video)
@@ -87,7 +88,7 @@ def videos_of(
     progress: bool = False,
     what: str = "reading videos",
 ) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Row and events of each video, or of those named. Raises InputError where frames are missing."""
+    """Row and events of each video, or of those in `videos`. Raises InputError where frames are missing."""
     from tqdm.auto import tqdm
 
     rows, table = dataset.videos, dataset.annotations
@@ -96,7 +97,8 @@ def videos_of(
     absent = rows[rows["path"].isna()]
     if len(absent):
         raise InputError(
-            f"{dataset.root}: no frames of {len(absent)} videos, e.g. {absent['video'].iloc[0]!r}"
+            f"{dataset.root}: no frames of {len(absent)} videos, e.g. {absent['video'].iloc[0]!r}; put them "
+            "there, or take these videos out of the table"
         )
     for row in tqdm(list(rows.itertuples()), desc=what, unit="video", disable=not progress):
         yield row, table[(table["video"] == row.video) & (table["subject"] == row.subject)]
@@ -112,7 +114,7 @@ def record_of(
     inputs: Inputs,
     side: np.ndarray | None = None,
 ) -> VideoFeatures:
-    """One video's record; events counted at `fps` are carried over to 30 by time."""
+    """One video's record; events counted at `fps` are converted to 30 by time."""
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     change = concat_signals(face_channels(change, net, inputs.reads), inputs, side)
     n = len(change)
@@ -122,24 +124,19 @@ def record_of(
     return VideoFeatures(subject, video, FPS, change, faces.mask, events)
 
 
-def widened(model, records: Sequence, extra: int):
-    """The same FEDN with `extra` further input channels at the end, which it ignores at first.
+def widen_input(model: FEDN, records: Sequence[VideoFeatures], extra: int) -> FEDN:
+    """The same detector with `extra` further input channels at the end, which it ignores at first.
 
     Args:
-        records: training videos with these channels (`VideoFeatures`); they give the scale.
+        records: training videos with these channels; they give the scale.
     """
-    import torch
-
-    from fedet.model import FEDN
-    from fedet.training.sampling import feature_scale
-
     old = model.config
     new = FEDN(replace(old, input_features=old.input_features + extra))
     state = dict(model.state_dict())
     scale = torch.from_numpy(feature_scale(records)[-extra:])
     state["embedding.scale"] = torch.cat([state["embedding.scale"], scale])
     halves = state["embedding.project.weight"].split(old.input_features, dim=1)  # two with `motion`
-    parts = [part for half in halves for part in (half, half.new_zeros(len(half), extra))]
-    state["embedding.project.weight"] = torch.cat(parts, dim=1)
+    columns = [c for half in halves for c in (half, half.new_zeros(len(half), extra))]
+    state["embedding.project.weight"] = torch.cat(columns, dim=1)
     new.load_state_dict(state)
     return new.eval()

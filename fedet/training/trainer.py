@@ -1,79 +1,36 @@
-"""The training loop of one process: steps, epochs, the average of the weights, what to keep."""
+"""The training loop of one process: steps, epochs, the average of the weights, which epoch is best."""
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
+from tqdm.auto import tqdm
 
 from fedet.errors import InputError
 from fedet.losses import detection_loss
 from fedet.model import FEDN, load_weights
-from fedet.training.checkpoints import optimizer_tensors, restore_optimizer, write_checkpoint
-from fedet.training.model_selection import MONITORS, figures_of, monitored
-from fedet.training.sampling import Augmentation, batch_of, draw_epoch, positives_per_window, told
-from fedet.windows import points
+from fedet.training.checkpoints import Tensors, optimizer_tensors, restore_optimizer, write_checkpoint
+from fedet.training.config import TrainConfig
+from fedet.training.model_selection import monitored_value, validation_metrics
+from fedet.training.sampling import Draw, draw_epoch, event_arrays, make_batch, positives_per_window
+from fedet.windows import VideoFeatures, points
 
-# What a checkpoint holds beside tensors.
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+# What a checkpoint holds besides tensors.
 SCALARS = ("epoch", "step", "history", "best_value", "best_epoch", "threshold")
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a detector is trained; all defaults are our choice."""
-
-    epochs: int = 15  # each shows every frame `coverage` times
-    coverage: float = 1.0
-    batch_size: int = 16  # windows, over all devices together
-    least_steps: int = 20  # of an epoch, about: a small set is shown more often in each
-    learning_rate: float = 1e-3  # its highest: linear warm-up, then a cosine down to a hundredth
-    warmup: float = 0.1  # share of all steps
-    weight_decay: float = 0.05  # AdamW, on matrices only
-    clip_norm: float = 1.0  # of the gradient
-    ema: float = 0.99  # keep an exponential average of the weights over the steps; 0: the last
-    monitor: str = "both"  # selects the epoch: spotting F1, detection mAP, or "both": their mean
-    evaluate_every: int = 1  # epochs
-    patience: int = 6  # evaluations without improvement before it stops; 0: never stops early
-    seed: int = 0
-    precision: str = "32-true"  # of Fabric; "bf16-mixed" is quicker where the CPU or GPU knows it
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "least_steps", "evaluate_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("coverage", "learning_rate", "clip_norm"):
-            self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("warmup", "ema"):
-            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("weight_decay", "patience", "seed"):
-            self._require(name, getattr(self, name) >= 0, "0 or more")
-        self._require("monitor", self.monitor in MONITORS, f"one of {', '.join(MONITORS)}")
-
-    def _require(self, name: str, true: bool, what: str) -> None:
-        if not true:
-            raise InputError(f"{name} is {getattr(self, name)!r}; it must be {what}")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], source: str = "training config") -> "TrainConfig":
-        """The config of a dict, e.g. of YAML. Raises InputError on a key that is no field."""
-        values = dict(values)
-        nested = values.pop("augmentation", {})
-        for kind, given in ((cls, values), (Augmentation, nested)):
-            known = [f.name for f in fields(kind)]
-            if unknown := sorted(set(given) - set(known)):
-                text = f"{source}: unknown {', '.join(unknown)}; known are {', '.join(known)}"
-                raise InputError(text)
-        return cls(**values, augmentation=Augmentation(**nested))
-
-
 @contextmanager
-def seeded(*seed: int) -> Iterator[None]:
-    """Seeds torch's global generator inside the block and puts it back as it was behind it.
+def torch_seed(*seed: int) -> Iterator[None]:
+    """Seeds torch's global generator inside the block and restores its state after it.
 
     Weight initialisation and dropout read the global generator and accept no other.
     """
@@ -84,7 +41,10 @@ def seeded(*seed: int) -> Iterator[None]:
 
 
 def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
-    """Of step 0 ... steps - 1: linear warm-up, then half a cosine down to a hundredth."""
+    """Of step 0 ... steps - 1: linear warm-up, then half a cosine down to a hundredth.
+
+    A function of the step alone: a resumed run has no schedule to restore.
+    """
     warmup = max(1, round(config.warmup * steps))
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
@@ -92,8 +52,8 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
     return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def make_optimizer(model: FEDN, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW that shrinks matrices and leaves biases, norms and scales alone."""
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices, none on biases, norms and scales."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     groups = [
@@ -103,81 +63,92 @@ def make_optimizer(model: FEDN, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
-class Run:
-    """One training run on one process: the state that a checkpoint keeps, and the steps."""
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, step: int, config: TrainConfig) -> None:
+    """Exponential moving average of the weights after `step` steps.
 
-    def __init__(self, fabric, model: FEDN, records, validation, config: TrainConfig) -> None:
+    In the first steps it follows closely, or it would remember the random start.
+    """
+    decay = min(config.ema, step / (step + 10))
+    for mean, value in zip(average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
+
+
+class Run:
+    """One training run on one process: the state that a checkpoint holds, and the steps."""
+
+    def __init__(
+        self,
+        fabric: "Fabric",
+        model: FEDN,
+        records: Sequence[VideoFeatures],
+        validation: Sequence[VideoFeatures] | None,
+        config: TrainConfig,
+    ) -> None:
         self.fabric, self.config = fabric, config
         self.records, self.validation = records, validation
-        self.raw = model  # as it is saved; `network` is what Fabric makes of it
+        self.model = model  # as it is saved; `network` is what Fabric makes of it
         self.optimizer = self.make_optimizer(model)
         self.network, self.optimizer = fabric.setup(model, self.optimizer)
-        self.average = copy.deepcopy(self.raw).eval()  # EMA of the weights, and what is kept
-        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
-        self.best_value, self.best_epoch, self.threshold = (
-            -math.inf,
-            0,
-            model.config.default_threshold,
-        )
+        self.average = copy.deepcopy(self.model).eval()
+        self.best = copy_of(self.average.state_dict())
+        self.best_value, self.best_epoch, self.threshold = -math.inf, 0, model.config.default_threshold
         self.epoch, self.step = 0, 0  # done so far
         self.history: list[dict[str, float]] = []
         self.scale = model.embedding.scale.numpy(force=True)
-        self.events = told(records, model.config)
+        self.events = event_arrays(records, model.config)
         self.positives = positives_per_window(records, self.events, model.config)
         self.centres = torch.tensor(points(model.config).centre, dtype=torch.float32).to(fabric.device)
         draws = len(self.draws(0))
         self.batch_size = min(config.batch_size, draws - draws % fabric.world_size)
         if self.batch_size < 1 or self.batch_size % fabric.world_size:
-            text = f"batch_size is {config.batch_size} for {draws} windows"
-            raise InputError(f"{text}; it must be a multiple of the {fabric.world_size} devices")
+            raise InputError(
+                f"batch_size is {config.batch_size} for {draws} windows; it must be a multiple of the "
+                f"{fabric.world_size} devices"
+            )
         self.batches = draws // self.batch_size  # the rest comes in other epochs: order is random
 
-    def draws(self, epoch: int):
-        window, config = self.raw.config.window, self.config
-        wanted = config.least_steps * config.batch_size
-        return draw_epoch(self.records, window, config.coverage, config.seed, epoch, wanted)
+    def draws(self, epoch: int) -> list[Draw]:
+        """The windows of an epoch."""
+        window, config = self.model.config.window, self.config
+        least = config.least_steps * config.batch_size
+        return draw_epoch(self.records, window, config.coverage, config.seed, epoch, least)
 
-    def make_optimizer(self, model) -> torch.optim.Optimizer:
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         return make_optimizer(model, self.config)
 
-    def batch(self, draws) -> tuple:
-        """What the network is given, and the targets behind it."""
-        where = self.records, self.events, draws
-        return tuple(batch_of(*where, self.scale, self.raw.config, self.config.augmentation))
+    def make_batch(self, draws: Sequence[Draw]) -> tuple:
+        """The network's inputs, then the targets."""
+        return make_batch(
+            self.records, self.events, draws, self.scale, self.model.config, self.config.augmentation
+        )
 
-    def figures(self) -> dict[str, float]:
-        """Of the averaged weights, on the validation subjects."""
-        options = {"device": self.fabric.device}
-        return figures_of(self.average, self.raw.config, self.validation, **options)
+    def validate(self) -> dict[str, float]:
+        """Metrics of the averaged weights on the validation subjects."""
+        return validation_metrics(self.average, self.model.config, self.validation, device=self.fabric.device)
 
-    def train_step(self, draws) -> dict[str, float]:
+    def train_step(self, draws: Sequence[Draw]) -> dict[str, float]:
+        """One optimizer step on these windows; returns the losses."""
         config, fabric = self.config, self.fabric
         rate = learning_rate(self.step, self.batches * config.epochs, config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("rate", 1.0)
-        mine = draws[fabric.global_rank :: fabric.world_size]
-        *seen, targets = fabric.to_device(self.batch(mine))
-        with seeded(config.seed, 1, self.step, fabric.global_rank):
-            output = self.network(*seen)
-            losses = detection_loss(output, targets, self.centres, self.raw.config, self.positives)
+        of_this_process = draws[fabric.global_rank :: fabric.world_size]
+        *inputs, targets = fabric.to_device(tuple(self.make_batch(of_this_process)))
+        with torch_seed(config.seed, 1, self.step, fabric.global_rank):
+            output = self.network(*inputs)
+            losses = detection_loss(output, targets, self.centres, self.model.config, self.positives)
             self.optimizer.zero_grad()
             fabric.backward(losses.total)
         fabric.clip_gradients(self.network, self.optimizer, max_norm=config.clip_norm)
         self.optimizer.step()
         self.step += 1
-        self.update_average()
+        update_average(self.average, self.model, self.step, config)
         return {f"loss_{name}": value.item() for name, value in losses._asdict().items()}
 
-    @torch.no_grad()
-    def update_average(self) -> None:
-        # In the first steps the average follows closely, or it would remember the random start.
-        decay = min(self.config.ema, self.step / (self.step + 10))
-        for mean, value in zip(self.average.parameters(), self.raw.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
-
-    def train_epoch(self, bar, max_steps: int | None) -> bool:
+    def train_epoch(self, bar: tqdm, max_steps: int | None) -> bool:
         """False: stopped in the middle by max_steps, as if killed."""
-        self.raw.train()
+        self.model.train()
         draws, rows = self.draws(self.epoch), []
         for i in range(self.batches):
             if max_steps is not None and self.step >= max_steps:
@@ -195,19 +166,19 @@ class Run:
         return True
 
     def select(self, row: dict[str, float]) -> None:
-        """Keeps this epoch's weights if validation finds them the best; without it, always."""
+        """Takes this epoch's weights if they are the best on validation; without validation, always."""
         last = self.epoch == self.config.epochs
         if self.validation and (last or self.epoch % self.config.evaluate_every == 0):
-            figures = self.fabric.broadcast(self.figures())  # all processes must decide alike
-            value = monitored(figures, self.config.monitor)
-            row |= figures | {"monitored": value}
+            metrics = self.fabric.broadcast(self.validate())  # all processes must decide alike
+            value = monitored_value(metrics, self.config.monitor)
+            row |= metrics | {"monitored": value}
             if value <= self.best_value:
                 return
-            self.best_value, self.threshold = value, figures["threshold"]
+            self.best_value, self.threshold = value, metrics["threshold"]
         elif self.validation:
             return
         self.best_epoch = self.epoch
-        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.best = copy_of(self.average.state_dict())
 
     @property
     def done(self) -> bool:
@@ -215,18 +186,28 @@ class Run:
         early = self.validation and 0 < self.config.patience <= waited
         return self.epoch >= self.config.epochs or bool(early)
 
-    def save(self, folder: Path, settings: dict[str, Any]) -> None:
-        values = {name: getattr(self, name) for name in SCALARS} | {"settings": settings}
-        states = {"model": self.raw, "average": self.average}
-        tensors = {k: {n: v.cpu() for n, v in m.state_dict().items()} for k, m in states.items()}
-        best = {name: value.cpu() for name, value in self.best.items()}
-        optimizer = optimizer_tensors(self.optimizer)
-        write_checkpoint(folder, values, **tensors, best=best, optimizer=optimizer)
+    def scalars(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SCALARS}
 
-    def restore(self, values: dict[str, Any], tensors: dict[str, Any], source: str) -> None:
+    def save(self, folder: Path, settings: dict[str, Any]) -> None:
+        write_checkpoint(
+            folder,
+            self.scalars() | {"settings": settings},
+            model=self.model.state_dict(),
+            average=self.average.state_dict(),
+            best=self.best,
+            optimizer=optimizer_tensors(self.optimizer),
+        )
+
+    def restore(self, scalars: dict[str, Any], tensors: dict[str, Tensors], source: str) -> None:
         for name in SCALARS:
-            setattr(self, name, values[name])
-        load_weights(self.raw, tensors["model"], source)
+            setattr(self, name, scalars[name])
+        load_weights(self.model, tensors["model"], source)
         load_weights(self.average, tensors["average"], source)
-        self.best = {n: v.to(self.fabric.device) for n, v in tensors["best"].items()}
+        self.best = {name: value.to(self.fabric.device) for name, value in tensors["best"].items()}
         restore_optimizer(self.optimizer, tensors["optimizer"])
+
+
+def copy_of(state: Tensors) -> Tensors:
+    """A copy of a state dict, which itself changes with the weights."""
+    return {name: value.clone() for name, value in state.items()}

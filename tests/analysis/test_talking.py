@@ -15,8 +15,8 @@ from fedet.intervals import empty_table
 from fedet.model import FEDN, FEDNConfig
 from fedet.postprocess import detect_intervals
 from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
-from fedet.training.records import widened
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
+from fedet.training.records import widen_input
 from fedet.windows import VideoFeatures
 
 
@@ -64,7 +64,7 @@ def test_new_channels_change_nothing_until_they_are_learned(motion):
     vectors[:, 7] = 0  # a channel that never moves
     record = VideoFeatures("a", "a1", 30.0, vectors, np.ones(200, bool), empty_table())
     model = FEDN(config).eval()
-    wide = widened(model, [record], 3)
+    wide = widen_input(model, [record], 3)
     assert wide.config.input_features == 9
     one = detect_intervals(model, config, vectors[:, :6], record.mask)
     two = detect_intervals(wide, wide.config, vectors, record.mask)

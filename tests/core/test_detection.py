@@ -20,7 +20,7 @@ from fedet.faces.network import WIDTH
 from fedet.faces.vectors import FaceTrack
 from fedet.intervals import at_rate
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.training.records import joined, records_of
+from fedet.training.records import join_sets, records_of
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
 
@@ -197,13 +197,13 @@ def test_records_carry_every_event_over(small_set, small_vectors, detector):
 def test_people_of_the_same_name_in_two_sets_stay_two(small_set, small_vectors, detector):
     options = {"cache": small_vectors, "progress": False, "videos": ["s01_01"]}
     one = records_of(read_dataset(small_set), detector.net, detector.inputs, **options)
-    both = joined({"a": one, "b": one})
+    both = join_sets({"a": one, "b": one})
     assert [r.subject for r in both] == ["a/s01", "b/s01"]
     for record, name in zip(both, ("a/s01_01", "b/s01_01"), strict=True):
         assert record.video == name and set(record.events["video"]) <= {name}
         assert np.array_equal(record.vectors, one[0].vectors)
         assert record.events["onset"].tolist() == one[0].events["onset"].tolist()
-    assert joined({"a": one}) == one
+    assert join_sets({"a": one}) == one
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}; set FEDET_REAL_CLIPS")

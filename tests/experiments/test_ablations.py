@@ -12,7 +12,7 @@ from fedet.experiments.folds import Fold
 from fedet.experiments.jobs import Job, JobResult
 from fedet.experiments.plots import failures, plot_learning, plot_thresholds
 from fedet.model import FEDN, FEDNConfig
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 
 matplotlib.use("Agg")
 

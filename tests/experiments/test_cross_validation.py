@@ -13,7 +13,7 @@ from fedet.experiments.cross_validation import cross_validate, prove_no_leak
 from fedet.experiments.folds import LeakError, make_folds, sealed
 from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import FEDNMethod, Fitted, canonical
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 
 RECORDS = people(0, 5, videos=1, n_frames=300)
 QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)

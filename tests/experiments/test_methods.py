@@ -16,7 +16,7 @@ from fedet.experiments.methods.base import LOW_SCORE, canonical, name_intervals
 from fedet.experiments.methods.fitting import fit_network, in_batches
 from fedet.experiments.methods.registry import METHODS, method_named
 from fedet.intervals import EMOTIONS
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 from fedet.windows import VideoFeatures
 
 QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)

@@ -10,7 +10,7 @@ from fedet.experiments.folds import LeakError
 from fedet.experiments.results_page import BEGIN, END
 from fedet.experiments.study import open_study
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 
 TINY = {"subjects": 4, "seconds": 5.0, "size": 96, "events_per_minute": 30.0, "silent_share": 0.0, "seed": 3}
 

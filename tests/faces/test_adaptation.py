@@ -15,7 +15,7 @@ from fedet.faces.extraction import extract
 from fedet.faces.network import adapted_net, fold_batch_norms, load_facenet, vectors_of
 from fedet.faces.tracking import CROP_DOWN, CROP_SCALE
 from fedet.faces.vectors import cache_file, read_cached
-from fedet.training.face_crops import cut_crops, track_of
+from fedet.training.face_crops import cut_crops, track_from_crops
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
 
@@ -179,7 +179,7 @@ def test_vectors_are_those_of_the_network_that_knows_the_video(clip, net, tmp_pa
     assert np.abs(own.vectors.astype(float) - plain.vectors).max() > 0.05
     cut = cut_crops(clip, tmp_path, Everywhere())
     for made, share in ((plain, 0.0), (own, 0.4)):
-        again = track_of(cut, cut.images, adapted_net(net, cut.spread, share))
+        again = track_from_crops(cut, cut.images, adapted_net(net, cut.spread, share))
         assert np.array_equal(again.vectors, made.vectors) and np.array_equal(again.rest, made.rest)
     shown = net_for(clip, Detector(None, net, Inputs(adapt=0.4), Everywhere()))
     found = vectors_of(shown, np.array(cut.images[40:44])).numpy()

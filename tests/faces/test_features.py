@@ -30,7 +30,7 @@ from fedet.faces.network import (
 )
 from fedet.faces.vectors import STATES, FaceTrack, cache_file, read_cached
 from fedet.features import change_from_rest, face_channels, rest_order
-from fedet.training.face_crops import cut_crops, track_of
+from fedet.training.face_crops import cut_crops, track_from_crops
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
 
@@ -173,7 +173,7 @@ def test_a_small_face_is_looked_for_where_there_is_no_larger_one_whoever_reads(n
         assert any("no face of 15%" in problem for problem in faces.problems) == (scale < 1)
         cut = cut_crops(tmp_path / f"{name}.mp4", tmp_path / "cut")
         assert np.array_equal(cut.state, faces.state) and cut.problems == faces.problems
-        assert np.array_equal(track_of(cut, cut.images, net).vectors, faces.vectors)
+        assert np.array_equal(track_from_crops(cut, cut.images, net).vectors, faces.vectors)
         moved = flow_track(tmp_path / f"{name}.mp4", open_video(tmp_path / f"{name}.mp4"))
         assert np.array_equal(moved.state, faces.state)
 

@@ -18,7 +18,13 @@ from fedet.faces.novelty import (
     unfamiliar_share,
 )
 from fedet.faces.vectors import STATES, FaceTrack
-from fedet.training.novelty import cartoon_crops, describe, face_vectors, learn_known, strange_crops
+from fedet.training.novelty import (
+    cartoon_crops,
+    face_vectors,
+    fit_distribution,
+    network_distribution,
+    strange_crops,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def known(net):
-    return learn_known(net, people=112, seed=3)
+    return network_distribution(net, people=112, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +67,16 @@ def normal(n, seed, shift=0.0):
 
 def test_the_threshold_lets_the_share_of_held_out_vectors_pass():
     held = normal(400, 2)
-    known = describe(normal(300, 1), [normal(50, 3, 0.5)], held, "x")
+    known = fit_distribution(normal(300, 1), [normal(50, 3, 0.5)], held, "x")
     assert (known.distance(held) <= known.threshold).mean() == pytest.approx(SHARE, abs=0.006)
     assert (known.distance(normal(50, 4, 0.5)) > known.threshold).all()
     assert (known.distance(normal(50, 5, -1.0)) > known.threshold).all()  # far on no known side
     with pytest.raises(InputError, match="20 vectors"):
-        describe(normal(20, 1), [normal(9, 2)], held, "x")
+        fit_distribution(normal(20, 1), [normal(9, 2)], held, "x")
 
 
 def test_the_distance_agrees_with_a_full_covariance():
-    known = describe(normal(300, 1), [normal(50, 3, 0.5)], normal(99, 2), "x")
+    known = fit_distribution(normal(300, 1), [normal(50, 3, 0.5)], normal(99, 2), "x")
     extra = 512 - len(known.directions)
     assert known.directions.shape == (64, 512) and extra == 448
     cov = known.directions.T * (known.variances - known.rest) @ known.directions + known.rest * np.eye(512)

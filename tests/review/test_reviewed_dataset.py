@@ -18,8 +18,8 @@ from fedet.review.review import Review, read_review
 from fedet.review.reviewed_dataset import reviewed_dataset
 from fedet.review.simulated_reviewer import play
 from fedet.training import fine_tuning as learning
-from fedet.training.fine_tuning import Lesson, learn, save_lesson, verdict
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
+from fedet.training.fine_tuning import LearnResult, learn, save_result, verdict
 from fedet.windows import VideoFeatures
 
 SPANS = ["onset", "offset", "emotion"]
@@ -241,7 +241,7 @@ def test_learning_chooses_on_held_out_people_and_leaves_the_start_alone(start, t
     assert lesson.model.config.default_threshold == history["threshold"][lesson.epochs]
     assert lesson.threshold_before == start.config.default_threshold
     assert same(before, weights(lesson.model)) == (lesson.epochs == 0)
-    save_lesson(lesson, tmp_path)
+    save_result(lesson, tmp_path)
     assert same(weights(FEDN.from_pretrained(tmp_path)), weights(lesson.model))
     assert "held-out reviewed subjects" in verdict(lesson)
 
@@ -285,7 +285,7 @@ def test_a_pass_that_does_not_help_is_not_kept(start):
 
 def test_with_one_subject_nothing_is_judged(start):
     lesson = learn(people(1, 3), start, TrainConfig(epochs=1, batch_size=2, least_steps=1), progress=False)
-    assert isinstance(lesson, Lesson) and lesson.history.empty
+    assert isinstance(lesson, LearnResult) and lesson.history.empty
     assert lesson.model.config.default_threshold == start.config.default_threshold
     with pytest.raises(InputError):
         learn([], start)

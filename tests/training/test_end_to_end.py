@@ -22,13 +22,11 @@ from fedet.faces.network import adapted_net, load_facenet, normalise, vectors_of
 from fedet.intervals import COLUMNS, EMOTIONS, expression_type_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.training.crop_augmentation import Appearance, draw_camera, seen_by
-from fedet.training.crop_windows import Tuning
-from fedet.training.end_to_end import EndToEnd, TuneRun, estimated_minutes, train_end_to_end
-from fedet.training.face_crops import Crops, FaceVideo, face_videos_of, seen_with, track_of
+from fedet.training.config import Augmentation, CropAugmentation, TrainConfig, TuningConfig
+from fedet.training.crop_augmentation import apply_camera, draw_camera
+from fedet.training.end_to_end import EndToEnd, TuneRun, estimate_minutes, train_end_to_end
+from fedet.training.face_crops import Crops, FaceVideo, face_videos_of, features_with, track_from_crops
 from fedet.training.records import record_of, records_of
-from fedet.training.sampling import Augmentation
-from fedet.training.trainer import TrainConfig
 from fedet.training.training import train
 
 INPUTS = Inputs(reads="both", context_s=1.0)
@@ -37,7 +35,7 @@ CONFIG = FEDNConfig(
 )
 QUICK = TrainConfig(epochs=2, batch_size=2, least_steps=1, learning_rate=1e-3, seed=3)
 ONE = replace(QUICK, epochs=1)
-SMALL = Tuning(size=32, rest=3, chunk=16, appearance=Appearance.none())
+SMALL = TuningConfig(size=32, rest=3, chunk=16, appearance=CropAugmentation.none())
 CPU = {"accelerator": "cpu", "progress": False}
 
 
@@ -64,7 +62,7 @@ def person(number: int, net, n: int = 100) -> FaceVideo:
     table = pd.DataFrame(rows, columns=["subject", "video", "fps", "onset", "offset", "emotion"])
     table = table.reindex(columns=COLUMNS)
     table["expression_type"] = expression_type_of(table["onset"], table["offset"], 30.0)
-    faces = track_of(Crops(images, state, track, 30.0, (), images[::2]), images, net)
+    faces = track_from_crops(Crops(images, state, track, 30.0, (), images[::2]), images, net)
     made = record_of(f"p{number}", f"p{number}_v", faces, table, 30.0, net, INPUTS)
     return FaceVideo(**vars(made), crops=images, faces=faces, spread=images[::2])
 
@@ -122,12 +120,12 @@ def run_of(people, start, tuning, inputs=INPUTS) -> TuneRun:
 
 
 def test_gradients_reach_the_first_convolution_but_no_statistics_and_no_read_out(people, start):
-    run = run_of(people, start, replace(SMALL, appearance=Appearance()))
-    before = {k: v.clone() for k, v in run.raw.face.state_dict().items()}
-    run.raw.train()
+    run = run_of(people, start, replace(SMALL, appearance=CropAugmentation()))
+    before = {k: v.clone() for k, v in run.model.face.state_dict().items()}
+    run.model.train()
     run.train_step(run.draws(0)[: run.batch_size])
-    assert run.raw.face.body.conv1.weight.grad.abs().sum() > 0
-    after = run.raw.face.state_dict()
+    assert run.model.face.body.conv1.weight.grad.abs().sum() > 0
+    after = run.model.face.state_dict()
     changed = {k for k, v in before.items() if not torch.equal(v, after[k])}
     assert "body.conv1.weight" in changed
     assert not any("running" in k or "num_batches" in k or k.startswith("heads") for k in changed)
@@ -136,11 +134,13 @@ def test_gradients_reach_the_first_convolution_but_no_statistics_and_no_read_out
 def test_chunks_and_who_teaches_change_no_vector(people, start):
     run = run_of(people, start, SMALL)
     window = run.window(run.draws(0)[0])[0]
-    whole = run.raw.vectors(window)
+    whole = run.model.vectors(window)
     for chunk, through in ((5, 0.0), (100, 1.0), (7, 0.5)):
-        run.raw.tuning = replace(SMALL, chunk=chunk)
+        run.model.tuning = replace(SMALL, chunk=chunk)
         teach = torch.rand(len(window.crops), generator=torch.Generator().manual_seed(1)) < through
-        torch.testing.assert_close(run.raw.vectors(window._replace(teach=teach)), whole, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            run.model.vectors(window._replace(with_gradient=teach)), whole, rtol=1e-4, atol=1e-4
+        )
 
 
 def test_pictures_are_seen_with_the_statistics_of_their_video(people, start):
@@ -151,15 +151,15 @@ def test_pictures_are_seen_with_the_statistics_of_their_video(people, start):
     for draw in run.draws(0)[:6]:
         window = run.window(draw)[0]
         own = adapted_net(start.net, people[draw.record].spread, inputs.adapt)
-        seen = run.raw.vectors(window._replace(teach=torch.ones_like(window.teach)))
+        seen = run.model.vectors(window._replace(with_gradient=torch.ones_like(window.with_gradient)))
         expected = vectors_of(own, window.crops.numpy())
         torch.testing.assert_close(seen, expected, rtol=1e-3, atol=2e-3)
         assert not torch.allclose(seen, vectors_of(start.net, window.crops.numpy()), atol=0.02)
         seen.sum().backward()
-        gradients.append(run.raw.face.body.conv1.weight.grad.abs().sum())
+        gradients.append(run.model.face.body.conv1.weight.grad.abs().sum())
     assert all(gradients)
     for name, values in start.net.state_dict().items():
-        assert torch.equal(run.raw.face.state_dict()[name], values)
+        assert torch.equal(run.model.face.state_dict()[name], values)
 
 
 # --- it learns, and does so again
@@ -178,7 +178,7 @@ def test_tuning_lowers_the_loss_and_moves_the_face_network(people, start):
 
 @pytest.mark.slow
 def test_a_killed_run_ends_as_if_nothing_had_happened_and_a_seed_is_a_run(people, start, tmp_path):
-    tuning = replace(SMALL, appearance=Appearance())
+    tuning = replace(SMALL, appearance=CropAugmentation())
     call = dict(tuning=tuning, validation=people[2:], **CPU)
     whole = train_end_to_end(people[:2], start, QUICK, **call)
     steps = train_end_to_end(people[:2], start, QUICK, out=tmp_path, max_steps=2, **call)
@@ -202,12 +202,12 @@ def test_mixed_precision_tunes_too(people, start):
 
 
 def test_the_validation_figures_are_those_of_the_detector_that_was_kept(people, start):
-    from fedet.training.model_selection import figures_of
+    from fedet.training.model_selection import validation_metrics
 
     tuned = train_end_to_end(people[:2], start, QUICK, SMALL, validation=people[2:], **CPU)
-    seen = [seen_with(person, tuned.detector.net, INPUTS) for person in people[2:]]
+    seen = [features_with(person, tuned.detector.net, INPUTS) for person in people[2:]]
     row = tuned.history.set_index("epoch").loc[tuned.best_epoch]
-    again = figures_of(tuned.detector.model, CONFIG, seen)
+    again = validation_metrics(tuned.detector.model, CONFIG, seen)
     assert again == pytest.approx(row[list(again)].to_dict(), nan_ok=True)
 
 
@@ -218,23 +218,23 @@ def test_a_camera_is_the_same_for_all_frames_and_none_changes_nothing():
     crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8))
     rng = np.random.default_rng(1)
     plain = normalise(crops.permute(0, 3, 1, 2).float() / 255)
-    assert torch.equal(seen_by(draw_camera(Appearance.none(), rng), crops, 40), plain)
-    camera = draw_camera(Appearance(), rng)
-    together = seen_by(camera, crops, 32)
-    torch.testing.assert_close(together[1:2], seen_by(camera, crops[1:2], 32))
-    mirror = draw_camera(replace(Appearance.none(), flip=1.0), rng)
-    torch.testing.assert_close(seen_by(mirror, crops, 40), plain.flip(3), atol=1e-3, rtol=0)
+    assert torch.equal(apply_camera(draw_camera(CropAugmentation.none(), rng), crops, 40), plain)
+    camera = draw_camera(CropAugmentation(), rng)
+    together = apply_camera(camera, crops, 32)
+    torch.testing.assert_close(together[1:2], apply_camera(camera, crops[1:2], 32))
+    mirror = draw_camera(replace(CropAugmentation.none(), flip=1.0), rng)
+    torch.testing.assert_close(apply_camera(mirror, crops, 40), plain.flip(3), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("change", [dict(backbone=-1), dict(size=8), dict(through=2), dict(rest=0)])
 def test_a_setting_out_of_range_is_told(change):
     with pytest.raises(InputError, match=next(iter(change))):
-        Tuning(**change)
+        TuningConfig(**change)
 
 
 def test_vectors_without_pictures_or_of_other_weights_are_refused(people, start):
     with pytest.raises(InputError, match="vectors without pictures"):
-        train_end_to_end([seen_with(people[0], start.net, INPUTS)], start, QUICK, SMALL, **CPU)
+        train_end_to_end([features_with(people[0], start.net, INPUTS)], start, QUICK, SMALL, **CPU)
     other = copy.deepcopy(start.net)
     other.name = "others"
     with pytest.raises(InputError, match="'faces', but tuning starts from 'others'"):
@@ -243,7 +243,7 @@ def test_vectors_without_pictures_or_of_other_weights_are_refused(people, start)
 
 def test_an_estimate_grows_with_the_work(people, start):
     calls = [(QUICK, SMALL), (replace(QUICK, epochs=40), SMALL)]
-    few, many = (estimated_minutes(people, [], start, *call) for call in calls)
+    few, many = (estimate_minutes(people, [], start, *call) for call in calls)
     assert 0 < few < many
 
 
@@ -268,7 +268,7 @@ def test_from_videos_to_a_folder_that_detects_wherever_it_is(tmp_path):
     tables = [fedet.detect(video, weights, 0.05).table for weights in (tuned.detector, tmp_path / "moved")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     own = adapted_net(loaded.net, records[0].spread, loaded.inputs.adapt)
-    faces = track_of(records[0].faces, records[0].crops, own)
+    faces = track_from_crops(records[0].faces, records[0].crops, own)
     assert len(detect_in(faces, loaded, 0.05)) == len(tables[0])
     crop = np.asarray(records[0].crops[:1])
     assert not torch.equal(vectors_of(loaded.net, crop), vectors_of(shipped.net, crop))

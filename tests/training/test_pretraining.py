@@ -11,7 +11,7 @@ from fedet.faces.network import load_facenet
 from fedet.synthetic.families import FAMILIES, family
 from fedet.training.pretraining import (
     PretrainConfig,
-    augment,
+    augment_images,
     draw_banks,
     draw_batches,
     draw_people,
@@ -59,7 +59,7 @@ def test_a_finished_drawing_is_kept(tmp_path):
 
 def test_augmentation_keeps_range_and_is_seeded():
     images = torch.randint(0, 256, (6, 3, 48, 48), dtype=torch.uint8)
-    one, other = (augment(images, 3, 32, torch.Generator().manual_seed(2)) for _ in range(2))
+    one, other = (augment_images(images, 3, 32, torch.Generator().manual_seed(2)) for _ in range(2))
     assert one.shape == (6, 3, 32, 32) and torch.equal(one, other)
     assert float(one.min()) >= 0 and float(one.max()) <= 1
 
@@ -77,9 +77,7 @@ class Recorded:
 
 def test_weights_are_written_with_figures_for_every_family(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "fedet.training.pretraining.computes_in_bf16", lambda device: bool(asked.append(device))
-    )
+    monkeypatch.setattr("fedet.training.pretraining.supports_bf16", lambda device: bool(asked.append(device)))
     monkeypatch.setattr("torch.autocast", casts := Recorded(torch.autocast))
     out = pretrain(tmp_path / "faces", TINY)
     assert asked == ["cpu"] and casts.enabled == {False}  # emulated bfloat16 takes hours

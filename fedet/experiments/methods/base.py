@@ -14,7 +14,7 @@ from fedet.errors import InputError
 from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of
 from fedet.model import FEDN, FEDNConfig
 from fedet.postprocess import Candidates, predict, soft_nms, to_frames
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 from fedet.windows import VideoFeatures
 
 LOW_SCORE = 0.01  # predictions are kept down to here, so that average precision has its tail

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
-from fedet.training.trainer import TrainConfig, learning_rate, make_optimizer, seeded
+from fedet.training.config import TrainConfig
+from fedet.training.trainer import learning_rate, make_optimizer, torch_seed, update_average
 
 
 class Fit(NamedTuple):
@@ -49,14 +49,14 @@ def fit_network(
         for batch in todo:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, len(todo) * config.epochs, config)
-            with seeded(config.seed, 1, step):
+            with torch_seed(config.seed, 1, step):
                 loss = loss_of(network, batch)
                 optimizer.zero_grad()
                 loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             optimizer.step()
             step += 1
-            follow(average, network, min(config.ema, step / (step + 10)))
+            update_average(average, network, step, config)
             losses.append(loss.item())
         row: dict[str, float] = {"epoch": epoch, "loss_total": float(np.mean(losses))}
         if epoch == config.epochs or epoch % config.evaluate_every == 0:
@@ -68,13 +68,6 @@ def fit_network(
             break
     average.load_state_dict(best)
     return Fit(average, pd.DataFrame(history), best_epoch)
-
-
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Moves the averaged weights towards those of the network."""
-    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
 
 
 def in_batches(items: Sequence, size: int) -> list[Sequence]:

@@ -21,9 +21,10 @@ from fedet.experiments.methods.base import RULES, Fitted, detector_config, merge
 from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.model import FEDNConfig, FrameEmbedding
 from fedet.postprocess import Candidates
-from fedet.training.model_selection import figures_of_tables, monitored
-from fedet.training.sampling import draw_epoch, feature_scale, told, view
-from fedet.training.trainer import TrainConfig, seeded
+from fedet.training.config import TrainConfig
+from fedet.training.model_selection import monitored_value, table_metrics
+from fedet.training.sampling import augmented_window, draw_epoch, event_arrays, feature_scale
+from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures
 
 IGNORED = -100  # what torch's cross-entropy leaves out
@@ -128,12 +129,12 @@ class FrameWise:
                 merged(record, candidates_of(curve, *choice), config, self.name)
                 for record, curve in zip(validation, curves, strict=True)
             ]
-            return figures_of_tables(tables, validation, config.default_threshold)
+            return table_metrics(tables, validation, config.default_threshold)
 
         tried = {choice: figures(choice) for choice in product(WIDTHS, LEVELS, RULES[:1])}
-        best = max(tried, key=lambda c: monitored(tried[c], self.training.monitor))
+        best = max(tried, key=lambda c: monitored_value(tried[c], self.training.monitor))
         tried |= {(*best[:2], rule): figures((*best[:2], rule)) for rule in RULES[1:]}
-        best = max(tried, key=lambda c: monitored(tried[c], self.training.monitor))
+        best = max(tried, key=lambda c: monitored_value(tried[c], self.training.monitor))
         choices: dict = dict(zip(("smoothing", "levels", "rule"), best, strict=True))
         choices["epoch"] = trained.best_epoch
 
@@ -146,11 +147,11 @@ class FrameWise:
 
 def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
     """The classifier, trained on the windows that FEDN is trained on."""
-    with seeded(training.seed, 0):
+    with torch_seed(training.seed, 0):
         network = FrameNet(config)
     scale = feature_scale(train)
     network.embedding.scale.copy_(torch.from_numpy(scale))
-    events, augmentation = told(train, config), training.augmentation
+    events, augmentation = event_arrays(train, config), training.augmentation
 
     def batches(epoch: int):
         wanted = training.least_steps * training.batch_size
@@ -161,7 +162,7 @@ def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -
         xs, masks, targets = [], [], []
         for d in draws:
             where = train[d.record], events[d.record], d
-            x, mask, *near = view(*where, scale, config.window, augmentation)
+            x, mask, *near = augmented_window(*where, scale, config.window, augmentation)
             xs.append(x)
             masks.append(mask)
             targets.append(frame_targets(*near, mask))
@@ -174,7 +175,7 @@ def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -
         tables = [
             merged(r, candidates_of(curves_of(network, r), *middle), config, "frame-wise") for r in validation
         ]
-        figures = figures_of_tables(tables, validation, config.default_threshold)
-        return figures | {"monitored": monitored(figures, training.monitor)}
+        figures = table_metrics(tables, validation, config.default_threshold)
+        return figures | {"monitored": monitored_value(figures, training.monitor)}
 
     return fit_network(network, batches, loss_of, judge, training)

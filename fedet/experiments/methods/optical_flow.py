@@ -26,7 +26,7 @@ from fedet.faces.extraction import CROP, crops_of, extract_with_retry
 from fedet.faces.vectors import FPS, STATES, FaceTrack, search_version
 from fedet.files import atomic_write
 from fedet.intervals import table_at_rate
-from fedet.training.model_selection import figures_of_tables
+from fedet.training.model_selection import table_metrics
 from fedet.video.reader import Video
 from fedet.windows import VideoFeatures
 
@@ -246,7 +246,7 @@ class Flow:
             read = [peaks_of(curve, how) for curve in curves[how.context_s]]
             unit = self._unit([strength for _, strength in read])
             tables = [self._table(r, *found, unit) for r, found in zip(known, read, strict=True)]
-            tried[how] = figures_of_tables(tables, known, 0.5, named=False) | {"unit": unit}
+            tried[how] = table_metrics(tables, known, 0.5, named=False) | {"unit": unit}
         best = max(tried, key=lambda how: tried[how]["spotting_f1"])
         figures = tried[best]
 

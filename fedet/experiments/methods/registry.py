@@ -3,7 +3,7 @@
 from fedet.errors import InputError
 from fedet.experiments.methods.base import FEDNMethod, Method
 from fedet.model import FEDNConfig
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 
 METHODS = ("fedn", "two-stage", "frame-wise", "flow")
 

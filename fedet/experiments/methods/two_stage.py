@@ -27,9 +27,10 @@ from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.intervals import intervals_of
 from fedet.metrics import uf1
 from fedet.model import Attention, ConvBlock, FEDNConfig, FrameEmbedding
-from fedet.training.model_selection import figures_of_tables, monitored
-from fedet.training.sampling import Augmentation, feature_scale, vary
-from fedet.training.trainer import TrainConfig, seeded
+from fedet.training.config import Augmentation, TrainConfig
+from fedet.training.model_selection import monitored_value, table_metrics
+from fedet.training.sampling import feature_scale, vary
+from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures, classes_of
 
 LENGTH = 32  # frames to which every interval is stretched
@@ -111,10 +112,10 @@ class TwoStage:
             return with_emotions(record, found, classes, rule, config, self.name)
 
         tried = {
-            rule: figures_of_tables([predict(r, rule) for r in validation], validation, spotted.threshold)
+            rule: table_metrics([predict(r, rule) for r in validation], validation, spotted.threshold)
             for rule in RULES
         }
-        best = max(tried, key=lambda rule: monitored(tried[rule], self.training.monitor))
+        best = max(tried, key=lambda rule: monitored_value(tried[rule], self.training.monitor))
         choices = {"epoch": spotted.choices["epoch"], "epoch_recogniser": named.best_epoch, "rule": best}
         history = spotted.history.merge(
             named.history.rename(columns=lambda c: c if c == "epoch" else f"recogniser_{c}"),
@@ -149,7 +150,7 @@ def labelled(records: Sequence[VideoFeatures], config: FEDNConfig) -> list[tuple
 
 def train_segments(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
     """The recogniser, trained on annotated intervals; the epoch by UF1 on those of validation."""
-    with seeded(training.seed, 2):
+    with torch_seed(training.seed, 2):
         network = SegmentNet(config)
     scale = feature_scale(train)
     network.embedding.scale.copy_(torch.from_numpy(scale))

@@ -23,7 +23,7 @@ from fedet.model import FEDN, FEDNConfig
 from fedet.review.review import read_review
 from fedet.review.reviewed_dataset import reviewed_dataset
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.training.trainer import TrainConfig
+from fedet.training.config import TrainConfig
 from fedet.training.training import finished_run
 
 OLD = Path(__file__).parent / "data" / "before_the_move"

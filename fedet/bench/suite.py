@@ -244,8 +244,8 @@ def _training(folder: Path, plan: Plan) -> list[dict]:
     """A training step as it is, over forward and backward pass of the same windows alone."""
     from fedet.losses import detection_loss
     from fedet.model import FEDN, FEDNConfig
+    from fedet.training.config import TrainConfig
     from fedet.training.sampling import draw_epoch
-    from fedet.training.trainer import TrainConfig
     from fedet.training.training import train
     from fedet.windows import assign_targets, points, stack_targets
 

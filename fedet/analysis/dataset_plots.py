@@ -1,9 +1,10 @@
-"""Figures of an annotated set, next to those of `fedet.plots.annotations`; for notebook 01."""
+"""Figures of an annotated set; those of any table of events are in `fedet.plots.annotations`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from fedet.analysis.dataset import UNKNOWN, action_unit_counts, emotion_counts, gaps, overlaps
@@ -16,8 +17,9 @@ from fedet.plots.style import (
     axes,
     count,
     emotion_colours,
+    empty_axes,
     finish,
-    nothing,
+    stacked_bars,
     type_patches,
 )
 
@@ -30,15 +32,13 @@ def plot_emotions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax, (6.4, 3.6))
     counts = emotion_counts(table)
     if counts.empty:
-        return nothing(ax, "No events")
+        return empty_axes(ax, "No events")
     if list(counts.index) == [UNKNOWN]:
-        return nothing(ax, "No event has an emotion")
-    colours, below = emotion_colours(counts.index), np.zeros(len(counts))
-    for kind in counts:
-        style = {"hatch": TYPE_HATCHES.get(kind, ".."), "edgecolor": EDGE}
-        heights = counts[kind].to_numpy()
-        ax.bar(counts.index, heights, bottom=below, color=[colours[e] for e in counts.index], **style)
-        below += heights
+        return empty_axes(ax, "No event has an emotion")
+    colours = list(emotion_colours(counts.index).values())
+    hatches = {kind: TYPE_HATCHES.get(kind, "..") for kind in counts}
+    below = stacked_bars(ax, counts, dict.fromkeys(counts, colours), hatches)
+    ax.set_xticks(range(len(counts)), counts.index)
     handles = type_patches()
     for handle in handles:
         handle.set_facecolor("#777777")
@@ -53,15 +53,11 @@ def plot_action_units(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     counts = action_unit_counts(table).head(_MOST_UNITS)
     ax = axes(ax, (8.0, 3.8))
     if counts.empty:
-        return nothing(ax, "No event has action units")
+        return empty_axes(ax, "No event has action units")
     emotions = counts.columns.drop("all")
-    names, below = [f"AU{n}" for n in counts.index], np.zeros(len(counts))
-    for emotion, colour in emotion_colours(emotions).items():
-        heights = counts[emotion].to_numpy()
-        ax.bar(names, heights, bottom=below, color=colour, edgecolor=EDGE, label=emotion)
-        below += heights
-    ax.tick_params(axis="x", rotation=90)
-    ax.legend(frameon=False, ncols=2)
+    stacked_bars(ax, counts[emotions], emotion_colours(emotions))
+    ax.set_xticks(range(len(counts)), [f"AU{n}" for n in counts.index], rotation=90)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     first = counts.index[0]
     main = counts.loc[first, emotions].idxmax()
     title = f"AU{first} is the most frequent ({counts['all'].iloc[0]} events, mostly {main})"
@@ -74,8 +70,9 @@ def plot_gaps(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     seconds = gaps(table)["gap_s"].dropna().astype(float)
     pairs = count(len(overlaps(table)), "pair")
     if seconds.empty:
-        return nothing(ax, f"No two events follow each other in a video; {pairs} overlap")
-    ax.hist(seconds, bins=min(30, max(5, len(seconds) // 2)), color="#56B4E9", edgecolor=EDGE)
+        return empty_axes(ax, f"No two events follow each other in a video; {pairs} overlap")
+    bins = min(30, max(5, len(seconds) // 2))
+    sns.histplot(x=seconds, bins=bins, color="#56B4E9", alpha=1, edgecolor=EDGE, ax=ax)
     ax.axvline(seconds.median(), color=INK, linestyle="--", linewidth=1)
     title = f"Half of the gaps are shorter than {seconds.median():.1f} s (dashed); {pairs} overlap"
     return finish(ax, title, "time between two events (s)", "gaps")
@@ -86,12 +83,8 @@ def plot_events_per_video(per_video: pd.DataFrame, ax: Axes | None = None) -> Ax
     shown = per_video.reset_index(drop=True)
     ax = axes(ax, (max(5.0, min(14.0, 0.28 * len(shown) + 1.5)), 4.0))
     if shown.empty:
-        return nothing(ax, "No videos")
-    below = np.zeros(len(shown))
-    for kind, colour in TYPE_COLOURS.items():
-        style = {"color": colour, "hatch": TYPE_HATCHES[kind], "edgecolor": EDGE}
-        ax.bar(range(len(shown)), shown[kind], bottom=below, **style)
-        below += shown[kind].to_numpy()
+        return empty_axes(ax, "No videos")
+    below = stacked_bars(ax, shown[list(TYPE_COLOURS)], TYPE_COLOURS, TYPE_HATCHES)
     if len(shown) <= 45:
         ax.set_xticks(range(len(shown)), list(shown["video"]), rotation=90)
     else:
@@ -145,7 +138,7 @@ def plot_event_frames(dataset: Dataset, events: pd.DataFrame) -> Sequence[Axes]:
     import matplotlib.pyplot as plt
 
     if not len(events):
-        return [nothing(axes(None, (6.0, 1.0)), "No frames on the disk: labels only")]
+        return [empty_axes(axes(None, (6.0, 1.0)), "No frames on the disk: labels only")]
     size = (1.25 * len(MOMENTS), 1.75 * len(events))
     _, grid = plt.subplots(len(events), len(MOMENTS), figsize=size, squeeze=False)
     for row, (_, event) in zip(grid, events.iterrows(), strict=True):

@@ -284,7 +284,7 @@ def calculator(survey: Survey, model: TimeModel):
     """A widget with sliders for the assumptions and a figure of the hours that follow from them."""
     from dataclasses import replace
 
-    from fedet.plots.live_figure import Live, drawing, slider
+    from fedet.plots.live_figure import LiveFigure, png_painter, slider
 
     def draw(ax: Axes, **assumed: float) -> None:
         plot_hours(replace(model, **assumed).hours(survey.seconds, survey.lengths_s), ax=ax)
@@ -294,7 +294,7 @@ def calculator(survey: Survey, model: TimeModel):
         "decide_s": slider("to decide, s", model.decide_s, 0, 120),
         "scan_speed": slider("skimming speed", model.scan_speed, 1, 8, 0.5),
     }
-    return Live(drawing((7.5, 1.9), draw), controls)
+    return LiveFigure(png_painter((7.5, 1.9), draw), controls)
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from fedet.analysis.robustness import half_points, perturbed_file, strength_text
 from fedet.faces.network import FaceNet
 from fedet.intervals import EMOTION_COLOURS
-from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, finish, nothing
+from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, empty_axes, finish
 from fedet.plots.thumbnails import frames_near
 
 LINE, WARN = EMOTION_COLOURS["negative"], "#D55E00"
@@ -118,7 +118,7 @@ def plot_transfer(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rows, all_weights = list(dict.fromkeys(table["row"])), list(dict.fromkeys(table["weights"]))
     ax = axes(ax, (7.0, 0.5 * len(rows) + 1.4))
     if not rows:
-        return nothing(ax, "Not measured")
+        return empty_axes(ax, "Not measured")
     for k, weights in enumerate(all_weights):
         of_weights = table[table["weights"] == weights].set_index("row")
         y = np.array([-rows.index(row) for row in of_weights.index]) - 0.3 * (k - (len(all_weights) - 1) / 2)
@@ -210,7 +210,7 @@ def plot_arms(figures: pd.DataFrame, differences: pd.DataFrame, ax: Axes | None 
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     gap = differences.loc["alarms_talking"]
     if np.isnan(gap["value"]):
-        return nothing(ax, "Nobody talked in these videos")
+        return empty_axes(ax, "Nobody talked in these videos")
     change = "fewer" if gap["high"] < 0 else "more" if gap["low"] > 0 else "no clear change in"
     title = f"Hearing speech: {change} false alarms while talking ({gap['value']:+.1f} a minute)"
     return finish(ax, title, "", "false alarms a minute")

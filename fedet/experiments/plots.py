@@ -10,7 +10,7 @@ from fedet.datasets.dataset import Dataset
 from fedet.evaluation.evaluation import Evaluation
 from fedet.evaluation.tables import HEADLINE
 from fedet.experiments.jobs import JobResult
-from fedet.plots.style import INK, MARKERS, axes, count, emotion_colours, finish, nothing
+from fedet.plots.style import INK, MARKERS, axes, count, emotion_colours, empty_axes, finish
 
 LINE = "#56B4E9"
 MOMENTS = ("before", "onset", "middle", "offset", "after")
@@ -27,7 +27,7 @@ def plot_learning(results: Sequence[JobResult], column: str = "monitored", ax: A
     ax = axes(ax, (6.4, 3.8))
     shown = [r for r in results if column in r.history]
     if not shown:
-        return nothing(ax, f"No {NAMES.get(column, column)} was noted")
+        return empty_axes(ax, f"No {NAMES.get(column, column)} was noted")
     kept = []
     for result in shown:
         table = result.history.set_index("epoch")[column].dropna()
@@ -53,7 +53,7 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax, (5.2, 4.8))
     known = table[table["best"].notna()]
     if known.empty:
-        return nothing(ax, "No test subject has an event")
+        return empty_axes(ax, "No test subject has an event")
     ax.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1, label="the same")
     for i, (seed, part) in enumerate(known.groupby("seed")):
         style = {"marker": MARKERS[i % len(MARKERS)], "edgecolor": INK, "color": LINE}
@@ -108,7 +108,7 @@ def plot_failures(dataset: Dataset, table: pd.DataFrame) -> list[Axes]:
     import matplotlib.pyplot as plt
 
     if not len(table):
-        return [nothing(axes(None, (6.0, 1.0)), "No mistakes")]
+        return [empty_axes(axes(None, (6.0, 1.0)), "No mistakes")]
     size = (1.5 * len(MOMENTS) + 1.2, 1.7 * len(table))
     _, grid = plt.subplots(len(table), len(MOMENTS), figsize=size, squeeze=False)
     for row, case in zip(grid, table.itertuples(), strict=True):

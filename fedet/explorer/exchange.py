@@ -12,13 +12,13 @@ from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.video_names import stem
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
-from fedet.explorer.timeline import Lanes, brought_to
+from fedet.explorer.timeline import Lanes, convert_rate
 from fedet.matching import match_closest, overlap_pairs
 from fedet.review.edits import DECIDED, EMPTY, Changes, Row, frames_of
 from fedet.review.review import REVIEW_COLUMNS, Review, read_review
 
-TAIL_S = 0.5  # an edge this far behind the video's end was dragged there, and is its end
-SAME_EVENT_TIOU = 0.5  # an interval of a file and one of the review are the same one from here on
+TAIL_S = 0.5  # an edge this far after the video's end means the end
+SAME_EVENT_TIOU = 0.5  # tIoU from which an interval of a file and one of the review are the same
 
 
 def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, video) -> Path:
@@ -32,13 +32,13 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
         video: A `fedet.video.reader.Video` for ELAN to open, or None.
     """
     kind = format_of(path)
-    touched = rows["source"].fillna("").str.startswith("review")
-    rows = rows.assign(source=rows["source"].where(touched, "review: " + rows["status"]))
+    reviewed = rows["source"].fillna("").str.startswith("review")
+    rows = rows.assign(source=rows["source"].where(reviewed, "review: " + rows["status"]))
     rows = rows.drop(columns=[c for c in REVIEW_COLUMNS if c != "note"])
     if kind == ".eaf":
         truth = [] if lanes.truth is None else [lanes.truth.assign(source=pd.NA, score=pd.NA)]
-        shown = predictions.assign(source=predictions["source"].fillna("fedet"))
-        rows = pd.concat([*truth, shown, rows], ignore_index=True)
+        detections = predictions.assign(source=predictions["source"].fillna("fedet"))
+        rows = pd.concat([*truth, detections, rows], ignore_index=True)
     durations = {lanes.name: lanes.n_frames / lanes.fps}
     media = video.path if video is not None and Path(video.path).is_file() else None
     write_intervals(rows, path, fps=lanes.fps, media=media, durations=durations)
@@ -48,9 +48,9 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
 def read_reviewed(path: Path, lanes: Lanes, notices: list[str]) -> pd.DataFrame:
     """The reviewed intervals of this video in a file, in the rate of `lanes`.
 
-    A journal (.jsonl) gives what its reviewer stands behind. Of a file with a tier or source
-    "review" only that is read; other files are taken whole. What had to be repaired or was left out
-    is put into `notices`, one sentence each.
+    A journal (.jsonl) gives the intervals that its reviewer confirmed. Of a file with a tier or source
+    "review" only that is read; of other files everything. Repairs and rows left out are appended to
+    `notices`, one sentence each.
     """
     if path.suffix == ".jsonl":
         table = read_review(path)
@@ -67,53 +67,56 @@ def read_reviewed(path: Path, lanes: Lanes, notices: list[str]) -> pd.DataFrame:
         table = table[reviewed]
     if table.empty:
         raise InputError(f"{path}: no reviewed interval of video {lanes.name!r} (tier review)")
-    return _inside(brought_to(table.reset_index(drop=True), lanes.fps, path.name, notices), lanes, path)
+    table = convert_rate(table.reset_index(drop=True), lanes.fps, path.name, notices)
+    return _clip_to_video(table, lanes, path)
 
 
-def _inside(table: pd.DataFrame, lanes: Lanes, path: Path) -> pd.DataFrame:
-    """The table without the few frames by which an interval may reach behind the video's end."""
+def _clip_to_video(table: pd.DataFrame, lanes: Lanes, path: Path) -> pd.DataFrame:
+    """The table without the few frames by which an interval may exceed the video's end."""
     last = lanes.n_frames - 1
     late = table[(table["offset"] > last + TAIL_S * lanes.fps) | (table["onset"] > last)]
     if len(late):
         start, end = late["onset"].iloc[0] / lanes.fps, (late["offset"].iloc[0] + 1) / lanes.fps
-        text = f"{path}: the interval from {start:.2f} to {end:.2f} s ends behind the video"
-        raise InputError(f"{text} ({lanes.n_frames / lanes.fps:.2f} s); shorten it there, or delete it")
+        raise InputError(
+            f"{path}: the interval from {start:.2f} to {end:.2f} s ends after the video "
+            f"({lanes.n_frames / lanes.fps:.2f} s); shorten it there, or delete it"
+        )
     return table.assign(offset=table["offset"].clip(upper=last), apex=table["apex"].clip(upper=last))
 
 
-def decided(table: pd.DataFrame) -> pd.DataFrame:
-    """The intervals without those that a review calls open or rejected."""
+def decided_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The intervals without open and rejected ones."""
     return table[~table["source"].fillna("").map(undecided).astype(bool)]
 
 
 def changes_from(table: pd.DataFrame, review: Review) -> Changes:
-    """What makes a review's decided rows equal to a table.
+    """The changes that make a review's decided rows equal to a table.
 
-    Intervals of the table are joined with decided rows, then with open ones, the closest first.
+    Intervals of the table are matched with decided rows, then with open ones, the closest first.
     An open row that the table repeats becomes accepted, one that it moves or renames corrected;
-    what joins nothing is added; a decided row that the table lacks is deleted. Rejected rows stay, and
-    so do rows that the table calls open or rejected.
+    intervals without a match are added; decided rows that the table lacks are deleted. Rejected rows
+    stay, and so do rows that the table calls open or rejected.
     """
-    rest = decided(table.reset_index(drop=True))
+    rest = decided_rows(table.reset_index(drop=True))
     changes: Changes = {}
-    kept = table.reset_index(drop=True).drop(index=rest.index)
+    undecided_rows = table.reset_index(drop=True).drop(index=rest.index)
     for statuses in (DECIDED, ("open",)):
         rows = {i: r for i, r in review.rows.items() if r["status"] in statuses}
-        joined = _joined(rest, rows, review)
-        for at, row_id in joined.items():
+        matches = _match(rest, rows, review)
+        for at, row_id in matches.items():
             new = _new_row(rest.loc[at].to_dict(), rows[row_id], review)
             if new != rows[row_id]:
                 changes[row_id] = new
         if statuses is DECIDED:
-            gone = {i: r for i, r in rows.items() if i not in joined.values()}
-            changes |= dict.fromkeys(gone.keys() - _joined(kept, gone, review).values())
-        rest = rest.drop(index=list(joined))
+            absent = {i: r for i, r in rows.items() if i not in matches.values()}
+            changes |= dict.fromkeys(absent.keys() - _match(undecided_rows, absent, review).values())
+        rest = rest.drop(index=list(matches))
     for record in rest.to_dict("records"):
         changes[f"a{uuid.uuid4().hex[:12]}"] = _new_row(record, None, review)
     return changes
 
 
-def _joined(table: pd.DataFrame, rows: dict[str, Row], review: Review) -> dict[int, str]:
+def _match(table: pd.DataFrame, rows: dict[str, Row], review: Review) -> dict[int, str]:
     """Index in the table -> id of the row that is the same interval."""
     if not rows or table.empty:
         return {}
@@ -129,22 +132,22 @@ def _joined(table: pd.DataFrame, rows: dict[str, Row], review: Review) -> dict[i
     )  # fmt: skip
     sides = align(theirs, ours, score=1.0)
     pairs = overlap_pairs(sides.predictions, sides.truths, SAME_EVENT_TIOU)
-    found = match_closest(pairs, SAME_EVENT_TIOU).truth_of
+    truth_of = match_closest(pairs, SAME_EVENT_TIOU).truth_of
     ids = list(rows)
-    return {int(table.index[at]): ids[row] for at, row in enumerate(found) if row >= 0}
+    return {int(table.index[at]): ids[row] for at, row in enumerate(truth_of) if row >= 0}
 
 
 def _new_row(record: dict, old: Row | None, review: Review) -> Row:
-    """The row of the review that an interval of a table makes, or makes of an old one."""
+    """A review's row of an interval of a table; with `old`, that row changed to match."""
     apex = record["apex"] if pd.notna(record["apex"]) else None
-    made = frames_of(review.clip, int(record["onset"]), int(record["offset"]), apex)
-    made["emotion"] = record["emotion"] if pd.notna(record["emotion"]) else None
+    new = frames_of(review.clip, int(record["onset"]), int(record["offset"]), apex)
+    new["emotion"] = record["emotion"] if pd.notna(record["emotion"]) else None
     note = record.get("note")
     if note is not None and pd.notna(note):
-        made["note"] = str(note)
+        new["note"] = str(note)
     if old is None:
-        return EMPTY | made | {"status": "added"}
-    same = all(old[k] == made[k] for k in ("onset", "apex", "offset", "emotion"))
-    decided = old["status"] in DECIDED
-    status = old["status"] if same and decided else "accepted" if same else "corrected"
-    return old | made | {"status": "added" if old["status"] == "added" else status}
+        return EMPTY | new | {"status": "added"}
+    same = all(old[k] == new[k] for k in ("onset", "apex", "offset", "emotion"))
+    confirmed = old["status"] in DECIDED
+    status = old["status"] if same and confirmed else "accepted" if same else "corrected"
+    return old | new | {"status": "added" if old["status"] == "added" else status}

@@ -1,7 +1,7 @@
-"""The explorer's settings applied to tables: doubles dropped, figures of what is left.
+"""The explorer's settings applied to tables: suppression of duplicates, metrics of the rest.
 
-The browser does the same in `js/intervals.js`, so that a slider answers at once; a test holds
-the two together.
+The browser does the same in `js/intervals.js`, so that a slider responds at once; a test compares
+the two.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from fedet.matching import match, match_emotions, overlap_pairs
 from fedet.metrics import detection_counts, f1, precision, recall, spotting_counts
 
 
-def suppressed(table: pd.DataFrame, strength: float) -> set[int]:
-    """Labels of the rows that a better one of the same emotion overlaps by more than `strength`.
+def suppressed_rows(table: pd.DataFrame, strength: float) -> set[int]:
+    """Index labels of the rows that a better one of the same emotion overlaps by more than `strength`.
 
     Hard non-maximum suppression: a row that is itself suppressed suppresses nothing. Better means
     the protocol's order: higher score (none: sure), earlier onset, earlier offset.
@@ -23,35 +23,35 @@ def suppressed(table: pd.DataFrame, strength: float) -> set[int]:
     if strength >= 1 or not len(table):
         return out
     for _, rows in table.groupby(table["emotion"].fillna(""), sort=False):
-        out |= _suppressed_of_one(rows, strength)
+        out |= _suppressed_of_emotion(rows, strength)
     return out
 
 
-def _suppressed_of_one(rows: pd.DataFrame, strength: float) -> set[int]:
+def _suppressed_of_emotion(rows: pd.DataFrame, strength: float) -> set[int]:
     rows = rows.sort_values(["onset", "offset"], kind="stable")
     onset, offset = (rows[c].to_numpy(np.int64) for c in ("onset", "offset"))
     reach = np.maximum.accumulate(offset)
     order = np.lexsort((offset, onset, -rows["score"].fillna(1.0).to_numpy(float)))
     rank = np.empty(len(rows), dtype=np.int64)
     rank[order] = np.arange(len(rows))
-    gone = np.zeros(len(rows), dtype=bool)
+    suppressed = np.zeros(len(rows), dtype=bool)
     for i in order:
-        if gone[i]:
+        if suppressed[i]:
             continue
         near = slice(np.searchsorted(reach, onset[i]), np.searchsorted(onset, offset[i], "right"))
         overlap = tiou(onset[i], offset[i], onset[near], offset[near])
-        gone[near] |= (overlap > strength + 1e-9) & (rank[near] > rank[i])
-    return set(rows.index[gone])
+        suppressed[near] |= (overlap > strength + 1e-9) & (rank[near] > rank[i])
+    return set(rows.index[suppressed])
 
 
-def figures_of(
+def metrics_table(
     predictions: pd.DataFrame, truth: pd.DataFrame, threshold: float, emotion: bool
 ) -> pd.DataFrame:
     """Precision, recall and F1 by `fedet.metrics`; NaN where undefined.
 
     Args:
         predictions, truth: Canonical tables of one video in one frame rate.
-        threshold: Overlap from which a prediction is right.
+        threshold: tIoU from which a prediction is right.
         emotion: The labels must agree too.
 
     Returns:
@@ -62,13 +62,12 @@ def figures_of(
     if not len(videos):
         return _table(np.zeros((1 if emotion else 3, 3)))
     subject = videos["subject"].iloc[0]
-    ours, theirs = (side.assign(subject=subject) for side in (predictions, truth))
-    aligned = align(ours, theirs, videos.assign(subject=subject), score=1.0)
+    tables = (side.assign(subject=subject) for side in (predictions, truth))
+    aligned = align(*tables, videos.assign(subject=subject), score=1.0)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, min(threshold, 0.1))
     if emotion:
-        p, events = aligned.predictions, aligned.truths
-        found = match_emotions(pairs, p, events, threshold)
-        return _table(detection_counts(aligned, found).sum(axis=0)[None])
+        matching = match_emotions(pairs, aligned.predictions, aligned.truths, threshold)
+        return _table(detection_counts(aligned, matching).sum(axis=0)[None])
     return _table(spotting_counts(aligned, match(pairs, threshold)).sum(axis=0))
 
 

@@ -1,7 +1,7 @@
-"""Frames of a video as small JPEG pictures, on demand: what the explorer shows.
+"""Frames of a video as small JPEG pictures, on demand, for the explorer.
 
-Nothing but the frames that are asked for leaves the video. They are decoded in a thread, so that
-edits are answered meanwhile; a new request takes the place of what is left of the one before.
+Only requested frames are decoded, in a thread, so that edits are answered meanwhile; a new request
+replaces the rest of the one before.
 """
 
 import threading
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from fedet.faces.detectors import Box, FaceDetector
 
 QUALITY = 82  # of JPEG; a frame of 480 x 270 pixels has about 15 kB
-LEAP_S = 0.7  # a gap up to this long is decoded through; a longer one is jumped over
+MAX_SKIP_S = 0.7  # frames up to this far ahead are reached by decoding; others by seeking
 CACHE_BYTES = 64e6
-LOOK_S = 0.5  # the face is looked for this often
+FACE_INTERVAL_S = 0.5  # between two face detections
 
 Sender = Callable[[int, str, bytes | None], None]  # frame, key of the request, JPEG or None
 
@@ -36,7 +36,7 @@ class FrameServer:
 
     Args:
         video: From `fedet.video.reader.open_video`.
-        fps: The rate in which frames are counted; frame k is what is shown at k / fps seconds.
+        fps: The rate in which frames are counted; frame k is the picture at k / fps seconds.
         send: Called in the server's thread with each picture; None: the video has no such frame.
         cropper: For the view "face"; None: that view shows the whole picture.
     """
@@ -46,26 +46,26 @@ class FrameServer:
         self._cache: OrderedDict[tuple[str, int], bytes | None] = OrderedDict()
         self._bytes = 0
         self._cursors: dict[str, tuple[int | None, int, Iterator[Frame]]] = {}
-        self._wanted: dict[str, tuple[list[int], int, str, str]] = {}
+        self._requests: dict[str, tuple[list[int], int, str, str]] = {}
         self._wake = threading.Condition()
         self._decoding = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def want(self, frames: list[int], width: int, view: str, key: str, who: str = "") -> None:
-        """Asks for pictures, most urgent first; replaces what `who` asked for before.
+    def request(self, frames: list[int], width: int, view: str, key: str, client: str = "") -> None:
+        """Requests pictures, most urgent first; replaces what `client` requested before.
 
-        Those whose name starts with "film" are served when nobody else waits.
+        Clients whose name starts with "film" are served when no other waits.
         """
         with self._wake:
-            self._wanted[who] = (list(frames), width, view, key)
+            self._requests[client] = (list(frames), width, view, key)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._serve, name="frames", daemon=True)
                 self._thread.start()
             self._wake.notify()
 
     def close(self) -> None:
-        """Stops the thread after the picture in hand."""
+        """Stops the thread after the current picture."""
         with self._wake:
             self._closed = True
             self._wake.notify()
@@ -73,19 +73,19 @@ class FrameServer:
     def picture(self, frame: int, width: int, view: str = "whole", cursor: str = "main") -> bytes | None:
         """One frame as JPEG, at most `width` pixels wide; None beyond the video's end.
 
-        Each `cursor` decodes on from its own last frame.
+        Each `cursor` continues decoding from its last frame.
         """
-        name = (f"{width}:{view}", frame)
-        if name in self._cache:
-            self._cache.move_to_end(name)
-            return self._cache[name]
+        key = (f"{width}:{view}", frame)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
         with self._decoding:
             face = view == "face" and self.cropper is not None
             image = self._image(frame, None if face else self._side(width), cursor)
             if image is not None and face and self.cropper is not None:
                 image = self.cropper(image, frame / self.fps, min(width, 480))
         data = None if image is None else jpeg(image, width)
-        self._keep(name, data)
+        self._store(key, data)
         return data
 
     def _side(self, width: int) -> int:
@@ -93,42 +93,42 @@ class FrameServer:
         return max(width, round(width * self.video.height / self.video.width))
 
     def _image(self, frame: int, side: int | None, cursor: str) -> np.ndarray | None:
-        """The picture of a frame; goes on from the last one where that is quicker than a jump."""
+        """The picture of a frame; decodes on from the last one where that is quicker than seeking."""
         at = self._cursors.get(cursor)
-        if at is None or at[0] != side or not at[1] <= frame <= at[1] + LEAP_S * self.fps:
+        if at is None or at[0] != side or not at[1] <= frame <= at[1] + MAX_SKIP_S * self.fps:
             source = self.video.frames(frame / self.fps, fps=self.fps, max_side=side)
             at = (side, frame, source)
-        for found in at[2]:
-            if found.index >= frame:
-                self._cursors[cursor] = (side, found.index + 1, at[2])
-                return found.image if found.index == frame else None
+        for decoded in at[2]:
+            if decoded.index >= frame:
+                self._cursors[cursor] = (side, decoded.index + 1, at[2])
+                return decoded.image if decoded.index == frame else None
         self._cursors.pop(cursor, None)
         return None
 
-    def _keep(self, name: tuple[str, int], data: bytes | None) -> None:
-        self._cache[name] = data
+    def _store(self, key: tuple[str, int], data: bytes | None) -> None:
+        self._cache[key] = data
         self._bytes += len(data or b"")
         while self._bytes > CACHE_BYTES and len(self._cache) > 1:
             _, old = self._cache.popitem(last=False)
             self._bytes -= len(old or b"")
 
     def _next(self) -> tuple[str, int, int, str, str] | None:
-        """The next picture to make, of those who wait in turn; None when closed."""
+        """The next picture to decode, clients in turn; None when closed."""
         with self._wake:
             while not self._closed:
-                for who in sorted(self._wanted, key=lambda who: who.startswith("film")):
-                    frames, width, view, key = self._wanted.pop(who)
+                for client in sorted(self._requests, key=lambda client: client.startswith("film")):
+                    frames, width, view, key = self._requests.pop(client)
                     if frames:
-                        self._wanted[who] = (frames[1:], width, view, key)  # now last in turn
-                        return who, frames[0], width, view, key
+                        self._requests[client] = (frames[1:], width, view, key)  # now last in turn
+                        return client, frames[0], width, view, key
                 self._wake.wait()
         return None
 
     def _serve(self) -> None:
         while (todo := self._next()) is not None:
-            who, frame, width, view, key = todo
+            client, frame, width, view, key = todo
             try:
-                cursor = "film" if who.startswith("film") else "main"
+                cursor = "film" if client.startswith("film") else "main"
                 data = self.picture(frame, width, view, cursor)
             except (InputError, OSError):
                 data = None  # a frame that cannot be read is shown as missing
@@ -136,9 +136,9 @@ class FrameServer:
 
 
 class FaceCropper:
-    """Cuts the face out, looking for it twice a second; between looks the last box counts.
+    """Cuts the face out, detected twice a second; in between the last box counts.
 
-    Made for looking around, not for measuring: `fedet.faces.tracking.track_faces` follows a face properly.
+    For viewing, not for measuring: `fedet.faces.tracking.track_faces` follows a face properly.
     """
 
     def __init__(self, detector: "FaceDetector | None" = None):
@@ -152,11 +152,11 @@ class FaceCropper:
 
         if self._detector is None:
             self._detector = HaarDetector()
-        look = int(time_s / LOOK_S)
-        if look not in self._boxes:
-            found = self._detector.detect(image)
-            self._boxes[look] = max(found, key=lambda box: box.size, default=None)
-        near = (self._boxes.get(k) for k in (look, look - 1, look + 1, look - 2))
+        step = int(time_s / FACE_INTERVAL_S)
+        if step not in self._boxes:
+            boxes = self._detector.detect(image)
+            self._boxes[step] = max(boxes, key=lambda box: box.size, default=None)
+        near = (self._boxes.get(k) for k in (step, step - 1, step + 1, step - 2))
         box = next((box for box in near if box), None)
         return image if box is None else crop(image, box, size)
 

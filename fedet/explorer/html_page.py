@@ -28,27 +28,27 @@ def style() -> str:
     return (JS / "explorer.css").read_text("utf-8")
 
 
-def fragment(data: dict, still=None) -> str:
+def fragment(data: dict, figure=None) -> str:
     """The explorer as a piece of HTML, to be put into a page.
 
     Args:
         data: What `fedet.explorer.widget.Explorer.page_data` returns.
-        still: A matplotlib Figure for browsers without scripts.
+        figure: A matplotlib Figure for browsers without scripts.
     """
-    place = f"fedet-{uuid.uuid4().hex[:8]}"
-    image = "" if still is None else f'<noscript><img alt="Intervals" src="{_png(still)}"></noscript>'
+    element = f"fedet-{uuid.uuid4().hex[:8]}"
+    image = "" if figure is None else f'<noscript><img alt="Intervals" src="{_png(figure)}"></noscript>'
     return (
         f"<style>{style()}</style>\n"
-        f'<div id="{place}"></div>{image}\n'
-        f'<script type="application/json" id="{place}-data">{embedded(data)}</script>\n'
+        f'<div id="{element}"></div>{image}\n'
+        f'<script type="application/json" id="{element}-data">{embedded(data)}</script>\n'
         f'<script type="module">\n{script()}\n'
-        f'const place = document.getElementById("{place}");\n'
-        f'mount(place, JSON.parse(document.getElementById("{place}-data").textContent));\n'
+        f'mount(document.getElementById("{element}"), '
+        f'JSON.parse(document.getElementById("{element}-data").textContent));\n'
         "</script>\n"
     )
 
 
-def page(data: dict, title: str, still=None) -> str:
+def whole_page(data: dict, title: str, figure=None) -> str:
     """A whole page around `fragment`."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -57,7 +57,7 @@ def page(data: dict, title: str, still=None) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{html.escape(title)}</title>\n</head>\n"
         f'<body class="fx-page">\n<h1>{html.escape(title)}</h1>\n'
-        f"{fragment(data, still)}</body>\n</html>\n"
+        f"{fragment(data, figure)}</body>\n</html>\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the explorer and its views in the browser tell each other.
+"""Messages between the explorer and its views in the browser.
 
 | from the browser | answer |
 | --- | --- |
@@ -8,7 +8,7 @@
 | queue | queue: what to review first |
 | export | exported: where to, or why not |
 
-Every edit has an id, so that one that is sent again after a break is not done twice.
+Every edit has an id, so that one that is sent again after a broken connection is applied once.
 """
 
 import base64
@@ -22,13 +22,13 @@ from fedet.explorer.frame_server import FaceCropper, FrameServer
 
 FORMATS = ("csv", "json", "eaf", "vtt", "boris.csv")
 QUEUE_SHOWN = 200
-QUEUE_MINUTES = 10  # for which the expected gain is told
+QUEUE_MINUTES = 10  # for which the expected gain is reported
 THUMB_WIDTH = 240  # pixels
 SETTINGS = ("threshold", "nms", "tiou", "emotion", "classes", "types")
 
 
-class Dialogue:
-    """Answers the messages of an explorer's views and tells them of every edit.
+class MessageServer:
+    """Answers the messages of an explorer's views and sends them every edit.
 
     Args:
         explorer: The `fedet.explorer.widget.Explorer`.
@@ -56,34 +56,34 @@ class Dialogue:
         elif kind == "edit":
             self._edit(dict(content["command"]))
         elif kind == "frames" and self.server is not None:
-            wanted = (content[key] for key in ("frames", "width", "view", "key"))
-            self.server.want(*wanted, who=content.get("who", ""))
+            request = (content[key] for key in ("frames", "width", "view", "key"))
+            self.server.request(*request, client=content.get("client", ""))
         elif kind == "queue":
             self.explorer.send(queue_message(self.explorer))
         elif kind == "export":
             self._export(content["format"])
 
     def _greet(self, content: dict) -> None:
-        known = self.review.known(content.get("pending", []))
+        applied = self.review.applied(content.get("pending", []))
         data = scene_data(self.explorer)
-        message = {"kind": "state", "to": content.get("from"), "data": data, "known": known}
+        message = {"kind": "state", "to": content.get("from"), "data": data, "applied": applied}
         self.explorer.send(message, buffers=[lane_data.curve_bytes(self.explorer.lanes)])
 
     def _edit(self, command: dict) -> None:
         op, id = str(command.pop("op", "")), str(command.pop("id", ""))
         try:
-            if self.review.known([id]):
+            if self.review.applied([id]):
                 self._changed(id, op, {})
             else:
                 self.review.apply(op, id=id, **command)
         except (InputError, OSError) as error:
-            id_of_row = command.get("row")
-            row = self.review.rows.get(id_of_row) if isinstance(id_of_row, str) else None
-            rows = {} if row is None else {id_of_row: row}
+            row_id = command.get("row")
+            row = self.review.rows.get(row_id) if isinstance(row_id, str) else None
+            rows = {} if row is None else {row_id: row}
             self.explorer.send(self._answer("refused", id, rows, f"Not done: {error}"))
 
     def _changed(self, id: str, op: str, changes: dict) -> None:
-        """After every edit, wherever it was made: tells all views."""
+        """Sends every edit, whatever its origin, to all views."""
         new = [row for row in changes if row.startswith(("a", "s"))]
         select = new[-1] if op in ("add", "split") and new else None
         self.explorer.send(self._answer("ack", id, changes, op) | {"select": select})
@@ -120,7 +120,7 @@ class Dialogue:
 
 
 def scene_data(explorer) -> dict:
-    """All that a view shows, but for pictures and the values of the score curves."""
+    """Everything that a view shows except pictures and the values of the score curves."""
     video, review = explorer.video, explorer.review
     undo, redo = review.depth
     picture: dict = {"available": False, "width": 0, "face": False}
@@ -147,7 +147,7 @@ def scene_data(explorer) -> dict:
 
 
 def page_data(explorer, thumbnails: int = 0) -> dict:
-    """What a page without kernel needs, as plain values, with so many pictures of the video."""
+    """The data of a page without kernel, plain values, with `thumbnails` pictures of the video."""
     data = scene_data(explorer) | {"alone": True, "readonly": True, "controls": True}
     if data["scores"]:
         data["scores"]["base64"] = lane_data.curve_text(explorer.lanes)
@@ -162,8 +162,8 @@ def page_data(explorer, thumbnails: int = 0) -> dict:
 
 
 def _thumbs(explorer, count: int) -> list[dict]:
-    """Stored pictures: at the apexes (or middles) of the intervals shown, then evenly spread."""
-    server = explorer.dialogue.server
+    """Stored pictures: at the apexes (or middles) of the visible intervals, then evenly spread."""
+    server = explorer.messages.server
     if not count or server is None:
         return []
     table = explorer.visible()
@@ -178,7 +178,7 @@ def _thumbs(explorer, count: int) -> list[dict]:
 
 
 def queue_message(explorer) -> dict:
-    """The queue's first entries, and what they are expected to bring."""
+    """The queue's first entries, and the gain expected of them."""
     items = explorer.queue()
     now, expect = items.attrs["f1_now"], ""
     soon = items[items["minutes"].cumsum() <= QUEUE_MINUTES]
@@ -206,19 +206,19 @@ def queue_message(explorer) -> dict:
 def review_columns(rows: dict) -> dict[str, list]:
     """Rows of a review as columns for the browser; half-open, as in `fedet.explorer.timeline.payload`."""
     values = list(rows.values())
-    same = ("apex", "emotion", "score", "status", "note", "reviewer")
+    unchanged = ("apex", "emotion", "score", "status", "note", "reviewer")
     return {
         "id": list(rows),
         "s": [row["onset"] for row in values],
         "e": [row["offset"] + 1 for row in values],
         "type": [row["expression_type"] for row in values],
         "at": [row["reviewed_at"] for row in values],
-        **{name: [row[name] for row in values] for name in same},
+        **{name: [row[name] for row in values] for name in unchanged},
     }
 
 
 def saved_text(review) -> str:
-    """Where the edits are kept."""
+    """Where the edits are saved."""
     if review.path is None:
         return "edits are not saved: autosave is off"
     if not review.edits:

@@ -13,10 +13,11 @@ from fedet.explorer.timeline import Lanes, colour_of
 from fedet.review.edits import DECIDED
 
 GREY = "#555555"
+LETTER = 0.012  # an interval of this share of the width has room for its emotion's letter
 
 
-class Still(Figure):
-    """A Figure that notebooks show wherever they run, whether or not pyplot was ever used."""
+class StaticFigure(Figure):
+    """A Figure that notebooks show wherever they run, with or without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -24,10 +25,7 @@ class Still(Figure):
         return buffer.getvalue()
 
 
-LETTER = 0.012  # an interval of this share of the width has room for its emotion's letter
-
-
-def still(
+def draw_figure(
     lanes: Lanes,
     predictions: pd.DataFrame,
     review: pd.DataFrame,
@@ -35,27 +33,27 @@ def still(
     start_s: float = 0.0,
     end_s: float | None = None,
     width: float = 10.0,
-) -> Still:
+) -> StaticFigure:
     """Truth (hatched), prediction (filled), review (outlined), curves and face-missing spans.
 
     Args:
         lanes: From `fedet.explorer.timeline.prepare`.
-        predictions: The predictions to show, those above the threshold.
+        predictions: Predictions above the threshold.
         review: The review's rows, canonical columns and `status`.
         threshold: Drawn into the curves.
-        start_s, end_s: The part to show, seconds; default: the whole video.
+        start_s, end_s: Range to show, seconds; default: the whole video.
         width: Of the figure, inches.
     """
     end_s = lanes.n_frames / lanes.fps if end_s is None else end_s
     rows = [("Truth", lanes.truth), ("Prediction", predictions), ("Review", _decided(review))]
     rows = [(name, table) for name, table in rows if table is not None]
     heights = [0.45 * len(rows) + 0.2] + ([1.3] if lanes.curves else [])
-    figure = Still(figsize=(width, sum(heights) + 0.9), layout="constrained")
+    figure = StaticFigure(figsize=(width, sum(heights) + 0.9), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
     top: Axes = axes[0, 0]
-    for place, (name, table) in enumerate(rows):
+    for rank, (name, table) in enumerate(rows):
         for row in table.itertuples():
-            _bar(top, name, row, -place, lanes.fps, LETTER * (end_s - start_s))
+            _bar(top, name, row, -rank, lanes.fps, LETTER * (end_s - start_s))
     top.set_yticks([-i for i in range(len(rows))], [name for name, _ in rows])
     top.set_ylim(-len(rows) + 0.4, 0.6)
     top.spines[["top", "right", "left"]].set_visible(False)
@@ -73,8 +71,8 @@ def still(
 
 
 def _decided(review: pd.DataFrame) -> pd.DataFrame | None:
-    done = review[review["status"].isin([*DECIDED, "rejected"])]
-    return done if len(done) else None
+    decided = review[review["status"].isin([*DECIDED, "rejected"])]
+    return decided if len(decided) else None
 
 
 def _bar(axis: Axes, name: str, row, y: float, fps: float, least_s: float) -> None:
@@ -100,10 +98,10 @@ def _curves(axis: Axes, lanes: Lanes, threshold: float, start_s: float, end_s: f
         return
     names, values = lanes.curves
     first, last = int(start_s * lanes.fps), int(np.ceil(end_s * lanes.fps))
-    part = values[first:last]
-    step = max(1, len(part) // 4000)  # the highest of each run, so that no peak is lost
-    whole = part[: len(part) // step * step].reshape(-1, step, len(names))
-    peaks = np.where(np.isnan(whole), -1, whole).max(axis=1)
+    visible = values[first:last]
+    step = max(1, len(visible) // 4000)  # the highest of each run, so that no peak is lost
+    runs = visible[: len(visible) // step * step].reshape(-1, step, len(names))
+    peaks = np.where(np.isnan(runs), -1, runs).max(axis=1)
     peaks[peaks < 0] = np.nan
     times = (first + (np.arange(len(peaks)) + 0.5) * step) / lanes.fps
     for name, curve in zip(names, peaks.T, strict=True):
@@ -116,7 +114,7 @@ def _curves(axis: Axes, lanes: Lanes, threshold: float, start_s: float, end_s: f
 
 
 def _name_peak(axis: Axes, times: np.ndarray, curve: np.ndarray, name: str) -> None:
-    """The letter that the boxes have, at the curve's highest point, if it rises at all."""
+    """The emotion's letter, as in the boxes, at the curve's highest point, if it rises at all."""
     if not (np.nan_to_num(curve) >= 0.15).any():
         return
     at = int(np.nanargmax(curve))

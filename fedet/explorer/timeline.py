@@ -1,8 +1,7 @@
-"""What the explorer shows of one video, brought to one frame rate and checked.
+"""The data that the explorer shows of one video, checked and in one frame rate.
 
-Interval tables, score curves and spans come from different places; here they become one `Lanes`,
-and from it the data for the browser (`payload`), in which positions are frames and intervals are
-half-open: `s` = onset, `e` = offset + 1.
+Interval tables, score curves and spans become one `Lanes`, and that the data for the browser
+(`payload`), in which positions are frames and intervals are half-open: `s` = onset, `e` = offset + 1.
 """
 
 import base64
@@ -31,7 +30,7 @@ from fedet.intervals import (
     table_of,
 )
 
-MISSING = 65535  # a score that is not there; the others are 0 ... 65534
+MISSING = 65535  # no score; the others are 0 ... 65534
 _SPANS = (("start_s", "end_s"), ("start_frame", "end_frame"), ("onset", "offset"))
 
 
@@ -42,10 +41,10 @@ class Lanes:
     Attributes:
         predictions: (name, canonical table) of each seed; the first one is reviewed.
         truth: Canonical table or None.
-        curves: (names, values (T, C) in 0 ... 1, NaN where there is none) or None.
+        curves: (names, values (T, C) in 0 ... 1, NaN for no score) or None.
         missing: (onset, offset), inclusive, of the spans without a face.
         labels: All emotions that occur or may be given.
-        notices: What was repaired or converted, one sentence each.
+        notices: Repairs and conversions, one sentence each.
     """
 
     name: str
@@ -78,26 +77,26 @@ def prepare(
         truth: A canonical table.
         scores: Score curves, one row per frame at the predictions' rate: a DataFrame with a column
             per emotion (columns frame and time_s are not curves), a dict of arrays, or an array
-            (T, C) in the order of EMOTIONS. 0 ... 1, NaN where there is none.
+            (T, C) in the order of EMOTIONS. 0 ... 1, NaN for no score.
         missing: Spans without a face: a DataFrame or dicts (start_s, end_s; start_frame, end_frame;
             or onset, offset), or pairs (onset, offset) of inclusive frames.
         video: A `fedet.video.reader.Video`, for its name, rate and length.
         name: The video's name in the tables; default: the file's name without its suffix.
-        fps, duration_s: Where nothing else says them.
+        fps, duration_s: If neither tables nor video state them.
 
     Raises:
-        InputError: Nothing in a table belongs to the video, rates are mixed or unknown, a curve
-            leaves 0 ... 1, or a span makes no sense.
+        InputError: No row of a table belongs to the video, rates are mixed or unknown, a curve
+            leaves 0 ... 1, or a span ends before its start.
     """
     notices: list[str] = []
     seeds = _named(predictions)
     name = name or (Path(video.path).stem if video is not None else _only_name(seeds, truth))
-    fallback = fps or (float(video.fps) if video is not None else None)
-    checked = [(n, _of_video(t, name, n, fallback, notices)) for n, t in seeds]
-    events = None if truth is None else _of_video(truth, name, "truth", fallback, notices)
-    rate = _rate(checked, events, fallback, name)
-    checked = [(n, _typed(brought_to(t, rate, n, notices))) for n, t in checked]
-    events = None if events is None else brought_to(events, rate, "truth", notices)
+    default_fps = fps or (float(video.fps) if video is not None else None)
+    checked = [(n, _of_video(t, name, n, default_fps, notices)) for n, t in seeds]
+    events = None if truth is None else _of_video(truth, name, "truth", default_fps, notices)
+    rate = _rate(checked, events, default_fps, name)
+    checked = [(n, _typed(convert_rate(t, rate, n, notices))) for n, t in checked]
+    events = None if events is None else convert_rate(events, rate, "truth", notices)
     curves = None if scores is None else _curves(scores)
     spans = [] if missing is None else _spans(missing, rate)
     tables = [t for _, t in checked] + ([] if events is None else [events])
@@ -193,7 +192,7 @@ def _only_name(seeds, truth) -> str:
 
 
 def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]) -> pd.DataFrame:
-    """The table's rows of this video, checked. A table of one video without its name is its."""
+    """The table's rows of this video, checked; a table without a column video is all of it."""
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"{what}: {type(table).__name__}, not a DataFrame of intervals")
     if table.empty:
@@ -217,21 +216,21 @@ def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]
     return checked
 
 
-def _rate(checked, truth, fallback: float | None, name: str) -> float:
-    """The rate of what is reviewed, then of anything else."""
+def _rate(checked, truth, default_fps: float | None, name: str) -> float:
+    """The rate of the reviewed table, else of any other."""
     for what, table in [*checked, ("truth", truth)]:
         rates = [] if table is None else sorted(set(table["fps"].dropna()))
         if len(rates) > 1:
             raise InputError(f"{what}: video {name!r} at {rates[0]:g} and {rates[-1]:g} fps")
         if rates:
             return float(rates[0])
-    if not fallback or not fallback > 0:
+    if not default_fps or not default_fps > 0:
         raise InputError(f"video {name!r}: no fps known; add a column fps, or give fps=")
-    return float(fallback)
+    return float(default_fps)
 
 
-def brought_to(table: pd.DataFrame, fps: float, what: str, notices: list[str]) -> pd.DataFrame:
-    """The table counted in `fps`, frames converted by time where its own rate is another."""
+def convert_rate(table: pd.DataFrame, fps: float, what: str, notices: list[str]) -> pd.DataFrame:
+    """The table counted in `fps`; frames of another rate are converted by time."""
     rate = table["fps"].dropna()
     if not len(rate) or abs(rate.iloc[0] - fps) <= RATE_TOLERANCE * fps:
         return table.assign(fps=pd.array([fps] * len(table), "Float64"))
@@ -261,9 +260,9 @@ def _curves(scores) -> tuple[list[str], np.ndarray]:
         values = table.astype("Float64").to_numpy(np.float32, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise InputError(f"scores: not all numbers ({error})") from None
-    given = values[~np.isnan(values)]
-    if given.size and not (given.min() >= 0 and given.max() <= 1):
-        raise InputError(f"scores from {given.min():g} to {given.max():g}: they must lie in 0 ... 1")
+    known = values[~np.isnan(values)]
+    if known.size and not (known.min() >= 0 and known.max() <= 1):
+        raise InputError(f"scores from {known.min():g} to {known.max():g}: they must lie in 0 ... 1")
     return names, values
 
 
@@ -277,8 +276,8 @@ def _spans(missing, fps: float) -> list[tuple[int, int]]:
             start, end = missing[first].to_numpy(float), missing[last].to_numpy(float)
             break
     else:
-        found = ", ".join(map(str, missing.columns))
-        raise InputError(f"missing: needs start_s and end_s, or onset and offset; found {found}")
+        names = ", ".join(map(str, missing.columns))
+        raise InputError(f"missing: needs start_s and end_s, or onset and offset; found {names}")
     if first == "start_s":
         start, end = round_half_up(start * fps), round_half_up(end * fps) - 1
     wrong = ~((start >= 0) & (end >= start))
@@ -289,9 +288,9 @@ def _spans(missing, fps: float) -> list[tuple[int, int]]:
 
 
 def _length(tables, curves, spans, fps, video, duration_s, notices) -> int:
-    """Frames of the video: what it says, but never less than what lies in it."""
-    said = duration_s or (video.duration_s if video is not None else None)
-    frames = round(said * fps) if said else 0
+    """Frames of the video: what it states, but at least up to the last row or score."""
+    stated_s = duration_s or (video.duration_s if video is not None else None)
+    frames = round(stated_s * fps) if stated_s else 0
     if not frames and video is not None and video.n_frames_estimate:
         frames = round(video.n_frames_estimate / video.fps * fps)
     ends = [int(t["offset"].max()) + 1 for t in tables if len(t)]
@@ -303,6 +302,6 @@ def _length(tables, curves, spans, fps, video, duration_s, notices) -> int:
 
 
 def _labels(tables, curves) -> tuple[str, ...]:
-    seen = {label for table in tables for label in table["emotion"].dropna()}
-    seen |= set(curves[0]) if curves else set()
-    return (*EMOTIONS, *sorted(seen - set(EMOTIONS)))
+    labels = {label for table in tables for label in table["emotion"].dropna()}
+    labels |= set(curves[0]) if curves else set()
+    return (*EMOTIONS, *sorted(labels - set(EMOTIONS)))

@@ -1,10 +1,10 @@
-"""The interval explorer: look at a video's intervals on a time axis, correct them, export them.
+"""The interval explorer: view a video's intervals on a time axis, correct them, export them.
 
     from fedet.explorer import Explorer
     explorer = Explorer("video.mp4", predictions, truth=truth, scores=curves,
                         reviewer="Ann", autosave="ann.review.jsonl")
     explorer                               # the last line of a notebook cell shows it
-    explorer.review.table()                # what the reviewer stands behind, as a table
+    explorer.review.table()                # the intervals that the reviewer confirmed
     explorer.export("video.eaf")           # or .csv, .json, .vtt, .boris.csv
     explorer.to_html("video.html")         # without kernel and network
     explorer.figure()                      # static
@@ -26,9 +26,9 @@ from fedet.errors import InputError
 from fedet.evaluation.agreement import Agreement, coder_agreement
 from fedet.explorer import timeline as lane_data
 from fedet.explorer.controls import controls
-from fedet.explorer.filters import figures_of, suppressed
-from fedet.explorer.html_page import fragment, page, script, style
-from fedet.explorer.messages import Dialogue, page_data
+from fedet.explorer.filters import metrics_table, suppressed_rows
+from fedet.explorer.html_page import fragment, script, style, whole_page
+from fedet.explorer.messages import MessageServer, page_data
 from fedet.intervals import table_of
 from fedet.review.review import Review
 from fedet.review.triage import Effort, queue
@@ -41,24 +41,24 @@ FOLDER_FPS = 30.0  # of a folder of images, if nothing says more
 
 
 class Explorer(anywidget.AnyWidget):
-    """A video's intervals to see, doubt and correct, as a Jupyter widget.
+    """A Jupyter widget to view and correct a video's intervals.
 
     Args:
         video: Path of the video, or None to show the lanes alone.
         predictions: Canonical intervals; several tables (dict or list) are several seeds, of which
             the first is reviewed.
-        truth: Canonical intervals, for figures and marks.
+        truth: Canonical intervals, for metrics and marks.
         scores: Score curves, one row per frame, a column per emotion, 0 ... 1; default: those
             of the predictions, if they are what `fedet.detect(..., curves=True)` returned.
         missing: Spans without a face, as `fedet.faces.tracking.missing_spans` gives them; default: those
             of the predictions, if they are what `fedet.detect` returned.
         reviewer: Name on every edit; default: the login name.
-        autosave: Journal of the review, created by the first edit and gone on with if it is there.
+        autosave: Journal of the review, created by the first edit and continued if it exists.
             Default: `<video>.review.jsonl` in the working directory; False: nothing is saved.
         name: The video's name in the tables, if it is not the file's.
-        fps, duration_s: Where neither tables nor video say them; a folder of images says none.
-        threshold, nms, tiou: First settings: scores kept from here on (default: the threshold of
-            `fedet.detect` if the predictions are its own, else 0.5); intervals of one emotion
+        fps, duration_s: If neither tables nor video state them, as for a folder of images.
+        threshold, nms, tiou: First settings: lowest score kept (default: the threshold of
+            `fedet.detect` if the predictions are from there, else 0.5); intervals of one emotion
             that overlap a better one by more than `nms` are dropped (1: none); overlap from which
             a prediction counts as right.
         effort: Assumptions of the queue; the time of a decision is measured once there are some.
@@ -128,7 +128,7 @@ class Explorer(anywidget.AnyWidget):
         self.review = self._start_review(reviewer, autosave)
         settings = {"threshold": threshold, "nms": nms, "tiou": tiou}
         super().__init__(classes=list(self.lanes.labels), reviewer=self.review.reviewer, **settings)
-        self.dialogue = Dialogue(self, cropper)
+        self.messages = MessageServer(self, cropper)
         self.controls = controls(self, [lane_data.colour_of(x) for x in self.lanes.labels])
 
     def _start_review(self, reviewer, autosave) -> Review:
@@ -153,22 +153,22 @@ class Explorer(anywidget.AnyWidget):
     # ---- results
 
     def visible(self) -> pd.DataFrame:
-        """The predictions that the settings leave."""
+        """The predictions that pass the settings."""
         table = self.lanes.predictions[0][1]
         return table[self._kept(table) & self._passing(table)].reset_index(drop=True)
 
-    def figures(self) -> pd.DataFrame:
+    def metrics(self) -> pd.DataFrame:
         """Precision, recall and F1 against truth under the settings; rows all, macro, micro."""
         if self.lanes.truth is None:
             raise InputError(f"{self.lanes.name}: no truth to compare with; give truth=")
         table, truth = self.lanes.predictions[0][1], self.lanes.truth
-        chosen = table[self._kept(table) & self._named(table)]
-        return figures_of(chosen, truth[self._named(truth)], self.tiou, self.emotion)
+        kept = table[self._kept(table) & self._named(table)]
+        return metrics_table(kept, truth[self._named(truth)], self.tiou, self.emotion)
 
     def queue(self) -> pd.DataFrame:
-        """What to review first, most expected gain per minute first (`fedet.review.triage.queue`)."""
+        """Open intervals and empty stretches, the best use of time first (`fedet.review.triage.queue`)."""
         rows = self.review.table("all")
-        dropped = {f"p{i}" for i in suppressed(self.lanes.predictions[0][1], self.nms)}
+        dropped = {f"p{i}" for i in suppressed_rows(self.lanes.predictions[0][1], self.nms)}
         rows = rows[~(rows["row_id"].isin(dropped) & (rows["status"] == "open"))]
         seen = [(r["onset"], r["offset"]) for r in self.review.rows.values()
                 if r["status"] == "seen"]  # fmt: skip
@@ -185,18 +185,17 @@ class Explorer(anywidget.AnyWidget):
 
     def agreement(self, other, tiou: float = 0.5) -> Agreement:
         """Agreement with a second reviewer: a table, or the path of a journal or label file."""
-        from fedet.explorer.exchange import decided
+        from fedet.explorer.exchange import decided_rows
 
-        theirs = other if isinstance(other, pd.DataFrame) else decided(self._read(other))
-        own = self.review.table()
-        return coder_agreement(own, theirs, tiou, {self.lanes.name: self.lanes.n_frames})
+        theirs = other if isinstance(other, pd.DataFrame) else decided_rows(self._read(other))
+        return coder_agreement(self.review.table(), theirs, tiou, {self.lanes.name: self.lanes.n_frames})
 
     def export(self, path: str | Path, include=None) -> Path:
         """Writes the review by suffix: .csv, .json (ActivityNet), .eaf (ELAN), .vtt, .boris.csv.
 
         Args:
             path: File to write.
-            include: Statuses to write; default: what a person stands behind (accepted, corrected,
+            include: Statuses to write; default: confirmed ones (accepted, corrected,
                 added). "all" writes open and rejected rows too.
 
         ELAN files also get truth and prediction as tiers.
@@ -207,12 +206,12 @@ class Explorer(anywidget.AnyWidget):
         return write_review(Path(path), rows, self.visible(), self.lanes, self.video)
 
     def import_review(self, path: str | Path, reviewer: str | None = None) -> int:
-        """Takes a review back, e.g. an .eaf edited in ELAN; one undo takes it all out again.
+        """Imports a review, e.g. an .eaf edited in ELAN; one undo reverts all of it.
 
-        Intervals of the file are joined with the review's rows by overlap: unchanged ones stay,
-        others become `corrected` or `added`; decided rows that the file lacks are deleted; what it
-        calls open or rejected changes nothing. What could not be read is a warning, and one of the
-        review's `notices`.
+        Intervals of the file are matched with the review's rows by overlap: unchanged ones stay,
+        others become `corrected` or `added`; decided rows that the file lacks are deleted; its open
+        and rejected rows change nothing. Rows that could not be read are warnings, and `notices`
+        of the review.
 
         Returns:
             The number of rows that changed.
@@ -227,24 +226,24 @@ class Explorer(anywidget.AnyWidget):
     def _read(self, path: str | Path) -> pd.DataFrame:
         from fedet.explorer.exchange import read_reviewed
 
-        told: list[str] = []
-        table = read_reviewed(Path(path), self.lanes, told)
-        for notice in told:
+        notices: list[str] = []
+        table = read_reviewed(Path(path), self.lanes, notices)
+        for notice in notices:
             warnings.warn(notice, UserWarning, stacklevel=3)
-        self.review.notices += told
+        self.review.notices += notices
         return table
 
     # ---- static
 
     def figure(self, start_s: float = 0.0, end_s: float | None = None):
-        """The lanes as a matplotlib Figure; `start_s`, `end_s` show a part."""
-        from fedet.explorer.static_figure import still
+        """The lanes as a matplotlib Figure; `start_s`, `end_s` limit it."""
+        from fedet.explorer.static_figure import draw_figure
 
         rows = self.review.table("all")
-        return still(self.lanes, self.visible(), rows, self.threshold, start_s, end_s)
+        return draw_figure(self.lanes, self.visible(), rows, self.threshold, start_s, end_s)
 
     def html(self, thumbnails: int = 0) -> str:
-        """The page of `to_html` as a piece of HTML, to be put into a report."""
+        """The page of `to_html` as a fragment of HTML, for a report."""
         return fragment(page_data(self, thumbnails), self.figure())
 
     def to_html(self, path: str | Path, thumbnails: int = 24) -> Path:
@@ -253,14 +252,14 @@ class Explorer(anywidget.AnyWidget):
         Args:
             path: File to write.
             thumbnails: Pictures to store, at the intervals first; 0 for none. They show faces:
-                mind who gets the file.
+                consider who gets the file.
         """
         from fedet.files import atomic_write
 
         path = Path(path)
-        text = page(page_data(self, thumbnails), self.lanes.name, self.figure())
-        with atomic_write(path) as part:
-            Path(part).write_text(text, "utf-8")
+        text = whole_page(page_data(self, thumbnails), self.lanes.name, self.figure())
+        with atomic_write(path) as temporary:
+            Path(temporary).write_text(text, "utf-8")
         return path
 
     def _repr_mimebundle_(self, **kwargs):
@@ -272,9 +271,9 @@ class Explorer(anywidget.AnyWidget):
         return bundle if bundle is None else bundle | image
 
     def close(self) -> None:
-        """Lets go of the journal and of the video."""
-        if hasattr(self, "dialogue"):  # ipywidgets closes half-made widgets too
-            self.dialogue.close()
+        """Closes the journal and the video."""
+        if hasattr(self, "dialogue"):  # ipywidgets closes widgets whose __init__ failed, too
+            self.messages.close()
             self.review.close()
         super().close()
 
@@ -282,7 +281,7 @@ class Explorer(anywidget.AnyWidget):
 
     def _kept(self, table: pd.DataFrame) -> pd.Series:
         keep = table["score"].fillna(1.0) >= self.threshold
-        return keep & ~table.index.isin(suppressed(table, self.nms))
+        return keep & ~table.index.isin(suppressed_rows(table, self.nms))
 
     def _named(self, table: pd.DataFrame) -> pd.Series:
         every = set(self.lanes.labels) <= set(self.classes)
@@ -293,20 +292,20 @@ class Explorer(anywidget.AnyWidget):
 
 
 def _first_of(predictions):
-    """The table that is reviewed, of one or several."""
+    """The reviewed table, of one or several."""
     several = list(predictions.values()) if isinstance(predictions, dict) else predictions
     return several[0] if isinstance(several, list | tuple) and several else several
 
 
 def _fact(detections, name: str, default=None):
-    """What a `fedet.Detections` says about its video, or the table of one (in `attrs`)."""
+    """A fact about the video from a `fedet.Detections`, or from the `attrs` of its table."""
     if isinstance(detections, pd.DataFrame):
         return detections.attrs.get(name, default)
     return getattr(detections, name, default)
 
 
 def _rate_of(detections) -> float | None:
-    """Frames per second of a table's first interval, None if it says none."""
+    """Frames per second of a table's first interval, None without."""
     table = table_of(detections)
     if not isinstance(table, pd.DataFrame) or "fps" not in table:
         return None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -22,8 +23,9 @@ from fedet.plots.style import (
     axes,
     count,
     emotion_colours,
+    empty_axes,
     finish,
-    nothing,
+    stacked_bars,
     type_patches,
 )
 
@@ -51,14 +53,14 @@ def plot_timeline(
         missing: stretches (start_s, end_s) without a face, shaded.
         video, subject: which video; needed if the tables hold several.
         fps: frames per second where the tables have none, and of `scores`.
-        tiou: for the title, which says how many events were found.
+        tiou: from which an event counts as found, in the title.
     """
     ax = axes(ax, (10.0, 3.2))
     tables = {"truth": truth, "predicted": predictions}
     lanes = {name: _of_video(table, video, subject, fps) for name, table in tables.items()}
     shown = {name: lane for name, lane in lanes.items() if lane is not None}
     if not any(len(lane) for lane in shown.values()) and scores is None:
-        return nothing(ax, f"No events{f' in {video}' if video else ''}")
+        return empty_axes(ax, f"No events{f' in {video}' if video else ''}")
     labels = dict.fromkeys(x for lane in shown.values() for x in lane["label"])
     colours = emotion_colours(labels)
     for row, (name, lane) in enumerate(shown.items()):
@@ -157,11 +159,11 @@ def _timeline_title(lanes: dict, video: str | None, tiou: float) -> str:
         n = 0 if lane is None else len(lane)
         return where + count(n, "event" if truth is not None else "prediction")
     columns = ["video", "onset", "offset", "fps", "score"]
-    sides = [lane.assign(video="v", score=lane["score"].fillna(1.0))[columns] for lane in lanes.values()]
-    both = align(sides[1], sides[0])
-    found = match(overlap_pairs(both.predictions, both.truths, tiou), tiou)
-    hits = int((found.found_by >= 0).sum())
-    wrong = count(int(found.false_positives().sum()), "false alarm")
+    tables = [lane.assign(video="v", score=lane["score"].fillna(1.0))[columns] for lane in (guess, truth)]
+    aligned = align(*tables)
+    matching = match(overlap_pairs(aligned.predictions, aligned.truths, tiou), tiou)
+    hits = int((matching.found_by >= 0).sum())
+    wrong = count(int(matching.false_positives().sum()), "false alarm")
     return f"{where}{hits} of {count(len(truth), 'event')} found (tIoU {tiou:g}), {wrong}"
 
 
@@ -177,6 +179,7 @@ def _with_durations(truth: pd.DataFrame) -> pd.DataFrame:
     derived = expression_type_of(numbers["onset"], numbers["offset"], numbers["fps"])
     kind = truth.get("expression_type", derived)
     table["kind"] = kind.astype("string").fillna(derived)
+    table["contradicts"] = table["kind"] != derived
     table["apex_s"] = np.nan
     if "apex" in truth:
         table["apex_s"] = (truth["apex"].astype("Float64") - numbers["onset"]) / numbers["fps"]
@@ -185,7 +188,7 @@ def _with_durations(truth: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot_durations(truth: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """How long the events last, by type, with the border at 0.5 s.
+    """Durations of the events, by type, with the border at 0.5 s.
 
     Args:
         truth: canonical table.
@@ -193,17 +196,21 @@ def plot_durations(truth: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax)
     table = _with_durations(truth)
     if table.empty:
-        return nothing(ax, "No events")
+        return empty_axes(ax, "No events")
     longest = max(table["duration_s"].max() * 1.001, 2 * MICRO_MAX_S)
     step = 0.1 if longest <= 6 else longest / 60
     edges = np.arange(0, longest + step, step) + 1e-9  # a border belongs to the bin below
-    parts = [table.loc[table["kind"] == kind, "duration_s"] for kind in TYPE_COLOURS]
-    below = np.zeros(len(edges) - 1)
-    for part, (kind, colour) in zip(parts, TYPE_COLOURS.items(), strict=True):
-        heights, _ = np.histogram(part, edges)
-        style: dict[str, Any] = {"color": colour, "hatch": TYPE_HATCHES[kind], "edgecolor": EDGE}
-        ax.bar(edges[:-1], heights, step, bottom=below, align="edge", linewidth=0.4, **style)
-        below += heights
+    stack = {
+        "hue": "kind",
+        "hue_order": list(TYPE_COLOURS)[::-1],
+        "palette": TYPE_COLOURS,
+        "multiple": "stack",
+    }
+    bars = {"alpha": 1, "edgecolor": EDGE, "linewidth": 0.4, "legend": False}
+    sns.histplot(table, x="duration_s", bins=edges, ax=ax, **stack, **bars)
+    for container, kind in zip(ax.containers, TYPE_COLOURS, strict=False):
+        for bar in container:
+            bar.set_hatch(TYPE_HATCHES[kind])
     ax.axvline(MICRO_MAX_S, color=INK, linestyle="--", linewidth=1)
     ax.annotate(
         f"{MICRO_MAX_S:g} s",
@@ -216,7 +223,7 @@ def plot_durations(truth: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )
     ax.legend(handles=type_patches(), frameon=False)
     micro = table["kind"] == "micro"
-    odd = int((table["kind"] != expression_type_of(table["onset"], table["offset"], table["fps"])).sum())
+    odd = int(table["contradicts"].sum())
     title = f"{micro.sum()} of {count(len(table), 'event')} are micro; "
     title += f"median {table['duration_s'].median():.2f} s"
     if odd:
@@ -231,26 +238,22 @@ def plot_events_per_subject(
 
     Args:
         truth: canonical table.
-        subjects: all subjects, also the silent ones; None: those of the table.
+        subjects: all subjects, those without events too; None: those of the table.
     """
     table = _with_durations(truth)
     everyone = list(dict.fromkeys([*table["subject"], *(() if subjects is None else subjects)]))
     ax = axes(ax, (max(5.0, 0.28 * len(everyone) + 1.5), 4.0))
     if not everyone:
-        return nothing(ax, "No subjects")
+        return empty_axes(ax, "No subjects")
     counts = pd.crosstab(table["subject"], table["kind"]) if len(table) else pd.DataFrame()
     counts = counts.reindex(index=everyone, columns=list(TYPE_COLOURS), fill_value=0)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    below = np.zeros(len(counts))
-    for kind, colour in TYPE_COLOURS.items():
-        style: dict[str, Any] = {"color": colour, "hatch": TYPE_HATCHES[kind], "edgecolor": EDGE}
-        ax.bar(range(len(counts)), counts[kind], bottom=below, label=kind, **style)
-        below += counts[kind].to_numpy()
+    events = stacked_bars(ax, counts, TYPE_COLOURS, TYPE_HATCHES)
     ax.set_xticks(range(len(counts)), list(counts.index), rotation=90 if len(counts) > 8 else 0)
     ax.legend(handles=type_patches(), frameon=False)
-    total = below.sum()
-    half = int(np.searchsorted(np.cumsum(below), total / 2)) + 1
-    title = f"{below.min():.0f} to {below.max():.0f} events per subject"
+    total = events.sum()
+    half = int(np.searchsorted(np.cumsum(events), total / 2)) + 1
+    title = f"{events.min():.0f} to {events.max():.0f} events per subject"
     if total:
         title += f"; half of all {total:.0f} come from {half} of {len(counts)}"
     return finish(ax, title, "subject", "events")
@@ -266,7 +269,7 @@ def plot_onset_apex_offset(truth: pd.DataFrame, ax: Axes | None = None) -> Axes:
     table = _with_durations(truth)
     known = table[table["apex_s"].notna()]
     if known.empty:
-        return nothing(ax, "No event has an apex")
+        return empty_axes(ax, "No event has an apex")
     rise, fall = known["apex_s"], known["duration_s"] - known["apex_s"]
     for (kind, colour), marker in zip(TYPE_COLOURS.items(), MARKERS, strict=False):
         at = known["kind"] == kind

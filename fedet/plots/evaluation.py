@@ -1,37 +1,16 @@
-"""Figures of an evaluation. Each takes a table of it and returns Axes; the title says the finding.
-
-Those of the data (timeline, durations, events per subject, apex) are in `fedet.plots.annotations` and
-can be imported from here too.
-"""
+"""Figures of an evaluation. Each takes a table of it and returns Axes; the title says the finding."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from fedet.evaluation.tables import HEADLINE
-from fedet.plots.annotations import (
-    plot_durations,
-    plot_events_per_subject,
-    plot_onset_apex_offset,
-    plot_timeline,
-)
-from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, emotion_colours, finish, nothing
+from fedet.plots.style import INK, LINE_STYLES, MARKERS, axes, count, emotion_colours, empty_axes, finish
 
-__all__ = [
-    "plot_confusion",
-    "plot_durations",
-    "plot_error_breakdown",
-    "plot_events_per_subject",
-    "plot_forest",
-    "plot_onset_apex_offset",
-    "plot_pr_curves",
-    "plot_reliability",
-    "plot_subject_strip",
-    "plot_timeline",
-]
 BAR = "#56B4E9"
 LABELS_OF_KINDS = {
     "double": "found twice",
@@ -52,7 +31,7 @@ def plot_reliability(table: pd.DataFrame | None, ax: Axes | None = None) -> Axes
     ax = axes(ax, (5.0, 4.6))
     shown = table[table["n"] > 0] if table is not None else None
     if shown is None or shown.empty:
-        return nothing(ax, "No scores to calibrate")
+        return empty_axes(ax, "No scores to calibrate")
     ax.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1, label="score = fraction right")
     sizes = 30 + 220 * shown["n"] / shown["n"].max()
     ax.plot(shown["mean_score"], shown["fraction_right"], color=BAR, zorder=1)
@@ -70,7 +49,7 @@ def plot_reliability(table: pd.DataFrame | None, ax: Axes | None = None) -> Axes
     gap = ((shown["mean_score"] - shown["fraction_right"]) * shown["n"]).sum() / total
     error = ((shown["mean_score"] - shown["fraction_right"]).abs() * shown["n"]).sum() / total
     ax.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.12))
-    ax.legend(frameon=False, loc="best")  # sure scores lie below the line, doubtful ones above
+    ax.legend(frameon=False, loc="best")  # high scores are often below the line, low ones above
     side = "high" if gap > 0 else "low"
     title = f"Scores are {abs(gap):.2f} too {side} on average;\ncalibration error {error:.2f}"
     if abs(gap) < 0.02:
@@ -79,35 +58,35 @@ def plot_reliability(table: pd.DataFrame | None, ax: Axes | None = None) -> Axes
 
 
 def plot_error_breakdown(errors: pd.DataFrame | None, ax: Axes | None = None) -> Axes:
-    """What each kind of error costs.
+    """The cost of each kind of error.
 
     Args:
         errors: kind, n, f1_if_mended, gain; that is `result.errors`.
     """
     ax = axes(ax, (7.0, 3.6))
     if errors is None or errors["gain"].isna().all():
-        return nothing(ax, "No errors to break down")
+        return empty_axes(ax, "No errors to break down")
     gains = errors["gain"].to_numpy(float)
-    place = np.arange(len(errors))[::-1]
-    ax.barh(place, gains, color=BAR, edgecolor=INK)
-    for y, row in zip(place, errors.itertuples(), strict=True):
+    y = np.arange(len(errors))[::-1]
+    ax.barh(y, gains, color=BAR, edgecolor=INK)
+    for at, row in zip(y, errors.itertuples(), strict=True):
         ax.annotate(
             f"{row.gain:+.3f}  ({row.n})",
-            (row.gain, y),
+            (row.gain, at),
             (4, 0),
             textcoords="offset points",
             va="center",
             fontsize=9,
         )
     names = [LABELS_OF_KINDS.get(kind, kind) for kind in errors["kind"]]
-    ax.set_yticks(place, names)
+    ax.set_yticks(y, names)
     ax.set_xlim(0, max(gains.max() * 1.25, 0.01))
     best = int(gains.argmax())
     worst = names[best].replace("\n", " ")
-    title = f"Most to gain: “{worst}”, F1 {gains[best]:+.2f} if mended"
+    title = f"Most to gain: “{worst}”, F1 {gains[best]:+.2f} if corrected"
     if not errors["n"].sum():
         title = "No errors"
-    return finish(ax, title, "gain in detection F1 if mended (number of errors)")
+    return finish(ax, title, "gain in detection F1 if corrected (number of errors)")
 
 
 def plot_confusion(
@@ -120,21 +99,21 @@ def plot_confusion(
 
     Args:
         confusion: `result.confusion`, or the `confusion` of `fedet.evaluation.agreement.label_agreement`.
-        rows, columns: what its two labels are.
+        rows, columns: names of its two sides.
     """
     ax = axes(ax, (5.4, 4.6))
     if confusion is None or not confusion.to_numpy().sum():
-        return nothing(ax, "No labels to compare")
+        return empty_axes(ax, "No labels to compare")
     counts = confusion.to_numpy(int)
     total = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
-    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.ndindex(counts.shape):
-        text = f"{counts[i, j]}\n{100 * share[i, j]:.0f} %" if total[i, 0] else "-"
-        ink = "white" if share[i, j] > 0.5 else INK
-        ax.text(j, i, text, ha="center", va="center", color=ink, fontsize=9)
-    ax.set_xticks(range(len(confusion.columns)), confusion.columns)
-    ax.set_yticks(range(len(confusion.index)), confusion.index)
+    texts = np.full(counts.shape, "-", dtype=object)
+    for i, j in np.argwhere(np.broadcast_to(total > 0, counts.shape)):
+        texts[i, j] = f"{counts[i, j]}\n{100 * share[i, j]:.0f} %"
+    cells = {"cmap": "Blues", "vmin": 0, "vmax": 1, "cbar": False, "square": True, "ax": ax}
+    names = {"xticklabels": list(confusion.columns), "yticklabels": list(confusion.index)}
+    sns.heatmap(share, annot=texts, fmt="", annot_kws={"fontsize": 9}, **names, **cells)
+    ax.tick_params(axis="y", rotation=0)
     off = [
         (counts[i, j], str(a), str(b))
         for i, a in enumerate(confusion.index)
@@ -150,12 +129,10 @@ def plot_confusion(
         title += f";\nmost often “{a}” becomes “{b}” ({most})"
     elif most:
         title += f";\n{alike} confusions tie as most frequent ({most} each)"
-    finish(ax, title[0].upper() + title[1:], columns, rows)
-    ax.spines[:].set_visible(False)
-    return ax
+    return finish(ax, title[0].upper() + title[1:], columns, rows)
 
 
-def _readable(figure: str) -> str:
+def _title_of(figure: str) -> str:
     return HEADLINE.get(figure, figure.replace("_", " ").replace("f1", "F1"))
 
 
@@ -166,40 +143,41 @@ def plot_subject_strip(
 
     Args:
         tables: `result.subjects`, or several by the method's name.
-        figure: the column that is shown; subjects for whom it is undefined are counted.
+        figure: the column to show; subjects for whom it is undefined are counted.
     """
     named = {"": tables} if isinstance(tables, pd.DataFrame) else dict(tables)
     ax = axes(ax, (7.0, 1.6 + 0.7 * max(len(named), 1)))
     if not any(table[figure].notna().any() for table in named.values()):
-        return nothing(ax, f"{_readable(figure)} is defined for no subject")
-    # The same small shifts for every method, so that a subject keeps its place in the row.
+        return empty_axes(ax, f"{_title_of(figure)} is defined for no subject")
     for row, table in enumerate(named.values()):
         values = table[figure].to_numpy(float)
         defined = ~np.isnan(values)
-        shift = np.linspace(-0.22, 0.22, len(values))[np.argsort(_scatter(len(values)))]
-        marker = MARKERS[row % len(MARKERS)]
-        ax.scatter(values[defined], row + shift[defined], s=36, marker=marker, color=BAR, edgecolor=INK)
+        dots = {
+            "size": 6,
+            "color": BAR,
+            "edgecolor": INK,
+            "linewidth": 1,
+            "marker": MARKERS[row % len(MARKERS)],
+        }
+        place = {"orient": "h", "native_scale": True, "warn_thresh": 1, "ax": ax}
+        sns.swarmplot(x=values[defined], y=np.full(defined.sum(), row), **dots, **place)
+        notes = []
         if defined.any():
             median = np.median(values[defined])
             ax.plot([median] * 2, [row - 0.34, row + 0.34], color=INK, linewidth=2)
-            ax.annotate(f"{median:.2f}", (median, row + 0.36), ha="center", va="top", fontsize=9)
+            notes.append(f"median {median:.2f}")
         if (~defined).any():
-            text = f"{count(int((~defined).sum()), 'subject')}\nundefined"
-            ax.annotate(text, (1.02, row), va="center", fontsize=8, color=INK)
+            notes.append(f"{count(int((~defined).sum()), 'subject')}\nundefined")
+        ax.annotate("\n".join(notes), (1.03, row), va="center", fontsize=8, color=INK, annotation_clip=False)
     ax.set_yticks(range(len(named)) if any(named) else [], list(named) if any(named) else [])
     ax.set_ylim(len(named) - 0.45, -0.55)
     ax.set_xlim(-0.03, 1.03)
     first = next(iter(named.values()))
     values = first[figure].dropna()
     low = first.loc[first[figure].idxmin(), "subject"] if len(values) else ""
-    title = f"{_readable(figure)} from {values.min():.2f} ({low}) to {values.max():.2f} over "
+    title = f"{_title_of(figure)} from {values.min():.2f} ({low}) to {values.max():.2f} over "
     title += count(len(values), "subject") + (f" ({next(iter(named))})" if len(named) > 1 else "")
-    return finish(ax, title, f"{_readable(figure)} of a subject (bar: median)")
-
-
-def _scatter(n: int) -> np.ndarray:
-    """A fixed order that spreads neighbours (van der Corput's sequence)."""
-    return np.array([int(f"{i:016b}"[::-1], 2) for i in range(n)])
+    return finish(ax, title, f"{_title_of(figure)} of a subject (bar: median)")
 
 
 def plot_forest(effects: pd.DataFrame, reference: float | None = None, ax: Axes | None = None) -> Axes:
@@ -215,21 +193,21 @@ def plot_forest(effects: pd.DataFrame, reference: float | None = None, ax: Axes 
     shown = effects[effects[column].notna()]
     ax = axes(ax, (5.8, 1.4 + 0.34 * max(len(shown), 2)))  # read in full on a phone, too
     if shown.empty:
-        return nothing(ax, "No defined values")
-    place = np.arange(len(shown))[::-1]
+        return empty_axes(ax, "No defined values")
+    y = np.arange(len(shown))[::-1]
     value = shown[column].to_numpy(float)
     low, high = (shown[c].fillna(shown[column]).to_numpy(float) for c in ("low", "high"))
     clear = np.zeros(len(shown), dtype=bool)
     if reference is not None:
         ax.axvline(reference, color=INK, linestyle=":", linewidth=1)
         clear = ((low > reference) | (high < reference)) & shown["low"].notna().to_numpy()
-    ax.hlines(place, low, high, color=BAR, linewidth=3)
+    ax.hlines(y, low, high, color=BAR, linewidth=3)
     for filled in (True, False):
         at = clear == filled if reference is not None else np.full(len(shown), filled)
         face = INK if filled else "white"
-        ax.scatter(value[at], place[at], marker="s", s=34, color=face, edgecolor=INK, zorder=3)
-    names = [_readable(str(name)) for name in shown.index]
-    ax.set_yticks(place, names)
+        ax.scatter(value[at], y[at], marker="s", s=34, color=face, edgecolor=INK, zorder=3)
+    names = [_title_of(str(name)) for name in shown.index]
+    ax.set_yticks(y, names)
     ax.set_ylim(-0.7, len(shown) - 0.3)
     if reference is None:
         worst, best = int(value.argmin()), int(value.argmax())
@@ -249,13 +227,13 @@ def plot_pr_curves(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax, (6.2, 4.4))
     shown = curves[curves["ap"].notna()]
     if shown.empty:
-        return nothing(ax, "No events found, no curve")
+        return empty_axes(ax, "No events found, no curve")
     aps = shown.groupby("kind", sort=False)["ap"].first()
     colours = emotion_colours([kind for kind in aps.index if kind != "spotting"])
     for i, (kind, ap) in enumerate(aps.items()):
-        part = shown[shown["kind"] == kind]
-        recall = np.concatenate([[0.0], part["recall"], part["recall"].tail(1)])
-        best = np.concatenate([part["interpolated"].head(1), part["interpolated"], [0.0]])
+        curve = shown[shown["kind"] == kind]
+        recall = np.concatenate([[0.0], curve["recall"], curve["recall"].tail(1)])
+        best = np.concatenate([curve["interpolated"].head(1), curve["interpolated"], [0.0]])
         style: dict[str, Any] = {
             "color": colours.get(str(kind), INK),
             "linestyle": LINE_STYLES[i % len(LINE_STYLES)],
@@ -266,8 +244,9 @@ def plot_pr_curves(curves: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(0, 1.02), ylim=(0, 1.05))
     # The curves fill the whole square: their names stand below it.
     ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.13), ncols=2)
-    own = aps.drop("spotting", errors="ignore")
+    aps_of_emotions = aps.drop("spotting", errors="ignore")
     title = f"AP of spotting {aps.get('spotting', np.nan):.2f}"
-    if len(own):
-        title = f"AP from {own.min():.2f} ({own.idxmin()}) to {own.max():.2f} ({own.idxmax()})"
+    if len(aps_of_emotions):
+        low, high = aps_of_emotions.idxmin(), aps_of_emotions.idxmax()
+        title = f"AP from {aps[low]:.2f} ({low}) to {aps[high]:.2f} ({high})"
     return finish(ax, title, "recall", "precision (best at that recall or beyond)")

@@ -1,4 +1,4 @@
-"""Widgets over one picture that is drawn anew, never a new figure."""
+"""Controls above one picture that is redrawn in place."""
 
 import base64
 import io
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 
-class Live(w.VBox):
+class LiveFigure(w.VBox):
     """Controls and one picture that follows them.
 
     Args:
-        draw: gets the controls' values by name and returns the picture as PNG bytes.
+        draw: called with the controls' values by name; returns the picture as PNG bytes.
         controls: widgets with a `value`, by name.
 
-    In viewers without widgets the picture of the last values is shown.
+    Viewers without widgets show the picture of the last values.
     """
 
     def __init__(self, draw: Callable[..., bytes], controls: dict[str, w.Widget]):
@@ -45,14 +45,14 @@ class Live(w.VBox):
 
 
 def slider(label: str, value: float, low: float, high: float, step: float = 1.0) -> w.FloatSlider:
-    """A slider that tells its value while it moves."""
+    """A slider that reports its value while it moves."""
     layout = w.Layout(width="330px")
     wide = {"description_width": "130px"}
     return w.FloatSlider(value, min=low, max=high, step=step, description=label, layout=layout, style=wide)
 
 
-def drawing(size: tuple[float, float], draw: Callable) -> Callable[..., bytes]:
-    """Turns `draw(ax, **values)` into a function that gives PNG bytes, on one figure of `size` inches."""
+def png_painter(size: tuple[float, float], draw: Callable) -> Callable[..., bytes]:
+    """Turns `draw(ax, **values)` into a function that returns PNG bytes, on one figure of `size` inches."""
     figure = Figure(figsize=size, layout="constrained", dpi=90)
     FigureCanvasAgg(figure)
     ax = figure.add_subplot()
@@ -68,6 +68,7 @@ def drawing(size: tuple[float, float], draw: Callable) -> Callable[..., bytes]:
 
 
 def png(picture: np.ndarray) -> bytes:
+    """A picture (H, W, 3) uint8 as PNG bytes."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()

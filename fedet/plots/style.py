@@ -1,8 +1,10 @@
-"""What all figures share: axes, seconds, marks that can be told apart without colour."""
+"""What all figures share: axes, seconds, marks that differ without colour."""
 
 from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
@@ -10,7 +12,7 @@ from fedet.intervals import EMOTION_COLOURS
 
 TYPE_COLOURS = {"macro": "#56B4E9", "micro": "#D55E00"}  # Okabe and Ito's two left over
 TYPE_HATCHES = {"macro": "", "micro": "////"}
-EXTRA_COLOURS = ("#D55E00", "#56B4E9", "#F0E442", "#000000")  # for labels that are not ours
+EXTRA_COLOURS = ("#D55E00", "#56B4E9", "#F0E442", "#000000")  # for labels outside fedet's emotions
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 INK = "#333333"
@@ -33,8 +35,8 @@ def finish(ax: Axes, title: str, x: str = "", y: str = "") -> Axes:
     return ax
 
 
-def nothing(ax: Axes, what: str) -> Axes:
-    """Axes that say that there is nothing to show, instead of an empty frame."""
+def empty_axes(ax: Axes, what: str) -> Axes:
+    """Axes with a note that there is nothing to show, instead of an empty frame."""
     ax.text(0.5, 0.5, what, ha="center", va="center", transform=ax.transAxes, color=INK)
     ax.set_axis_off()
     ax.set_title(what, loc="left", fontsize=11)
@@ -42,7 +44,7 @@ def nothing(ax: Axes, what: str) -> Axes:
 
 
 def emotion_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour for each label: ours for our emotions, others in order, grey for no label."""
+    """A colour for each label: fedet's for its emotions, others in order, grey for no label."""
     colours: dict[str, str] = {}
     for label in labels:
         if label in EMOTION_COLOURS:
@@ -51,6 +53,24 @@ def emotion_colours(labels: Iterable[str]) -> dict[str, str]:
             used = sum(name not in EMOTION_COLOURS for name in colours)
             colours[label] = EXTRA_COLOURS[used % len(EXTRA_COLOURS)]
     return colours
+
+
+def stacked_bars(ax: Axes, counts: pd.DataFrame, colours: dict, hatches: dict | None = None) -> np.ndarray:
+    """One bar for each row of `counts`, its columns on top of each other; returns the heights (N,).
+
+    Args:
+        ax: where to draw, at 0, 1, 2, ...
+        counts: (N, K) numbers.
+        colours: of each column: one, or one for each row.
+        hatches: of each column; none for those that are not in it.
+    """
+    height = np.zeros(len(counts))
+    for column in counts:
+        hatch = (hatches or {}).get(column, "")
+        bars = {"color": colours[column], "hatch": hatch, "edgecolor": EDGE, "label": str(column)}
+        ax.bar(range(len(counts)), counts[column], bottom=height, **bars)
+        height += counts[column].to_numpy()
+    return height
 
 
 def type_patches() -> list[Patch]:

@@ -1,4 +1,4 @@
-"""Small pictures of a video's frames: a strip over the whole length, or the apex of each event."""
+"""Thumbnails of a video's frames: a strip over the whole length, or the apex of each event."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from fedet.errors import InputError
 from fedet.intervals import EMOTION_COLOURS
 from fedet.video.reader import MAX_SIDE, open_video
 
-MOST = 24  # pictures in a strip
+MAX_PICTURES = 24  # in a strip
 TILES = 40  # of a blurred picture's shorter side
 
 
@@ -30,16 +30,16 @@ def frames_near(video: str | Path, times_s: list[float], folder_fps: float = 30.
 def blur_faces(image: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) uint8 as a mosaic, with the faces in it as eight by eight tiles.
 
-    Promised is: no tile is smaller than a fortieth of the picture's shorter side, and all that any
-    search takes for a face (upright, tilted, in profile, small, dark) is coarser, an eighth of its box.
-    Where no face is found the whole picture is twelve by twelve tiles. Not promised is that every
-    face is found: a large one that no search sees keeps the fine tiles, so look before you share.
-    Tiles, unlike a blur, cannot be sharpened again; what a person wears and where remains, roughly.
+    Guaranteed: no tile is smaller than a fortieth of the picture's shorter side, and every box that a
+    detector reports (upright, tilted, in profile, small, dark) has coarser ones, an eighth of its side.
+    Without any box the whole picture has twelve by twelve tiles. Not guaranteed: that every face is
+    detected; a large one without a box keeps the fine tiles, so check before sharing. Tiles, unlike a
+    blur, cannot be sharpened again; clothes and surroundings remain, roughly.
     """
     from fedet.faces.detectors import SMALL_FACE, HaarDetector
 
-    searches = (HaarDetector(), HaarDetector(min_face=SMALL_FACE))
-    boxes = [box for search in searches for box in search.detect_all(image)]
+    detectors = (HaarDetector(), HaarDetector(min_face=SMALL_FACE))
+    boxes = [box for detector in detectors for box in detector.detect_all(image)]
     if not boxes:
         return _mosaic(image, 12, 12)
     side = max(1.0, min(image.shape[:2]) / TILES)
@@ -47,9 +47,9 @@ def blur_faces(image: np.ndarray) -> np.ndarray:
     for box in sorted(boxes, key=lambda box: box.size):
         left, top = int(max(0, box.x - 0.2 * box.w)), int(max(0, box.y - 0.3 * box.h))
         right, bottom = int(box.x + 1.2 * box.w), int(box.y + 1.35 * box.h)
-        part = out[top:bottom, left:right]
-        if part.size:
-            part[:] = _mosaic(part, 8, 8)
+        face = out[top:bottom, left:right]
+        if face.size:
+            face[:] = _mosaic(face, 8, 8)
     return out
 
 
@@ -64,7 +64,7 @@ def plot_strip(
     video: str | Path,
     times_s: list[float],
     titles: list[str] | None = None,
-    colours=None,
+    colours: list[str] | None = None,
     blur: bool = False,
     label: str = "",
     folder_fps: float = 30.0,
@@ -72,15 +72,15 @@ def plot_strip(
     """Frames side by side with their second above; returns the figure's axes, (N,) array.
 
     Args:
-        times_s: at most 24 seconds of the video.
+        times_s: seconds of the video, at most 24 of them.
         titles: instead of the seconds. colours: of the pictures' frames.
         blur: makes the faces unrecognisable.
-        label: above all, on the right: where the pictures are from.
+        label: at the top right: the origin of the pictures.
         folder_fps: as for `frames_near`.
     """
     import matplotlib.pyplot as plt
 
-    times_s = list(times_s)[:MOST]
+    times_s = list(times_s)[:MAX_PICTURES]
     pictures = [blur_faces(p) if blur else p for p in frames_near(video, times_s, folder_fps)]
     titles = titles or [f"{t:.1f} s" for t in times_s]
     across = min(len(pictures), 8) or 1
@@ -105,7 +105,7 @@ def plot_strip(
 
 def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False, label: str = ""):
     """The apex of each detected or annotated event, framed in its emotion's colour."""
-    table = table.sort_values("onset").head(MOST)
+    table = table.sort_values("onset").head(MAX_PICTURES)
     frame = table["apex"].fillna((table["onset"] + table["offset"]) // 2).astype(float)
     times = ((frame + 0.5) / table["fps"].astype(float)).tolist()
     known = table["emotion"].fillna("unknown").astype(str)

@@ -1,4 +1,4 @@
-"""What reviewers decide, how it is kept, and what is learned from it."""
+"""Reviews: edits, their journal, the queue, and the dataset that reviews make."""
 
 from fedet import hand_on
 

@@ -1,7 +1,7 @@
-"""What each edit of a review makes of the rows: pure functions, rows in, changed rows out.
+"""The edits of a review as pure functions: rows in, changed rows out.
 
-A row is a dict of plain JSON values; `status` is one of STATUSES. An edit returns whole rows, never
-changes the ones it was given, and raises before anything is touched if it makes no sense.
+A row is a dict of plain JSON values; `status` is one of STATUSES. An edit returns whole new rows, and
+raises before anything changes if the result would be no interval.
 """
 
 import inspect
@@ -13,8 +13,8 @@ import pandas as pd
 from fedet.errors import InputError
 from fedet.intervals import EMOTIONS, expression_type_of
 
-DECIDED = ("accepted", "corrected", "added")  # what a person stands behind
-STATUSES = ("open", *DECIDED, "rejected", "seen")  # "seen": a stretch looked at, nothing there
+DECIDED = ("accepted", "corrected", "added")  # confirmed by a person
+STATUSES = ("open", *DECIDED, "rejected", "seen")  # "seen": a stretch watched, nothing in it
 
 Row = dict
 Rows = Mapping[str, Row]
@@ -43,8 +43,8 @@ def edit(op: str, rows: Rows, clip: Clip, new_id: str, values: dict) -> Changes:
         op: One of OPS.
         rows: The review's rows by id.
         clip: What the frames and labels must keep to.
-        new_id: Names the row that the edit may make.
-        values: The edit's own arguments (see the functions below).
+        new_id: Id of the row that the edit may create.
+        values: Arguments of the edit (see the functions below).
 
     Raises:
         InputError: An unknown edit, arguments that do not fit it, or a result that is no interval.
@@ -52,17 +52,17 @@ def edit(op: str, rows: Rows, clip: Clip, new_id: str, values: dict) -> Changes:
     if op not in OPS:
         raise InputError(f"no edit {op!r}: one of {', '.join(OPS)}, undo, redo")
     needed = inspect.signature(OPS[op]).parameters
-    own = {"rows": rows, "clip": clip, "new_id": new_id}
-    known = {name: (values | own)[name] for name in needed if name in values or name in own}
-    unknown = sorted(name for name in values if name not in needed or name in own)
-    lost = [n for n, p in needed.items() if n not in known and p.default is p.empty]
-    if unknown or lost:
-        raise InputError(f"edit {op!r}: missing {lost}, unknown {unknown}")
-    return OPS[op](**known)
+    context = {"rows": rows, "clip": clip, "new_id": new_id}
+    arguments = {name: (values | context)[name] for name in needed if name in values or name in context}
+    unknown = sorted(name for name in values if name not in needed or name in context)
+    missing = [n for n, p in needed.items() if n not in arguments and p.default is p.empty]
+    if unknown or missing:
+        raise InputError(f"edit {op!r}: missing {missing}, unknown {unknown}")
+    return OPS[op](**arguments)
 
 
 def accept(rows: Rows, row: str) -> Changes:
-    """The interval is right as it stands."""
+    """The interval is right."""
     old = _row(rows, row)
     return {row: old | {"status": old["status"] if old["status"] in DECIDED else "accepted"}}
 
@@ -73,7 +73,7 @@ def reject(rows: Rows, row: str) -> Changes:
 
 
 def reopen(rows: Rows, row: str) -> Changes:
-    """Not decided after all."""
+    """Back to undecided."""
     return {row: _row(rows, row) | {"status": "open"}}
 
 
@@ -84,13 +84,13 @@ def move(rows: Rows, clip: Clip, row: str, onset=None, offset=None, apex=None) -
     new = {k: v if v is not None else old[k] for k, v in new.items()}
     if apex is None and new["apex"] is not None:
         new["apex"] = min(max(new["apex"], new["onset"]), new["offset"])
-    return {row: old | frames_of(clip, **new) | {"status": _touched(old)}}
+    return {row: old | frames_of(clip, **new) | {"status": _status_after_change(old)}}
 
 
 def relabel(rows: Rows, clip: Clip, row: str, emotion: str) -> Changes:
     """Another emotion."""
     old = _row(rows, row)
-    return {row: old | {"emotion": _label(clip, emotion), "status": _touched(old)}}
+    return {row: old | {"emotion": _label(clip, emotion), "status": _status_after_change(old)}}
 
 
 def note(rows: Rows, row: str, text: str) -> Changes:
@@ -100,12 +100,12 @@ def note(rows: Rows, row: str, text: str) -> Changes:
 
 def add(clip: Clip, new_id: str, onset, offset, emotion=None, apex=None) -> Changes:
     """An interval that was not predicted."""
-    made = frames_of(clip, onset, offset, apex) | {"emotion": _label(clip, emotion)}
-    return {f"a{new_id}": EMPTY | made | {"status": "added"}}
+    cells = frames_of(clip, onset, offset, apex) | {"emotion": _label(clip, emotion)}
+    return {f"a{new_id}": EMPTY | cells | {"status": "added"}}
 
 
 def seen(clip: Clip, new_id: str, onset, offset) -> Changes:
-    """A stretch was watched and holds nothing that is not in the review."""
+    """A stretch was watched; all that is in it is in the review."""
     return {f"g{new_id}": EMPTY | frames_of(clip, onset, offset, None) | {"status": "seen"}}
 
 
@@ -117,7 +117,7 @@ def split(rows: Rows, clip: Clip, new_id: str, row: str, frame: int) -> Changes:
             f"cannot split {old['onset']}-{old['offset']} at frame {frame}: it must be inside, "
             "after the first frame"
         )
-    apex, status = old["apex"], _touched(old)
+    apex, status = old["apex"], _status_after_change(old)
     first, second = (apex, None) if apex is None or apex < frame else (None, apex)
     left = frames_of(clip, old["onset"], frame - 1, first) | {"status": status}
     right = frames_of(clip, frame, old["offset"], second) | {"status": status}
@@ -140,7 +140,7 @@ OPS = {f.__name__: f for f in (accept, reject, reopen, move, relabel, note, add,
 
 
 def frames_of(clip: Clip, onset, offset, apex) -> Row:
-    """The four cells of a row that its frames decide, checked."""
+    """The four cells of a row that follow from its frames, checked."""
     onset, offset = _whole(onset, "onset"), _whole(offset, "offset")
     apex = None if apex is None else _whole(apex, "apex")
     last = float("inf") if clip.n_frames is None else clip.n_frames - 1
@@ -155,10 +155,10 @@ def frames_of(clip: Clip, onset, offset, apex) -> Row:
 
 def row_of(record: Mapping) -> Row:
     """A row of a canonical table as plain JSON values, status `open`."""
-    own = {key: _plain(record.get(key)) for key in EMPTY}
+    row = {key: _plain(record.get(key)) for key in EMPTY}
     for frame in ("onset", "apex", "offset"):
-        own[frame] = None if own[frame] is None else int(own[frame])
-    return own | {"status": "open", "note": own["note"] or ""}
+        row[frame] = None if row[frame] is None else int(row[frame])
+    return row | {"status": "open", "note": row["note"] or ""}
 
 
 def _plain(value):
@@ -186,6 +186,6 @@ def _whole(value, name: str) -> int:
     return int(value)
 
 
-def _touched(row: Row) -> str:
-    """An added interval stays an added one, whatever is mended on it."""
+def _status_after_change(row: Row) -> str:
+    """An added interval stays `added` whatever is corrected in it."""
     return "added" if row["status"] == "added" else "corrected"

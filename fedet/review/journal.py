@@ -1,8 +1,8 @@
 """An append-only file of JSON lines that survives a dying process.
 
 The first line (the header) appears with the file, whole or not at all; every further line is on
-the disk before `append` returns. A line that a crash cut off is taken away on reopening, with a
-notice; a broken line anywhere else is an error, because leaving it out would change the story.
+the disk before `append` returns. A line that a crash cut off is removed on reopening, with a
+notice; a broken line anywhere else is an error, because the state depends on every line.
 """
 
 import json
@@ -15,10 +15,10 @@ from fedet.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # not on Windows; there, two kernels on one journal are not told apart
+except ImportError:  # not on Windows; there, two kernels on one journal are not detected
     fcntl = None  # type: ignore[assignment]
 
-_OPEN: "weakref.WeakValueDictionary[Path, Journal]" = weakref.WeakValueDictionary()
+_OPEN_JOURNALS: "weakref.WeakValueDictionary[Path, Journal]" = weakref.WeakValueDictionary()
 
 
 class Journal:
@@ -44,12 +44,12 @@ class Journal:
         self.entries: list[dict] = []
         self._fd: int | None = None
         key = self._key = self.path.absolute()
-        if (older := _OPEN.get(key)) is not None:
+        if (older := _OPEN_JOURNALS.get(key)) is not None:
             older.close()
         if self.path.exists():
             self._open()
             self._recover()
-        _OPEN[key] = self
+        _OPEN_JOURNALS[key] = self
 
     @property
     def started(self) -> bool:
@@ -61,7 +61,7 @@ class Journal:
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            fd, part = tempfile.mkstemp(dir=folder, prefix=f".{self.path.name}.")
+            fd, temporary = tempfile.mkstemp(dir=folder, prefix=f".{self.path.name}.")
         except OSError as error:
             raise InputError(f"{self.path}: cannot write the review there: {error}") from error
         try:
@@ -69,10 +69,10 @@ class Journal:
                 file.write(_line(header))
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(part, 0o644)
-            _publish(part, self.path)
+            os.chmod(temporary, 0o644)
+            _publish(temporary, self.path)
         finally:
-            Path(part).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
         self._open()
         self.entries.append(header)
 
@@ -89,24 +89,24 @@ class Journal:
                 raise OSError("the disk took only part of a line")
             os.fsync(self._fd)
         except OSError:
-            os.ftruncate(self._fd, end)  # half a line would be a torn one for ever
+            os.ftruncate(self._fd, end)  # half a line would stay broken for ever
             raise
         self.entries.append(entry)
 
     def close(self) -> None:
-        """Lets go of the file; further appends are refused."""
+        """Closes the file; further appends are refused."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-        if _OPEN.get(self._key) is self:
-            del _OPEN[self._key]
+        if _OPEN_JOURNALS.get(self._key) is self:
+            del _OPEN_JOURNALS[self._key]
 
     def __del__(self):
         if getattr(self, "_fd", None) is not None:
             os.close(self._fd)
 
     def _check_current(self) -> None:
-        if _OPEN.get(self._key) is not self:
+        if _OPEN_JOURNALS.get(self._key) is not self:
             raise InputError(
                 f"{self.path}: this review was opened again by a newer explorer; go on in that one"
             )
@@ -131,19 +131,19 @@ class Journal:
             self.notices.append(f"{self.path.name}: no lock on this disk ({error.strerror})")
 
     def _recover(self) -> None:
-        """Reads the entries and takes away a line that was cut off."""
+        """Reads the entries and removes a line that was cut off."""
         data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
+        complete = data[: data.rfind(b"\n") + 1]
         try:
-            self.entries = _parse(whole, self.path)
+            self.entries = _parse(complete, self.path)
         except InputError:
             self.close()
             raise
-        torn = data[len(whole) :]
-        if torn and self._fd is not None:
-            os.ftruncate(self._fd, len(whole))
+        broken = data[len(complete) :]
+        if broken and self._fd is not None:
+            os.ftruncate(self._fd, len(complete))
             os.fsync(self._fd)
-            shown = torn[:60].decode("utf-8", "replace")
+            shown = broken[:60].decode("utf-8", "replace")
             self.notices.append(
                 f"{self.path.name}: the last line was cut off while it was written and is left out: {shown!r}"
             )
@@ -182,10 +182,10 @@ def _line(entry: dict) -> bytes:
     return json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _publish(part: str, path: Path) -> None:
-    """Gives the finished file its name, unless somebody else has taken it meanwhile."""
+def _publish(temporary: str, path: Path) -> None:
+    """Gives the finished file its name, unless another process has taken the name meanwhile."""
     try:
-        os.link(part, path)
+        os.link(temporary, path)
     except FileExistsError:
         raise InputError(
             f"{path}: another explorer has just started a review in this file; run the cell again"
@@ -193,7 +193,7 @@ def _publish(part: str, path: Path) -> None:
     except OSError:  # a file system without hard links
         if path.exists():
             raise InputError(f"{path}: exists; run the cell again") from None
-        os.replace(part, path)
+        os.replace(temporary, path)
     if hasattr(os, "O_DIRECTORY"):
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

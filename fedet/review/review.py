@@ -2,7 +2,7 @@
 
 A review starts from the predicted intervals (status `open`). Every edit replaces whole rows, is
 written to the journal before it counts, and can be undone; undoing is itself an entry, so that
-the file tells the whole story and the state is what its entries add up to.
+the file is the whole history and its entries, replayed, give the state.
 """
 
 import getpass
@@ -34,13 +34,13 @@ class Review:
         fps: Frames per second in which the rows are counted.
         n_frames: Frames of the video; None: unknown, no upper bound.
         reviewer: Name on every edit; default: the login name.
-        journal: File to write every edit to, and to go on from if it is there. It is created by
-            the first edit. None: nothing is saved.
+        journal: File to write every edit to, and to continue if it exists. The first edit
+            creates it. None: nothing is saved.
         labels: Emotions that may be given.
 
     Attributes:
         rows: row id -> {onset, apex, offset, emotion, status, note, reviewer, reviewed_at, ...}.
-        key: One name for this review in every process: of the journal's place and the video.
+        key: One name for this review in every process: from the journal's path and the video.
         notices: What happened on opening, one sentence each.
         listeners: Called after every edit with its id, its name and the rows that changed.
 
@@ -72,8 +72,8 @@ class Review:
         self._base = {f"p{rank}": row_of(record) for rank, record in enumerate(records)}
         self._reset()
         self._journal = Journal(journal) if journal is not None else None
-        place = str(self._journal.path.absolute()) if self._journal else uuid.uuid4().hex
-        self.key = hashlib.sha256(f"{place}\n{video}".encode()).hexdigest()[:16]
+        path = str(self._journal.path.absolute()) if self._journal else uuid.uuid4().hex
+        self.key = hashlib.sha256(f"{path}\n{video}".encode()).hexdigest()[:16]
         if self._journal is not None and self._journal.started:
             self.notices += self._journal.notices
             self._resume(self._journal.entries)
@@ -90,23 +90,23 @@ class Review:
 
     @property
     def edits(self) -> int:
-        """How many edits were made, undone ones and undoing itself included."""
+        """The number of edits, with undone ones and undoing itself."""
         return len(self._ids)
 
-    def known(self, ids: Iterable[str]) -> list[str]:
-        """Those of the edits that were done already."""
+    def applied(self, ids: Iterable[str]) -> list[str]:
+        """Those of the edits that were applied already."""
         return [id for id in ids if id in self._ids]
 
     @property
     def pace_s(self) -> float | None:
-        """Median seconds between two decisions, pauses left out; None below five of them."""
+        """Median seconds between two decisions, without pauses; None below five of them."""
         times = [datetime.fromisoformat(at) for at in self._times]
         gaps = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
         gaps = [gap for gap in gaps if 0 < gap <= PAUSE_S]
         return float(pd.Series(gaps).median()) if len(gaps) >= 5 else None
 
     def apply(self, op: str, *, id: str | None = None, by: str | None = None, **values) -> Changes:
-        """Does one edit; the same `id` twice is done once.
+        """Applies one edit; the same `id` again changes nothing.
 
         Args:
             op: One of `fedet.review.edits.OPS`, "undo" or "redo".
@@ -124,29 +124,29 @@ class Review:
         id = id or uuid.uuid4().hex[:12]
         if id in self._ids:
             return {}
-        who, at = by or self.reviewer, _now()
+        by, at = by or self.reviewer, _now()
         if op in ("undo", "redo"):
-            changes = self._step(op, {"op": op, "id": id, "by": who, "at": at})
+            changes = self._step(op, {"op": op, "id": id, "by": by, "at": at})
         else:
-            changes = self._edit(op, id, who, at, values)
-        for tell in self.listeners:
-            tell(id, op, changes)
+            changes = self._edit(op, id, by, at, values)
+        for listener in self.listeners:
+            listener(id, op, changes)
         return changes
 
-    def _edit(self, op: str, id: str, who: str, at: str, values: dict) -> Changes:
+    def _edit(self, op: str, id: str, by: str, at: str, values: dict) -> Changes:
         after = edit(op, self.rows, self.clip, id, values)
         signed: Changes = {
-            row: None if new is None else new | {"reviewer": who, "reviewed_at": at}
+            row: None if new is None else new | {"reviewer": by, "reviewed_at": at}
             for row, new in after.items()
         }
-        self._write({"op": op, "id": id, "by": who, "at": at, "rows": signed})
+        self._write({"op": op, "id": id, "by": by, "at": at, "rows": signed})
         self._do(signed)
         self._ids.add(id)
         self._times.append(at)
         return signed
 
     def accept(self, row: str) -> Changes:
-        """The interval is right as it stands."""
+        """The interval is right."""
         return self.apply("accept", row=row)
 
     def reject(self, row: str) -> Changes:
@@ -174,7 +174,7 @@ class Review:
         return self.apply("split", row=row, frame=frame)
 
     def delete(self, row: str) -> Changes:
-        """Takes the row out of the review (the journal still tells of it)."""
+        """Takes the row out of the review; the journal still has it."""
         return self.apply("delete", row=row)
 
     def undo(self) -> Changes:
@@ -182,7 +182,7 @@ class Review:
         return self.apply("undo")
 
     def redo(self) -> Changes:
-        """Does the edit again that was undone last; {} if there is none."""
+        """Applies the last undone edit again; {} if there is none."""
         return self.apply("redo")
 
     def table(self, include: str | tuple[str, ...] = DECIDED) -> pd.DataFrame:
@@ -197,7 +197,7 @@ class Review:
         if wanted - set(STATUSES):
             unknown = ", ".join(map(repr, sorted(wanted - set(STATUSES))))
             raise InputError(f"include={unknown}: of {', '.join(STATUSES)}, or all")
-        rows = [self._canonical(i, r) for i, r in self.rows.items() if r["status"] in wanted]
+        rows = [self._record(i, r) for i, r in self.rows.items() if r["status"] in wanted]
         rows.sort(key=lambda r: (r["onset"], r["offset"], r["row_id"]))
         table = pd.DataFrame(rows, columns=[*COLUMNS, *REVIEW_COLUMNS], dtype=object)
         kinds = dict.fromkeys(table.columns, "string")
@@ -205,24 +205,24 @@ class Review:
         return table.astype(kinds | {"fps": "Float64", "score": "Float64"})
 
     def close(self) -> None:
-        """Lets go of the journal."""
+        """Closes the journal."""
         if self._journal:
             self._journal.close()
 
-    def _canonical(self, id: str, row: Row) -> Row:
+    def _record(self, id: str, row: Row) -> Row:
         by = f"review by {row['reviewer']} at {row['reviewed_at']}: {row['status']}"
-        own: dict = {"row_id": id, "schema_version": SCHEMA_VERSION, "video": self.clip.video}
-        own |= {"fps": self.clip.fps, "subject": row["subject"] or self._subject}
-        return row | own | {"source": row["source"] if row["reviewer"] is None else by}
+        columns: dict = {"row_id": id, "schema_version": SCHEMA_VERSION, "video": self.clip.video}
+        columns |= {"fps": self.clip.fps, "subject": row["subject"] or self._subject}
+        return row | columns | {"source": row["source"] if row["reviewer"] is None else by}
 
     def _step(self, op: str, entry: dict) -> Changes:
         if not (self._done if op == "undo" else self._undone):
             return {}
         self._write(entry)
         self._ids.add(entry["id"])
-        return self._turn(op)
+        return self._move_between_stacks(op)
 
-    def _turn(self, op: str) -> Changes:
+    def _move_between_stacks(self, op: str) -> Changes:
         """Moves one edit from the done to the undone ones, or back."""
         source, target = (self._done, self._undone)[:: 1 if op == "undo" else -1]
         before, after = source.pop()
@@ -264,12 +264,12 @@ class Review:
         self._times: list[str] = []
 
     def _resume(self, entries: list[dict]) -> None:
-        """Goes on from a journal; its own starting rows count, not those of today."""
+        """Continues a journal; it starts from the rows in its header, not from the predictions of today."""
         head = _checked(entries, self.path)
-        for what, here in (("video", self.clip.video), ("fps", self.clip.fps)):
-            if head[what] != here:
+        for what, value in (("video", self.clip.video), ("fps", self.clip.fps)):
+            if head[what] != value:
                 raise InputError(
-                    f"{self.path}: a review of {what} {head[what]!r}, not {here!r}; name another "
+                    f"{self.path}: a review of {what} {head[what]!r}, not {value!r}; name another "
                     "file with autosave="
                 )
         labels = tuple(dict.fromkeys([*self.clip.labels, *head["labels"]]))
@@ -287,9 +287,11 @@ class Review:
             self._ids.add(entry["id"])
             if entry["op"] in ("undo", "redo"):
                 if not (self._done if entry["op"] == "undo" else self._undone):
-                    text = f"{path}: line {number}: nothing is left to {entry['op']}"
-                    raise InputError(f"{text}; was the journal changed by hand? restore it")
-                self._turn(entry["op"])
+                    raise InputError(
+                        f"{path}: line {number}: nothing is left to {entry['op']}; "
+                        "was the journal changed by hand? restore it"
+                    )
+                self._move_between_stacks(entry["op"])
             else:
                 self._do(entry["rows"])
                 self._times.append(entry["at"])
@@ -314,8 +316,10 @@ def _checked(entries: list[dict], path) -> dict:
     for number, entry in enumerate(entries, start=1):
         wanted = _HEAD if number == 1 else needed.get(entry.get("op"), {"id", "op", "rows", "at"})
         if lacking := wanted - set(entry):
-            text = f"{path}: line {number} has no {sorted(lacking)[0]!r}"
-            raise InputError(f"{text}; was the journal changed by hand? restore it")
+            raise InputError(
+                f"{path}: line {number} has no {sorted(lacking)[0]!r}; was the journal changed by hand? "
+                "restore it"
+            )
     return head
 
 

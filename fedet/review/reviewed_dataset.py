@@ -1,9 +1,9 @@
-"""What people stand behind, gathered from their review files into a dataset to learn from.
+"""What reviewers confirmed, collected from their files into a dataset to learn from.
 
 A review is a journal (`*.review.jsonl`), or what the explorer exported: canonical CSV, ELAN,
-ActivityNet JSON, WebVTT, BORIS. Only the videos that somebody reviewed are in the dataset: a video
-without a review teaches nothing, above all not that nobody moves in it. In a reviewed video, what is
-not decided counts as no expression; rows that look forgotten are counted and told.
+ActivityNet JSON, WebVTT, BORIS. Only reviewed videos are in the dataset: a video
+without a review says nothing, above all not that nothing happens in it. In a reviewed video, what is
+not decided counts as no expression; rows that look forgotten are counted and reported.
 """
 
 import math
@@ -31,62 +31,63 @@ from fedet.review.review import REVIEW_COLUMNS, read_review
 from fedet.video.reader import open_video
 
 SUFFIXES = (".review.jsonl", ".eaf", ".csv", ".json", ".vtt")
-_SAME = ["onset", "offset", "emotion"]
-_OWN = [c for c in REVIEW_COLUMNS if c != "note"]  # fedet's own columns, no loss if they are not kept
+_COMPARED = ["onset", "offset", "emotion"]
+_INTERNAL = [c for c in REVIEW_COLUMNS if c != "note"]  # fedet's own columns, no loss if they are dropped
 
 
 def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Dataset:
-    """The reviewed videos and what their reviewers stand behind.
+    """The reviewed videos and the intervals that their reviewers confirmed.
 
     Args:
         videos: folder of the videos, or one video. A `videos.csv` (video, subject) in it says who
             is in which; without, subjects are those of the reviews, else each video is a subject.
-            An `emotions.csv` in it or beside the reviews is that of `annotations.own_words`.
+            An `emotions.csv` there or next to the reviews is that of `annotations.own_words`.
         reviews: files, or folders in which files with SUFFIXES are taken. Rows that are still open
-            or were rejected are left out; a table that knows no review is taken whole.
+            or were rejected are left out; a table without review columns is taken whole.
 
     Returns:
-        The dataset. A review that looks half finished (`left_open`) is a line of its report of repairs
-        and a warning; its open rows count as no expression. Exports hold open rows only if asked to.
+        The dataset. A review that looks half finished (`undecided_notice`) is a line of its report of
+        repairs and a warning; its open rows count as no expression. Exports hold open rows only on request.
 
     Raises:
-        InputError: no review, a review of a video that is not there, one that left nothing decided
-            and is no journal, or two files that differ about the same video.
+        InputError: no review, a review of a video that is not there, a file other than a journal without
+            a decided row, or two files that differ about the same video.
     """
     videos = Path(videos)
     if not videos.exists():
         raise InputError(f"{videos}: no such file or folder")
-    found = find_videos(videos) if videos.is_dir() else {}
-    places = {stem(name): path for name, path in (found or {videos.stem: videos}).items()}
+    in_folder = find_videos(videos) if videos.is_dir() else {}
+    paths = {stem(name): path for name, path in (in_folder or {videos.stem: videos}).items()}
     reviews = [Path(given) for given in reviews]
     files = [file for given in reviews for file in _files(given)]
-    told: dict[str, tuple[Path, pd.DataFrame, float]] = {}
-    opened: list[pd.DataFrame] = []
+    reviewed: dict[str, tuple[Path, pd.DataFrame, float]] = {}
+    reports: list[pd.DataFrame] = []
     for file in files:
-        decided, rows, report = _read(file, places)
-        opened.append(report)
-        if forgotten := left_open(rows):
-            opened.append(repair(file.name, forgotten, "kept"))
-            warnings.warn(f"{file.name}: {forgotten}", UserWarning, stacklevel=2)
+        decided, rows, report = _read(file, paths)
+        reports.append(report)
+        if notice := undecided_notice(rows):
+            reports.append(repair(file.name, notice, "kept"))
+            warnings.warn(f"{file.name}: {notice}", UserWarning, stacklevel=2)
         for video, (table, fps) in decided.items():
-            if video not in places:
-                have = ", ".join(sorted(places)[:5])
-                raise InputError(f"{file}: a review of {video!r}, but {videos} holds {have}")
-            if video in told and not _alike(told[video], (table, fps)):
-                text = f"{told[video][0]} and {file} differ about {video!r}"
-                raise InputError(f"{text}: name the one to learn from")
-            told.setdefault(video, (file, table, fps))
-    if not told:
+            if video not in paths:
+                names = ", ".join(sorted(paths)[:5])
+                raise InputError(f"{file}: a review of {video!r}, but {videos} holds {names}")
+            if video in reviewed and not _same_events(reviewed[video], (table, fps)):
+                raise InputError(
+                    f"{reviewed[video][0]} and {file} differ about {video!r}: name the one to learn from"
+                )
+            reviewed.setdefault(video, (file, table, fps))
+    if not reviewed:
         raise InputError("no review: name journals (*.review.jsonl), exports, or folders of them")
-    words = {label: emotion for place in (videos, *reviews) for label, emotion in own_words(place).items()}
-    dataset = _dataset(videos, places, told, words)
-    return replace(dataset, repairs=join_repairs(*opened, dataset.repairs))
+    words = {label: emotion for path in (videos, *reviews) for label, emotion in own_words(path).items()}
+    dataset = _dataset(videos, paths, reviewed, words)
+    return replace(dataset, repairs=join_repairs(*reports, dataset.repairs))
 
 
-def left_open(rows: pd.DataFrame) -> str:
+def undecided_notice(rows: pd.DataFrame) -> str:
     """What looks forgotten in a review, in a sentence; "" if nothing does.
 
-    A detector also hands over what it hardly believes in, and nobody decides all of that. So an open
+    A detector also reports intervals of very low scores, and nobody decides all of them. So an open
     row counts only if it scores as high as some row that was accepted, corrected or rejected; if none
     was, every open row counts.
 
@@ -113,21 +114,21 @@ def _files(given: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
     inside = sorted(p for p in given.iterdir() if p.name[0] != "." and p.name.lower().endswith(SUFFIXES))
-    told = ("videos.csv", "missing_faces.csv", "detections.csv", OWN_WORDS)
-    return [p for p in inside if p.name not in told]
+    no_reviews = ("videos.csv", "missing_faces.csv", "detections.csv", OWN_WORDS)
+    return [p for p in inside if p.name not in no_reviews]
 
 
-def _read(file: Path, places: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+def _read(file: Path, paths: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
     """Video -> (what is decided there, frames per second); all rows with status and score; the report."""
     if file.name.endswith(".jsonl"):
         table, every = read_review(file, DECIDED), read_review(file, "all")[["status", "score"]]
         head = read_journal(file)[0]
         video = stem(table["video"].iloc[0] if len(table) else head["video"])
         return {video: (table, float(head["fps"]))}, every, empty_repairs()
-    bare = _video_of(file, places)
-    fps = _fps_of(places[bare]) if bare in places else None
-    table, report = read_intervals(file, fps=fps, video=bare, emotion_map=AS_WRITTEN)
-    report = report[~report["column"].isin(_OWN)]
+    video = _video_of(file, paths)
+    fps = _fps_of(paths[video]) if video in paths else None
+    table, report = read_intervals(file, fps=fps, video=video, emotion_map=AS_WRITTEN)
+    report = report[~report["column"].isin(_INTERNAL)]
     cells = table.astype("string").fillna("").to_dict("records")
     reviewed = [row for row in cells if tier_of(row) == "review"]
     status = [row["source"].rpartition(": ")[2] for row in reviewed]
@@ -135,7 +136,7 @@ def _read(file: Path, places: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.D
     way_out = "if that is the result, give the journal"
     if reviewed:
         table = table[[_decided(row) for row in cells]]
-    elif file.name.lower().endswith(".eaf"):  # its tier fedet holds what a detector found, decided or not
+    elif file.name.lower().endswith(".eaf"):  # its tier fedet holds detections, decided or not
         detected = [tier_of(row) == "fedet" for row in cells]
         table = table[[not of_detector for of_detector in detected]]
         if n := sum(detected):
@@ -146,25 +147,25 @@ def _read(file: Path, places: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.D
     if table.empty:
         raise InputError(f"{file}: nothing in it is reviewed; {way_out}")
     decided = {}
-    for name, part in table.groupby(names, sort=False):
-        known = part["fps"].dropna()
-        rate = known.iloc[0] if len(known) else _fps_of(places[name]) if name in places else None
-        if name in places and rate is None:
+    for name, rows_of_video in table.groupby(names, sort=False):
+        rates = rows_of_video["fps"].dropna()
+        rate = rates.iloc[0] if len(rates) else _fps_of(paths[name]) if name in paths else None
+        if name in paths and rate is None:
             raise InputError(f"{file}: no fps is known for {name!r}: add a column fps")
-        decided[str(name)] = (part.assign(fps=part["fps"].fillna(rate)), float(rate or 0))
+        decided[str(name)] = (rows_of_video.assign(fps=rows_of_video["fps"].fillna(rate)), float(rate or 0))
     return decided, rows, report
 
 
-def _video_of(file: Path, places: dict[str, Path]) -> str:
-    """The video that a file is named after: the longest part of its name, up to a dot, that is one."""
-    parts = file.name.split(".")
-    names = [stem(".".join(parts[:n])) for n in range(len(parts) - 1, 0, -1)]
-    return next((name for name in names if name in places), names[-1])
+def _video_of(file: Path, paths: dict[str, Path]) -> str:
+    """The video that a file is named after: the longest beginning of its name, up to a dot, that is one."""
+    words = file.name.split(".")
+    names = [stem(".".join(words[:n])) for n in range(len(words) - 1, 0, -1)]
+    return next((name for name in names if name in paths), names[-1])
 
 
-def _fps_of(place: Path) -> float | None:
+def _fps_of(path: Path) -> float | None:
     """The rate of a video file; a folder of images has none."""
-    return None if place.is_dir() else open_video(place).fps
+    return None if path.is_dir() else open_video(path).fps
 
 
 def _decided(row: dict[str, str]) -> bool:
@@ -172,18 +173,20 @@ def _decided(row: dict[str, str]) -> bool:
     return tier_of(row) == "review" and not undecided(row["source"])
 
 
-def _alike(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, float]) -> bool:
-    a, b = (sorted(map(tuple, t[_SAME].astype("string").fillna("").to_numpy())) for t in (one[1], other[0]))
+def _same_events(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, float]) -> bool:
+    a, b = (
+        sorted(map(tuple, t[_COMPARED].astype("string").fillna("").to_numpy())) for t in (one[1], other[0])
+    )
     return a == b and abs(one[2] - other[1]) < 1e-3 * one[2]
 
 
-def _dataset(root: Path, places: dict[str, Path], told, words: dict[str, str]) -> Dataset:
+def _dataset(root: Path, paths: dict[str, Path], reviewed: dict, words: dict[str, str]) -> Dataset:
     listed = _subjects(root / "videos.csv") if root.is_dir() else {}
     rows, tables, ends = [], [empty_table()], {}
-    for video, (_, table, fps) in told.items():
+    for video, (_, table, fps) in reviewed.items():
         named = table["subject"].dropna()
         subject = listed.get(video) or (named.iloc[0] if len(named) else video)
-        path = places[video]
+        path = paths[video]
         row = {"subject": subject, "video": video, "path": str(path), "fps": fps, "n_missing": None}
         if path.is_dir():
             row["first_frame_number"] = min(1, *frame_files(path, 0))
@@ -192,12 +195,12 @@ def _dataset(root: Path, places: dict[str, Path], told, words: dict[str, str]) -
         rows.append(row)
         tables.append(table.assign(subject=subject, video=video))
     kinds = {"fps": "Float64", "n_frames": "Int64", "first_frame_number": "Int64", "n_missing": "Int64"}
-    films = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
-    films = films.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
-    both = pd.concat(tables, ignore_index=True).drop(columns=_OWN, errors="ignore")
+    videos = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
+    videos = videos.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
+    events = pd.concat(tables, ignore_index=True).drop(columns=_INTERNAL, errors="ignore")
     options = {"source_name": "reviews", "missing_offset": "drop", "emotion_map": words}
-    annotations, repairs = validate(both, ends, **options)
-    return Dataset("reviewed", root, films, annotations, repairs, "drop")
+    annotations, repairs = validate(events, ends, **options)
+    return Dataset("reviewed", root, videos, annotations, repairs, "drop")
 
 
 def _subjects(path: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""A stand-in for a reviewer: reviews as annotations say, in demonstrations, tests, experiments.
+"""A simulated reviewer: decides as annotations say, in demonstrations, tests, experiments.
 
-What it does is what a careful person would do in the explorer, edit by edit, so that journals,
-exports and learning see the real thing. A figure that rests on it must say so.
+It makes the edits that a careful person would make in the explorer, so that journals, exports and
+learning get realistic input. A result that rests on it must say so.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from fedet.intervals import expression_type_of
 from fedet.matching import match_closest, overlap_pairs
 from fedet.review.review import Review
 
-NEAR = 0.2  # tIoU from which a person would mend an interval rather than add another
+NEAR = 0.2  # tIoU from which a person would correct an interval rather than add another
 
 
-def play(
+def simulate_review(
     review: Review,
     truth: pd.DataFrame,
     threshold: float = 0.0,
@@ -37,15 +37,15 @@ def play(
     Args:
         review: edited in place, each decision by its own edit.
         truth: canonical annotations of the same video, counted in the review's frame rate.
-        threshold: open intervals with a lower score are left alone, as if hidden.
-        tolerance: edges that are off by up to so many frames are let pass.
+        threshold: open intervals with a lower score stay open, as if hidden.
+        tolerance: edges that are off by up to so many frames are accepted.
         jitter: standard deviation, in frames, of how a person places onsets and offsets.
         slips: share of the events that get another emotion than the annotated one.
         seed: of jitter and slips.
         by: the reviewer's name; default: the review's own.
 
     Returns:
-        How many edits of each kind were made: accept, move, relabel, reject, add.
+        The number of edits of each kind: accept, move, relabel, reject, add.
 
     Raises:
         InputError: truth is of another video or frame rate.
@@ -57,7 +57,7 @@ def play(
     """
     if not 0 <= slips <= 1 or jitter < 0:
         raise InputError(f"slips={slips!r}, jitter={jitter!r}: a share of 0 ... 1, frames of 0 or more")
-    events = _as_seen(_of_this(truth, review), review, jitter, slips, np.random.default_rng(seed))
+    events = _perceived(_events_of(truth, review), review, jitter, slips, np.random.default_rng(seed))
     rows = review.table("open")
     rows = rows[~(rows["score"] < threshold)].reset_index(drop=True)
     done = dict.fromkeys(("accept", "move", "relabel", "reject", "add"), 0)
@@ -66,7 +66,7 @@ def play(
         review.apply(op, by=by, **values)
         done[op] += 1
 
-    event_of = _joined(rows, events)
+    event_of = _match(rows, events)
     for at, row in rows.iterrows():
         if at not in event_of:
             do("reject", row=row["row_id"])
@@ -86,11 +86,11 @@ def play(
     return pd.Series(done, name="edits")
 
 
-def stretched(events: pd.DataFrame, factor: float, n_frames: Mapping[str, int]) -> pd.DataFrame:
+def stretch_intervals(events: pd.DataFrame, factor: float, n_frames: Mapping[str, int]) -> pd.DataFrame:
     """Annotations as another laboratory would place them: every interval longer by `factor`.
 
-    Where an expression begins and ends is a convention (first trace, or clearly there); a detector
-    learns that of its training set. Middles stay; intervals end at the video's ends.
+    Where an expression begins and ends is a convention (first trace, or clearly visible); a detector
+    learns the convention of its training set. Middles stay; intervals end at the video's ends.
 
     Args:
         events: canonical table.
@@ -102,21 +102,21 @@ def stretched(events: pd.DataFrame, factor: float, n_frames: Mapping[str, int]) 
     """
     if not factor > 0:
         raise InputError(f"stretch={factor!r}: it must be above 0")
-    if lost := sorted(set(events["video"]) - set(n_frames)):
-        raise InputError(f"the length of video {lost[0]!r} is not known")
+    if unknown := sorted(set(events["video"]) - set(n_frames)):
+        raise InputError(f"the length of video {unknown[0]!r} is not known; add it to n_frames")
     start, end = events["onset"].to_numpy(float), events["offset"].to_numpy(float) + 1
     middle, half = (start + end) / 2, (end - start) / 2 * factor
     last = events["video"].map(n_frames).to_numpy(float) - 1
     onset = np.clip(np.rint(middle - half), 0, last)
     offset = np.clip(np.rint(middle + half) - 1, onset, last)
     kinds = expression_type_of(onset, offset, events["fps"].to_numpy(float))
-    made = events.assign(onset=onset.astype(int), offset=offset.astype(int))
-    made["apex"] = events["apex"].astype("Float64").clip(onset, offset)
-    made["expression_type"] = list(kinds)
-    return made.astype(events.dtypes)
+    table = events.assign(onset=onset.astype(int), offset=offset.astype(int))
+    table["apex"] = events["apex"].astype("Float64").clip(onset, offset)
+    table["expression_type"] = list(kinds)
+    return table.astype(events.dtypes)
 
 
-def _of_this(truth: pd.DataFrame, review: Review) -> pd.DataFrame:
+def _events_of(truth: pd.DataFrame, review: Review) -> pd.DataFrame:
     clip = review.clip
     names = set(truth["video"].dropna()) if "video" in truth else set()
     rates = set(truth["fps"].dropna()) if "fps" in truth else set()
@@ -128,8 +128,8 @@ def _of_this(truth: pd.DataFrame, review: Review) -> pd.DataFrame:
     return truth.reindex(columns=["onset", "apex", "offset", "emotion"]).reset_index(drop=True)
 
 
-def _as_seen(events, review: Review, jitter: float, slips: float, rng) -> pd.DataFrame:
-    """The events as this person sees them: edges off by some frames, some emotions taken wrongly."""
+def _perceived(events, review: Review, jitter: float, slips: float, rng) -> pd.DataFrame:
+    """The events as this person perceives them: edges off by some frames, some emotions wrong."""
     last = np.inf if review.clip.n_frames is None else review.clip.n_frames - 1
     shift = np.rint(rng.normal(0, jitter, (len(events), 2))) if jitter else np.zeros((len(events), 2))
     onset = np.clip(events["onset"].to_numpy(float) + shift[:, 0], 0, last)
@@ -145,7 +145,7 @@ def _as_seen(events, review: Review, jitter: float, slips: float, rng) -> pd.Dat
     return events.assign(onset=onset.astype(int), offset=offset.astype(int), apex=apex, emotion=emotion)
 
 
-def _joined(rows: pd.DataFrame, events: pd.DataFrame) -> dict[int, int]:
+def _match(rows: pd.DataFrame, events: pd.DataFrame) -> dict[int, int]:
     """Index of an open row -> index of its event."""
     if rows.empty or events.empty:
         return {}
@@ -154,8 +154,8 @@ def _joined(rows: pd.DataFrame, events: pd.DataFrame) -> dict[int, int]:
         for t in (rows, events)
     ]
     sides = align(*frames, score=1.0)
-    found = match_closest(overlap_pairs(sides.predictions, sides.truths, NEAR), NEAR).truth_of
-    return {int(row): int(event) for row, event in enumerate(found) if event >= 0}
+    truth_of = match_closest(overlap_pairs(sides.predictions, sides.truths, NEAR), NEAR).truth_of
+    return {int(row): int(event) for row, event in enumerate(truth_of) if event >= 0}
 
 
 def _whole(value) -> int | None:

@@ -1,21 +1,21 @@
-"""What to review first: the mistakes that a minute of a person's time is expected to mend.
+"""The order of a review: the mistakes that a minute of a person's time is expected to correct.
 
-The model is simple and stated, so that it can be doubted:
+The model is simple and stated, so that it can be checked:
 
 - The chance p that a predicted interval is right grows with its score around the threshold t,
   p = 1 / (1 + exp(-(score - t) / spread)). A threshold chosen for F1 is where keeping and dropping
   are about equally good, so p = 1/2 there. With several predictions (other seeds), p is the mean
   over them; a seed without such an interval (tIoU >= 0.5, same emotion) votes with score 0.
-- What is done without a review: kept at or above t, dropped below. The chance of a mistake is
-  therefore 1 - p or p, and a review mends it.
-- A dropped interval that lies to half or more in a kept, a decided or a stronger one is a second
-  guess at the same thing and is not asked about.
-- A stretch without any kept interval hides missed events: the rate of true kept events times
+- Without a review, intervals at or above t are kept and others dropped. The chance of a mistake is
+  therefore 1 - p or p, and a review corrects it.
+- A dropped interval that lies to half or more in a kept, a decided or a stronger one is a duplicate
+  of it and is not in the queue.
+- A stretch without any kept interval may hold missed events: the rate of true kept events times
   `missed / (1 - missed)`, `missed` being the share of events that nothing points to.
 - An interval costs `decide_s` plus `watch` times its length with `context_s` on both sides; a
   stretch costs its length at `scan_speed`, plus `decide_s` for each event expected there.
 
-The gain is counted in mistakes mended, and in F1 = 2 TP / (2 TP + FP + FN) of expected counts.
+The gain is counted in corrected mistakes, and in F1 = 2 TP / (2 TP + FP + FN) of expected counts.
 """
 
 from dataclasses import dataclass, fields
@@ -33,7 +33,7 @@ QUEUE_COLUMNS = ["kind", "row_id", "onset", "offset", "p", "mistakes", "minutes"
 
 @dataclass(frozen=True)
 class Effort:
-    """Assumptions of the queue; change them to what you know of your reviewers."""
+    """Assumptions of the queue; set them to what is known of the reviewers."""
 
     spread: float = 0.1  # of scores: how fast p grows around the threshold
     missed: float = 0.2  # share of all events to which no kept interval points
@@ -54,7 +54,7 @@ class Effort:
         """The assumptions in words, for the reader of the queue."""
         values = ", ".join(f"{f.name} {getattr(self, f.name):g}" for f in fields(self))
         return (
-            "Expected mistakes mended per minute. p(right) = 1 / (1 + exp(-(score - threshold) / "
+            "Expected mistakes corrected per minute. p(right) = 1 / (1 + exp(-(score - threshold) / "
             f"spread)), averaged over seeds. Assumed: {values}."
         )
 
@@ -77,8 +77,8 @@ def queue(
         threshold: Scores from here on are kept without a review.
         fps, n_frames: Frames per second; length of the video in frames.
         others: Predictions of other seeds for the same video.
-        covered: Spans (onset, offset), inclusive, in which nothing need be looked for: looked at
-            already, or no face there.
+        covered: Spans (onset, offset), inclusive, that need no search: watched
+            already, or without a face.
         effort: The assumptions.
 
     Returns:
@@ -88,7 +88,7 @@ def queue(
         `attrs["assumptions"]` the model in words.
     """
     open_ = rows[rows["status"] == "open"].reset_index(drop=True)
-    open_ = open_[~_second_guesses(open_, rows, threshold)].reset_index(drop=True)
+    open_ = open_[~_duplicates(open_, rows, threshold)].reset_index(drop=True)
     kept = (open_["score"].fillna(np.inf) >= threshold).to_numpy(bool)
     chances = _chances(open_, others, threshold, effort)
     p = chances.mean(axis=0)
@@ -97,30 +97,30 @@ def queue(
     busy = pd.concat([open_[kept], decided])[["onset", "offset"]].to_numpy(np.int64)
     items = _intervals(open_, chances, kept, fps, effort)
     stretches = _stretches(busy, covered, sure, fps, n_frames, effort)
-    found = pd.concat([t for t in (items, stretches) if len(t)] or [items], ignore_index=True)
-    found["per_minute"] = found["mistakes"] / found["minutes"]
-    found = found.sort_values(["per_minute", "onset"], ascending=[False, True], kind="stable")
-    found = _with_f1(found.reset_index(drop=True), sure)
-    found.attrs["assumptions"] = effort.sentence()
-    return found
+    entries = pd.concat([t for t in (items, stretches) if len(t)] or [items], ignore_index=True)
+    entries["per_minute"] = entries["mistakes"] / entries["minutes"]
+    entries = entries.sort_values(["per_minute", "onset"], ascending=[False, True], kind="stable")
+    entries = _with_f1(entries.reset_index(drop=True), sure)
+    entries.attrs["assumptions"] = effort.sentence()
+    return entries
 
 
-def _second_guesses(open_: pd.DataFrame, rows: pd.DataFrame, threshold: float) -> np.ndarray:
+def _duplicates(open_: pd.DataFrame, rows: pd.DataFrame, threshold: float) -> np.ndarray:
     """(N,) bool: dropped intervals that a better one covers to half or more."""
-    touched = rows[rows["status"].isin([*DECIDED, "rejected"])]
-    every = pd.concat([open_, touched.assign(score=np.inf)], ignore_index=True)
+    decided = rows[rows["status"].isin([*DECIDED, "rejected"])]
+    every = pd.concat([open_, decided.assign(score=np.inf)], ignore_index=True)
     strength = every["score"].fillna(np.inf).to_numpy(float)
     onset, offset = (every[c].to_numpy(np.int64) for c in ("onset", "offset"))
     order = np.argsort(onset, kind="stable")
     starts, longest = onset[order], int((offset - onset + 1).max(initial=0))
-    doubles = np.zeros(len(open_), dtype=bool)
+    duplicate = np.zeros(len(open_), dtype=bool)
     for i in np.flatnonzero(strength[: len(open_)] < threshold):
         first, last = np.searchsorted(starts, [onset[i] - longest, offset[i] + 1])
         near = order[first:last]
         better = near[(strength[near] > strength[i]) | ((strength[near] == strength[i]) & (near < i))]
         shared = np.minimum(offset[better], offset[i]) - np.maximum(onset[better], onset[i]) + 1
-        doubles[i] = bool((2 * shared >= offset[i] - onset[i] + 1).any())
-    return doubles
+        duplicate[i] = bool((2 * shared >= offset[i] - onset[i] + 1).any())
+    return duplicate
 
 
 def _chances(open_: pd.DataFrame, others, threshold: float, effort: Effort) -> np.ndarray:
@@ -137,8 +137,8 @@ def _votes(open_: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     score, emotion = other["score"].fillna(1.0).to_numpy(float), other["emotion"].to_numpy(object)
     longest = int((offset - onset + 1).max()) if len(other) else 0
     votes = np.zeros(len(open_))
-    own = zip(open_["onset"], open_["offset"], open_["emotion"], strict=True)
-    for i, (start, end, label) in enumerate(own):
+    intervals = zip(open_["onset"], open_["offset"], open_["emotion"], strict=True)
+    for i, (start, end, label) in enumerate(intervals):
         near = slice(*np.searchsorted(onset, [start - longest, end + 1]))
         overlap = tiou(start, end, onset[near], offset[near])
         same = (overlap >= 0.5) & (emotion[near] == label)
@@ -171,8 +171,8 @@ def _why(chances: np.ndarray, p: np.ndarray, kept: np.ndarray) -> np.ndarray:
     split = np.array([f"{n} of {seeds} seeds say so" for n in range(seeds + 1)], dtype=object)[yes]
     near = np.where(kept, "doubtful, kept", "doubtful, dropped")
     sure = np.where(kept, "kept, likely right", "dropped, likely wrong")
-    told = np.where(np.abs(p - 0.5) < 0.25, near, sure)
-    return np.where((yes > 0) & (yes < seeds), split, told)
+    alone = np.where(np.abs(p - 0.5) < 0.25, near, sure)
+    return np.where((yes > 0) & (yes < seeds), split, alone)
 
 
 def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) -> pd.DataFrame:
@@ -203,16 +203,16 @@ def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) ->
     )
 
 
-def _with_f1(found: pd.DataFrame, sure: float) -> pd.DataFrame:
+def _with_f1(entries: pd.DataFrame, sure: float) -> pd.DataFrame:
     """Adds the F1 that is expected after each entry, all before it done."""
-    mistakes, kept = found["mistakes"].to_numpy(float), found["kept"].to_numpy(bool)
+    mistakes, kept = entries["mistakes"].to_numpy(float), entries["kept"].to_numpy(bool)
     alarms, misses = np.where(kept, mistakes, 0.0), np.where(kept, 0.0, mistakes)
     total = sure + alarms.sum() + misses.sum()
-    found.attrs["f1_now"] = float(_f1(sure, alarms.sum(), misses.sum())) if total else None
+    entries.attrs["f1_now"] = float(_f1(sure, alarms.sum(), misses.sum())) if total else None
     false = np.maximum(alarms.sum() - alarms.cumsum(), 0.0)
     lost = np.maximum(misses.sum() - misses.cumsum(), 0.0)
-    found["f1_after"] = _f1(sure + misses.cumsum(), false, lost)
-    return found[QUEUE_COLUMNS]
+    entries["f1_after"] = _f1(sure + misses.cumsum(), false, lost)
+    return entries[QUEUE_COLUMNS]
 
 
 def _f1(tp, fp, fn):

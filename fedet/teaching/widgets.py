@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from fedet.intervals import AUS
-from fedet.plots.live_figure import Live, drawing, png, slider
+from fedet.plots.live_figure import LiveFigure, png, png_painter, slider
 from fedet.synthetic.expressions import RECIPES, pattern
 from fedet.synthetic.families import RENDERERS, family
 from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes
@@ -22,7 +22,7 @@ AU_NAMES = {
 FACE_PX = 224
 
 
-def overlap(target: tuple[float, float] = (40.0, 70.0)) -> Live:
+def overlap(target: tuple[float, float] = (40.0, 70.0)) -> LiveFigure:
     """Moves one interval along another: tIoU, and where each loss pulls."""
 
     def draw(ax, centre: float, length: float) -> None:
@@ -35,10 +35,10 @@ def overlap(target: tuple[float, float] = (40.0, 70.0)) -> Live:
         ax.set_title(f"tIoU {row['tiou']:.2f}; pull along the axis: {pulls}", loc="left", fontsize=10)
 
     controls = {"centre": slider("centre", 110, 0, 130), "length": slider("length", 20, 4, 60)}
-    return Live(drawing((8, 1.9), draw), controls)
+    return LiveFigure(png_painter((8, 1.9), draw), controls)
 
 
-def fitting(fits: dict, target: tuple[float, float], step: int = 30) -> Live:
+def fitting(fits: dict, target: tuple[float, float], step: int = 30) -> LiveFigure:
     """The fits of `fedet.teaching.ideas.fit`, step by step under a slider that can also play."""
     last = max(len(table) for table in fits.values()) - 1
     place = w.IntSlider(step, min=0, max=last, description="step", layout=w.Layout(width="400px"))
@@ -48,12 +48,12 @@ def fitting(fits: dict, target: tuple[float, float], step: int = 30) -> Live:
     def draw(ax, step: int) -> None:
         lesson_plots.draw_step(ax, fits, target, step)
 
-    live = Live(drawing((8, 2.3), draw), {"step": place})
+    live = LiveFigure(png_painter((8, 2.3), draw), {"step": place})
     live.children = (w.HBox([play, place]), live.image)
     return live
 
 
-def staging(loose: float = 0.5) -> Live:
+def staging(loose: float = 0.5) -> LiveFigure:
     """Two stages: how good the spotter and the recogniser are, and what is left of it."""
     import pandas as pd
 
@@ -66,7 +66,7 @@ def staging(loose: float = 0.5) -> Live:
         "named": slider("named, exact ends", 0.7, 0, 1, 0.05),
         "named_loose": slider("named, loose ends", 0.5, 0, 1, 0.05),
     }
-    return Live(drawing((7, 3.6), draw), controls)
+    return LiveFigure(png_painter((7, 3.6), draw), controls)
 
 
 # ---------------------------------------------------------------- the AU playground
@@ -93,7 +93,7 @@ def face(aus: dict[int, float], seed: int = 2, renderer: str = "relief", size: i
     return (drawn.permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
-def playground(seed: int = 2, renderer: str = "relief") -> Live:
+def playground(seed: int = 2, renderer: str = "relief") -> LiveFigure:
     """Sliders for the action units drive a generated face; a preset sets those of an emotion."""
     sliders = {}
     for au in AUS:
@@ -105,7 +105,7 @@ def playground(seed: int = 2, renderer: str = "relief") -> Live:
     def draw(who: int, drawer: str, **units: float) -> bytes:
         return png(face({int(name[2:]): value for name, value in units.items()}, who, drawer))
 
-    live = Live(draw, {"who": who, "drawer": drawer, **sliders})
+    live = LiveFigure(draw, {"who": who, "drawer": drawer, **sliders})
     presets = w.Dropdown(options=["nothing", *preset_names()], value="nothing", description="preset")
 
     def preset(change) -> None:

@@ -8,7 +8,7 @@ from pympi.Elan import Eaf
 from fedet.annotations.formats import convert, write_intervals
 from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
-from fedet.explorer.exchange import changes_from, decided, read_reviewed, write_review
+from fedet.explorer.exchange import changes_from, decided_rows, read_reviewed, write_review
 from fedet.explorer.timeline import prepare
 from fedet.review.review import Review
 
@@ -155,7 +155,7 @@ def test_open_and_rejected_rows_of_an_export_decide_nothing(tmp_path, review, la
     review.reject("p1")
     write_review(path, review.table("all"), predicted(), lanes, None)
     assert changes_from(read_reviewed(path, lanes, []), review) == {}
-    assert len(decided(read_reviewed(path, lanes, []))) == 2
+    assert len(decided_rows(read_reviewed(path, lanes, []))) == 2
     review.accept("p3")  # after the export
     assert changes_from(read_reviewed(path, lanes, []), review) == {}
 

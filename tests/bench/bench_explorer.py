@@ -80,7 +80,7 @@ def in_python(explorer) -> list[tuple]:
         "edit, on the disk": edit,
         "all data for a view": lambda i: explorer._handle_custom_msg({"kind": "hello"}, []),
         "queue": lambda i: explorer._handle_custom_msg({"kind": "queue"}, []),
-        "figures by fedet.metrics": lambda i: explorer.figures(),
+        "figures by fedet.metrics": lambda i: explorer.metrics(),
     }
     found = []
     for name, act in messages.items():

@@ -74,7 +74,7 @@ def test_the_browsers_figures_are_those_of_python(page, saved, threshold, nms, o
     for label, value in (("Threshold", threshold), ("NMS tIoU", nms), ("Match tIoU", overlap)):
         set_slider(page, label, value)
     shown = {row[0]: row[1:] for row in page.evaluate(FIGURES)}
-    for name, row in explorer.figures().iterrows():
+    for name, row in explorer.metrics().iterrows():
         assert [int(x) for x in shown[name][:3]] == row[["tp", "fp", "fn"]].tolist()
         for text, value in zip(shown[name][3:], row[["precision", "recall", "f1"]], strict=True):
             assert (text == "–") == (value != value)
@@ -89,7 +89,7 @@ def test_the_browsers_detection_figures_are_those_of_python(page, saved):
     page.get_by_role("button", name="same emotion").click()
     set_slider(page, "Threshold", 0.3)
     shown = {row[0]: row[1:4] for row in page.evaluate(FIGURES)}
-    assert [int(x) for x in shown["all"]] == explorer.figures().loc["all", ["tp", "fp", "fn"]].tolist()
+    assert [int(x) for x in shown["all"]] == explorer.metrics().loc["all", ["tp", "fp", "fn"]].tolist()
     assert not page.get_by_role("row", name="macro").is_visible()
     page.get_by_role("button", name="same emotion").click()
     explorer.emotion = False
@@ -151,7 +151,7 @@ def test_without_a_picture_the_queue_stays_clear_of_the_buttons_below(browser, t
     page.set_default_timeout(20_000)
     page.goto(explorer.to_html(tmp_path / "blind.html").as_uri())
     page.get_by_text("How this is reckoned").click()
-    page.get_by_text("Expected mistakes mended per minute").click()
+    page.get_by_text("Expected mistakes corrected per minute").click()
 
 
 def test_a_page_is_usable_on_a_phone(browser, saved):

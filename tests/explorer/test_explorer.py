@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from fedet.annotations.table import read_csv
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
-from fedet.explorer.filters import figures_of, suppressed
+from fedet.explorer.filters import metrics_table, suppressed_rows
 from fedet.explorer.frame_server import FrameServer
 from fedet.explorer.html_page import CHAPTERS, JS, embedded, script
 from fedet.explorer.timeline import MISSING, curve_bytes, prepare
@@ -69,7 +69,7 @@ def test_figures_are_those_of_the_evaluation(explorer):
     explorer.threshold = 0.5
     shown = predicted()[lambda t: t["score"] >= 0.5]
     scores = evaluate(shown, truth(), n_resamples=10).figures["value"]
-    found = explorer.figures()
+    found = explorer.metrics()
     for row, name in (("all", "spotting"), ("macro", "macro"), ("micro", "micro")):
         for figure in ("precision", "recall", "f1"):
             expected = scores[f"{name}_{figure}"]
@@ -80,7 +80,7 @@ def test_figures_are_those_of_the_evaluation(explorer):
 def test_detection_figures_need_the_emotion(explorer):
     explorer.emotion = True
     # The last prediction lies on an event of another emotion.
-    assert explorer.figures().loc["all", ["tp", "fp", "fn"]].tolist() == [2, 3, 3]
+    assert explorer.metrics().loc["all", ["tp", "fp", "fn"]].tolist() == [2, 3, 3]
 
 
 def test_settings_leave_what_they_say(explorer):
@@ -114,13 +114,13 @@ def test_suppression_is_its_definition(rows, strength):
     rows = [(a, a + n, e, s) for a, n, e, s in rows]
     rows = [r for i, r in enumerate(rows) if r not in rows[:i]]  # which double goes is free
     table = pd.DataFrame(rows, columns=["onset", "offset", "emotion", "score"])
-    assert suppressed(table, strength) == slow_suppressed(rows, strength)
+    assert suppressed_rows(table, strength) == slow_suppressed(rows, strength)
 
 
 def test_figures_without_anything_are_undefined_and_zero_without_predictions():
-    nothing = figures_of(empty_table(), empty_table(), 0.5, False)
+    nothing = metrics_table(empty_table(), empty_table(), 0.5, False)
     assert nothing["f1"].isna().all()
-    assert figures_of(empty_table(), truth(), 0.5, False).loc["all", "f1"] == 0
+    assert metrics_table(empty_table(), truth(), 0.5, False).loc["all", "f1"] == 0
 
 
 # ---- bringing tables together
@@ -189,7 +189,7 @@ def test_bad_arguments_of_the_explorer(tmp_path, clip):
     with pytest.raises(InputError, match="no such file"):
         Explorer(tmp_path / "none.mp4", predicted(), autosave=False)
     with pytest.raises(InputError, match="no truth"):
-        Explorer(clip, predicted(), autosave=False).figures()
+        Explorer(clip, predicted(), autosave=False).metrics()
 
 
 def test_a_video_without_intervals_can_be_shown(clip):
@@ -305,11 +305,11 @@ def test_a_newer_request_takes_the_place_of_the_older_one(clip):
         free.wait(20)
 
     server = FrameServer(open_video(clip), FPS, send)
-    server.want(list(range(100, 200)), 192, "whole", "old", who="view")
+    server.request(list(range(100, 200)), 192, "whole", "old", client="view")
     deadline = time.monotonic() + 60
     while not got and time.monotonic() < deadline:
         time.sleep(0.01)
-    server.want([300, 301, 302], 192, "whole", "new", who="view")
+    server.request([300, 301, 302], 192, "whole", "new", client="view")
     free.set()
     while len(got) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -318,7 +318,7 @@ def test_a_newer_request_takes_the_place_of_the_older_one(clip):
 
 
 def test_the_face_view_shows_the_whole_picture_where_there_is_no_face(clip, explorer):
-    data = explorer.dialogue.server.picture(33, 192, "face")
+    data = explorer.messages.server.picture(33, 192, "face")
     assert number_of(picture(data)) == 33
 
 

@@ -16,7 +16,7 @@ from fedet.explorer.widget import Explorer
 from fedet.model import FEDN, FEDNConfig
 from fedet.review.review import Review, read_review
 from fedet.review.reviewed_dataset import reviewed_dataset
-from fedet.review.simulated_reviewer import play
+from fedet.review.simulated_reviewer import simulate_review
 from fedet.training import fine_tuning as learning
 from fedet.training.config import TrainConfig
 from fedet.training.fine_tuning import LearnResult, learn, save_result, verdict
@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
         write_clip(place / "videos" / f"{name}.mp4", 600 if name == "clip" else 90)
     explorer = Explorer(place / "videos" / "clip.mp4", predicted(subject="s01"), reviewer="Ann",
                         autosave=place / "clip.review.jsonl")  # fmt: skip
-    play(explorer.review, truth(), threshold=0.5)
+    simulate_review(explorer.review, truth(), threshold=0.5)
     for suffix in ("csv", "eaf", "json", "vtt", "boris.csv"):
         explorer.export(place / f"clip.{suffix}")
     explorer.export(place / "everything.csv", include="all")
@@ -308,7 +308,7 @@ def test_one_command_leads_from_reviews_to_a_detector(small_set, small_vectors, 
     events, _ = read_csv(small_set / "annotations.csv")
     for video, table in events.groupby("video"):
         review = Review(table.iloc[:0], video=video, fps=30.0, journal=tmp_path / f"{video}.review.jsonl")
-        play(review, table)
+        simulate_review(review, table)
         review.close()
     reviews = [tmp_path / f"{video}.review.jsonl" for video in events["video"].unique()]
     done = fedet(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedet.errors import InputError
 from fedet.review.review import Review
-from fedet.review.simulated_reviewer import play, stretched
+from fedet.review.simulated_reviewer import simulate_review, stretch_intervals
 
 FRAMES = ["onset", "offset", "emotion"]
 
@@ -23,7 +23,7 @@ def spans(table) -> list:
 
 def test_afterwards_the_review_is_the_truth():
     review = review_of(predicted())
-    edits = play(review, truth())
+    edits = simulate_review(review, truth())
     assert spans(review.table()) == spans(truth())
     assert review.table("open").empty
     assert edits["reject"] == len(review.table("rejected")) > 0
@@ -36,13 +36,13 @@ def test_afterwards_the_review_is_the_truth_whatever_was_predicted(drawn):
     rows = [(on, on + length, "others", round(score, 3)) for on, length, score in drawn]
     rows = list({row[:2]: row for row in rows}.values())
     review = review_of(predicted(rows) if rows else pd.DataFrame())
-    play(review, truth())
+    simulate_review(review, truth())
     assert spans(review.table()) == spans(truth())
 
 
 def test_hidden_intervals_are_left_alone():
     review = review_of(predicted())
-    play(review, truth(), threshold=0.5)
+    simulate_review(review, truth(), threshold=0.5)
     assert (review.table("open")["score"] < 0.5).all() and len(review.table("open"))
     assert spans(review.table()) == spans(truth())
 
@@ -50,7 +50,7 @@ def test_hidden_intervals_are_left_alone():
 def test_all_of_it_can_be_undone_edit_by_edit():
     review = review_of(predicted())
     before = dict(review.rows)
-    for _ in range(int(play(review, truth()).sum())):
+    for _ in range(int(simulate_review(review, truth()).sum())):
         review.undo()
     assert review.rows == before
 
@@ -58,7 +58,7 @@ def test_all_of_it_can_be_undone_edit_by_edit():
 def test_edges_within_the_tolerance_are_let_pass():
     """Of the two intervals on 60-100 the closer one is its event's; it is off by 5 frames at most."""
     strict, lenient = review_of(predicted()), review_of(predicted())
-    assert play(strict, truth())["move"] > play(lenient, truth(), tolerance=5)["move"]
+    assert simulate_review(strict, truth())["move"] > simulate_review(lenient, truth(), tolerance=5)["move"]
     found = lenient.table()
     assert len(found) == len(truth()) and (found["status"] == "accepted").any()
     off = found["onset"].astype(int).to_numpy() - truth().sort_values("onset")["onset"].astype(int).to_numpy()
@@ -69,7 +69,7 @@ def test_slips_and_jitter_depend_on_the_seed_and_stay_in_the_video():
     tables = []
     for seed in (1, 1, 2):
         review = review_of(predicted())
-        play(review, truth(), jitter=40, slips=0.5, seed=seed)
+        simulate_review(review, truth(), jitter=40, slips=0.5, seed=seed)
         tables.append(review.table())
     assert spans(tables[0]) == spans(tables[1]) != spans(tables[2])
     assert tables[0]["onset"].min() >= 0 and tables[0]["offset"].max() < N_FRAMES
@@ -78,23 +78,23 @@ def test_slips_and_jitter_depend_on_the_seed_and_stay_in_the_video():
 
 def test_truth_of_another_video_is_refused():
     with pytest.raises(InputError, match="another|clip"):
-        play(review_of(predicted()), truth(video="other"))
+        simulate_review(review_of(predicted()), truth(video="other"))
     with pytest.raises(InputError, match="25 fps"):
-        play(review_of(predicted()), truth(fps=25.0))
+        simulate_review(review_of(predicted()), truth(fps=25.0))
 
 
 def test_stretching_keeps_middles_and_the_video_and_goes_back():
-    longer = stretched(truth(), 2.0, {"clip": N_FRAMES})
+    longer = stretch_intervals(truth(), 2.0, {"clip": N_FRAMES})
     for old, new in zip(truth().itertuples(), longer.itertuples(), strict=True):
         assert abs((old.onset + old.offset) - (new.onset + new.offset)) <= 1
         assert new.offset - new.onset + 1 == 2 * (old.offset - old.onset + 1)
         assert (new.expression_type == "micro") == (new.offset - new.onset + 1 <= FPS / 2)
-    assert stretched(truth(), 1.0, {"clip": N_FRAMES}).equals(truth())
-    back = stretched(longer, 0.5, {"clip": N_FRAMES})  # halves of frames are rounded
+    assert stretch_intervals(truth(), 1.0, {"clip": N_FRAMES}).equals(truth())
+    back = stretch_intervals(longer, 0.5, {"clip": N_FRAMES})  # halves of frames are rounded
     assert abs(back[["onset", "offset"]] - truth()[["onset", "offset"]]).to_numpy().max() <= 1
-    whole = stretched(truth(), 100, {"clip": N_FRAMES})
+    whole = stretch_intervals(truth(), 100, {"clip": N_FRAMES})
     assert (whole["onset"] == 0).all() and (whole["offset"] == N_FRAMES - 1).all()
     with pytest.raises(InputError, match="above 0"):
-        stretched(truth(), 0, {"clip": N_FRAMES})
+        stretch_intervals(truth(), 0, {"clip": N_FRAMES})
     with pytest.raises(InputError, match="clip"):
-        stretched(truth(), 2.0, {})
+        stretch_intervals(truth(), 2.0, {})

@@ -1,8 +1,8 @@
-// What stands around the lanes: ground, ruler, names, spans without a face, the playhead.
+// Around the lanes: ground, ruler, names, spans without a face, playhead.
 
-/** Colours and fonts as the page has them now (JupyterLab's themes, or the page's own). */
+/** Colours and fonts of the page (a theme of JupyterLab, or the explorer's). */
 function readTheme(root) {
-  const probe = root.appendChild(h("span", { hidden: true })); // resolves whatever CSS can say
+  const probe = root.appendChild(h("span", { hidden: true })); // resolves every notation of CSS
   const get = (name) => {
     probe.style.color = `var(--fx-${name})`;
     return getComputedStyle(probe).color;

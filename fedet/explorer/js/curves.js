@@ -1,6 +1,6 @@
 // The score curves: one lane, a line per emotion, and the threshold's dashed line.
 
-const MISSING = 65535; // scores are stored as 0...65534, this one says "no score here"
+const MISSING = 65535; // scores are stored as 0...65534, this one means "no score"
 
 /** Minimum and maximum of ever longer runs (2, 4, 8... values), for drawing at any zoom. */
 function pyramid(values) {
@@ -97,7 +97,7 @@ class CurvePainter {
     return { level, run, first, last };
   }
 
-  /** Each curve's name at its highest visible point: colour alone does not tell them apart. */
+  /** Each curve's name at its highest visible point: for readers who cannot tell the colours apart. */
   nameCurves(c, y) {
     const { timeline } = this;
     const { theme, gutter, width } = timeline;
@@ -109,7 +109,7 @@ class CurvePainter {
       for (let i = first; i <= last; i++)
         if (max[i] !== MISSING && (at < 0 || max[i] > max[at])) at = i;
       const score = at < 0 ? 0 : max[at] / (MISSING - 1);
-      if (score < 0.15) continue; // along the foot of the lane there is nothing to tell apart
+      if (score < 0.15) continue; // at the foot of the lane the curves coincide
       const wide = c.measureText(name).width;
       const left = clamp(timeline.x((at + 0.5) * run) + 4, gutter + 2, width - wide - 2);
       const top = Math.max(y(score), y(1) + 6);

@@ -28,7 +28,7 @@ class Editor {
     this.view.link.send({ kind: "edit", command });
   }
 
-  /** Shows what the edit will make of the row, so that nothing lags behind the hand. */
+  /** Shows the row as the edit will leave it, without waiting for Python. */
   predict(op, row, values) {
     if (op === "delete" || op === "split") return;
     const touched = row.status === "added" ? "added" : "corrected";
@@ -78,7 +78,7 @@ class Editor {
 
   // ---- Python's answers
 
-  /** To edits made here, in Python or in another view. */
+  /** To edits of this view, of another one, or made in Python. */
   acknowledged(content) {
     const { view } = this;
     const { scene } = view;
@@ -88,8 +88,8 @@ class Editor {
     for (const id of content.gone) changes[id] = null;
     Object.assign(scene.data.review, { undo: content.undo, redo: content.redo });
     this.putRows(changes);
-    const made = scene.rows.get(content.select);
-    if (made && made.status !== "seen") view.selection.select("review", made, { seek: false });
+    const created = scene.rows.get(content.select);
+    if (created && created.status !== "seen") view.selection.select("review", created, { seek: false });
     if (content.message) view.say(content.message);
     view.showSaved(content.saved);
     this.kernelAnswers();
@@ -125,7 +125,7 @@ class Editor {
     this.silent = true;
     const n = this.outbox.list.length;
     const [waits, it, they] = n > 1 ? ["edits wait", "they", "They are"] : ["edit waits", "it", "It is"];
-    this.view.banner(`The kernel has not answered: ${n} ${waits}. ${they} kept in this browser. If the kernel was ` +
+    this.view.banner(`The kernel has not answered: ${n} ${waits}. ${they} stored in this browser. If the kernel was ` +
       `restarted, run the cell again: ${it} will be offered there.`);
   }
 
@@ -136,9 +136,9 @@ class Editor {
   }
 
   /** Edits that an earlier page sent and no kernel confirmed. */
-  offerLost(known) {
+  offerLost(applied) {
     const { view, outbox } = this;
-    const lost = Outbox.read(outbox.key).filter((command) => !known.includes(command.id));
+    const lost = Outbox.read(outbox.key).filter((command) => !applied.includes(command.id));
     if (!lost.length) return outbox.save();
     const apply = () => {
       view.banner("");

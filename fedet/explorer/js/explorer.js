@@ -167,7 +167,7 @@ class Explorer {
 
   // ---- settings
 
-  /** A setting changed here (a key, the page's own slider): for the scene and the widget. */
+  /** A setting changed here (by a key or a slider of the page): for the scene and the widget. */
   set(settings) {
     this.scene.apply(settings);
     this.refresh();

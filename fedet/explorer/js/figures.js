@@ -46,7 +46,7 @@ class Side {
     this.drawSpark();
   }
 
-  /** The row of the review needs a matching of its own: once the hand rests. */
+  /** The row of the review needs another matching: computed once the edits pause. */
   reviewLater() {
     clearTimeout(this.reviewTimer);
     this.reviewTimer = setTimeout(() => {

@@ -57,7 +57,7 @@ class Frames {
     this.onArrival(content.frame);
   }
 
-  /** Lets go of the frames that are furthest from the playhead. */
+  /** Drops the frames furthest from the playhead. */
   trim(playhead) {
     while (this.pixels > CACHE_PIXELS && this.cache.size > AHEAD + BEHIND + 2) {
       let furthest = playhead;

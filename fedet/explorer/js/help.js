@@ -65,7 +65,7 @@ const HELP = [
   ["Pointer", [
     ["wheel", "zoom, once the lanes have the focus (or with Ctrl); Shift moves"],
     ["drag an edge", "onset or offset; the diamond is the apex", "edits"],
-    ["drag beside", "move along; on the ruler: scrub"],
+    ["drag elsewhere", "move along; on the ruler: scrub"],
     ["Shift + drag", "draw a new interval in the review lane", "edits"],
     ["drag the dashed line", "score threshold"],
     ["double click", "zoom to the interval"],

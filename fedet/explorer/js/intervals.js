@@ -66,17 +66,17 @@ function prepare(items) {
 /** Ids that a better interval of the same emotion overlaps by more than `strength` (tIoU). */
 function suppressed({ order, classes }, strength) {
   if (strength >= 1) return new Set();
-  const gone = new Uint8Array(order.length); // by rank
+  const dropped = new Uint8Array(order.length); // by rank
   for (const item of order) {
-    if (gone[item.rank]) continue;
+    if (dropped[item.rank]) continue;
     const { items, starts, reach } = classes.get(item.cls);
     const last = above(starts, item.e, false);
     for (let i = above(reach, item.s, true); i < last; i++) {
       const other = items[i];
-      if (other.rank > item.rank && !gone[other.rank] && tiou(item, other) > strength + 1e-9) gone[other.rank] = 1;
+      if (other.rank > item.rank && !dropped[other.rank] && tiou(item, other) > strength + 1e-9) dropped[other.rank] = 1;
     }
   }
-  return new Set(order.filter((item) => gone[item.rank]).map((item) => item.id));
+  return new Set(order.filter((item) => dropped[item.rank]).map((item) => item.id));
 }
 
 /**
@@ -86,15 +86,15 @@ function suppressed({ order, classes }, strength) {
  * Because the order is by score, the matching above any score threshold is the beginning of this
  * one, so that moving the threshold needs no new matching.
  *
- * With `emotion`, the labels must agree; an event of unknown emotion is then neither found nor
+ * With `emotion`, the labels must agree; an event of unknown emotion is then neither detected nor
  * missed, and a prediction left over that lies on one is ignored.
  *
  * `order` holds the predictions in the order of `byScore`.
  */
 function matchGreedy(order, truth, threshold, emotion = false) {
   const track = new Track(truth);
-  const takes = new Map(); // prediction -> event
-  const found = new Map(); // event -> prediction
+  const eventOf = new Map(); // prediction -> event
+  const predictionOf = new Map(); // event -> prediction
   const ignored = new Set();
   const best = (p, allowed) => {
     let [event, most] = [null, 0];
@@ -102,7 +102,7 @@ function matchGreedy(order, truth, threshold, emotion = false) {
     for (let i = first; i < last; i++) {
       const t = track.items[i];
       const shared = sharedFrames(p, t);
-      if (!shared || found.has(t) || !allowed(p, t)) continue;
+      if (!shared || predictionOf.has(t) || !allowed(p, t)) continue;
       const union = p.e - p.s + (t.e - t.s) - shared;
       if (shared + 1e-9 >= threshold * union && shared / union > most + 1e-12) {
         event = t;
@@ -115,19 +115,19 @@ function matchGreedy(order, truth, threshold, emotion = false) {
   for (const p of order) {
     const event = best(p, fits);
     if (event) {
-      takes.set(p, event);
-      found.set(event, p);
+      eventOf.set(p, event);
+      predictionOf.set(event, p);
     }
   }
   if (emotion)
     for (const p of order) {
-      const event = takes.has(p) ? null : best(p, (_, t) => t.cls < 0);
+      const event = eventOf.has(p) ? null : best(p, (_, t) => t.cls < 0);
       if (event) {
-        found.set(event, p);
+        predictionOf.set(event, p);
         ignored.add(p);
       }
     }
-  return { order, takes, found, ignored, truth: truth.filter((t) => !emotion || t.cls >= 0) };
+  return { order, eventOf, predictionOf, ignored, truth: truth.filter((t) => !emotion || t.cls >= 0) };
 }
 
 /** TP, FP, FN, precision, recall and F1 of the first `count` predictions of a matching. */
@@ -135,7 +135,7 @@ function figures(matching, count, kind = null) {
   let [tp, fp] = [0, 0];
   for (let i = 0; i < count; i++) {
     const p = matching.order[i];
-    const event = matching.takes.get(p);
+    const event = matching.eventOf.get(p);
     if (event) tp += kind === null || event.type === kind;
     else if (!matching.ignored.has(p)) fp += kind === null || p.type === kind;
   }
@@ -158,7 +158,7 @@ function f1ByCount(matching) {
   let [tp, fp] = [0, 0];
   const curve = [events ? 0 : null];
   for (const p of matching.order) {
-    if (matching.takes.has(p)) tp++;
+    if (matching.eventOf.has(p)) tp++;
     else if (!matching.ignored.has(p)) fp++;
     curve.push(ratios(tp, fp, events - tp).f1);
   }

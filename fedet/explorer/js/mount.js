@@ -13,7 +13,7 @@ function mount(root, data) {
   return view;
 }
 
-/** What ipywidgets leaves out for a screen reader: names of the sliders, states of the toggles beside the view. */
+/** Adds what ipywidgets lacks for a screen reader: names of the sliders, states of the toggles. */
 function nameControls(el) {
   const panel = el.closest(".widget-vbox");
   for (const slider of panel?.querySelectorAll(".widget-slider") ?? [])
@@ -49,7 +49,7 @@ function render({ model, el }) {
       const scores = content.data.scores
         ? new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) : null;
       view = root.explorer = new Explorer(root, content.data, scores, link);
-      if (lost) view.editor.offerLost(content.known);
+      if (lost) view.editor.offerLost(content.applied);
       nameControls(el);
       view.editor.requestQueue();
       frameChanged();
@@ -61,7 +61,7 @@ function render({ model, el }) {
     exported: (content) => view?.banner(content.message, [["Close", () => view.banner("")]]),
   };
   const onMessage = (content, buffers) => {
-    // Several views hear the same answers; a fresh one must not be rebuilt by another's greeting.
+    // All views receive all answers; a view must not be rebuilt by another one's greeting.
     if (content.kind === "state" && content.to !== greeting) return;
     handlers[content.kind]?.(content, buffers ?? []);
   };

@@ -17,11 +17,11 @@ class Outbox {
     }
   }
 
-  /** Ids of all edits that wait in this browser, of whatever review. */
+  /** Ids of all edits that wait in this browser, of all reviews. */
   static waiting() {
     try {
-      const places = Object.keys(localStorage).filter((place) => place.startsWith(STORED));
-      return places.flatMap((place) => Outbox.read(key).map((command) => command.id));
+      const keys = Object.keys(localStorage).filter((key) => key.startsWith(STORED));
+      return keys.flatMap((key) => Outbox.read(key).map((command) => command.id));
     } catch {
       return [];
     }

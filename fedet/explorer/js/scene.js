@@ -1,4 +1,4 @@
-// Everything that is known of the video, and what the settings leave of it. No drawing here.
+// The data of the video, and the settings applied to them. No drawing here.
 
 const column = (table, name, i) => (table[name] ? table[name][i] : null);
 
@@ -21,7 +21,7 @@ function itemsOf(table, classes, fps, microSeconds) {
   });
 }
 
-/** Everything that is known of the video, and what the settings leave of it. No drawing here. */
+/** The data of the video, and the settings applied to them. No drawing here. */
 class Scene {
   constructor(data, scores) {
     Object.assign(this, { data, fps: data.fps, n: data.n_frames, classes: data.classes });
@@ -111,11 +111,11 @@ class Scene {
   verdict(lane, item) {
     if (!this.truth) return null;
     if (lane === "truth") {
-      const p = this.matching.found.get(item);
+      const p = this.matching.predictionOf.get(item);
       return p && this.keeps(p) && !this.matching.ignored.has(p) ? "hit" : "miss";
     }
     if (lane !== "prediction" || this.matching.ignored.has(item)) return null;
-    return this.matching.takes.has(item) ? "hit" : "miss";
+    return this.matching.eventOf.has(item) ? "hit" : "miss";
   }
 
   table() {
@@ -125,7 +125,7 @@ class Scene {
       : [row("all", null), row("macro", "macro"), row("micro", "micro")];
   }
 
-  /** The figures of what would be exported now: decided rows, and open ones that are kept. */
+  /** Metrics of the review as it stands: confirmed rows, and open ones above the threshold. */
   reviewFigures() {
     if (!this.truth) return null;
     const inClasses = (item) => this.shownClasses.has(item.cls);
@@ -182,7 +182,7 @@ class Scene {
     if (item.status !== null && lane === "prediction") return "";
     const verdict = this.verdict(lane, item);
     if (verdict === null) return "";
-    const other = lane === "truth" ? this.matching.found.get(item) : this.matching.takes.get(item);
+    const other = lane === "truth" ? this.matching.predictionOf.get(item) : this.matching.eventOf.get(item);
     if (verdict === "hit") return `matched, tIoU ${tiou(item, other).toFixed(2)}`;
     return lane === "truth" ? "missed" : "false alarm";
   }

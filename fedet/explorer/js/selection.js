@@ -11,7 +11,7 @@ class Selection {
     return (timeline.trackOf(lane)?.items ?? []).filter((item) => scene.shows(lane, item));
   }
 
-  /** The selected interval, of whatever lane. */
+  /** The selected interval, of any lane. */
   item() {
     const { scene, timeline, state: { selected } } = this.view;
     if (!selected) return null;

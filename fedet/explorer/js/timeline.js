@@ -173,7 +173,7 @@ class Timeline {
     if (!lane || x < this.gutter || ["film", "curves", "missing"].includes(lane.key)) return { lane, item: null };
     const frame = this.frameAt(x);
     const slack = reach / this.scale;
-    let found = null;
+    let best = null;
     const track = this.trackOf(lane.key);
     const [first, last] = track.range(frame - slack, frame + slack);
     for (let i = first; i < last; i++) {
@@ -186,9 +186,9 @@ class Timeline {
       const part = lane.key === "review" ? this.part(item, x, y, top + tall, reach, chosen) : "body";
       if (!part && !(frame >= item.s && frame < item.e)) continue;
       if (chosen) return { lane, item, part: part ?? "body" };
-      if (!found || item.e - item.s < found.item.e - found.item.s) found = { lane, item, part: part ?? "body" };
+      if (!best || item.e - item.s < best.item.e - best.item.s) best = { lane, item, part: part ?? "body" };
     }
-    return found ?? { lane, item: null };
+    return best ?? { lane, item: null };
   }
 
   part(item, x, y, bottom, reach, chosen) {

@@ -9,7 +9,7 @@ class TrackPainter {
     this.timeline = timeline;
   }
 
-  /** The intervals in view; those too narrow to tell apart are painted once per pixel. */
+  /** The intervals in view; very narrow ones are painted once per pixel. */
   draw(c, lane, state) {
     const { timeline } = this;
     const { scene, view } = timeline;
@@ -131,7 +131,7 @@ class TrackPainter {
     const text = c.measureText(full).width <= room ? full : c.measureText(short).width <= room ? short : mark;
     if (!text || room < 6) return;
     const middle = y + tall / 2 + 0.5;
-    if (kind === "truth") { // letters on hatching need ground of their own
+    if (kind === "truth") { // letters on hatching need a plain ground
       c.fillStyle = theme.surface;
       c.fillRect(left - 2, middle - 6, c.measureText(text).width + 4, 12);
     }

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fedet.plots.style import INK, axes, finish, nothing
+from fedet.plots.style import INK, axes, empty_axes, finish
 
 COLOURS = ("#0072B2", "#E69F00")
 
@@ -13,7 +13,7 @@ def plot_speed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax, (8.0, 4.2))
     ratios = table[(table["unit"] == "ratio") & (table["part"] != "growth")].iloc[::-1]
     if not len(ratios):
-        return nothing(ax, "No ratios")
+        return empty_axes(ax, "No ratios")
     spread = [ratios["value"] - ratios["low"], ratios["high"] - ratios["value"]]
     ax.barh(ratios["name"], ratios["value"], xerr=spread, color=COLOURS[0], ecolor=INK, capsize=3)
     ax.axvline(1, color=INK, linestyle="--", linewidth=1)
@@ -33,7 +33,7 @@ def plot_growth(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax, (7.0, 3.6))
     rows = table[table["part"] == "growth"]
     if not len(rows):
-        return nothing(ax, "No lengths")
+        return empty_axes(ax, "No lengths")
     twin = ax.twinx()
     shown = (("detect ", "s", ax, "o-"), ("peak memory ", "MiB", twin, "s--"))
     marks = []

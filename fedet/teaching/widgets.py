@@ -1,7 +1,11 @@
-"""Widgets of the walkthrough: sliders over one picture that is drawn anew, never a new figure."""
+"""Widgets of notebook 05: sliders over one picture that is redrawn, never a new figure."""
+
+from collections.abc import Callable
 
 import ipywidgets as w
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 
 from fedet.intervals import AUS
@@ -9,7 +13,6 @@ from fedet.plots.live_figure import LiveFigure, png, png_painter, slider
 from fedet.synthetic.expressions import RECIPES, pattern
 from fedet.synthetic.families import RENDERERS, family
 from fedet.synthetic.scene import Look, Scene, auto_exposure, sample_scenes
-from fedet.teaching import ideas as lessons
 from fedet.teaching import plots as lesson_plots
 
 AU_NAMES = {
@@ -22,11 +25,15 @@ AU_NAMES = {
 FACE_PX = 224
 
 
-def overlap(target: tuple[float, float] = (40.0, 70.0)) -> LiveFigure:
-    """Moves one interval along another: tIoU, and where each loss pulls."""
+def overlap(slide: Callable[..., pd.DataFrame], target: tuple[float, float] = (40.0, 70.0)) -> LiveFigure:
+    """Moves one interval along another: tIoU, and where each loss pulls.
+
+    Args:
+        slide: `slide(target, length, centres)` gives the table of `fedet.teaching.plots.plot_slide`.
+    """
 
     def draw(ax, centre: float, length: float) -> None:
-        row = lessons.slide(target, length, np.array([centre])).iloc[0]
+        row = slide(target, length, [centre]).iloc[0]
         ax.barh(1, target[1] - target[0], 0.5, target[0], color=lesson_plots.TRUTH)
         ax.barh(0, length, 0.5, centre - length / 2, color="#BBBBBB", edgecolor="#333333", hatch="////")
         ax.set_yticks([0, 1], ["yours", "target"])
@@ -39,27 +46,31 @@ def overlap(target: tuple[float, float] = (40.0, 70.0)) -> LiveFigure:
 
 
 def fitting(fits: dict, target: tuple[float, float], step: int = 30) -> LiveFigure:
-    """The fits of `fedet.teaching.ideas.fit`, step by step under a slider that can also play."""
+    """The tables of `fedet.teaching.plots.plot_fits`, step by step under a slider that can also play."""
     last = max(len(table) for table in fits.values()) - 1
-    place = w.IntSlider(step, min=0, max=last, description="step", layout=w.Layout(width="400px"))
+    position = w.IntSlider(step, min=0, max=last, description="step", layout=w.Layout(width="400px"))
     play = w.Play(value=step, min=0, max=last, interval=100, step=1)
-    w.jslink((play, "value"), (place, "value"))
+    w.jslink((play, "value"), (position, "value"))
 
     def draw(ax, step: int) -> None:
         lesson_plots.draw_step(ax, fits, target, step)
 
-    live = LiveFigure(png_painter((8, 2.3), draw), {"step": place})
-    live.children = (w.HBox([play, place]), live.image)
+    live = LiveFigure(png_painter((8, 2.3), draw), {"step": position})
+    live.children = (w.HBox([play, position]), live.image)
     return live
 
 
-def staging(loose: float = 0.5) -> LiveFigure:
-    """Two stages: how good the spotter and the recogniser are, and what is left of it."""
-    import pandas as pd
+def staging(two_stages: Callable[..., dict[str, float]]) -> LiveFigure:
+    """Two stages: how good the spotter and the recogniser are, and what comes out right.
+
+    Args:
+        two_stages: `two_stages(spotted, named, named_loose)` gives a row of
+            `fedet.teaching.plots.plot_stages`.
+    """
 
     def draw(ax, named: float, named_loose: float) -> None:
         shares = np.linspace(0, 1, 11)
-        rows = [lessons.two_stages(s, named, named_loose, loose=loose) for s in shares]
+        rows = [two_stages(s, named, named_loose) for s in shares]
         lesson_plots.plot_stages(pd.DataFrame(rows), ax)
 
     controls = {
@@ -81,7 +92,7 @@ def person(seed: int, renderer: str = "shapes") -> tuple[Look, Scene]:
     scene |= {name: torch.full((1,), value) for name, value in even.items()}
     scene |= {"gain": torch.ones(1), "cast": torch.ones(1, 3), "back_texture": torch.zeros(1)}
     scene |= {name: torch.full((1, 3), 0.82) for name in ("back", "back_2")}
-    return look, auto_exposure(look, scene) if "skin" in look else scene
+    return look, auto_exposure(look, scene)
 
 
 @torch.inference_mode()
@@ -108,12 +119,12 @@ def playground(seed: int = 2, renderer: str = "relief") -> LiveFigure:
     live = LiveFigure(draw, {"who": who, "drawer": drawer, **sliders})
     presets = w.Dropdown(options=["nothing", *preset_names()], value="nothing", description="preset")
 
-    def preset(change) -> None:
-        chosen = preset_values(change["new"])
+    def preset(change: dict) -> None:
+        intensities = preset_values(change["new"])
         for control in sliders.values():
             control.unobserve(live._changed, "value")
         for au in AUS:
-            sliders[f"au{au}"].value = chosen.get(au, 0.0)
+            sliders[f"au{au}"].value = intensities.get(au, 0.0)
         for control in sliders.values():
             control.observe(live._changed, "value")
         live._changed()
@@ -140,10 +151,10 @@ def preset_values(name: str) -> dict[int, float]:
     return max((aus for w_, aus in RECIPES[name] if w_ == weight), key=len)
 
 
-def plot_units(seed: int = 2, renderer: str = "relief", size: int = 128):
-    """A still of the playground: the face at rest, each action unit alone at full strength, the presets."""
-    import matplotlib.pyplot as plt
-
+def plot_units(seed: int = 2, renderer: str = "relief", size: int = 128) -> np.ndarray:
+    """A still of the playground: the face at rest, each action unit alone at full strength, the presets;
+    returns Axes.
+    """
     shown = [("rest", {})] + [(f"AU{au} {AU_NAMES[au]}", {au: 1.0}) for au in AUS]
     shown += [(name, preset_values(name)) for name in preset_names()]
     across = 8

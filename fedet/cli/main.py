@@ -1,5 +1,6 @@
 """The entry point: runs a command and turns bad input into one line."""
 
+import signal
 import sys
 
 from fedet.cli import bench, data, detect, evaluate, report, train  # noqa: F401  these register the commands
@@ -23,7 +24,10 @@ app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback
 
 
 def main() -> None:
-    """Runs the command; bad input ends with one line and exit code 2."""
+    """Runs the command; bad input ends with one line and exit code 2, a signal as Ctrl-C does."""
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so it stays
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except InputError as error:

@@ -8,9 +8,12 @@ always there and never annotated.
 
 import json
 import math
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
@@ -19,7 +22,7 @@ from torch import Tensor
 
 from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
-from fedet.files import atomic_write, read_json_object
+from fedet.files import atomic_write, dataclass_from, read_json_object
 from fedet.intervals import AU_INDEX, AUS, COLUMNS, EMOTIONS, SCHEMA_VERSION
 from fedet.synthetic.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.synthetic.families import RENDERERS, family
@@ -385,10 +388,24 @@ def draw_frames(script: Script, config: SynthConfig, seed: int, batch: int = 16)
         yield from (faces.clamp_(0, 1) * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
+class ParentEndedError(Exception):
+    """The process that this one draws for is gone."""
+
+
 def write_one(
-    out: Path, config: SynthConfig, subject: int, video: int, threads: int | None = None
+    out: Path,
+    config: SynthConfig,
+    subject: int,
+    video: int,
+    threads: int | None = None,
+    counter: Path | None = None,
 ) -> pd.DataFrame:
-    """Draws and encodes one video unless it is there, and returns its annotations."""
+    """Draws and encodes one video unless it is there, and returns its annotations.
+
+    Args:
+        threads: of torch; None: as many as there are.
+        counter: the file of `frame_bar`: it gets a byte a frame, and without it the work ends.
+    """
     from fedet.video.writer import write_video
 
     if threads:
@@ -403,7 +420,13 @@ def write_one(
             from fedet.synthetic.voice import RATE, voice_track
 
             sound = (voice_track(script.speech, config.fps, generator_for(seed, 9)), RATE)
-        write_video(path, draw_frames(script, config, seed), config.fps, crf=crf, sound=sound)
+        frames = draw_frames(script, config, seed)
+        if counter is not None:
+            frames = counted(frames, counter)
+        try:
+            write_video(path, frames, config.fps, crf=crf, sound=sound)
+        except ParentEndedError:
+            os._exit(1)  # nobody is left to take the result, and a worker would wait for its next task
     return script.events
 
 
@@ -420,22 +443,95 @@ def synthesize(
             no folder.
     """
     from joblib import Parallel, delayed
-    from tqdm.auto import tqdm
 
     out = Path(out)
     claim(out, config)
     todo = [(s, v) for s in range(config.subjects) for v in range(config.videos)]
-    work = Parallel(n_jobs=min(jobs, len(todo)) if jobs > 0 else jobs, return_as="generator")(
-        delayed(write_one)(out, config, s, v, None if jobs == 1 else 1) for s, v in todo
-    )
-    bar = tqdm(work, total=len(todo), desc="generating videos", unit="video", disable=not progress)
-    tables = [table for table in bar if len(table)]
+    missing = sum(not (out / "videos" / f"{video_name(s, v)}.mp4").exists() for s, v in todo)
+    parallel = Parallel(n_jobs=min(jobs, len(todo)) if jobs > 0 else jobs)
+    try:
+        with frame_bar(out, missing * config.n_frames, progress) as counter:
+            threads = None if jobs == 1 else 1
+            tables = parallel(delayed(write_one)(out, config, s, v, threads, counter) for s, v in todo)
+    finally:
+        remove_unfinished(out)
+    tables = [table for table in tables if len(table)]
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_csv(events, out / "annotations.csv")
     rows = [(video_name(s, v), f"s{s + 1:02d}", config.fps) for s, v in todo]
-    with atomic_write(out / "videos.csv") as part:  # a silent video has its subject nowhere else
-        pd.DataFrame(rows, columns=["video", "subject", "fps"]).to_csv(part, index=False)
+    with atomic_write(out / "videos.csv") as path:  # a silent video has its subject nowhere else
+        pd.DataFrame(rows, columns=["video", "subject", "fps"]).to_csv(path, index=False)
     return out
+
+
+@contextmanager
+def frame_bar(out: Path, total: int, show: bool) -> Iterator[Path]:
+    """A progress bar of frames with the time left, over all processes that draw.
+
+    Yields:
+        The file in `out` to which `counted` appends a byte a frame. It is removed at the end, and whoever
+        still draws then stops.
+    """
+    from tqdm.auto import tqdm
+
+    path, ended = out / f".frames.{os.getpid()}.part", Event()
+    path.write_bytes(b"")
+    with tqdm(total=total, desc="generating frames", unit="frame", disable=not show or not total) as bar:
+
+        def follow() -> None:
+            while not ended.wait(0.3):
+                bar.update(path.stat().st_size - bar.n)
+
+        thread = Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            ended.set()
+            thread.join()
+            bar.update(path.stat().st_size - bar.n)
+            path.unlink(missing_ok=True)
+
+
+def counted(frames: Iterator[np.ndarray], counter: Path) -> Iterator[np.ndarray]:
+    """The frames, each noted in the file of `frame_bar`.
+
+    Raises:
+        SystemExit: the file has been removed to stop the work.
+        ParentEndedError: the process that started the work is gone.
+    """
+    parent = int(counter.name.split(".")[2])
+    for frame in frames:
+        try:
+            file = os.open(counter, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError:
+            raise SystemExit("stopped") from None
+        os.write(file, b".")
+        os.close(file)
+        if parent not in (os.getpid(), os.getppid()):
+            raise ParentEndedError
+        yield frame
+
+
+def remove_unfinished(out: Path) -> None:
+    """Removes what runs that were killed left: hidden files with the number of a process that has ended."""
+    for path in [*out.glob(".*.part"), *(out / "videos").glob(".*.part.mp4")]:
+        number = path.name.removesuffix(".mp4").split(".")[-2]
+        if number.isdigit() and not is_running(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process with this number; on Windows, where that is not asked, False."""
+    if process == os.getpid() or os.name != "posix":
+        return process == os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def claim(out: Path, config: SynthConfig) -> None:
@@ -455,7 +551,9 @@ def claim(out: Path, config: SynthConfig) -> None:
             f"{out} is not empty and holds no generated set (no synthetic.json); name a new folder"
         )
     (out / "videos").mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(note, indent=2) + "\n")
+    remove_unfinished(out)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(note, indent=2) + "\n")
 
 
 def config_to_json(config: SynthConfig) -> dict:
@@ -464,9 +562,15 @@ def config_to_json(config: SynthConfig) -> dict:
 
 
 def read_config(path: Path) -> dict:
-    """The configuration in a synthetic.json; fields that are younger than the file have their default."""
-    defaults, stored = config_to_json(SynthConfig()), read_json_object(path)
-    return defaults | stored | {"confounders": defaults["confounders"] | stored.get("confounders", {})}
+    """The configuration in a synthetic.json; fields that are younger than the file have their default.
+
+    Raises InputError if the file is damaged or a value is of another type.
+    """
+    stored = read_json_object(path)
+    version = stored.pop("generator", GENERATOR_VERSION)
+    confounders = dataclass_from(Confounders, stored.pop("confounders", {}), f"{path}: confounders")
+    config = dataclass_from(SynthConfig, stored, str(path))
+    return config_to_json(replace(config, confounders=confounders)) | {"generator": version}
 
 
 def parse_confounders(text: str) -> Confounders:

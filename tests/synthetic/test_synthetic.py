@@ -1,6 +1,13 @@
 """Generated videos: exact annotations, the same for the same seed, resumed and never mixed."""
 
+import itertools
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +18,17 @@ from fedet.annotations.table import read_csv
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
 from fedet.intervals import AU_INDEX, AUS, MICRO_MAX_S
+from fedet.synthetic.benchmark import name_of
 from fedet.synthetic.expressions import RECIPES, pick
 from fedet.synthetic.generator import (
     Confounders,
     SynthConfig,
     add_events,
+    claim,
+    counted,
+    frame_bar,
     generator_for,
+    is_running,
     parse_confounders,
     synthesize,
     write_script,
@@ -211,3 +223,70 @@ def test_confounders_from_text():
     for bad in ("talk=1", "talking", "talking=much", "head=9"):
         with pytest.raises(InputError):
             parse_confounders(bad)
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [("confounders", 3, "confounders: a JSON object"), ("seconds", "long", "seconds is 'long'"),
+     ("subjects", -1, "subjects is -1"), ("colour", 1, "unknown colour")],
+)  # fmt: skip
+def test_a_configuration_of_wrong_type_is_one_line_that_names_the_file(tmp_path, key, value, message):
+    claim(tmp_path, SynthConfig())
+    path = tmp_path / "synthetic.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    for read in (lambda: claim(tmp_path, SynthConfig()), lambda: name_of(tmp_path)):
+        with pytest.raises(InputError, match=message) as caught:
+            read()
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_killed_runs_left_is_removed_and_running_ones_keep_theirs(tmp_path):
+    claim(tmp_path, SynthConfig())
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for process in (ended.pid, os.getppid()):
+        (tmp_path / "videos" / f".s01_01.mp4.{process}.part.mp4").touch()
+        (tmp_path / f".frames.{process}.part").touch()
+    claim(tmp_path, SynthConfig())
+    left = {path.name for path in tmp_path.rglob(".*")}
+    assert left == {f".s01_01.mp4.{os.getppid()}.part.mp4", f".frames.{os.getppid()}.part"}
+
+
+def test_the_bar_counts_frames_and_work_ends_with_it(tmp_path, capsys):
+    frames = iter(np.zeros((40, 2, 2, 3), np.uint8))
+    with frame_bar(tmp_path, 40, True) as counter:
+        assert sum(1 for _ in itertools.islice(counted(frames, counter), 25)) == 25
+    assert "25/40" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        next(counted(frames, counter))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_a_run_that_is_stopped(tmp_path, stop):
+    command = [sys.executable, "-m", "fedet", "synth", str(tmp_path), "--subjects", "2", "--seconds", "600"]
+    run = subprocess.Popen([*command, "--jobs", "2"], stderr=subprocess.DEVNULL)
+    parts = lambda: list((tmp_path / "videos").glob(".*.part.mp4"))  # noqa: E731
+    wait_until(lambda: len(parts()) == 2)
+    workers = [int(path.name.split(".")[-3]) for path in parts()]
+    run.send_signal(stop)
+    run.wait()
+    wait_until(lambda: not any(map(is_alive, workers)))
+    if stop == signal.SIGTERM:
+        assert run.returncode == 143 and not parts()
+    claim(tmp_path, SynthConfig(subjects=2, seconds=600))
+    assert not parts() and not list((tmp_path / "videos").iterdir())
+
+
+def is_alive(process):
+    """Running, and no zombie that nobody has waited for."""
+    status = Path(f"/proc/{process}/stat")
+    return is_running(process) and not (status.exists() and status.read_text().split()[2] == "Z")
+
+
+def wait_until(true, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -15,11 +15,12 @@ setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml | .uv/bin/uv
 	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
-	.uv/bin/uv pip sync --quiet --python $(BIN)/python --compile-bytecode $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) requirements.lock
+	.uv/bin/uv pip sync --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) requirements.lock
 	.uv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-# The whole suite on generated faces, in minutes; what is finished is kept if it is called again.
+# All notebooks on generated faces within ten minutes, the page to look at within two; a second call keeps
+# what is finished. `fedet report --profile standard` is the whole: hours.
 report: setup
 	$(BIN)/fedet report --profile quick --out reports/quick
 

@@ -96,6 +96,8 @@ def make_report(
         pace = 0.5 * pace + 0.5 * took / 60 / chapter.minutes
         report.add(chapter)
         report.write()
+        if i == 0:
+            say(f"      Look at {out / 'report.html'} now; it grows with every notebook")
     if not waiting:
         report.write()
     return outcome

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedet.errors import InputError
 from fedet.evaluation.tables import short_number
+from fedet.files import read_json_object
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -63,6 +65,35 @@ def record_table(name: str, table: "DataFrame", label: str | None = None, digits
     entry["rows"] = [[_json_value(name, v) for v in row] for row in table.itertuples(index=False)]
     html = shown.to_html(border=0)
     _show(entry | {"html": html}, {"text/html": html, "text/plain": shown.to_string()})
+
+
+def record_stored(path: str | Path, notebook: str, command: str) -> None:
+    """Shows and records what a notebook recorded in an earlier report, each label with its date and commit.
+
+    Args:
+        path: `results.json` of the earlier report; if there is none, the command is printed.
+        notebook: name in that report, like "02_train_and_evaluate".
+        command: makes the earlier report anew.
+
+    Raises:
+        InputError: the file is damaged, or does not have this notebook.
+    """
+    from pandas import DataFrame
+
+    if not Path(path).is_file():
+        print(f"no stored results in {path}; make them with: {command}")
+        return
+    results = read_json_object(Path(path), "made", "notebooks")
+    if notebook not in results["notebooks"]:
+        raise InputError(f"{path}: no results of {notebook}; make them with: {command}")
+    origin = f"measured {results['made']['date'][:10]}, commit {results['made']['commit']}"
+    for entry in results["notebooks"][notebook]["results"]:
+        name, label = f"stored_{entry['name']}", f"{entry['label']}; {origin}"
+        if entry["kind"] == "table":
+            record_table(name, DataFrame(entry["rows"], entry["index"], entry["columns"]), label)
+        else:
+            record(name, entry["value"], entry.get("interval"), entry.get("unit"), label)
+    print(f"{origin}; made anew by: {command}")
 
 
 def figure_text(entry: dict) -> str:

@@ -16,7 +16,8 @@ SMALL = {
     "03_ablations": STUDY | {"seeds": 1},
     "06_check_protocol": STUDY,
     "08_learn_from_corrections": {
-        "minutes": "1,2", "people": 2, "left_out": 2, "size": 64, "epochs": 2, "folds": 2, "n_resamples": 50
+        "minutes": "0.3,0.6", "people": 2, "left_out": 2, "size": 64, "epochs": 2, "folds": 2,
+        "n_resamples": 50
     },
     "10_stress_and_explain": {
         "people": 6, "seconds": 4.0, "stressed": 1, "levels": 1, "talkers": 2, "epochs": 1, "n_resamples": 50,

@@ -223,6 +223,8 @@ def test_a_failure_is_told_and_the_rest_is_run(made):
     assert outcome["01_fails"] == "ValueError: no <b>luck</b>"
     assert "stopped before its last cell" in outcome["02_stops"]  # papermill takes this for success
     assert any("[1/3] 00_works: about" in line and "in all" in line for line in said)
+    looks = [i for i, line in enumerate(said) if str(folder / "out" / "report.html") in line]
+    assert looks == [2], "the place of the page is printed after the first notebook, once"
     page = (folder / "out" / "report.html").read_text("utf-8")
     assert "2 notebooks did not finish" in page and "no &lt;b&gt;luck&lt;/b&gt;" in page
     results = json.loads((folder / "out" / "results.json").read_text("utf-8"))["notebooks"]
@@ -375,6 +377,36 @@ def recorded(*calls):
 def test_of_a_name_recorded_twice_the_last_one_counts():
     first, second = ({"kind": "figure", "name": "f1", "value": v} for v in (1, 2))
     assert collect(recorded(first, second)) == [second]
+
+
+def test_stored_results_are_shown_with_their_date_and_their_command(tmp_path, monkeypatch, capsys):
+    from fedet.report import recorded as records
+
+    shown = []
+    monkeypatch.setattr(records, "_show", lambda entry, formats: shown.append(entry))
+    figure = {
+        "kind": "figure",
+        "name": "f1",
+        "label": "F1",
+        "value": 0.5,
+        "interval": [0.4, 0.6],
+        "unit": None,
+    }
+    table = {"kind": "table", "name": "t", "label": "T", "columns": ["a"], "index": ["x"], "rows": [[None]]}
+    origin = {"date": "2026-01-02 10:00 UTC", "commit": "abc + changes"}
+    stored = {"made": origin, "notebooks": {"02_a": {"results": [figure, table]}}}
+    (tmp_path / "results.json").write_text(json.dumps(stored))
+    records.record_stored(tmp_path / "results.json", "02_a", "fedet report X")
+    assert [(e["name"], e["label"]) for e in shown] == [
+        (name, f"{label}; measured 2026-01-02, commit abc + changes")
+        for name, label in (("stored_f1", "F1"), ("stored_t", "T"))
+    ]
+    assert shown[0]["value"] == 0.5 and shown[1]["rows"] == [[None]]
+    assert "made anew by: fedet report X" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no results of 03_b; make them with: fedet report X"):
+        records.record_stored(tmp_path / "results.json", "03_b", "fedet report X")
+    records.record_stored(tmp_path / "none.json", "02_a", "fedet report X")
+    assert "make them with: fedet report X" in capsys.readouterr().out and len(shown) == 2
 
 
 def test_records_refuse_what_json_cannot_tell(monkeypatch):

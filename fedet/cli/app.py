@@ -9,12 +9,30 @@ from typing import Annotated
 
 import typer
 
+from fedet import __version__
 from fedet.errors import InputError
 
 app = typer.Typer(
     help="Finds facial expressions in long videos: when each starts and ends, and which emotion it is.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fedet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
 
 OpenFace = Annotated[Path | None, typer.Option(help="OpenFace CSVs, named after the videos.")]
 PyFeat = Annotated[Path | None, typer.Option(help="py-feat CSVs, named after the videos.")]

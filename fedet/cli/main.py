@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from types import FrameType
 
 from fedet.cli import bench, data, detect, evaluate, report, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, say
@@ -23,11 +24,22 @@ COMMANDS = [
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))
 
 
+def stop(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C and the signals that end a process: says so at once, then ends it so that all is tidied up."""
+    print("\nstopping; what is finished is kept", file=sys.stderr, flush=True)
+    signal.signal(number, signal.default_int_handler)  # a second one does not say it again
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Runs the command; bad input ends with one line and exit code 2, a signal as Ctrl-C does."""
-    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP, and so it stays
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, signal.SIGINT)
+        if signal.getsignal(number) in defaults:  # nohup ignores SIGHUP, and so it stays
+            signal.signal(number, stop)
     try:
         app()
     except InputError as error:
@@ -36,6 +48,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename is not None else ""
-        say(f"{place}{error.strerror or error}; name another place")
+        path = f"{error.filename}: " if error.filename is not None else ""
+        say(f"{path}{error.strerror or error}; name another place")
         sys.exit(2)

@@ -72,7 +72,7 @@ def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(t
     from fedet.faces.tracking import missing_spans
     from fedet.intervals import empty_table
 
-    def detect(video, _, __, subject, *___, **____):
+    def detect(video, detector, subject, **options):
         name = plain_name(video)
         if video.stem == "last":
             raise RuntimeError("a crash")

@@ -1,0 +1,243 @@
+"""Detection in many videos: processes or a cluster, and a folder of results that later runs add to."""
+
+import csv
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedet.errors import InputError
+from fedet.files import atomic_write, read_json_object
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fedet.detection import Detections
+
+
+class ResultFolder:
+    """`detections.csv` and `missing_faces.csv` of a folder; rows of other videos are never touched.
+
+    `videos.json` notes which video each row is from and how it was detected, so that a later run does only
+    what is missing. Several runs may write into one folder at a time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.index = folder, folder / "videos.json"
+        for name in ("detections.csv", "missing_faces.csv"):
+            _read_text_table(folder / name)  # refused before hours of work
+        self.known: dict[str, dict] = read_json_object(self.index) if self.index.is_file() else {}
+
+    def subject_of(self, video: Path) -> str | None:
+        """The name that the rows of this video have in the folder; None: it has none yet."""
+        return self.known.get(path_digest(video), {}).get("subject")
+
+    def taken(self, videos: Iterable[Path]) -> set[str]:
+        """Names of the folder's other videos."""
+        keys = {path_digest(video) for video in videos}
+        return {entry["subject"] for key, entry in self.known.items() if key not in keys}
+
+    def is_current(self, video: Path, signature: str) -> bool:
+        """Whether the folder has the detections of this video as it is, with the same settings."""
+        noted = self.known.get(path_digest(video), {}).get("signature")
+        return bool(signature) and noted == signature
+
+    def add(self, video: Path, subject: str, found: "Detections", signature: str) -> None:
+        """Writes the detections of one video in place of earlier ones of the same video.
+
+        Raises InputError if the folder cannot be written, naming it.
+        """
+        from fedet.annotations.table import write_csv
+
+        missing = found.missing.assign(video=found.video, subject=subject)
+        entry = {"subject": subject, "signature": signature, "expressions": len(found)}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with _locked(self.folder):
+                with atomic_write(self.folder / "detections.csv") as draft:
+                    write_csv(found.table, draft)
+                    _merge(self.folder / "detections.csv", draft, found.video, subject)
+                with atomic_write(self.folder / "missing_faces.csv") as draft:
+                    missing.to_csv(draft, index=False)
+                    _merge(self.folder / "missing_faces.csv", draft, found.video, subject)
+                self.known = read_json_object(self.index) if self.index.is_file() else {}
+                self.known[path_digest(video)] = entry
+                with atomic_write(self.index) as draft:
+                    draft.write_text(json.dumps(self.known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        except OSError as error:
+            raise InputError(f"--out {self.folder}: {error.strerror or error}; name another place") from error
+
+
+def _read_text_table(path: Path) -> "pd.DataFrame | None":
+    """A CSV table with its cells as they are written; None if there is no file."""
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise InputError(f"{path}: not a table that can be added to ({error}); name another --out") from error
+    if "video" not in table:
+        raise InputError(f"{path}: no column 'video', so rows cannot be added; name another --out")
+    return table
+
+
+def _merge(path: Path, draft: Path, video: str | None, subject: str) -> None:
+    """Puts the rows of other videos that `path` has before the new rows in `draft`."""
+    import pandas as pd
+
+    earlier, new = _read_text_table(path), _read_text_table(draft)
+    if earlier is None:
+        return
+    subjects = earlier["subject"] if "subject" in earlier else earlier["video"]
+    others = earlier[(earlier["video"] != video) | (subjects != subject)]
+    table = pd.concat([others, new], ignore_index=True).fillna("")
+    quoted = table.map(lambda cell: "\r" in cell).any(axis=None)  # as `write_csv`
+    table.to_csv(draft, index=False, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process writes into the folder."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with open(folder / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def path_digest(video: Path) -> str:
+    """Stands for the video's absolute path in `videos.json`, which may be given to others."""
+    return blake2b(str(video.resolve()).encode(), digest_size=12).hexdigest()
+
+
+def run_signature(video: Path, detector: Path, **settings: Any) -> str:
+    """A digest of what the detections of a video depend on: its file, the detector, the settings."""
+    import fedet
+
+    state = video.stat()
+    facts = [state.st_size, state.st_mtime_ns, len(os.listdir(video)) if video.is_dir() else 0]
+    facts += [fedet.__version__, _folder_digest(detector), json.dumps(settings, default=str, sort_keys=True)]
+    return blake2b(repr(facts).encode(), digest_size=12).hexdigest()
+
+
+@lru_cache
+def _folder_digest(folder: Path) -> str:
+    digest = blake2b(digest_size=12)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------- running
+
+
+def detect_or_explain(
+    video: Path, subject: str | None, detector: Any, options: dict[str, Any]
+) -> "Detections | str":
+    """The detections in a video, or why there are none, in one line that names the file."""
+    from fedet import detection
+
+    try:
+        return detection.detect(video, detector, subject=subject, **options)
+    except InputError as error:
+        return str(error)
+    except OSError as error:
+        return f"{video}: {error.strerror or error}{_where(error, options.get('cache'))}"
+
+
+def _where(error: OSError, cache: Path | None) -> str:
+    """The place that an error of the operating system is about."""
+    if error.filename is not None:
+        return f" ({error.filename}); name another place"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    places = [Path(tempfile.gettempdir()), *([cache] if cache is not None and cache.exists() else [])]
+    return f" ({min(places, key=lambda place: shutil.disk_usage(place).free)}); name another place"
+
+
+@lru_cache(maxsize=1)
+def _detector_of_process(weights: Path | None) -> Any:
+    from fedet.detection import load_detector
+
+    return load_detector(weights)
+
+
+def _work(
+    number: int, video: Path, subject: str | None, weights: Path | None, options: dict[str, Any]
+) -> "tuple[int, Detections | str]":
+    """One video in a process of its own, whatever happens to it."""
+    try:
+        return number, detect_or_explain(video, subject, _detector_of_process(weights), options)
+    except Exception as error:  # of one video; the others go on
+        return number, f"{video}: {type(error).__name__}: {error}"
+
+
+def detect_many(
+    videos: list[tuple[Path, str | None]],
+    weights: Path | None,
+    options: dict[str, Any],
+    jobs: int = 1,
+    scheduler: str | None = None,
+) -> "Iterator[tuple[int, Detections | str]]":
+    """Detections of each video with its number, as they are finished; an error as text.
+
+    Args:
+        videos: with the subject of each; None: the video's name.
+        weights: a detector's folder; None: the shipped one.
+        options: of `fedet.detection.detect`.
+        jobs: processes; -1: one for each core; 1: this one.
+        scheduler: address of a Dask scheduler, whose workers see the same files.
+    """
+    if scheduler:
+        yield from _on_cluster(videos, weights, options, scheduler)
+    elif jobs == 1:
+        from fedet.detection import load_detector
+
+        detector = load_detector(weights)
+        for number, (video, subject) in enumerate(videos):
+            yield number, detect_or_explain(video, subject, detector, options | {"progress": True})
+    else:
+        from joblib import Parallel, delayed
+
+        tasks = (delayed(_work)(i, video, name, weights, options) for i, (video, name) in enumerate(videos))
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+
+
+def _on_cluster(
+    videos: list[tuple[Path, str | None]], weights: Path | None, options: dict[str, Any], scheduler: str
+) -> "Iterator[tuple[int, Detections | str]]":
+    from distributed import Client, as_completed
+
+    try:
+        client = Client(scheduler, timeout="20s")
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler!r} ({type(error).__name__}); start one with "
+            "'dask scheduler' and give its address"
+        ) from error
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise InputError(f"{scheduler}: the scheduler has no workers; start some with 'dask worker'")
+        options = {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}
+        options["sources"] = {name: folder.resolve() for name, folder in options["sources"].items()}
+        weights = None if weights is None else weights.resolve()  # workers run in folders of their own
+        numbers = {
+            client.submit(_work, i, video.resolve(), name, weights, options, pure=False): i
+            for i, (video, name) in enumerate(videos)
+        }
+        for future in as_completed(numbers):
+            error = future.exception()
+            number = numbers[future]
+            yield future.result() if error is None else (number, f"{videos[number][0]}: {error}")

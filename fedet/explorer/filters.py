@@ -62,8 +62,8 @@ def metrics_table(
     if not len(videos):
         return _table(np.zeros((1 if emotion else 3, 3)))
     subject = videos["subject"].iloc[0]
-    tables = (side.assign(subject=subject) for side in (predictions, truth))
-    aligned = align(*tables, videos.assign(subject=subject), score=1.0)
+    guess, coded = (side.assign(subject=subject) for side in (predictions, truth))
+    aligned = align(guess, coded, videos.assign(subject=subject), score=1.0)
     pairs = overlap_pairs(aligned.predictions, aligned.truths, min(threshold, 0.1))
     if emotion:
         matching = match_emotions(pairs, aligned.predictions, aligned.truths, threshold)

@@ -1,5 +1,6 @@
 """Files written whole or not at all, and JSON read with care."""
 
+import errno
 import json
 import math
 import os
@@ -26,7 +27,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        if error.filename is None or Path(error.filename) not in (part, path, *path.parents):
+        full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if not full and (not error.filename or Path(error.filename) not in (part, path, *path.parents)):
             raise  # of something else that the block does
         raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
     finally:
@@ -84,6 +86,20 @@ def dataclass_from(kind: type[T], values: object, source: str) -> T:
         return kind(**values)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def tensor_faults(tensors: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Which tensors with an expected name have another shape or type, or values that are not finite."""
+    faults = []
+    for name in sorted(tensors.keys() & expected.keys()):
+        tensor, other = tensors[name], expected[name]
+        if tensor.shape != other.shape:
+            faults.append(f"{name} has shape {tuple(tensor.shape)}, not {tuple(other.shape)}")
+        elif tensor.is_floating_point() != other.is_floating_point():
+            faults.append(f"{name} has type {tensor.dtype}, not {other.dtype}")
+        elif not tensor.float().isfinite().all():
+            faults.append(f"{name} has values that are not finite")
+    return faults
 
 
 def check_range(config: object, low: float, high: float, *names: str) -> None:

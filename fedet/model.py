@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fedet.errors import InputError
-from fedet.files import dataclass_from
+from fedet.files import check_range, dataclass_from, tensor_faults
 from fedet.intervals import EMOTIONS
 
 CHOICES = {
@@ -80,20 +80,18 @@ class FEDNConfig:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}")
-        for name in ("input_features", "window", "window_stride", "channels", "attention_heads"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("segment", "pyramid_levels", "head_layers"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("fps", "centre_radius", "duration_per_stride", "nms_sigma"):
-            self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("interval_weight", "focal_gamma", "motion"):
-            self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("min_visible", "min_score", "default_threshold"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
-        self._require("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
-        whole = all(isinstance(n, int) and n >= 1 for n in self.scales)
+        # The upper ends bound time and memory, whatever the file of somebody else says.
+        check_range(self, 1, 16384, "input_features", "window", "window_stride")
+        check_range(self, 1, 2048, "channels", "segment")
+        check_range(self, 1, 256, "attention_heads")
+        check_range(self, 1, 12, "pyramid_levels", "head_layers")
+        check_range(self, 0.001, 10_000, "fps", "centre_radius", "duration_per_stride", "nms_sigma")
+        check_range(self, 0, 1000, "interval_weight", "focal_gamma", "motion")
+        check_range(self, 0, 1, "min_visible", "min_score", "default_threshold")
+        check_range(self, 0, 0.999999, "dropout")
+        whole = all(isinstance(n, int) and 1 <= n <= 1024 for n in self.scales)
         rising = whole and list(self.scales) == sorted(set(self.scales)) and self.scales[:1] == (1,)
-        self._require("scales", rising, "whole numbers that rise from 1")
+        self._require("scales", rising, "whole numbers that rise from 1, up to 1,024")
         free = self.cross_class_sigma is None or self.cross_class_sigma > 0
         self._require("cross_class_sigma", free, "above 0 or None")
         distinct = len(set(self.emotions)) == len(self.emotions) > 0
@@ -403,10 +401,7 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], source: str) -> Non
     own = model.state_dict()
     wrong = [f"{name} is missing" for name in own if name not in state]
     wrong += [f"{name} is not of this model" for name in state if name not in own]
-    for name in own.keys() & state.keys():
-        if own[name].shape != state[name].shape:
-            shapes = f"{tuple(state[name].shape)}, not {tuple(own[name].shape)}"
-            wrong.append(f"{name} has shape {shapes}")
+    wrong += tensor_faults(state, own)
     if wrong:
         more = f" and {len(wrong) - 6} more" if len(wrong) > 6 else ""
         raise InputError(f"{source} does not fit its config.json: {'; '.join(wrong[:6])}{more}")

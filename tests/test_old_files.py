@@ -23,7 +23,7 @@ from fedet.model import FEDN, FEDNConfig
 from fedet.review.review import read_review
 from fedet.review.reviewed_dataset import reviewed_dataset
 from fedet.synthetic.generator import SynthConfig, synthesize
-from fedet.training.config import TrainConfig
+from fedet.training.config import Augmentation, TrainConfig
 from fedet.training.training import finished_run
 
 OLD = Path(__file__).parent / "data" / "before_the_move"
@@ -90,9 +90,11 @@ def test_a_finished_training_is_known_again():
     assert model.config.channels == 8 and 0 < model.config.default_threshold < 0.5
     assert read_inputs(OLD / "detector").reads == "readouts"
     # What a call with the same settings would compare with the folder's own.
+    training = settings["training"]
+    training = TrainConfig(**training | {"augmentation": Augmentation(**training["augmentation"])})
     today = {
         "config": asdict(FEDNConfig(**settings["config"])),
-        "training": asdict(TrainConfig.from_dict(settings["training"])),
+        "training": asdict(training),
     }
     history, best_epoch = finished_run(OLD / "detector", settings | json.loads(json.dumps(today)))
     assert best_epoch == 1 and history["monitored"].tolist() == [0.2, 1 / 6]

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedet.errors import InputError
 from fedet.faces.adaptation import adapt_batch_norms
-from fedet.files import atomic_write
+from fedet.files import atomic_write, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
 
 WIDTH = 512  # length of a vector
@@ -77,24 +77,23 @@ def shipped(name: str) -> Path:
     return Path(__file__).parents[1] / "weights" / name
 
 
-def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES) -> FaceNet:
+def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES, download: bool = False) -> FaceNet:
     """The frozen network in evaluation mode.
 
     Args:
         weights: a `FaceWeights`, its value, a folder written by `save_facenet`, or a third-party
             ResNet18 checkpoint (.pt, .pth or .safetensors): prefixes such as `module.` or
             `backbone.` and a `state_dict` level are removed, a classifier is ignored.
+        download: torchvision's weights may be fetched; never for what a file asks for.
 
     Raises:
-        InputError: no such file, or the tensors do not fit, with their names.
+        InputError: no such file, or the tensors do not fit or are not finite, with their names.
     """
     named = {w.value: w for w in FaceWeights}
     choice = named.get(str(weights), weights) if not isinstance(weights, FaceWeights) else weights
     net = FaceNet()
     if choice is FaceWeights.IMAGENET:
-        from torchvision.models import ResNet18_Weights
-
-        state, source = ResNet18_Weights.DEFAULT.get_state_dict(progress=True), "imagenet"
+        state, source = _imagenet_weights(download), "imagenet"
     else:
         path = shipped("faces") if choice is FaceWeights.FACES else Path(choice)
         state, source = read_checkpoint(path), str(path)
@@ -102,10 +101,28 @@ def load_facenet(weights: FaceWeights | str | Path = FaceWeights.FACES) -> FaceN
     fit_resnet(net, state, source)
     if heads:
         net.heads = read_out_heads()
+        expected = net.heads.state_dict()
+        faults = [f"{k} is missing" for k in expected if k not in heads] + tensor_faults(heads, expected)
+        if faults or heads.keys() - expected.keys():
+            faults += [f"{k} is not known" for k in heads if k not in expected]
+            raise InputError(f"{source}: its read-outs cannot be used: {'; '.join(faults[:3])}")
         net.heads.load_state_dict(heads)
     net.digest = fingerprint(state)
     net.name = choice.value if isinstance(choice, FaceWeights) else net.digest
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _imagenet_weights(download: bool) -> dict[str, Tensor]:
+    """Raises InputError where they were never downloaded and must not be now."""
+    from torchvision.models import ResNet18_Weights
+
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(ResNet18_Weights.DEFAULT.url).name
+    if not file.is_file() and not download:
+        raise InputError(
+            f"face weights 'imagenet': no {file}, and a detector's folder downloads nothing; "
+            "load_facenet('imagenet', download=True) fetches them"
+        )
+    return ResNet18_Weights.DEFAULT.get_state_dict(progress=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -143,13 +160,13 @@ def fit_resnet(net: FaceNet, state: dict[str, Tensor], source: str) -> None:
     first = [k for k in state if k.endswith("conv1.weight") and "layer" not in k]
     prefix = first[0].removesuffix("conv1.weight") if first else ""
     tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    tensors = {k: v.to(expected[k].dtype) for k, v in tensors.items() if k in expected}
+    tensors = {k: v for k, v in tensors.items() if k in expected}
     if missing := [k for k in expected if k not in tensors and "num_batches" not in k]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InputError(f"{source} is no ResNet18: lacks {', '.join(missing[:3])}{more}")
-    if wrong := [f"{k} {tuple(v.shape)}" for k, v in tensors.items() if v.shape != expected[k].shape]:
-        raise InputError(f"{source} is no ResNet18: other shapes: {', '.join(wrong[:3])}")
-    net.body.load_state_dict(tensors, strict=False)
+    if faults := tensor_faults(tensors, expected):
+        raise InputError(f"{source} is no ResNet18 that can be used: {'; '.join(faults[:3])}")
+    net.body.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()}, strict=False)
 
 
 def save_facenet(folder: str | Path, net: FaceNet, card: dict, dtype: torch.dtype = torch.float16) -> None:

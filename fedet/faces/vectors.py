@@ -129,8 +129,10 @@ def load_track(path: Path) -> FaceTrack:
             arrays = {name: file[name] for name in ARRAYS if name in file or "stored" not in name}
         n = len(arrays["state"])
         check_file_size(path, n, 2 * WIDTH)
+        vectors = map_vectors(path, n)
+        check_arrays(vectors, arrays)
         notes = {"fps": notes["fps"], "problems": tuple(notes["problems"]), "weights": notes["weights"]}
-        return FaceTrack(map_vectors(path, n), **arrays, **notes)
+        return FaceTrack(vectors, **arrays, **notes)
     except CACHE_ERRORS as error:
         raise damaged_cache(path, error) from error
 
@@ -138,6 +140,21 @@ def load_track(path: Path) -> FaceTrack:
 def map_vectors(file: Path, n: int) -> np.ndarray:
     """(n, 512) float16, mapped from a file."""
     return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
+
+
+def check_arrays(vectors: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
+    """Raises ValueError for cached arrays that do not fit each other or have values that are not finite."""
+    n = len(vectors)
+    for name, array in arrays.items():
+        if "stored" not in name and array.shape != (n,):
+            raise ValueError(f"{name} has shape {array.shape}, not ({n},)")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} has values that are not finite")
+    if n and arrays["state"].max() >= len(STATES):
+        raise ValueError(f"state has the value {arrays['state'].max()}, not one below {len(STATES)}")
+    for start in range(0, n, 4096):
+        if not np.isfinite(vectors[start : start + 4096]).all():
+            raise ValueError(f"a vector among frames {start} to {min(n, start + 4096) - 1} is not finite")
 
 
 def check_file_size(path: Path, n: int, frame_bytes: int) -> None:

@@ -30,7 +30,7 @@ def default_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inp
     `adapt` is 0 by default: a detector that learns from the videos at hand needs no adaptation to them.
     """
     inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=adapt)
-    net = load_facenet(inputs.weights)
+    net = load_facenet(inputs.weights, download=True)  # the caller named them
     return (inputs if net.heads is not None else Inputs(inputs.weights, "median", adapt=adapt)), net
 
 

@@ -243,12 +243,12 @@ def test_a_broken_model_folder_is_told_apart(tmp_path, name, content):
         ({"window_stride": 192}, "at most window=128"),
         ({"pyramid_levels": 7}, "multiple of 256"),
         ({"segment": 12}, "multiple of 192"),
-        ({"pyramid_levels": 0}, "at least 1"),
+        ({"pyramid_levels": 0}, "between 1 and 12"),
         ({"dropout": 1.0}, "dropout"),
         ({"default_threshold": 1.5}, "between 0 and 1"),
         ({"emotions": ()}, "emotions"),
         ({"emotions": ("a", "a")}, "different"),
-        ({"nms_sigma": 0.0}, "above 0"),
+        ({"nms_sigma": 0.0}, "nms_sigma is 0.0; it must be between 0.001 and"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, word):

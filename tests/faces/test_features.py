@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_named(tmp_path, net):
     with pytest.raises(InputError, match="layer4.0.conv1.weight"):
         load_facenet(tmp_path / "short.pth")
     torch.save(state | {"layer1.0.conv1.weight": torch.zeros(2, 2, 3, 3)}, tmp_path / "wide.pth")
-    with pytest.raises(InputError, match=r"layer1.0.conv1.weight \(2, 2, 3, 3\)"):
+    with pytest.raises(InputError, match=r"layer1.0.conv1.weight has shape \(2, 2, 3, 3\)"):
         load_facenet(tmp_path / "wide.pth")
 
 

@@ -1,5 +1,7 @@
 """The conventions of all notebooks: parameters, prose before code, short cells, stored outputs."""
 
+import ast
+import pkgutil
 import re
 from pathlib import Path
 
@@ -81,3 +83,13 @@ def test_a_widget_has_a_still_picture_beside_it(path):
 @EXECUTED
 def test_figures_are_handed_to_the_first_page_of_a_report(path):
     assert any(re.search(r"^\s*record(_table)?\(", c.source, re.M) for c in cells(path, "code"))
+
+
+@EXECUTED
+def test_what_cells_import_is_there(path):
+    for cell in cells(path, "code"):
+        source = "\n".join(line for line in cell.source.splitlines() if not line.startswith(("%", "!")))
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fedet":
+                for alias in node.names:
+                    pkgutil.resolve_name(f"{node.module}.{alias.name}")

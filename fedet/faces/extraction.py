@@ -4,19 +4,22 @@ import os
 import queue
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+import torch
 
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share, spread_faces
 from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
 from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
-from fedet.faces.tracking import CountingDetector, crop, track_faces
+from fedet.faces.tracking import CountingDetector, Tracked, crop, track_boxes
 from fedet.faces.vectors import (
     FPS,
     STATES,
@@ -30,6 +33,7 @@ from fedet.faces.vectors import (
 from fedet.video.reader import MAX_SIDE, Video, open_video
 
 CROP = 112  # side of the face crops, pixels
+MIN_FPS = 10.0  # of a video; in slower ones an expression of half a second has fewer than five frames
 
 
 def extract(
@@ -72,6 +76,8 @@ def extract(
             read = partial(_extract_to, file, video, net, adapt, batch_size, progress)
             arrays, problems = extract_with_retry(read, detector)
         fps, problems = float(video.fps or FPS), [*video.problems, *problems]
+        if fps < MIN_FPS:
+            problems.append(f"{fps:.3g} frames a second: an expression needs {MIN_FPS:g} or more to show")
         if target:
             os.replace(temporary, target)
             notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
@@ -130,26 +136,29 @@ def _extract_to(
 
     file.seek(0)
     net, stored, stored_at = _adapt_to(video, net, detector, adapt)
-    frames = tqdm(
-        prefetch(crops_of(video, detector)),
+    tracked = tqdm(
+        prefetch(track_boxes(prefetch(video.lazy_frames(FPS, MAX_SIDE), 16), detector), 32),
         total=round(video.duration_s * FPS) if video.duration_s else None,
         unit="frame",
         disable=not progress,
         desc=Path(video.path).name,
     )
-    rest, states, tracks = [np.zeros(0, np.float32)], [], []
-    batch: list[np.ndarray | None] = []
-    for face, state, track in frames:
-        batch.append(face)
-        states.append(STATES.index(state))
-        tracks.append(track)
-        if len(batch) == batch_size:
-            rest.append(_write_vectors(file, net, batch))
-            batch = []
-    if batch:
-        rest.append(_write_vectors(file, net, batch))
-    state, track = np.array(states, np.uint8), np.array(tracks, np.int32)
-    return _Arrays(state, track, np.concatenate(rest), stored, stored_at)
+    states, tracks, rests = [np.zeros(0, np.uint8)], [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+    last = np.zeros(WIDTH, np.float16), np.float32(0)  # of the frame before
+    for chunk, new, out, rest in _forward(_chunks(tracked, batch_size), net):
+        # A frame that repeats the one before has its vector; row 0 is that of the chunk before.
+        out, rest = np.concatenate([[last[0]], out]), np.concatenate([[last[1]], rest])
+        row = np.cumsum(new)
+        hidden = np.array([face.box is None for face in chunk])
+        last = out[-1], rest[-1]
+        vectors, rest = out[row], rest[row]
+        vectors[hidden], rest[hidden] = 0, 0
+        file.write(vectors.tobytes())
+        states.append(np.array([STATES.index(face.state) for face in chunk], np.uint8))
+        tracks.append(np.array([face.track for face in chunk], np.int32))
+        rests.append(rest)
+    arrays = (np.concatenate(values) for values in (states, tracks, rests))
+    return _Arrays(*arrays, stored, stored_at)
 
 
 def _adapt_to(
@@ -166,22 +175,69 @@ def _adapt_to(
 
 def crops_of(video: Video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:
     """Face crop (112, 112, 3) uint8 or None, state and face number of each frame at 30 fps."""
-    for frame in track_faces(video.frames(fps=FPS, max_side=MAX_SIDE), detector):
-        face = crop(frame.image, frame.box, CROP) if frame.box is not None else None
-        yield face, frame.state, frame.track
+    face = None
+    for chunk in _chunks(track_boxes(video.lazy_frames(FPS, MAX_SIDE), detector), 1):
+        ((tracked, new),) = chunk
+        if new:
+            face = crop(tracked.frame.image, tracked.box, CROP)
+        yield (None if tracked.box is None else face), tracked.state, tracked.track
 
 
-def _write_vectors(file: BinaryIO, net: FaceNet, batch: list[np.ndarray | None]) -> np.ndarray:
-    """Writes the vectors of a batch of crops, zeros where there is none; returns `rest` (B,)."""
-    visible = [i for i, face in enumerate(batch) if face is not None]
-    vectors, rest = np.zeros((len(batch), WIDTH), np.float16), np.zeros(len(batch), np.float32)
-    if visible:
-        out = vectors_of(net, np.stack([batch[i] for i in visible]))
-        vectors[visible] = out.half().numpy()
+def _chunks(tracked: Iterable[Tracked], size: int) -> Iterator[list[tuple[Tracked, bool]]]:
+    """Lists of `size` frames; with each whether it has a face to be read.
+
+    A picture shown again is not: it has the crop and the vector of its first frame with that face.
+    """
+    chunk: list[tuple[Tracked, bool]] = []
+    picture, number = None, -1
+    for face in tracked:
+        new = face.box is not None and (face.frame.picture is not picture or face.track != number)
+        if new:
+            picture, number = face.frame.picture, face.track
+        chunk.append((face, new))
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _forward(
+    chunks: Iterable[list[tuple[Tracked, bool]]], net: FaceNet
+) -> Iterator[tuple[list[Tracked], np.ndarray, np.ndarray, np.ndarray]]:
+    """Crops and reads chunks of frames in as many threads as torch has, each on one processor core.
+
+    Results are therefore the same with any number of threads.
+
+    Yields:
+        In order, the frames (B), which of them were read (B,) bool, and the vectors (N, 512) float16
+        and `rest` (N,) of those.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            waiting: deque[Future] = deque()
+            for chunk in chunks:
+                waiting.append(pool.submit(_read_chunk, net, chunk))
+                if len(waiting) > threads + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _read_chunk(
+    net: FaceNet, chunk: list[tuple[Tracked, bool]]
+) -> tuple[list[Tracked], np.ndarray, np.ndarray, np.ndarray]:
+    faces = [crop(face.frame.image, face.box, CROP) for face, new in chunk if new]
+    vectors, rest = np.zeros((len(faces), WIDTH), np.float16), np.zeros(len(faces), np.float32)
+    if faces:
+        out = vectors_of(net, np.stack(faces))
+        vectors = out.half().numpy(force=True)
         if net.heads is not None:
-            rest[visible] = net.rest(out).numpy()
-    file.write(vectors.tobytes())
-    return rest
+            rest = net.rest(out).numpy(force=True)
+    return [face for face, _ in chunk], np.array([new for _, new in chunk]), vectors, rest
 
 
 def prefetch(items: Iterable, ahead: int = 128) -> Iterator:

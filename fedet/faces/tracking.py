@@ -20,7 +20,7 @@ import pandas as pd
 
 from fedet.faces.detectors import Box, FaceDetector
 from fedet.faces.smoothing import Smoothing, smooth_path
-from fedet.video.reader import TICK_TOLERANCE_S, Frame
+from fedet.video.reader import TICK_TOLERANCE_S, Frame, LazyFrame
 
 # The crop is a square of CROP_SCALE box sizes whose centre lies CROP_DOWN box sizes below the
 # box's. On the crop's own scale (0 top, 1 bottom) a person who looks ahead has the brows at 0.22,
@@ -88,8 +88,14 @@ class _Tracker:
     last_s: float = -math.inf  # time of the tracked face's detection before the present look
     rival: list[tuple[_Look, Box]] = field(default_factory=list)
     wide_s: float = -math.inf  # when the whole image was last searched
+    picture: object = None  # of the latest look
+    image: np.ndarray | None = None  # the same as RGB
+    found: dict[bool, list[Box]] = field(default_factory=dict)  # faces in it: near the last one, everywhere
 
-    def look(self, frame: Frame, detector: FaceDetector) -> None:
+    def look(self, frame: Frame | LazyFrame, detector: FaceDetector) -> None:
+        """Searches the frame for the tracked face; a picture shown again is not searched again."""
+        if frame.picture is not self.picture:
+            self.picture, self.image, self.found = frame.picture, frame.image, {}
         look = _Look(frame.time_s)
         self.looks.append(look)
         if self.last:
@@ -99,17 +105,23 @@ class _Tracker:
         boxes: list[Box] = []
         match = None
         if self.last:
-            boxes = detector.detect(frame.image, near=self.last.box)
+            boxes = self._detect(detector, self.last.box)
             match = self._match(boxes, self.last, look.time_s)
         wide = match is None or look.time_s - self.wide_s > self.config.wide_every_s - 0.01
         if wide:
             self.wide_s = look.time_s
-            boxes = boxes + detector.detect(frame.image)
+            boxes = boxes + self._detect(detector)
             match = match or (self.last and self._match(boxes, self.last, look.time_s))
         if match:
             look.box, look.path, look.track, self.last = match, self.path, self.track, look
         if wide:
             self._consider_rival(look, boxes, match)
+
+    def _detect(self, detector: FaceDetector, near: Box | None = None) -> list[Box]:
+        key = near is None
+        if key not in self.found:
+            self.found[key] = detector.detect(self.image, near=near)
+        return self.found[key]
 
     def _match(self, boxes: list[Box], last: _Look, time_s: float) -> Box | None:
         candidates = [b for b in boxes if self._continues(b, last.box, time_s - last.time_s)]
@@ -199,9 +211,26 @@ def track_faces(
     Yields:
         One FaceFrame for each frame, in order, `config.lookahead_s` after it was read.
     """
+    for frame, box, state, track in track_boxes(frames, detector, config):
+        yield FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
+
+
+class Tracked(NamedTuple):
+    """A frame, perhaps not converted to RGB yet, with its face; see `FaceFrame`."""
+
+    frame: Frame | LazyFrame
+    box: Box | None
+    state: str
+    track: int
+
+
+def track_boxes(
+    frames: Iterable[Frame | LazyFrame], detector: FaceDetector, config: TrackingConfig | None = None
+) -> Iterator[Tracked]:
+    """As `track_faces`; only frames in which the detector searches are converted to RGB."""
     config = config or TrackingConfig()
     tracker = _Tracker(config)
-    waiting: deque[Frame] = deque()
+    waiting: deque[Frame | LazyFrame] = deque()
     due_s = -math.inf
     for frame in frames:
         waiting.append(frame)
@@ -210,42 +239,52 @@ def track_faces(
         tracker.look(frame, detector)
         late = frame.time_s - due_s > config.every_s
         due_s = (frame.time_s if late else due_s) + config.every_s
+        ready = []
         while waiting[0].time_s < frame.time_s - config.lookahead_s:
-            yield _with_box(waiting.popleft(), tracker.looks, config)
-            tracker.forget(waiting[0].time_s - config.lookahead_s)
+            ready.append(waiting.popleft())
+        yield from _with_boxes(ready, tracker.looks, config)
+        tracker.forget(waiting[0].time_s - config.lookahead_s)
     if waiting and tracker.looks[-1].time_s < waiting[-1].time_s:
         tracker.look(waiting[-1], detector)
     tracker.finish()
-    while waiting:
-        yield _with_box(waiting.popleft(), tracker.looks, config)
+    yield from _with_boxes(list(waiting), tracker.looks, config)
 
 
-def _with_box(frame: Frame, looks: list[_Look], config: TrackingConfig) -> FaceFrame:
-    """The frame with its smoothed box and state, from the looks around it."""
+def _with_boxes(
+    frames: list[Frame | LazyFrame], looks: list[_Look], config: TrackingConfig
+) -> Iterator[Tracked]:
+    """The frames with smoothed boxes and states, from the looks around them."""
+    faces = [_face_at(frame.time_s, looks, config) for frame in frames]
+    boxes: dict[int, Box] = {}
+    for path in {path for _, path, _ in faces} - {-1}:
+        numbers = [i for i, face in enumerate(faces) if face[1] == path]
+        near = [look for look in looks if look.path == path]
+        values = np.array([[b.cx, b.cy, math.log(b.size), b.roll, b.score] for b in (k.box for k in near)])
+        times, at = np.array([look.time_s for look in near]), np.array([frames[i].time_s for i in numbers])
+        smooth = smooth_path(at, times, values[:, :4], config.smoothing).tolist()
+        scores = np.interp(at, times, values[:, 4]).tolist()
+        for i, (cx, cy, log_size, roll), score in zip(numbers, smooth, scores, strict=True):
+            size = math.exp(log_size)
+            boxes[i] = Box(cx - size / 2, cy - size / 2, size, size, score, roll)
+    for i, (frame, (state, _, track)) in enumerate(zip(frames, faces, strict=True)):
+        yield Tracked(frame, boxes.get(i), state, track)
+
+
+def _face_at(time_s: float, looks: list[_Look], config: TrackingConfig) -> tuple[str, int, int]:
+    """State, path and track at a time; -1 where there is no face."""
     times = [look.time_s for look in looks]
     detected = [i for i, look in enumerate(looks) if look.box]
-    before = max((i for i in detected if times[i] <= frame.time_s), default=None)
-    after = min((i for i in detected if times[i] >= frame.time_s), default=None)
-    state, path, track = "missing", -1, -1
+    before = max((i for i in detected if times[i] <= time_s), default=None)
+    after = min((i for i in detected if times[i] >= time_s), default=None)
     if before is not None and after is not None:
         same = looks[before].path == looks[after].path
         if same and times[after] - times[before] <= config.max_gap_s + TICK_TOLERANCE_S:
             state = "found" if after - before <= 1 else "bridged"
-            path, track = looks[before].path, looks[before].track
-    if track < 0:
-        nearest = min(range(len(looks)), key=lambda i: abs(times[i] - frame.time_s))
-        if looks[nearest].box:
-            state, path, track = "found", looks[nearest].path, looks[nearest].track
-    if track < 0:
-        return FaceFrame(frame.index, frame.time_s, frame.image, None, state, track)
-    near = [look for look in looks if look.path == path]
-    path = np.array([[b.cx, b.cy, math.log(b.size), b.roll, b.score] for b in (k.box for k in near)])
-    times = np.array([look.time_s for look in near]) - frame.time_s
-    cx, cy, log_size, roll = smooth_path(times, path[:, :4], config.smoothing).tolist()
-    size = math.exp(log_size)
-    score = float(np.interp(0.0, times, path[:, 4]))
-    box = Box(cx - size / 2, cy - size / 2, size, size, score, roll)
-    return FaceFrame(frame.index, frame.time_s, frame.image, box, state, track)
+            return state, looks[before].path, looks[before].track
+    nearest = min(range(len(looks)), key=lambda i: abs(times[i] - time_s))
+    if looks[nearest].box:
+        return "found", looks[nearest].path, looks[nearest].track
+    return "missing", -1, -1
 
 
 class CountingDetector:

@@ -72,8 +72,9 @@ def cache_file(
 
 
 def search_version(video: Video) -> str:
-    """How faces are searched in a video, for the names of cached files."""
-    return f"{FACE_SEARCH} {MAX_SIDE}" if max(video.width, video.height) > MAX_SIDE else str(FACE_SEARCH)
+    """How faces are searched and cropped in a video, for the names of cached files."""
+    version = f"{FACE_SEARCH} {MAX_SIDE}" if max(video.width, video.height) > MAX_SIDE else str(FACE_SEARCH)
+    return version + " repeats" if video.fps < 0.98 * FPS else version  # a repeated picture is read once
 
 
 def file_identity(path: Path) -> str:

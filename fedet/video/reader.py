@@ -17,6 +17,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,9 +39,27 @@ class Frame(NamedTuple):
     image: np.ndarray  # (H, W, 3) uint8 RGB
     scale: float = 1.0  # pixels of `image` per displayed pixel, below 1 when reduced
 
+    @property
+    def picture(self) -> object:
+        """The same object for all frames that show the same picture."""
+        return self.image
 
-class _LazyFrame(NamedTuple):
-    """A frame that is not converted to RGB yet, so that skipped frames cost no conversion."""
+
+class LazyFrame(NamedTuple):
+    """A frame that is converted to RGB when its image is asked for, see `Video.lazy_frames`."""
+
+    index: int
+    time_s: float
+    picture: Callable[[], np.ndarray]  # the same object for all frames that show the same picture
+
+    @property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, converted at every access; may be called from any thread."""
+        return self.picture()
+
+
+class _Source(NamedTuple):
+    """A frame of the file that is not converted to RGB yet, so that skipped frames cost no conversion."""
 
     index: int
     time_s: float
@@ -97,6 +116,13 @@ class Video:
             return self._every(start_s, end_s, scale)
         return self._resampled(start_s, end_s, fps, scale)
 
+    def lazy_frames(self, fps: float, max_side: int | None = None) -> Iterator[Frame | LazyFrame]:
+        """As `frames` at a rate, from the beginning to the end; frames are decoded, but not converted."""
+        return (
+            LazyFrame(tick, tick / fps, source.load)
+            for tick, source in self._ticks(0.0, math.inf, fps, self._scale(max_side))
+        )
+
     def frame_at(self, time_s: float, max_side: int | None = None) -> Frame:
         """The frame shown at `time_s` (seconds), with its own time; InputError beyond the end.
 
@@ -104,7 +130,7 @@ class Video:
         """
         scale = self._scale(max_side)
         _check_time("time_s", time_s)
-        shown = self._lazy_frames(time_s, scale)
+        shown = self._sources(time_s, scale)
         first = next(shown, None)
         if first is None or (
             time_s >= first.time_s + first.lasts_s + TICK_TOLERANCE_S and next(shown, None) is None
@@ -120,38 +146,46 @@ class Video:
         return min(1.0, max_side / max(self.width, self.height))
 
     def _every(self, start_s: float, end_s: float, scale: float) -> Iterator[Frame]:
-        for shown in self._lazy_frames(start_s, scale):
+        for shown in self._sources(start_s, scale):
             if shown.time_s >= end_s - TICK_TOLERANCE_S:
                 return
             if shown.time_s >= start_s - TICK_TOLERANCE_S:
                 yield Frame(shown.index, shown.time_s, shown.load(), scale)
 
     def _resampled(self, start_s: float, end_s: float, fps: float, scale: float) -> Iterator[Frame]:
+        current, image = None, None
+        for tick, source in self._ticks(start_s, end_s, fps, scale):
+            if source is not current:
+                current, image = source, source.load()
+            yield Frame(tick, tick / fps, image, scale)
+
+    def _ticks(self, start_s: float, end_s: float, fps: float, scale: float) -> Iterator[tuple[int, _Source]]:
+        """Numbers of the ticks, and the frame that each shows."""
+
         def ticks_until(time_s: float) -> float:
             """The first tick at or after `time_s`."""
             exact = (time_s - TICK_TOLERANCE_S) * fps
             return exact if math.isinf(exact) else math.ceil(exact)
 
         tick, last = max(0, ticks_until(start_s)), ticks_until(end_s)
-        current: _LazyFrame | None = None
-        for following in _with_end(self._lazy_frames(start_s, scale)):
+        current: _Source | None = None
+        for following in _with_end(self._sources(start_s, scale)):
             if current is not None:
                 ends_s = following.time_s if following else current.time_s + current.lasts_s
                 stop = min(ticks_until(ends_s), last)
-                image = current.load() if tick < stop else None
                 while tick < stop:
-                    yield Frame(tick, tick / fps, image, scale)
+                    yield tick, current
                     tick += 1
             if tick >= last:
                 return
             current = following
 
-    def _lazy_frames(self, start_s: float, scale: float) -> Iterator[_LazyFrame]:
+    def _sources(self, start_s: float, scale: float) -> Iterator[_Source]:
         """Frames in order of time, beginning with the one shown at `start_s`."""
         raise NotImplementedError
 
 
-def _with_end(frames: Iterator[_LazyFrame]) -> Iterator[_LazyFrame | None]:
+def _with_end(frames: Iterator[_Source]) -> Iterator[_Source | None]:
     yield from frames
     yield None
 
@@ -179,14 +213,19 @@ class VideoFile(Video):
     def problems(self) -> list[str]:
         return list(self._decoder.problems.values())
 
-    def _lazy_frames(self, start_s: float, scale: float) -> Iterator[_LazyFrame]:
+    def _sources(self, start_s: float, scale: float) -> Iterator[_Source]:
+        from fedet.video.decoder import same_picture
+
         convert = self._decoder.converter(scale)
-        previous: _LazyFrame | None = None
+        previous: _Source | None = None
         for index, time_s, frame in self._decoder.frames_from(start_s):
             lasts_s = self._decoder.lasts_s(frame)
+            load = partial(convert, frame)
+            if previous is not None and same_picture(frame, previous.load.args[0]):
+                load = previous.load
             if previous is not None and time_s > start_s + TICK_TOLERANCE_S:
                 yield previous
-            previous = _LazyFrame(index, time_s, lasts_s, lambda frame=frame: convert(frame))
+            previous = _Source(index, time_s, lasts_s, load)
         if previous is not None:
             yield previous
 
@@ -231,14 +270,18 @@ class ImageFolder(Video):
     def problems(self) -> list[str]:
         return list(self._problems.values())
 
-    def _lazy_frames(self, start_s: float, scale: float) -> Iterator[_LazyFrame]:
+    def lazy_frames(self, fps: float, max_side: int | None = None) -> Iterator[Frame]:
+        """As `frames`: an image that cannot be read repeats the one before, so they are read in order."""
+        return self.frames(fps=fps, max_side=max_side)
+
+    def _sources(self, start_s: float, scale: float) -> Iterator[_Source]:
         start = max(0, math.floor((start_s + TICK_TOLERANCE_S) * self.fps))
         before = [number for number in self._files if number <= start]
         load = self._loader(scale)
         file = self._files[max(before) if before else min(self._files)]
         for index in range(start, self.n_frames_estimate or 0):
             file = self._files.get(index, file)
-            yield _LazyFrame(index, index / self.fps, 1 / self.fps, lambda file=file: load(file))
+            yield _Source(index, index / self.fps, 1 / self.fps, lambda file=file: load(file))
 
     def _loader(self, scale: float) -> Callable[[Path], np.ndarray]:
         """Reads image files at a scale; repeats the last one for those that cannot be read."""

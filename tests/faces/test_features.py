@@ -15,6 +15,7 @@ from fedet.analysis.explanation import crops_at
 from fedet.detection import Detector, Inputs
 from fedet.errors import InputError
 from fedet.experiments.methods.optical_flow import flow_track
+from fedet.faces import extraction
 from fedet.faces.extraction import CROP, crops_of, extract, prefetch
 from fedet.faces.network import (
     WIDTH,
@@ -285,6 +286,54 @@ def test_reading_in_a_thread_keeps_order_and_passes_errors_on():
     assert next(items) == 1
     with pytest.raises(InputError, match="at two"):
         next(items)
+
+
+class CountingPictures:
+    """A face everywhere; counts the searches."""
+
+    def __init__(self):
+        self.searches = 0
+
+    def detect(self, image, near=None):
+        from fedet.faces.detectors import Box
+
+        self.searches += 1
+        return [Box(8 + image.mean() / 64, 8, 48, 48, 1.0)]
+
+
+@pytest.mark.parametrize(("fps", "copies"), [(1, 1), (30, 30)])
+def test_a_repeated_picture_is_searched_and_read_once(net, tmp_path, monkeypatch, fps, copies):
+    """A time-lapse, and a stream that freezes: encoded again and again without a change."""
+    pictures = [np.full((64, 64, 3), value, np.uint8) for value in (60, 180, 90, 150, 120)]
+    write_video(tmp_path / "slow.mp4", (p for p in pictures for _ in range(copies)), fps, crf=0)
+    read = []
+    original = extraction.vectors_of
+    monkeypatch.setattr(extraction, "vectors_of", lambda n, c: (read.append(len(c)), original(n, c))[1])
+    detector = CountingPictures()
+    faces = extract(tmp_path / "slow.mp4", net, detector)
+    assert len(faces.state) == 150 and faces.mask.all()
+    assert sum(read) == 5 and detector.searches <= 12  # near the face and everywhere, once each
+    each = faces.vectors.reshape(5, 30, WIDTH)
+    assert np.array_equal(each, np.repeat(each[:, :1], 30, 1)) and len(np.unique(each[:, 0], axis=0)) == 5
+    assert any("frames a second: an expression" in problem for problem in faces.problems) == (fps == 1)
+    assert [face is not None for face, *_ in crops_of(open_video(tmp_path / "slow.mp4"), detector)] == [
+        True
+    ] * 150
+
+
+def test_vectors_depend_neither_on_threads_nor_on_the_size_of_batches(clip, net):
+    threads, made = torch.get_num_threads(), []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            made.append(extract(clip, net, EverywhereDetector(), batch_size=7))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(made[0].vectors, made[1].vectors) and np.array_equal(made[0].rest, made[1].rest)
+    other = extract(clip, net, EverywhereDetector(), batch_size=64)
+    assert np.allclose(other.vectors, made[0].vectors, rtol=2e-3, atol=2e-3)
+    assert np.array_equal(other.state, made[0].state)
 
 
 def test_a_video_that_cannot_be_read_is_an_input_error(net, tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedet.errors import InputError
-from fedet.video.reader import Frame, Video, _LazyFrame, open_video
+from fedet.video.reader import Frame, Video, _Source, open_video
 from fedet.video.writer import write_video
 
 BITS = 9
@@ -252,10 +252,10 @@ class Scripted(Video):
     def __init__(self, times: list[float], lasts_s: float) -> None:
         self.times, self.lasts_s, self.width, self.height = times, lasts_s, 1, 1
 
-    def _lazy_frames(self, start_s, scale):
+    def _sources(self, start_s, scale):
         first = max((i for i, t in enumerate(self.times) if t <= start_s + 0.0011), default=0)
         for i in range(first, len(self.times)):
-            yield _LazyFrame(i, self.times[i], self.lasts_s, lambda i=i: np.full((1, 1, 3), i))
+            yield _Source(i, self.times[i], self.lasts_s, lambda i=i: np.full((1, 1, 3), i))
 
 
 @settings(max_examples=200)

@@ -49,6 +49,19 @@ def test_the_lock_pins_every_requirement_and_names_no_address():
     assert set(requirements()) <= pinned
 
 
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn",
+           "pympi-ling": "pympi"}  # fmt: skip
+PROGRAMS = {"jupyterlab"}  # started by `make lab`
+
+
+def test_every_requirement_is_imported_somewhere():
+    paths = [*(ROOT / "fedet").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]
+    lines = r'^\s*"?(?:from|import) (\w+)'
+    imported = set(re.findall(lines, "\n".join(path.read_text() for path in paths), re.M))
+    unused = {name for name in requirements() if MODULES.get(name, name) not in imported}
+    assert unused <= PROGRAMS
+
+
 def test_importing_the_package_is_light():
     code = "import fedet, sys; print([m for m in ('torch', 'cv2', 'pandas') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

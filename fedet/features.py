@@ -1,7 +1,7 @@
-"""Per-frame vectors of a video's face: a frozen ResNet18, and the change against the person's rest.
+"""What the detector reads of a face: the change of its vectors from the same person's rest.
 
-A vector tells an expression and, far more loudly, whose face it is. What the detector reads is
-therefore the difference from the same person's vectors at rest nearby: see `change_from_rest`.
+A vector shows an expression and, far more strongly, whose face it is. The detector therefore reads the
+difference from the same person's vectors at rest nearby: see `change_from_rest`.
 """
 
 import numpy as np
@@ -11,17 +11,10 @@ from fedet.errors import InputError
 from fedet.faces.network import WIDTH, FaceNet
 from fedet.faces.vectors import FPS, FaceTrack
 
-# ---------------------------------------------------------------- weights
-
-
-# ---------------------------------------------------------------- a video's vectors
-
-
-# ---------------------------------------------------------------- change against the person's rest
-
 REFERENCES = ("rest", "median", "none")
-RECURS_S = 15.0  # length of a video from which on rest is expected to recur, seconds
+REST_RECURS_S = 15.0  # length of a video from which on rest is expected to recur, seconds
 READS = ("vectors", "readouts", "both")
+CHUNK = 4096  # frames in memory at once
 
 
 def change_from_rest(
@@ -38,41 +31,51 @@ def change_from_rest(
     `rest_order`; unlike the median it also holds in a clip that is mostly expression), or the
     median of all ("median", for weights without read-outs). "none" subtracts nothing. Between the
     steps it is interpolated. Our choice; the paper reads the vectors as they are.
+
+    Raises InputError on another `reference`.
     """
     if reference not in REFERENCES:
         raise InputError(f"reference is {reference!r}; one of {', '.join(REFERENCES)}")
-    n, mask = len(faces.state), faces.mask
+    mask, step = faces.mask, step_s * FPS
     if reference == "none" or not mask.any():
         return np.array(faces.vectors)
-    out = np.zeros((n, WIDTH), np.float16)
+    out = np.zeros((len(faces.state), WIDTH), np.float16)
     for number in np.unique(faces.track[mask]):
-        own = np.flatnonzero(mask & (faces.track == number))
-        knots = np.arange(own[0], own[-1] + step_s * FPS, step_s * FPS)
-        levels = np.stack([_rest_level(faces, own, k, reference, context_s, share) for k in knots])
-        for chunk in np.array_split(own, max(1, len(own) // 4096)):
-            place = (chunk - own[0]) / (step_s * FPS)
-            low = np.minimum(place.astype(int), len(knots) - 1)
-            high = np.minimum(low + 1, len(knots) - 1)
-            weight = (place - low)[:, None]
-            level = levels[low] * (1 - weight) + levels[high] * weight
-            out[chunk] = faces.vectors[chunk].astype(np.float32) - level
+        frames = np.flatnonzero(mask & (faces.track == number))
+        knots = np.arange(frames[0], frames[-1] + step, step)
+        rest = np.stack([_resting_vector(faces, frames, k, reference, context_s, share) for k in knots])
+        for chunk in np.array_split(frames, max(1, len(frames) // CHUNK)):
+            position = (chunk - frames[0]) / step
+            before = np.minimum(position.astype(int), len(knots) - 1)
+            after = np.minimum(before + 1, len(knots) - 1)
+            weight = (position - before)[:, None]
+            between = rest[before] * (1 - weight) + rest[after] * weight
+            out[chunk] = faces.vectors[chunk].astype(np.float32) - between
     return out
 
 
-def rest_frames(
-    faces: FaceTrack, own: np.ndarray, knot: float, reference: str, context_s: float, share: float = 0.2
+def _resting_vector(
+    faces: FaceTrack, frames: np.ndarray, knot: float, reference: str, context_s: float, share: float
 ) -> np.ndarray:
-    """The frames around `knot`, out of `own` of one face, that its resting vector is made of."""
+    chosen = rest_frames(faces, frames, knot, reference, context_s, share)
+    near = faces.vectors[chosen].astype(np.float32)
+    return near.mean(0) if reference == "rest" else np.median(near, axis=0)
+
+
+def rest_frames(
+    faces: FaceTrack, frames: np.ndarray, knot: float, reference: str, context_s: float, share: float = 0.2
+) -> np.ndarray:
+    """The frames around `knot`, out of the `frames` of one face, from which its resting vector is taken."""
     reach = context_s * FPS
-    first, last = np.searchsorted(own, [knot - reach, knot + reach])
-    near = own[first:last]
+    first, last = np.searchsorted(frames, [knot - reach, knot + reach])
+    near = frames[first:last]
     if not len(near):  # a gap wider than the context: the nearest frames of the same face
-        near = own[max(0, first - 30) : first + 30]
+        near = frames[max(0, first - 30) : first + 30]
     near = near[:: max(1, len(near) // 400)]
     if reference == "median":
         return near
     count = max(1, round(share * len(near)))
-    if len(faces.state) < RECURS_S * FPS:
+    if len(faces.state) < REST_RECURS_S * FPS:
         return near[np.argpartition(-faces.rest[near], count - 1)[:count]]
     return near[rest_order(faces.vectors[near], faces.rest[near])[:count]]
 
@@ -83,7 +86,7 @@ def rest_order(vectors: np.ndarray, rest: np.ndarray) -> np.ndarray:
     A resting face looks as if nothing is expressed, and a person comes back to it. So two ranks are
     added: by how likely nothing is expressed, `rest` (N,), and by the distance of a vector (N, C) to
     the quarter of the others that is nearest. The first alone fails on a face whose rest looks sad,
-    the second alone in a clip that is mostly expression; so in a video shorter than `RECURS_S` the
+    the second alone in a clip that is mostly expression; so in a video shorter than `REST_RECURS_S` the
     first alone decides.
     """
     x = vectors.astype(np.float64)
@@ -91,25 +94,21 @@ def rest_order(vectors: np.ndarray, rest: np.ndarray) -> np.ndarray:
     squares = (x**2).sum(1)
     distance = np.sqrt(np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0))  # (N, N)
     nearest = len(x) // 4
-    lonely = np.partition(distance, nearest, axis=1)[:, : nearest + 1].mean(1)
-    ranks = [np.argsort(np.argsort(values, kind="stable")) for values in (-rest, lonely)]
+    isolation = np.partition(distance, nearest, axis=1)[:, : nearest + 1].mean(1)
+    ranks = [np.argsort(np.argsort(values, kind="stable")) for values in (-rest, isolation)]
     return np.argsort(ranks[0] + ranks[1], kind="stable")
-
-
-def _rest_level(faces: FaceTrack, own: np.ndarray, knot: float, reference: str, *where) -> np.ndarray:
-    near = faces.vectors[rest_frames(faces, own, knot, reference, *where)].astype(np.float32)
-    return near.mean(0) if reference == "rest" else np.median(near, axis=0)
 
 
 @torch.inference_mode()
 def face_channels(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> np.ndarray:
-    """What the detector is given of a change from rest, (T, 512) -> (T, C) of the same type.
+    """The channels of the face that the detector reads, (T, 512) change -> (T, C) of the same dtype.
 
     Args:
+        change: from rest, as `change_from_rest` gives it.
         reads: "vectors" all 512 numbers; "readouts" the 23 that the network's heads make of them
-            (18 AUs and the emotion from change, without its softmax); "both" one beside the other.
-            Read-outs leave behind what a vector knows of its own kind of pictures: our choice
-            where videos look unlike the training set.
+            (18 AUs and the emotion from change, without its softmax); "both" one after the other.
+            Read-outs drop what a vector says about its own kind of pictures: our choice where
+            videos look unlike the training set.
 
     Raises InputError on another `reads`, or where the weights have no heads.
     """
@@ -121,7 +120,7 @@ def face_channels(change: np.ndarray, net: FaceNet, reads: str = "vectors") -> n
     # threads, and training would carry them on.
     weights = net.change_read_outs().numpy(force=True).T.astype(np.float64)
     out = np.empty((len(change), weights.shape[1]), change.dtype)
-    for start in range(0, len(change), 4096):
-        part = slice(start, start + 4096)
-        out[part] = change[part].astype(np.float64) @ weights
+    for start in range(0, len(change), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        out[chunk] = change[chunk].astype(np.float64) @ weights
     return out if reads == "readouts" else np.concatenate([change, out], axis=1)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and JSON read with care."""
+"""Files written whole or not at all, JSON objects and the dataclasses made of them."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from fedet.errors import InputError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """A temporary path next to `path` that replaces it when the block ends without an error.
 
     Raises InputError where nothing can be written there.
     """
@@ -37,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def shortened(names: list[str], most: int = 5) -> str:
-    """The first of several names, for a message."""
+    """The first few of several names, for a message."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
@@ -49,21 +49,21 @@ def read_json_object(path: Path, *needs: str) -> dict[str, Any]:
     """The JSON object of a file, with at least the keys in `needs`.
 
     Raises:
-        InputError: The file was damaged or is of something else.
+        InputError: The file is damaged or holds something else.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(told, dict):
-            raise ValueError(f"{told!r:.60} instead of an object")
-        if lost := [key for key in needs if key not in told]:
-            raise ValueError(f"no {', '.join(lost)} in it")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"{values!r:.60} instead of an object")
+        if lacking := [key for key in needs if key not in values]:
+            raise ValueError(f"no {', '.join(lacking)} in it")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); put it back, or delete it to begin anew") from error
-    return told
+    return values
 
 
 def dataclass_from(kind: type[T], values: object, source: str) -> T:
-    """The dataclass `kind` with these values; fields that are not told keep their defaults.
+    """The dataclass `kind` with these values; fields that are not given keep their defaults.
 
     Args:
         kind: A dataclass whose fields are int, float, str, bool, tuples of one of them, or may be None.
@@ -81,7 +81,7 @@ def dataclass_from(kind: type[T], values: object, source: str) -> T:
     hints = get_type_hints(kind)
     for name, value in values.items():
         if not _fits(value, hints[name]):
-            raise InputError(f"{source}: {name} is {value!r:.60}; it must be {_told(hints[name])}")
+            raise InputError(f"{source}: {name} is {value!r:.60}; it must be {_type_in_words(hints[name])}")
     try:
         return kind(**values)
     except InputError as error:
@@ -120,7 +120,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
-def _told(hint: Any) -> str:
+def _type_in_words(hint: Any) -> str:
     inner = get_args(hint)
     if ... in inner:
         return f"a list, each {_WORDS[inner[0]]}"

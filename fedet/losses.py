@@ -86,7 +86,7 @@ def class_loss(logits: Tensor, targets: Tensor, gamma: float = 0.0) -> Tensor:
 
 
 class Targets(NamedTuple):
-    """What the positions of B windows should say; made by `fedet.windows.assign_targets`."""
+    """What the positions of B windows learn, from `fedet.windows.assign_targets`."""
 
     classes: Tensor  # (B, P, K) in 0..1: 1 (or soft) at the emotion of a positive position
     intervals: Tensor  # (B, P, 2) [start, end) in frames of the window; 0 where not positive
@@ -118,8 +118,8 @@ def detection_loss(
     positive positions only.
 
     Our choice of normaliser: sums are divided by B * positives_per_window, a constant of the
-    training set. The loss of a batch then is the mean of its windows' losses, whatever company a
-    window is in, on one device or several. None: by the number of positives in this batch.
+    training set. The loss of a batch then is the mean of its windows' losses, however windows are put
+    into batches, on one device or several. None: by the number of positives in this batch.
 
     Args:
         output: of the model. targets: same B, P, K.
@@ -127,20 +127,21 @@ def detection_loss(
         positives_per_window: mean number of positive positions, > 0.
     """
     if targets.classes.shape != output.class_logits.shape:
-        shapes = f"{tuple(targets.classes.shape)}, outputs {tuple(output.class_logits.shape)}"
-        raise InputError(f"targets have shape {shapes}: they are of different configs")
+        raise InputError(
+            f"targets have shape {tuple(targets.classes.shape)}, outputs {tuple(output.class_logits.shape)}: "
+            "they are of different configs; make the targets with the model's own"
+        )
     labelled, positive = targets.labelled & output.mask, targets.positive & output.mask
-    if positives_per_window is None:
-        scale = 1 / positive.sum().clamp(min=1)
-    else:
+    scale: float | Tensor = 1 / positive.sum().clamp(min=1)
+    if positives_per_window is not None:
         scale = 1 / (len(output.mask) * positives_per_window)
     gamma = config.focal_gamma
     objectness = output.distances.new_zeros(())
     if output.objectness is not None:
-        # An event of unknown emotion is an object too; what is cut off by the border is neither.
-        wanted = labelled | positive
+        # An event of unknown emotion is an object too; one cut off by the border counts neither way.
+        counted = labelled | positive
         loss = class_loss(output.objectness.float(), positive.float(), gamma)
-        objectness = (loss * wanted).sum() * scale
+        objectness = (loss * counted).sum() * scale
         labelled = labelled & positive
     loss = class_loss(output.class_logits.float(), targets.classes, gamma)
     classes = (loss * labelled[..., None]).sum() * scale

@@ -1,4 +1,4 @@
-"""Overlap of intervals and the greedy one-to-one matching on which every figure rests.
+"""Predictions and events as arrays, the pairs that overlap, and their greedy one-to-one matching.
 
 Frames are 0-based and inclusive. Thresholds are compared in whole numbers, so that an overlap of
 5 frames in 10 reaches 0.5 always, and one of 3 in 10 reaches 0.3.
@@ -23,14 +23,14 @@ class Conventions:
     code, there so that a user can compare with it.
 
     Args:
-        inclusive: False takes the +1 away: [10, 19] then has length 9.
+        inclusive: False leaves out the +1: [10, 19] then has length 9.
         strict_greater: an overlap must exceed the threshold; reaching it is not enough.
-        one_to_one: False lets one prediction find every free event that it reaches; an event is
-            still found once. True positives are then the found events.
+        one_to_one: False lets one prediction match every free event that it reaches; an event is
+            still matched once. True positives are then the matched events.
         dummy_false_positive: a video in which nothing is predicted counts one false positive, the
             interval [0, 0], which is micro by its duration.
         skip_videos_without_events: predictions in videos without events are left out.
-        uar_is_mean_precision: the figure called UAR is the mean of the precisions.
+        uar_is_mean_precision: the value called UAR is the mean of the precisions.
     """
 
     inclusive: bool = True
@@ -120,16 +120,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Matching:
-    """Who found whom: `truth_of` (P,) is the event a prediction found or -1, `found_by` (T,) the
-    prediction that found an event or -1. In a one-to-one matching each says what the other does.
-    `ignored` (P,) marks predictions that count neither way."""
+    """Which prediction matches which event. In a one-to-one matching `truth_of` and `found_by` are
+    each other's inverse."""
 
-    truth_of: np.ndarray
-    found_by: np.ndarray
-    ignored: np.ndarray
+    truth_of: np.ndarray  # (P,) the event that a prediction matches, or -1
+    found_by: np.ndarray  # (T,) the prediction that matches an event, or -1
+    ignored: np.ndarray  # (P,) bool, predictions that count neither way
 
     def true_positives(self) -> np.ndarray:
-        """Events found by each prediction, (P,) counts: 0 or 1 when the matching is one to one."""
+        """Events matched by each prediction, (P,) counts: 0 or 1 when the matching is one to one."""
         return np.bincount(self.found_by[self.found_by >= 0], minlength=len(self.truth_of))
 
     def false_positives(self) -> np.ndarray:
@@ -144,7 +143,9 @@ def threshold_fraction(tiou: float) -> Fraction:
     return Fraction(tiou).limit_denominator(10_000)
 
 
-def reaches(shared, union, threshold: float, strict_greater: bool = False) -> np.ndarray:
+def reaches(
+    shared: np.ndarray, union: np.ndarray, threshold: float, strict_greater: bool = False
+) -> np.ndarray:
     """Whether shared / union >= threshold (or >), decided in whole numbers."""
     fraction = threshold_fraction(threshold)
     left, right = shared * fraction.denominator, union * fraction.numerator
@@ -162,13 +163,13 @@ def overlap_pairs(
     by_onset = np.lexsort((truths.onset, truths.video))
     first, last = _onset_windows(predictions, truths.take(by_onset), tiou)
     ends = np.cumsum(last - first)
-    found = [(np.empty(0, dtype=np.int64),) * 4]
+    chunks = [(np.empty(0, dtype=np.int64),) * 4]
     start = 0
     while start < len(predictions):
         done = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right")))
-        p, at = _expanded(first, last, start, stop)
-        t = by_onset[at]
+        p, position = _expand_ranges(first, last, start, stop)
+        t = by_onset[position]
         shared, union = intersection_and_union(
             predictions.onset[p],
             predictions.offset[p],
@@ -177,14 +178,15 @@ def overlap_pairs(
             conventions.inclusive,
         )
         keep = reaches(shared, union, tiou, conventions.strict_greater)
-        found.append((p[keep], t[keep], shared[keep], union[keep]))
+        chunks.append((p[keep], t[keep], shared[keep], union[keep]))
         start = stop
-    p, t, shared, union = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    all_pairs = Pairs(p, t, shared, union, len(predictions), len(truths))
-    return _in_matching_order(all_pairs, predictions, truths)
+    p, t, shared, union = (np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
+    return _sort_pairs(Pairs(p, t, shared, union, len(predictions), len(truths)), predictions, truths)
 
 
-def _expanded(first: np.ndarray, last: np.ndarray, start: int, stop: int):
+def _expand_ranges(
+    first: np.ndarray, last: np.ndarray, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The ranges [first, last) of the rows start ... stop written out: rows, and positions."""
     counts = (last - first)[start:stop]
     rows = np.repeat(np.arange(start, stop), counts)
@@ -192,7 +194,7 @@ def _expanded(first: np.ndarray, last: np.ndarray, start: int, stop: int):
     return rows, np.repeat(first[start:stop], counts) + within
 
 
-def _onset_windows(predictions: Events, truths: Events, tiou: float):
+def _onset_windows(predictions: Events, truths: Events, tiou: float) -> tuple[np.ndarray, np.ndarray]:
     """For each prediction the range [first, last) of truths, sorted by video and onset, that can
     reach the threshold. One frame of slack on each side covers the rounding."""
     t = float(threshold_fraction(tiou))
@@ -214,7 +216,8 @@ def _ranks(events: Events) -> np.ndarray:
     return rank
 
 
-def _in_matching_order(pairs: Pairs, predictions: Events, truths: Events) -> Pairs:
+def _sort_pairs(pairs: Pairs, predictions: Events, truths: Events) -> Pairs:
+    """The pairs in the order of the matching."""
     # Dividing keeps the order and the ties of fractions exact up to 2**26 frames.
     order = np.lexsort((_ranks(truths)[pairs.truth], -pairs.tiou(), _ranks(predictions)[pairs.prediction]))
     return _select(pairs, order)
@@ -278,10 +281,10 @@ def match_emotions(
     """
     emotion = truths.emotion[pairs.truth]
     same = (predictions.emotion[pairs.prediction] == emotion) & (emotion >= 0)
-    found = match(pairs, tiou, same, conventions)
-    free = (found.truth_of[pairs.prediction] < 0) & (emotion < 0)
+    labelled = match(pairs, tiou, same, conventions)
+    free = (labelled.truth_of[pairs.prediction] < 0) & (emotion < 0)
     unknown = match(pairs, tiou, free, conventions)
-    return replace(found, ignored=unknown.truth_of >= 0)
+    return replace(labelled, ignored=unknown.truth_of >= 0)
 
 
 def match_closest(pairs: Pairs, tiou: float = 0.5, conventions: Conventions = STRICT) -> Matching:
@@ -295,7 +298,7 @@ class Aligned:
     """Predictions and truth as arrays, ready for matching.
 
     `videos` has the columns subject, video, fps in code order; `subjects` and `classes` are the
-    names behind the codes; `notes` says in plain words what was repaired or assumed.
+    names of the codes; `notes` says in plain words what was repaired or assumed.
     """
 
     predictions: Events

@@ -1,6 +1,6 @@
-"""The figures: spotting, recognition, STRS, detection, average precision, calibration.
+"""The metrics: spotting, recognition, STRS, detection, average precision, calibration.
 
-Pure functions of counts and arrays; only numpy and pandas are needed. A figure that is not
+Pure functions of counts and arrays; only numpy and pandas are needed. A value that is not
 defined (no event and no prediction, say) is NaN here, "-" in print and null in JSON.
 Counts and confusion matrices may have leading axes (subjects, resamples), which are kept.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from fedet.errors import InputError
 from fedet.matching import STRICT, Aligned, Conventions, Matching
@@ -18,23 +19,23 @@ MAP_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
-def _ratio(above, below) -> np.ndarray:
-    """above / below, NaN where below is 0."""
-    above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
+def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
+    """numerator / denominator, NaN where the denominator is 0."""
+    above, below = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
 
 
-def precision(tp, fp) -> np.ndarray:
+def precision(tp: ArrayLike, fp: ArrayLike) -> np.ndarray:
     """tp / (tp + fp); undefined without predictions."""
     return _ratio(tp, np.add(tp, fp))
 
 
-def recall(tp, fn) -> np.ndarray:
+def recall(tp: ArrayLike, fn: ArrayLike) -> np.ndarray:
     """tp / (tp + fn); undefined without events."""
     return _ratio(tp, np.add(tp, fn))
 
 
-def f1(tp, fp, fn) -> np.ndarray:
+def f1(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> np.ndarray:
     """2 tp / (2 tp + fp + fn): 0 with events and no prediction, undefined with neither.
 
     >>> float(f1(3, 1, 2))
@@ -53,17 +54,17 @@ def spotting_counts(aligned: Aligned, matching: Matching, conventions: Conventio
     found, wrong = matching.found_by >= 0, matching.false_positives()
     size = len(aligned.subjects)
     counts = np.zeros((size, 3, 3), dtype=np.int64)
-    for kind, wanted in enumerate((None, False, True)):
-        of_t = (truths.micro == wanted) | (wanted is None)
-        of_p = (predictions.micro == wanted) | (wanted is None)
-        counts[:, kind, 0] = np.bincount(truths.subject[found & of_t], minlength=size)
-        counts[:, kind, 1] = np.bincount(predictions.subject[wrong & of_p], minlength=size)
-        counts[:, kind, 2] = np.bincount(truths.subject[~found & of_t], minlength=size)
+    for row, micro in enumerate((None, False, True)):
+        of_t = (truths.micro == micro) | (micro is None)
+        of_p = (predictions.micro == micro) | (micro is None)
+        counts[:, row, 0] = np.bincount(truths.subject[found & of_t], minlength=size)
+        counts[:, row, 1] = np.bincount(predictions.subject[wrong & of_p], minlength=size)
+        counts[:, row, 2] = np.bincount(truths.subject[~found & of_t], minlength=size)
     if conventions.dummy_false_positive:
-        silent = ~np.isin(np.arange(len(aligned.videos)), predictions.video)
+        empty = ~np.isin(np.arange(len(aligned.videos)), predictions.video)
         if conventions.skip_videos_without_events:
-            silent &= np.isin(np.arange(len(aligned.videos)), truths.video)
-        dummies = np.bincount(aligned.video_subjects()[silent], minlength=size)
+            empty &= np.isin(np.arange(len(aligned.videos)), truths.video)
+        dummies = np.bincount(aligned.video_subjects()[empty], minlength=size)
         counts[:, (0, 2), 1] += dummies[:, None]  # [0, 0] lasts one frame: micro
     return counts
 
@@ -92,7 +93,8 @@ def recognition_confusion(aligned: Aligned, matching: Matching) -> np.ndarray:
     return np.bincount(cell, minlength=size * n * n).reshape(size, n, n)
 
 
-def _margins(confusion: np.ndarray):
+def _margins(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Right answers, events and predictions of each class, (..., K)."""
     confusion = np.asarray(confusion, float)
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     return right, confusion.sum(-1), confusion.sum(-2)
@@ -139,12 +141,12 @@ def recognition_f1(confusion: np.ndarray) -> np.ndarray:
     return np.where((p + r) == 0, 0.0, _ratio(2 * p * r, p + r))
 
 
-def strs(spotting_f1, of_recognition) -> np.ndarray:
+def strs(spotting_f1: ArrayLike, recognition: ArrayLike) -> np.ndarray:
     """Spot-then-recognise score: spotting F1 x recognition F1 (`recognition_f1`).
 
     Where nothing is spotted there is nothing to recognise, and the product is 0.
     """
-    product = np.asarray(spotting_f1, float) * np.asarray(of_recognition, float)
+    product = np.asarray(spotting_f1, float) * np.asarray(recognition, float)
     return np.where(np.asarray(spotting_f1) == 0, 0.0, product)
 
 
@@ -184,37 +186,39 @@ def average_precision(ranking: Ranking) -> float:
     n_events = int(ranking.events.sum())
     if not n_events:
         return float("nan")
-    at = np.flatnonzero(ranking.true_positives)
+    hits = np.flatnonzero(ranking.true_positives)
     found = np.cumsum(ranking.true_positives)
-    shown = found + np.cumsum(ranking.false_positives)
-    best = np.maximum.accumulate((found[at] / shown[at])[::-1])[::-1]
-    return float((ranking.true_positives[at] * best).sum() / n_events)
+    counted = found + np.cumsum(ranking.false_positives)
+    best = np.maximum.accumulate((found[hits] / counted[hits])[::-1])[::-1]
+    return float((ranking.true_positives[hits] * best).sum() / n_events)
 
 
 def precision_recall_curve(ranking: Ranking) -> pd.DataFrame:
-    """The curve behind `average_precision`: score, precision, recall and the interpolated
-    precision after each hit; empty without events or hits."""
-    at = np.flatnonzero(ranking.true_positives)
+    """The curve whose area is `average_precision`: score, precision, recall and the interpolated
+    precision after each true positive; empty without any."""
+    hits = np.flatnonzero(ranking.true_positives)
     found = np.cumsum(ranking.true_positives)
-    precisions = found[at] / (found + np.cumsum(ranking.false_positives))[at]
+    precisions = found[hits] / (found + np.cumsum(ranking.false_positives))[hits]
     return pd.DataFrame(
         {
-            "score": ranking.score[at],
+            "score": ranking.score[hits],
             "precision": precisions,
-            "recall": _ratio(found[at], ranking.events.sum()),
+            "recall": _ratio(found[hits], ranking.events.sum()),
             "interpolated": np.maximum.accumulate(precisions[::-1])[::-1],
         }
     )
 
 
-def mean_defined(values, axis=None) -> np.ndarray:
+def mean_defined(values: ArrayLike, axis: int | None = None) -> np.ndarray:
     """Mean of the defined values; NaN where none is."""
-    values = np.asarray(values, float)
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis), defined.sum(axis))
+    numbers = np.asarray(values, float)
+    defined = ~np.isnan(numbers)
+    return _ratio(np.where(defined, numbers, 0.0).sum(axis), defined.sum(axis))
 
 
-def calibration_sums(scores, right, group, n_groups: int, bins: int = 10) -> np.ndarray:
+def calibration_sums(
+    scores: ArrayLike, right: ArrayLike, group: ArrayLike, n_groups: int, bins: int = 10
+) -> np.ndarray:
     """Sums (n_groups, bins, 3) by bin of score: predictions, their scores, the right ones.
 
     Args:
@@ -223,16 +227,16 @@ def calibration_sums(scores, right, group, n_groups: int, bins: int = 10) -> np.
         group: (N,) codes, of the subjects say.
         bins: number of bins of equal width; a score on a border belongs to the upper bin.
     """
-    scores = np.asarray(scores, float)
-    outside = (scores < 0) | (scores > 1)
+    values = np.asarray(scores, float)
+    outside = (values < 0) | (values > 1)
     if outside.any():
         raise InputError(
-            f"score {scores[outside][0]:g} is no probability: calibration needs scores in [0, 1]"
+            f"score {values[outside][0]:g} is no probability: calibration needs scores in [0, 1]"
         )
     edges = np.arange(bins + 1) / bins
-    bin_of = np.minimum(np.searchsorted(edges, scores, side="right") - 1, bins - 1)
+    bin_of = np.minimum(np.searchsorted(edges, values, side="right") - 1, bins - 1)
     cell = np.asarray(group) * bins + bin_of
-    sums = [np.bincount(cell, w, n_groups * bins) for w in (None, scores, np.asarray(right, float))]
+    sums = [np.bincount(cell, w, n_groups * bins) for w in (None, values, np.asarray(right, float))]
     return np.stack(sums, axis=-1).reshape(n_groups, bins, 3)
 
 

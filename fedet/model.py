@@ -1,7 +1,28 @@
 """FEDN, the detector: per-frame vectors of one window in, expression intervals out.
 
 After Fang, Diallo, Shi, Jumelle, Shi, "End-to-End Facial Expression Detection in Long Videos",
-arXiv 2504.07660. What the paper states is followed; what it leaves open is marked "our choice".
+arXiv 2504.07660. What the paper states is followed; what it leaves open, or we do besides, is marked
+"our choice" where it is done:
+
+| part     | the paper                                 | our choice                                         |
+| -------- | ----------------------------------------- | -------------------------------------------------- |
+| frames   | vectors of a frozen ResNet18              | minus the person's vector at rest (`features`);    |
+|          |                                           | 30 a second; `motion` appends their change         |
+| segments | attention inside, mean replicated to each | dimension reduced before it, not after; sigmoid    |
+|          | frame, fully connected scores, reduction  | scores per channel, a residual                     |
+| window   | 1D CNN, softmax scores, product           | scores times the number of valid frames            |
+| neck     | two blocks of stride 2, then a pyramid of | LayerNorm, GELU, kernel 4; `first_stride` 2        |
+|          | stride-2 1D CNNs                          |                                                    |
+| head     | decoupled branches, attention and 1D CNN; | the same weights at all levels, distances to onset |
+|          | start, end, confidence, emotion           | and offset, first bias (`Head`)                    |
+| targets  | -                                         | centre sampling, a range of durations a level, the |
+|          |                                           | shortest event wins (`windows`)                    |
+| losses   | 1D DIoU; BCE, the highest class           | focal weight, constant normaliser, l1 relative to  |
+|          | confidence is the objectness              | the length (`losses`)                              |
+| merging  | -                                         | each position from one window; soft-NMS within and |
+|          |                                           | across emotions; fusion of scales (`postprocess`)  |
+| sizes    | -                                         | all defaults of `FEDNConfig`                       |
+
 Shapes: B windows (batch), T frames, C channels, S segments, L positions of one level,
 P positions of all levels, K emotions.
 
@@ -39,7 +60,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class FEDNConfig:
-    """Everything that makes one detector; saved beside its weights. All defaults are our choice."""
+    """Everything that makes one detector; saved next to its weights. All defaults are our choice."""
 
     # what goes in
     input_features: int = 512  # length of a frame's vector (512: ResNet18)
@@ -66,7 +87,7 @@ class FEDNConfig:
     focal_gamma: float = 2.0  # weight |target - p|^gamma on the BCE; 0: plain BCE (paper)
     centre_radius: float = 1.5  # positions within this many strides of an event's centre learn it
     duration_per_stride: float = 4.0  # a level takes durations up to this many of its strides
-    min_visible: float = 0.5  # an event seen to a smaller share in a window is left out, unpunished
+    min_visible: float = 0.5  # an event visible to a smaller share in a window is left out, unpunished
     # merging, in video time
     scales: tuple[int, ...] = (1,)  # beyond the paper: also read the mean of so many frames as one
     nms_sigma: float = 0.3  # soft-NMS: scores decay by exp(-tIoU^2 / sigma) within a class
@@ -77,6 +98,10 @@ class FEDNConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "emotions", tuple(self.emotions))
         object.__setattr__(self, "scales", tuple(self.scales))
+        self._check_ranges()
+        self._check_together()
+
+    def _check_ranges(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}")
@@ -92,23 +117,27 @@ class FEDNConfig:
         whole = all(isinstance(n, int) and 1 <= n <= 1024 for n in self.scales)
         rising = whole and list(self.scales) == sorted(set(self.scales)) and self.scales[:1] == (1,)
         self._require("scales", rising, "whole numbers that rise from 1, up to 1,024")
-        free = self.cross_class_sigma is None or self.cross_class_sigma > 0
-        self._require("cross_class_sigma", free, "above 0 or None")
+        positive = self.cross_class_sigma is None or self.cross_class_sigma > 0
+        self._require("cross_class_sigma", positive, "above 0 or None")
         distinct = len(set(self.emotions)) == len(self.emotions) > 0
         self._require("emotions", distinct, "one or more different labels")
+
+    def _check_together(self) -> None:
         fits = self.channels % self.attention_heads == 0
         self._require("channels", fits, f"a multiple of attention_heads={self.attention_heads}")
-        # Together: a grid that does not divide the window would give its tail no position.
-        whole = f"a multiple of {self.grid} (the segment {self.segment} and the coarsest stride "
-        whole += f"{self.strides[-1]}: first_stride {self.first_stride}, {self.pyramid_levels} levels)"
-        self._require("window", self.window % self.grid == 0, whole)
-        self._require("window_stride", self.window_stride % self.grid == 0, whole)
+        # A grid that does not divide the window would give its tail no position.
+        multiple = (
+            f"a multiple of {self.grid} (the segment {self.segment} and the coarsest stride "
+            f"{self.strides[-1]}: first_stride {self.first_stride}, {self.pyramid_levels} levels)"
+        )
+        self._require("window", self.window % self.grid == 0, multiple)
+        self._require("window_stride", self.window_stride % self.grid == 0, multiple)
         fits = self.window_stride <= self.window
         self._require("window_stride", fits, f"at most window={self.window}, or frames go unseen")
 
-    def _require(self, name: str, true: bool, what: str) -> None:
-        if not true:
-            raise InputError(f"{name} is {getattr(self, name)!r}; it must be {what}")
+    def _require(self, name: str, valid: bool, rule: str) -> None:
+        if not valid:
+            raise InputError(f"{name} is {getattr(self, name)!r}; it must be {rule}")
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -143,7 +172,7 @@ class FEDNOutput(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Pre-norm multi-head self-attention with a residual; masked elements are unseen and 0."""
+    """Pre-norm multi-head self-attention with a residual; masked elements are not attended to, and 0."""
 
     def __init__(self, channels: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -193,6 +222,8 @@ class FrameEmbedding(nn.Module):
     a tenth of the time.
     """
 
+    scale: Tensor  # (C_in,)
+
     def __init__(self, config: FEDNConfig) -> None:
         super().__init__()
         self.motion = config.motion
@@ -213,7 +244,7 @@ class FrameEmbedding(nn.Module):
 
 
 class SegmentAttentionFusion(nn.Module):
-    """Attention inside each segment, its mean beside every frame, attention scores, reduction."""
+    """Attention inside each segment, its mean appended to every frame, attention scores, reduction."""
 
     def __init__(self, config: FEDNConfig) -> None:
         super().__init__()
@@ -258,13 +289,13 @@ class Pyramid(nn.Module):
     def __init__(self, config: FEDNConfig) -> None:
         super().__init__()
         c = config.channels
-        # The paper has two blocks of stride 2; at first_stride 2 the second keeps its stride.
-        self.neck = nn.ModuleList([ConvBlock(c, 2), ConvBlock(c, config.first_stride // 2)])
+        self.neck_strides = (2, config.first_stride // 2)  # paper: (2, 2)
+        self.neck = nn.ModuleList([ConvBlock(c, stride) for stride in self.neck_strides])
         self.levels = nn.ModuleList([ConvBlock(c, 2) for _ in range(config.pyramid_levels - 1)])
 
     def forward(self, x: Tensor, mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-        for block in self.neck:
-            mask = halve(mask) if block.conv.stride[0] == 2 else mask
+        for block, stride in zip(self.neck, self.neck_strides, strict=True):
+            mask = halve(mask) if stride == 2 else mask
             x = block(x, mask)
         levels = [(x, mask)]  # (B, T / first_stride, C)
         for block in self.levels:
@@ -312,22 +343,22 @@ class Head(nn.Module):
         nn.init.constant_(self.interval.bias, math.log(math.expm1(config.duration_per_stride * 0.4)))
 
     def forward(self, levels: list[tuple[Tensor, Tensor]]) -> FEDNOutput:
-        parts: list[tuple[Tensor, ...]] = []
+        outputs: list[tuple[Tensor, ...]] = []
         for (x, mask), stride, scale in zip(levels, self.strides, self.level_scale, strict=True):
-            what = self.classify(x, mask)
-            where = self.locate(x, mask) if self.locate is not None else what
-            distances = F.softplus(self.interval(where).float() * scale) * stride  # frames
-            parts.append((self.classes(what), distances, mask, where))
-        logits, distances, mask, where = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
-        objectness = self.objectness(where).squeeze(-1) if self.objectness is not None else None
+            class_features = self.classify(x, mask)  # (B, L, C)
+            features = self.locate(x, mask) if self.locate is not None else class_features
+            distances = F.softplus(self.interval(features).float() * scale) * stride  # frames
+            outputs.append((self.classes(class_features), distances, mask, features))
+        logits, distances, mask, features = (torch.cat(x, dim=1) for x in zip(*outputs, strict=True))
+        objectness = self.objectness(features).squeeze(-1) if self.objectness is not None else None
         return FEDNOutput(logits, distances, objectness, mask)
 
 
 class FEDN(nn.Module):
     """The whole detector. `forward(x (B, T, C_in), mask (B, T)) -> FEDNOutput` for any T >= 1.
 
-    x: frame vectors as change against the person's own baseline; mask: True where there is a face.
-    A level of stride s answers at ceil(T / s) positions.
+    x: frame vectors as change from the person's rest; mask: True where there is a face.
+    A level of stride s has ceil(T / s) positions.
     """
 
     def __init__(self, config: FEDNConfig) -> None:
@@ -341,12 +372,14 @@ class FEDN(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> FEDNOutput:
         if x.ndim != 3 or x.shape[-1] != self.config.input_features or mask.shape != x.shape[:2]:
-            shapes = f"x {tuple(x.shape)} and mask {tuple(mask.shape)}"
-            raise InputError(f"{shapes} must be (B, T, {self.config.input_features}) and (B, T)")
+            raise InputError(
+                f"x {tuple(x.shape)} and mask {tuple(mask.shape)} must be "
+                f"(B, T, {self.config.input_features}) and (B, T)"
+            )
         t = x.shape[1]
-        rest = -t % self.config.grid
-        x = F.pad(x, (0, 0, 0, rest))  # (B, T', C_in), T' a multiple of the grid
-        mask = F.pad(mask, (0, rest))  # (B, T')
+        padding = -t % self.config.grid
+        x = F.pad(x, (0, 0, 0, padding))  # (B, T', C_in), T' a multiple of the grid
+        mask = F.pad(mask, (0, padding))  # (B, T')
         x = self.embedding(x, mask)  # (B, T', C)
         if self.segments is not None:
             x = self.segments(x, mask)
@@ -369,13 +402,13 @@ class FEDN(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> "FEDN":
         """The model of a folder, on the CPU, in evaluation mode, weights as float32.
 
-        Raises InputError if a file is missing, is no such file, or does not fit (says which keys).
+        Raises InputError if a file is missing, is of another format, or does not fit (says which keys).
         """
         folder = Path(folder)
         model = cls(read_config(folder))
         path = folder / "model.safetensors"
         if not path.is_file():
-            raise InputError(f"{path}: no such file; a model folder has config.json and it")
+            raise InputError(f"{path}: no such file; a model folder has it and config.json")
         try:
             state = load_file(path)
         except SafetensorError as error:
@@ -398,11 +431,11 @@ def read_config(folder: str | Path) -> FEDNConfig:
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Loads a state dict into the model. Raises InputError naming each key that does not fit."""
-    own = model.state_dict()
-    wrong = [f"{name} is missing" for name in own if name not in state]
-    wrong += [f"{name} is not of this model" for name in state if name not in own]
-    wrong += tensor_faults(state, own)
+    expected = model.state_dict()
+    wrong = [f"{name} is missing" for name in expected if name not in state]
+    wrong += [f"{name} is not of this model" for name in state if name not in expected]
+    wrong += tensor_faults(state, expected)
     if wrong:
         more = f" and {len(wrong) - 6} more" if len(wrong) > 6 else ""
         raise InputError(f"{source} does not fit its config.json: {'; '.join(wrong[:6])}{more}")
-    model.load_state_dict({name: state[name].to(own[name].dtype) for name in own})
+    model.load_state_dict({name: state[name].to(value.dtype) for name, value in expected.items()})

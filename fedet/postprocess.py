@@ -1,8 +1,11 @@
-"""From the network's output to intervals: decode, soft-NMS, scales, score curves."""
+"""From the network's output to intervals: decode, soft-NMS, fusion of scales, score curves, tables.
+
+Intervals are continuous, [start, end) in frames, up to `to_frames`. B windows, P positions, K emotions,
+N candidates.
+"""
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +17,12 @@ from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of, int
 from fedet.model import FEDNConfig, FEDNOutput
 from fedet.windows import VideoFeatures, cut_window, points, window_starts
 
-LONGEST = 0.75  # of its window: longer intervals are left to a slower scale
-JOINED = 0.5  # tIoU from which intervals of two scales are one
+LONGEST_SHARE = 0.75  # of its window: longer intervals are left to a slower scale
+FUSION_TIOU = 0.5  # overlap from which intervals of two scales are one
+
+Network = Callable[[torch.Tensor, torch.Tensor], FEDNOutput]
+# Called with each batch's output, its starts (B,), the number of all windows and the scale.
+Listener = Callable[[FEDNOutput, np.ndarray, int, int], None]
 
 
 class Candidates(NamedTuple):
@@ -26,12 +33,15 @@ class Candidates(NamedTuple):
     classes: np.ndarray  # (N,) int
 
 
-def position_owner_mask(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
-    """(B, P) bool: the positions that the windows at `starts` (B,) have the word on.
+# --- decode
 
-    Only a position near the middle of its window is heard: within (window - window_stride) / 2
-    frames of a border the neighbour, which sees more around it, has the word; at the ends of the
-    video there is none. Each place of the video belongs to exactly one window.
+
+def position_owner_mask(starts: np.ndarray, n_windows: int, config: FEDNConfig) -> np.ndarray:
+    """(B, P) bool: which positions each of the windows at `starts` (B,) decides (our choice).
+
+    A window decides the positions near its middle. Those within (window - window_stride) / 2 frames of
+    a border are decided by the neighbour, which sees more around them; at the ends of the video there
+    is none. So each position in the video belongs to exactly one window.
     """
     at = points(config)
     margin = (config.window - config.window_stride) / 2
@@ -41,113 +51,27 @@ def position_owner_mask(starts: np.ndarray, n_windows: int, config: FEDNConfig) 
 
 
 def decode(output: FEDNOutput, starts: np.ndarray, n_windows: int, config: FEDNConfig) -> Candidates:
-    """What the windows at `starts` say, in video time.
+    """The intervals of the windows at `starts`, in video time.
 
-    Positions are owned (see `position_owner_mask`), not intervals, so that nothing falls between two windows.
+    Positions have an owner (see `position_owner_mask`), not intervals, so that none is lost between
+    two windows.
 
     Args:
         output: of B windows. starts: (B,). n_windows: how many the whole video has.
     """
-    at, own = points(config), position_owner_mask(starts, n_windows, config)
+    at, owned = points(config), position_owner_mask(starts, n_windows, config)
     scores = output.scores().numpy(force=True).astype(np.float64)  # (B, P, K)
-    window, position, label = np.nonzero((scores >= config.min_score) & own[..., None])
+    window, position, label = np.nonzero((scores >= config.min_score) & owned[..., None])
     distances = output.distances.numpy(force=True).astype(np.float64)[window, position]  # (N, 2)
     centre = at.centre[position] + starts[window]
     intervals = np.stack([centre - distances[:, 0], centre + distances[:, 1]], axis=1)
     return Candidates(intervals, scores[window, position, label], label)
 
 
-def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:
-    """Gaussian soft-NMS (Bodla et al., 2017) in one dimension.
-
-    The strongest candidate is kept as it is and every other decays by exp(-tIoU^2 / sigma), and so
-    on with the next strongest. Our choice: candidates of ANOTHER emotion decay too, by
-    `cross_class_sigma`, or one expression would be reported once for every emotion it resembles.
-
-    Returns: the candidates that end at `min_score` or more, strongest first, with their new scores.
-    """
-    order = np.argsort(candidates.intervals[:, 0], kind="stable")  # by start: neighbours are a slice
-    intervals, scores, classes = (part[order] for part in candidates)
-    starts = intervals[:, 0]
-    longest = (intervals[:, 1] - starts).max(initial=0.0)
-    left = scores.copy()
-    final = np.zeros_like(scores)
-    picked = []
-    while len(left) and left.max() >= config.min_score:
-        best = int(left.argmax())
-        picked.append(best)
-        final[best] = left[best]
-        a = np.searchsorted(starts, intervals[best, 0] - longest, side="left")
-        b = np.searchsorted(starts, intervals[best, 1], side="right")
-        same = classes[a:b] == classes[best]
-        sigma = np.where(same, config.nms_sigma, config.cross_class_sigma or np.inf)
-        left[a:b] *= np.exp(-(interval_tiou(intervals[best], intervals[a:b]) ** 2) / sigma)
-        left[best] = -1.0
-    return Candidates(intervals[picked], final[picked], classes[picked])
-
-
-def downsample(vectors: np.ndarray, mask: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every n frames as one, the mean of those that are visible: (ceil(T / n), C), (ceil(T / n),)."""
-    if n == 1:
-        return vectors, mask
-    lacking = -len(mask) % n
-    mask = np.pad(mask, (0, lacking)).reshape(-1, n)
-    parts = np.pad(vectors.astype(np.float32), ((0, lacking), (0, 0))).reshape(*mask.shape, -1)
-    seen = mask.sum(1)  # (T / n,)
-    sums = np.where(mask[..., None], parts, 0).sum(1)
-    return sums / np.maximum(seen, 1)[:, None], seen > 0
-
-
-def voting_scales(duration: float, config: FEDNConfig) -> tuple[int, ...]:
-    """The scales that have a say on an interval of so many frames: the two finest it fits into."""
-    last = config.scales[-1]
-    fitting = [n for n in config.scales if n == last or duration <= LONGEST * config.window * n]
-    return tuple(fitting[:2])
-
-
-def weighted_interval_fusion(found: dict[int, Candidates], config: FEDNConfig) -> Candidates:
-    """What several scales found, each already merged, as one (our choice).
-
-    After weighted boxes fusion (Solovyev, Wang and Gabruseva, 2021): from the strongest on, an
-    interval joins the one of the other scale that overlaps it best by tIoU 0.5 or more, of whatever
-    emotion. Its ends are their mean, weighted by score / scale^2, as errors in frames grow with the
-    scale; the emotion is the stronger one's; the score is the mean over the scales that `voting_scales`
-    names, so that what only one of them sees loses half. One scale alone stays as it is.
-
-    Returns: those of `min_score` or more, strongest first.
-    """
-    if len(found) == 1:
-        return next(iter(found.values()))
-    free = {scale: np.ones(len(c.scores), dtype=bool) for scale, c in found.items()}
-    order = sorted((-s, scale, i) for scale, c in found.items() for i, s in enumerate(c.scores))
-    fused = []
-    for minus, scale, i in order:
-        interval, label = found[scale].intervals[i], found[scale].classes[i]
-        heard = voting_scales(interval[1] - interval[0], config)
-        if scale not in heard or not free[scale][i]:
-            continue
-        free[scale][i] = False
-        scores, ends, shares = [-minus], [interval], [-minus / scale**2]
-        for other in (n for n in heard if n != scale):
-            overlap = interval_tiou(interval, found[other].intervals)
-            worth = np.where(free[other] & (overlap >= JOINED), overlap * found[other].scores, 0.0)
-            if worth.any():
-                best = int(worth.argmax())
-                free[other][best] = False
-                scores.append(found[other].scores[best])
-                ends.append(found[other].intervals[best])
-                shares.append(scores[-1] / other**2)
-        fused.append((np.average(ends, axis=0, weights=shares), sum(scores) / len(heard), label))
-    fused = sorted((row for row in fused if row[1] >= config.min_score), key=lambda row: -row[1])
-    intervals, scores, classes = zip(*fused, strict=True) if fused else ((), (), ())
-    intervals = np.array(intervals, dtype=np.float64).reshape(-1, 2)
-    return Candidates(intervals, np.array(scores), np.array(classes, dtype=np.int64))
-
-
 def to_frames(candidates: Candidates, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inclusive frames (N, 2) int, each end drawn in to the nearest frame with a face.
+    """Inclusive frames (N, 2) int, each end moved inwards to the nearest frame with a face.
 
-    Also (N,) kept: False for an interval without any frame with a face.
+    Also (N,) visible: False for an interval without any frame with a face.
     """
     t = len(mask)
     onset = np.clip(np.floor(candidates.intervals[:, 0] + 0.5).astype(int), 0, t - 1)
@@ -160,76 +84,121 @@ def to_frames(candidates: Candidates, mask: np.ndarray) -> tuple[np.ndarray, np.
     return np.stack([onset, offset], axis=1), onset <= offset
 
 
-Network = Callable[[torch.Tensor, torch.Tensor], FEDNOutput]
+# --- soft-NMS
 
 
-def detect_intervals(
-    network: Network,
-    config: FEDNConfig,
-    vectors: np.ndarray,
-    mask: np.ndarray,
-    batch_size: int = 16,
-    device: torch.device | str = "cpu",
-    listener: Callable[[FEDNOutput, np.ndarray, int, int], None] | None = None,
-) -> pd.DataFrame:
-    """What the network finds in one video, strongest first: onset, offset, emotion, score.
+def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:
+    """Gaussian soft-NMS (Bodla et al., 2017) in one dimension.
 
-    Args:
-        network: the model in evaluation mode, or anything that answers like it.
-        vectors: (T, C). mask: (T,) bool. batch_size: windows at once; changes no result.
-        listener: hears each batch's output with its starts (B,), the number of all windows and the
-            scale.
-    Returns:
-        inclusive frames of the video; scores at or above `config.min_score`.
+    The strongest candidate stays as it is and every other decays by exp(-tIoU^2 / sigma), and so
+    on with the next strongest. Our choice: candidates of ANOTHER emotion decay too, by
+    `cross_class_sigma`, or one expression would be reported once for every emotion it resembles.
+
+    Returns: the candidates that end at `min_score` or more, strongest first, with their new scores.
     """
-    columns = ["onset", "offset", "emotion", "score"]
-    if not mask.any():
-        return pd.DataFrame(columns=columns)
-    found = {}
-    for scale in config.scales:
-        x, m = downsample(vectors, mask, scale)
-        heard = listener and partial(listener, scale=scale)
-        candidates = _at_one_scale(network, config, x, m, batch_size, device, heard)
-        found[scale] = candidates._replace(intervals=candidates.intervals * scale)
-    merged = weighted_interval_fusion(found, config)
-    frames, kept = to_frames(merged, mask)
-    emotions = np.array(config.emotions, dtype=object)[merged.classes]
-    table = zip(frames[:, 0], frames[:, 1], emotions, merged.scores, strict=True)
-    return pd.DataFrame(table, columns=columns)[kept].reset_index(drop=True)
+    order = np.argsort(candidates.intervals[:, 0], kind="stable")  # by start: neighbours are a slice
+    intervals, scores, classes = (array[order] for array in candidates)
+    starts = intervals[:, 0]
+    longest = (intervals[:, 1] - starts).max(initial=0.0)
+    remaining = scores.copy()
+    final = np.zeros_like(scores)
+    picked = []
+    while len(remaining) and remaining.max() >= config.min_score:
+        best = int(remaining.argmax())
+        picked.append(best)
+        final[best] = remaining[best]
+        a = np.searchsorted(starts, intervals[best, 0] - longest, side="left")
+        b = np.searchsorted(starts, intervals[best, 1], side="right")
+        same = classes[a:b] == classes[best]
+        sigma = np.where(same, config.nms_sigma, config.cross_class_sigma or np.inf)
+        remaining[a:b] *= np.exp(-(interval_tiou(intervals[best], intervals[a:b]) ** 2) / sigma)
+        remaining[best] = -1.0
+    return Candidates(intervals[picked], final[picked], classes[picked])
 
 
-def _at_one_scale(network, config, vectors, mask, batch_size, device, listener) -> Candidates:
-    """The merged candidates of all windows, in frames of these vectors; as for `detect_intervals`."""
-    starts = window_starts(len(vectors), config)
-    parts = []
-    for i in range(0, len(starts), batch_size):
-        batch = starts[i : i + batch_size]
-        windows = [cut_window(vectors, mask, int(start), config.window) for start in batch]
-        x, m = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*windows, strict=True))
-        with torch.inference_mode():
-            output = network(x, m)
-        parts.append(decode(output, batch, len(starts), config))
-        if listener is not None:
-            listener(output, batch, len(starts))
-    return soft_nms(Candidates(*(np.concatenate(p) for p in zip(*parts, strict=True))), config)
+# --- scales
 
 
-def predict(network: Network, config: FEDNConfig, record: VideoFeatures, **options) -> pd.DataFrame:
-    """`detect_intervals` of a record as a canonical table; options: batch_size, device."""
-    if not math.isclose(record.fps, config.fps, rel_tol=1e-3):
-        text = f"{record.subject}/{record.video}: {record.fps} frames a second"
-        raise InputError(f"{text}, the detector reads {config.fps}; resample")
-    found = detect_intervals(network, config, record.vectors, record.mask, **options)
-    table = empty_table().reindex(range(len(found)))
-    for column in found:
-        table[column] = found[column].astype(table[column].dtype)
-    table = table.assign(subject=record.subject, video=record.video, fps=record.fps)
-    table["expression_type"] = expression_type_of(found["onset"], found["offset"], record.fps)
-    return table.assign(schema_version=SCHEMA_VERSION, source="fedet")
+def downsample(vectors: np.ndarray, mask: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every n frames as one, the mean of those that are visible: (ceil(T / n), C), (ceil(T / n),)."""
+    if n == 1:
+        return vectors, mask
+    lacking = -len(mask) % n
+    mask = np.pad(mask, (0, lacking)).reshape(-1, n)
+    groups = np.pad(vectors.astype(np.float32), ((0, lacking), (0, 0))).reshape(*mask.shape, -1)
+    visible = mask.sum(1)  # (T / n,)
+    sums = np.where(mask[..., None], groups, 0).sum(1)
+    return sums / np.maximum(visible, 1)[:, None], visible > 0
+
+
+def voting_scales(duration: float, config: FEDNConfig) -> tuple[int, ...]:
+    """The scales that decide on an interval of so many frames: the two finest that it fits into."""
+    last = config.scales[-1]
+    fitting = [n for n in config.scales if n == last or duration <= LONGEST_SHARE * config.window * n]
+    return tuple(fitting[:2])
+
+
+def weighted_interval_fusion(by_scale: dict[int, Candidates], config: FEDNConfig) -> Candidates:
+    """The candidates of several scales, merged within each, as one (our choice).
+
+    After weighted boxes fusion (Solovyev, Wang and Gabruseva, 2021): from the strongest on, an
+    interval joins the one of the other scale that overlaps it best by tIoU 0.5 or more, of whatever
+    emotion. Its ends are their mean, weighted by score / scale^2, as errors in frames grow with the
+    scale; the emotion is the stronger one's; the score is the mean over the `voting_scales`, so that
+    what only one of them detects loses half. One scale alone stays as it is.
+
+    Returns: those of `min_score` or more, strongest first.
+    """
+    if len(by_scale) == 1:
+        return next(iter(by_scale.values()))
+    free = {scale: np.ones(len(c.scores), dtype=bool) for scale, c in by_scale.items()}
+    order = sorted((-s, scale, i) for scale, c in by_scale.items() for i, s in enumerate(c.scores))
+    fused = []
+    for _, scale, i in order:
+        start, end = by_scale[scale].intervals[i]
+        voting = voting_scales(end - start, config)
+        if scale not in voting or not free[scale][i]:
+            continue
+        free[scale][i] = False
+        members = [(scale, i)]
+        for other in (n for n in voting if n != scale):
+            best = _best_overlap(by_scale[scale].intervals[i], by_scale[other], free[other])
+            if best is not None:
+                free[other][best] = False
+                members.append((other, best))
+        fused.append(_mean_of(members, by_scale, len(voting)))
+    strong = sorted((row for row in fused if row[1] >= config.min_score), key=lambda row: -row[1])
+    return Candidates(
+        np.array([interval for interval, _, _ in strong], dtype=np.float64).reshape(-1, 2),
+        np.array([score for _, score, _ in strong], dtype=np.float64),
+        np.array([label for _, _, label in strong], dtype=np.int64),
+    )
+
+
+def _best_overlap(interval: np.ndarray, others: Candidates, free: np.ndarray) -> int | None:
+    """The free candidate with the highest tIoU times score, None if none reaches `FUSION_TIOU`."""
+    overlap = interval_tiou(interval, others.intervals)
+    worth = np.where(free & (overlap >= FUSION_TIOU), overlap * others.scores, 0.0)
+    return int(worth.argmax()) if worth.any() else None
+
+
+def _mean_of(
+    members: list[tuple[int, int]], by_scale: dict[int, Candidates], n_voting: int
+) -> tuple[np.ndarray, float, int]:
+    """Interval, score and class of candidates (scale, index) that are one; the first is the strongest."""
+    ends = [by_scale[scale].intervals[i] for scale, i in members]
+    scores = [by_scale[scale].scores[i] for scale, i in members]
+    weights = [score / scale**2 for score, (scale, _) in zip(scores, members, strict=True)]
+    scale, strongest = members[0]
+    label = by_scale[scale].classes[strongest]
+    return np.average(ends, axis=0, weights=weights), sum(scores) / n_voting, label
+
+
+# --- score curves
 
 
 class ScoreCurves:
-    """Collects the class confidences of a video's windows.
+    """Collects the class scores of a video's windows.
 
     Each pyramid level is a line through its positions, flat for the frame on either side of each,
     so that a peak keeps its height; the curve is the highest of the levels. Where the detector
@@ -253,18 +222,18 @@ class ScoreCurves:
         """Takes the windows that begin at `starts` (B,), each position from the window that owns it."""
         if scale not in self.levels:
             return
-        at, own = points(self.config), position_owner_mask(starts, n_windows, self.config)  # own (B, P)
+        at, owned = points(self.config), position_owner_mask(starts, n_windows, self.config)  # (B, P)
         scores = output.scores().numpy(force=True)  # (B, P, K)
         for level, stride in zip(self.levels[scale], self.config.strides, strict=True):
-            window, position = np.nonzero(own & (at.stride == stride))
-            place = (starts[window] + at.centre[position]) // stride
-            level[place.astype(int)] = scores[window, position]
+            window, position = np.nonzero(owned & (at.stride == stride))
+            row = (starts[window] + at.centre[position]) // stride
+            level[row.astype(int)] = scores[window, position]
 
     def at(self, frames: np.ndarray) -> np.ndarray:
         """(N, K) scores at continuous frames (N,) of the detector's rate; frame i spans [i, i + 1)."""
-        return np.mean([self._of_scale(scale, frames / scale) for scale in self.levels], axis=0)
+        return np.mean([self._at_scale(scale, frames / scale) for scale in self.levels], axis=0)
 
-    def _of_scale(self, scale: int, frames: np.ndarray) -> np.ndarray:
+    def _at_scale(self, scale: int, frames: np.ndarray) -> np.ndarray:
         best = np.zeros((len(frames), len(self.config.emotions)), np.float32)
         for level, stride in zip(self.levels[scale], self.config.strides, strict=True):
             centre = (np.arange(len(level)) + 0.5) * stride
@@ -286,3 +255,90 @@ class ScoreCurves:
         values = self.at(middles)
         values[~mask[np.minimum(middles.astype(int), len(mask) - 1)]] = np.nan
         return pd.DataFrame(values, columns=list(self.config.emotions))
+
+
+# --- predict
+
+
+def detect_intervals(
+    network: Network,
+    config: FEDNConfig,
+    vectors: np.ndarray,
+    mask: np.ndarray,
+    batch_size: int = 16,
+    device: torch.device | str = "cpu",
+    listener: Listener | None = None,
+) -> pd.DataFrame:
+    """The intervals in one video, strongest first: onset, offset, emotion, score.
+
+    Args:
+        network: the model in evaluation mode, or any function with its inputs and output.
+        vectors: (T, C). mask: (T,) bool. batch_size: windows at once; changes no result.
+        listener: called with every batch's output, e.g. `ScoreCurves.add`.
+    Returns:
+        inclusive frames of the video; scores at or above `config.min_score`.
+    """
+    columns = ["onset", "offset", "emotion", "score"]
+    if not mask.any():
+        return pd.DataFrame(columns=columns)
+    by_scale = {
+        scale: _candidates_at_scale(network, config, vectors, mask, scale, batch_size, device, listener)
+        for scale in config.scales
+    }
+    merged = weighted_interval_fusion(by_scale, config)
+    frames, visible = to_frames(merged, mask)
+    emotions = np.array(config.emotions, dtype=object)[merged.classes]
+    rows = zip(frames[:, 0], frames[:, 1], emotions, merged.scores, strict=True)
+    return pd.DataFrame(rows, columns=columns)[visible].reset_index(drop=True)
+
+
+def _candidates_at_scale(
+    network: Network,
+    config: FEDNConfig,
+    vectors: np.ndarray,
+    mask: np.ndarray,
+    scale: int,
+    batch_size: int,
+    device: torch.device | str,
+    listener: Listener | None,
+) -> Candidates:
+    """The merged candidates of a video in which every `scale` frames are read as one, in its frames."""
+    vectors, mask = downsample(vectors, mask, scale)
+    starts = window_starts(len(vectors), config)
+    batches = []
+    for i in range(0, len(starts), batch_size):
+        batch = starts[i : i + batch_size]
+        windows = [cut_window(vectors, mask, int(start), config.window) for start in batch]
+        x, m = (torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*windows, strict=True))
+        with torch.inference_mode():
+            output = network(x, m)
+        batches.append(decode(output, batch, len(starts), config))
+        if listener is not None:
+            listener(output, batch, len(starts), scale)
+    merged = soft_nms(Candidates(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True))), config)
+    return merged._replace(intervals=merged.intervals * scale)
+
+
+def predict(
+    network: Network,
+    config: FEDNConfig,
+    record: VideoFeatures,
+    batch_size: int = 16,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """`detect_intervals` of a record as a canonical table.
+
+    Raises InputError if the record is at another rate than the detector.
+    """
+    if not math.isclose(record.fps, config.fps, rel_tol=1e-3):
+        raise InputError(
+            f"{record.subject}/{record.video}: {record.fps} frames a second, the detector reads "
+            f"{config.fps}; resample"
+        )
+    found = detect_intervals(network, config, record.vectors, record.mask, batch_size, device)
+    table = empty_table().reindex(range(len(found)))
+    for column in found:
+        table[column] = found[column].astype(table[column].dtype)
+    table = table.assign(subject=record.subject, video=record.video, fps=record.fps)
+    table["expression_type"] = expression_type_of(found["onset"], found["offset"], record.fps)
+    return table.assign(schema_version=SCHEMA_VERSION, source="fedet")

@@ -1,6 +1,6 @@
-"""From a video to windows and back: cutting, positions, targets, and merging in video time.
+"""From a video to windows: its features, cutting, the positions of a window and what they learn.
 
-Inside this module intervals are continuous, [start, end) in frames, like `fedet.losses`; tables
+Inside this module intervals are continuous, [start, end) in frames, as in `fedet.losses`; tables
 have 0-based INCLUSIVE onset and offset. T frames, N windows, P positions, E events, K emotions.
 """
 
@@ -22,36 +22,38 @@ from fedet.model import FEDNConfig
 class VideoFeatures:
     """One video as the detector reads it.
 
-    Raises InputError if the parts do not fit each other, or a visible frame has a value that is
-    not finite, or an event has no end, lies outside the video or is counted at another fps.
+    Raises InputError if the shapes do not fit each other, a visible frame has a value that is not
+    finite, or an event has no end, lies outside the video or is counted at another fps.
     """
 
     subject: str
     video: str
     fps: float
-    vectors: np.ndarray  # (T, C) float16 or float32, change against the person's own baseline
+    vectors: np.ndarray  # (T, C) float16 or float32, change from the person's rest
     mask: np.ndarray  # (T,) bool, True where there is a face
     events: pd.DataFrame  # canonical table of this video at this fps
 
     def __post_init__(self) -> None:
-        where = f"{self.subject}/{self.video}"
+        name = f"{self.subject}/{self.video}"
         t = len(self.vectors)
         if self.vectors.ndim != 2 or self.mask.shape != (t,) or self.mask.dtype != bool:
-            shapes = f"vectors {self.vectors.shape} and {self.mask.dtype} mask {self.mask.shape}"
-            raise InputError(f"{where}: {shapes} must be (T, C) and bool (T,)")
+            raise InputError(
+                f"{name}: vectors {self.vectors.shape} and {self.mask.dtype} mask {self.mask.shape} "
+                "must be (T, C) and bool (T,)"
+            )
         bad = np.flatnonzero(~np.isfinite(self.vectors).all(1) & self.mask)
         if len(bad):
-            raise InputError(f"{where}: the vector of frame {bad[0]} is not finite; mask the frame")
+            raise InputError(f"{name}: the vector of frame {bad[0]} is not finite; mask the frame")
         for row in self.events.itertuples():
+            event = f"{name}: event {row.Index}"
             if pd.isna(row.onset) or pd.isna(row.offset):
-                text = f"{where}: event {row.Index} has no onset or offset"
-                raise InputError(f"{text}; choose a missing_offset policy when reading")
+                raise InputError(
+                    f"{event} has no onset or offset; choose a missing_offset policy when reading"
+                )
             if not 0 <= row.onset <= row.offset < t:
-                text = f"{where}: event {row.Index} has frames {row.onset}-{row.offset}"
-                raise InputError(f"{text}, outside the video's {t}")
+                raise InputError(f"{event} has frames {row.onset}-{row.offset}, outside the video's {t}")
             if pd.notna(row.fps) and not math.isclose(row.fps, self.fps, rel_tol=1e-3):
-                text = f"{where}: event {row.Index} counts at {row.fps} fps"
-                raise InputError(f"{text}, the vectors at {self.fps}; resample one")
+                raise InputError(f"{event} counts at {row.fps} fps, the vectors at {self.fps}; resample one")
 
 
 def classes_of(events: pd.DataFrame, config: FEDNConfig) -> np.ndarray:
@@ -98,13 +100,13 @@ class Points(NamedTuple):
 
     centre: np.ndarray  # frames from the window's start
     stride: np.ndarray  # frames
-    low: np.ndarray  # shortest duration the position answers for, frames, inclusive
+    low: np.ndarray  # shortest duration that the position learns, frames, inclusive
     high: np.ndarray  # longest, exclusive
 
 
 @lru_cache
 def points(config: FEDNConfig) -> Points:
-    """Position, stride and durations of every level, from one place for targets and merging."""
+    """The positions of every level, in one place for targets and merging."""
     rows = []
     last = config.pyramid_levels - 1
     for level, stride in enumerate(config.strides):
@@ -118,36 +120,36 @@ def points(config: FEDNConfig) -> Points:
 
 
 def visible_share(intervals: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(E,) share of each interval's frames that the (T,) mask shows; what lies beyond is unseen."""
-    seen = np.concatenate([[0], np.cumsum(mask)])  # (T + 1,) visible frames before each
+    """(E,) share of each interval's frames that the (T,) mask shows; frames beyond it are hidden."""
+    before = np.concatenate([[0], np.cumsum(mask)])  # (T + 1,) visible frames before each
     ends = np.clip(np.rint(intervals).astype(int), 0, len(mask))  # (E, 2)
-    return (seen[ends[:, 1]] - seen[ends[:, 0]]) / (intervals[:, 1] - intervals[:, 0])
+    return (before[ends[:, 1]] - before[ends[:, 0]]) / (intervals[:, 1] - intervals[:, 0])
 
 
 def match_positions(intervals: np.ndarray, valid: np.ndarray, config: FEDNConfig) -> np.ndarray:
-    """(E, P) bool: the positions that each event reaches. valid: (P,) positions with a face."""
+    """(E, P) bool: the positions that learn each event. valid: (P,) positions with a face."""
     at = points(config)
     start, end = intervals[:, :1], intervals[:, 1:]  # (E, 1)
-    length, off = end - start, np.abs(at.centre - (start + end) / 2)
+    length, distance = end - start, np.abs(at.centre - (start + end) / 2)
     of_level = (at.low <= length) & (length < at.high) & valid
     inside = (start <= at.centre) & (at.centre < end)
-    match = of_level & inside & (off <= config.centre_radius * at.stride)
-    # Our choice: who reaches none so takes the nearest position of the level.
-    nearest = np.where(of_level & (off <= at.stride), off, np.inf)
-    alone = ~match.any(1) & np.isfinite(nearest.min(1))
-    match[alone, nearest[alone].argmin(1)] = True
+    match = of_level & inside & (distance <= config.centre_radius * at.stride)
+    # An event that reaches no position takes the nearest one of its level (our choice).
+    nearest = np.where(of_level & (distance <= at.stride), distance, np.inf)
+    unmatched = ~match.any(1) & np.isfinite(nearest.min(1))
+    match[unmatched, nearest[unmatched].argmin(1)] = True
     return match
 
 
 def assign_targets(
     intervals: np.ndarray, classes: np.ndarray, mask: np.ndarray, config: FEDNConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What each position of one window should say (our choices, after ActionFormer).
+    """What each position of one window learns (our choices, after ActionFormer).
 
     A position learns an event if it lies inside it, within `centre_radius` strides of its centre,
-    at the level of its duration. Where several events want a position the shortest has it. An event
-    of which less than `min_visible` can be seen (border, no face) teaches nothing, and positions
-    inside it are not punished either.
+    at the level of its duration. The shortest event wins a contested position. An event of which less
+    than `min_visible` is visible (border, no face) teaches nothing, and positions inside it are not
+    punished either.
 
     Args:
         intervals: (E, 2) [start, end) in frames of the window, may reach beyond it.
@@ -162,21 +164,20 @@ def assign_targets(
     valid = np.concatenate([mask.reshape(-1, stride).any(1) for stride in config.strides])  # (P,)
     if not len(intervals):
         return class_targets, interval_targets, np.zeros(n, dtype=bool), valid
-    kept = visible_share(intervals, mask) >= config.min_visible  # (E,)
-    match = match_positions(intervals, valid, config) & kept[:, None]
-    cost = np.where(match, intervals[:, 1:] - intervals[:, :1], np.inf)  # (E, P) durations
-    positive, owner = match.any(0), cost.argmin(0)  # (P,)
-    hidden = (intervals[~kept, :1] <= at.centre) & (at.centre < intervals[~kept, 1:])
-    labelled = valid & ~(hidden.any(0) & ~positive) & ~(positive & (classes[owner] < 0))
-    interval_targets[positive] = intervals[owner[positive]]
-    taught = positive & labelled
-    class_targets[taught, classes[owner[taught]]] = 1
+    visible = visible_share(intervals, mask) >= config.min_visible  # (E,)
+    match = match_positions(intervals, valid, config) & visible[:, None]
+    durations = np.where(match, intervals[:, 1:] - intervals[:, :1], np.inf)  # (E, P)
+    positive = np.any(match, axis=0)  # (P,)
+    event = durations.argmin(0)  # (P,)
+    start, end = intervals[~visible, :1], intervals[~visible, 1:]
+    hidden = np.any((start <= at.centre) & (at.centre < end), axis=0)  # (P,)
+    labelled = valid & ~(hidden & ~positive) & ~(positive & (classes[event] < 0))
+    interval_targets[positive] = intervals[event[positive]]
+    with_class = positive & labelled
+    class_targets[with_class, classes[event[with_class]]] = 1
     return class_targets, interval_targets, positive, labelled
 
 
-def stack_targets(parts: list[tuple[np.ndarray, ...]]) -> Targets:
+def stack_targets(windows: list[tuple[np.ndarray, ...]]) -> Targets:
     """The targets of B windows as tensors."""
-    return Targets(*(torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True)))
-
-
-# --- back to the video
+    return Targets(*(torch.from_numpy(np.stack(arrays)) for arrays in zip(*windows, strict=True)))

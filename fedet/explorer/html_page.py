@@ -10,7 +10,19 @@ from pathlib import Path
 JS = Path(__file__).parent / "js"
 # Joined in this order they are one module, without a build step.
 CHAPTERS = (
-    *("text", "intervals", "scene", "curves", "tracks", "axis", "minimap", "timeline", "frames", "help"),
+    *(
+        "text",
+        "intervals",
+        "scene",
+        "curves",
+        "tracks",
+        "axis",
+        "minimap",
+        "timeline",
+        "frames",
+        "sound",
+        "help",
+    ),
     *("panels", "figures", "transport", "outbox", "player", "selection", "editor", "keys", "pointer"),
     *("explorer", "mount"),
 )

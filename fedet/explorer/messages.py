@@ -5,6 +5,7 @@
 | hello | state: all data; the score curves as a binary buffer |
 | edit | ack: the rows as they are now, or refused: why, and the row as it is |
 | frames | frame: one JPEG as a binary buffer for each, or none beyond the video's end |
+| sound | sound: samples of one chunk each; soundtrack: waveform and speech |
 | queue | queue: what to review first |
 | export | exported: where to, or why not |
 
@@ -19,12 +20,15 @@ import pandas as pd
 from fedet.errors import InputError
 from fedet.explorer import timeline as lane_data
 from fedet.explorer.frame_server import FaceCropper, FrameServer
+from fedet.explorer.sound_server import CHUNK_S, SoundServer
+from fedet.video.audio import RATE, has_sound
 
 FORMATS = ("csv", "json", "eaf", "vtt", "boris.csv")
 QUEUE_SHOWN = 200
+WORTH = 1.0  # mistakes that a minute on an entry is expected to correct; others are not listed
 QUEUE_MINUTES = 10  # for which the expected gain is reported
 THUMB_WIDTH = 240  # pixels
-SETTINGS = ("threshold", "nms", "tiou", "emotion", "classes", "types")
+SETTINGS = ("threshold", "nms", "tiou", "emotion", "classes", "types", "reviewer")
 
 
 class MessageServer:
@@ -37,17 +41,20 @@ class MessageServer:
 
     def __init__(self, explorer, cropper=None):
         self.explorer, self.review = explorer, explorer.review
-        self.server = None
+        self.server, self.sound = None, None
         if explorer.video is not None:
             crop = cropper or FaceCropper()
             self.server = FrameServer(explorer.video, explorer.lanes.fps, self._picture, crop)
+            if has_sound(explorer.video.path):
+                self.sound = SoundServer(explorer.video.path, explorer.lanes.fps, explorer.send)
         self.review.listeners.append(self._changed)
         explorer.on_msg(self._received)
 
     def close(self) -> None:
-        """Stops serving frames."""
-        if self.server is not None:
-            self.server.close()
+        """Stops serving frames and sound."""
+        for server in (self.server, self.sound):
+            if server is not None:
+                server.close()
 
     def _received(self, _, content: dict, buffers) -> None:
         kind = content.get("kind")
@@ -58,6 +65,8 @@ class MessageServer:
         elif kind == "frames" and self.server is not None:
             request = (content[key] for key in ("frames", "width", "view", "key"))
             self.server.request(*request, client=content.get("client", ""))
+        elif kind == "sound" and self.sound is not None:
+            self.sound.request(content.get("chunks"))
         elif kind == "queue":
             self.explorer.send(queue_message(self.explorer))
         elif kind == "export":
@@ -66,6 +75,8 @@ class MessageServer:
     def _greet(self, content: dict) -> None:
         applied = self.review.applied(content.get("pending", []))
         data = scene_data(self.explorer)
+        if self.sound is not None:
+            data["sound"] = {"rate": RATE, "chunk_s": CHUNK_S}
         message = {"kind": "state", "to": content.get("from"), "data": data, "applied": applied}
         self.explorer.send(message, buffers=[lane_data.curve_bytes(self.explorer.lanes)])
 
@@ -102,17 +113,18 @@ class MessageServer:
         }
 
     def _export(self, suffix: str) -> None:
-        explorer = self.explorer
+        explorer, data = self.explorer, b""
         folder = self.review.path.parent if self.review.path else Path()
         path = folder / f"{Path(explorer.lanes.name).name}.review.{suffix}"
         try:
             if suffix not in FORMATS:
                 raise InputError(f"format {suffix!r}: one of {', '.join(FORMATS)}")
-            explorer.export(path)
+            data = explorer.export(path).read_bytes()
             message = f"Wrote {len(self.review.table())} reviewed intervals to {path.resolve()}"
         except (InputError, OSError) as error:
             message = f"Not exported: {error}"
-        explorer.send({"kind": "exported", "message": message, "path": str(path)})
+        content = {"kind": "exported", "message": message, "path": str(path), "name": path.name}
+        explorer.send(content, buffers=[data] if data else None)
 
     def _picture(self, frame: int, key: str, data: bytes | None) -> None:
         content = {"kind": "frame", "frame": frame, "key": key}
@@ -142,13 +154,12 @@ def scene_data(explorer) -> dict:
         "notices": [*explorer.lanes.notices, *review.notices],
         "alone": False,  # a page without a kernel
         "readonly": False,
-        "controls": False,  # the view's own, where there are no ipywidgets
     }
 
 
 def page_data(explorer, thumbnails: int = 0) -> dict:
     """The data of a page without kernel, plain values, with `thumbnails` pictures of the video."""
-    data = scene_data(explorer) | {"alone": True, "readonly": True, "controls": True}
+    data = scene_data(explorer) | {"alone": True, "readonly": True}
     if data["scores"]:
         data["scores"]["base64"] = lane_data.curve_text(explorer.lanes)
     decided = any(row["status"] != "open" for row in explorer.review.rows.values())
@@ -179,8 +190,9 @@ def _thumbs(explorer, count: int) -> list[dict]:
 
 def queue_message(explorer) -> dict:
     """The queue's first entries, and the gain expected of them."""
-    items = explorer.queue()
-    now, expect = items.attrs["f1_now"], ""
+    every = explorer.queue()
+    items = every[every["per_minute"] >= WORTH]
+    now, expect = every.attrs["f1_now"], ""
     soon = items[items["minutes"].cumsum() <= QUEUE_MINUTES]
     if now is not None and len(soon):
         then, spent = soon["f1_after"].iloc[-1], soon["minutes"].sum()
@@ -199,7 +211,9 @@ def queue_message(explorer) -> dict:
         }
         for row in items.head(QUEUE_SHOWN).itertuples()
     ]
-    note = items.attrs["assumptions"]
+    note = f"Gain: {every.attrs['assumptions'][0].lower()}{every.attrs['assumptions'][1:]}"
+    if rest := len(every) - len(items):
+        note = f"{rest} more are worth less than one mistake a minute. {note}"
     return {"kind": "queue", "items": rows, "note": note, "expect": expect}
 
 

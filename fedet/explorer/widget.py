@@ -25,7 +25,6 @@ import traitlets as t
 from fedet.errors import InputError
 from fedet.evaluation.agreement import Agreement, coder_agreement
 from fedet.explorer import timeline as lane_data
-from fedet.explorer.controls import controls
 from fedet.explorer.filters import metrics_table, suppressed_rows
 from fedet.explorer.html_page import fragment, script, style, whole_page
 from fedet.explorer.messages import MessageServer, page_data
@@ -84,7 +83,7 @@ class Explorer(anywidget.AnyWidget):
     types = t.List(t.Unicode(), default_value=["macro", "micro"]).tag(sync=True)
     frame = t.Int(0).tag(sync=True)
     selected = t.Unicode("").tag(sync=True)
-    reviewer = t.Unicode("")
+    reviewer = t.Unicode("").tag(sync=True)
 
     def __init__(
         self,
@@ -129,7 +128,6 @@ class Explorer(anywidget.AnyWidget):
         settings = {"threshold": threshold, "nms": nms, "tiou": tiou}
         super().__init__(classes=list(self.lanes.labels), reviewer=self.review.reviewer, **settings)
         self.messages = MessageServer(self, cropper)
-        self.controls = controls(self, [lane_data.colour_of(x) for x in self.lanes.labels])
 
     def _start_review(self, reviewer, autosave) -> Review:
         lanes = self.lanes
@@ -263,12 +261,12 @@ class Explorer(anywidget.AnyWidget):
         return path
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = self.controls.panel._repr_mimebundle_(**kwargs)
+        bundle, metadata = super()._repr_mimebundle_(**kwargs)
         # For viewers without widgets, e.g. the notebook on a web page.
         image = {"image/png": base64.b64encode(self.figure()._repr_png_()).decode()}
         if os.environ.get(IN_REPORT):  # the report's page shows the timeline without a kernel
             image[PAGE_MIME] = page_data(self, REPORT_THUMBNAILS)
-        return bundle if bundle is None else bundle | image
+        return bundle | image, metadata
 
     def close(self) -> None:
         """Closes the journal and the video."""

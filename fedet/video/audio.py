@@ -7,7 +7,7 @@ barking have one too: it detects voices, not words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +32,8 @@ GAP_S, LEAST_S = 0.3, 0.1  # shorter gaps are closed, shorter stretches left out
 HOLE_S = 0.02  # tolerance of time stamps
 MAX_JUMP_S = 1.0, 600.0  # back, ahead: stamps that jump farther are ignored, the sound simply continues
 
+Listener = Callable[[float, np.ndarray], None]  # gets a second and the samples (M,) from there on
+
 
 class Sound(NamedTuple):
     """The sound of a video: a value every 10 ms, none where the track has a gap."""
@@ -42,16 +44,35 @@ class Sound(NamedTuple):
     problems: tuple[str, ...]  # what was lost
 
 
-def read_sound(path: str | Path) -> Sound | None:
+def has_sound(path: str | Path) -> bool:
+    """Whether a video has a sound track; its content is not read."""
+    import av
+    from av.error import FFmpegError
+
+    if not Path(path).is_file():
+        return False
+    try:
+        with av.open(str(Path(path).absolute()), metadata_errors="replace") as container:
+            return bool(container.streams.audio)
+    except (FFmpegError, IndexError):
+        return False
+
+
+def read_sound(path: str | Path, on_samples: Listener | None = None) -> Sound | None:
     """The sound of a video; None if the file has none (a folder of images never has).
 
     A packet that cannot be decoded leaves a gap of its length. Memory: 24 bytes a value.
+
+    Args:
+        path: The video.
+        on_samples: Called with all sound while it is decoded: the second at which it begins, ascending, and
+            mono samples (M,) float32 at `RATE`.
 
     Raises InputError if more of the sound is broken than can be decoded.
     """
     times, levels, voices = [], [], []
     track = _Track(Path(path))
-    for start_s, samples in _stretches(track):
+    for start_s, samples in _stretches(track, on_samples):
         level, voicing = analyse(samples)
         times.append(start_s + (np.arange(len(level)) * HOP + WINDOW / 2) / RATE)
         levels.append(level)
@@ -102,13 +123,17 @@ def _without_runs(active: np.ndarray, value: bool, shorter: int) -> np.ndarray:
     return out
 
 
-def _stretches(track: _Track, seconds: float = 10.0) -> Iterator[tuple[float, np.ndarray]]:
+def _stretches(
+    track: _Track, on_samples: Listener | None = None, seconds: float = 10.0
+) -> Iterator[tuple[float, np.ndarray]]:
     """Pieces of the sound track: the second at which each begins, and its samples (M,) float32.
 
     Consecutive pieces overlap so that every window lies in exactly one of them.
     """
     start_s, buffer, count = 0.0, [], 0
     for at_s, samples in track.pieces():
+        if on_samples is not None:
+            on_samples(at_s, samples)
         if buffer and abs(at_s - (start_s + count / RATE)) > HOLE_S:
             yield start_s, np.concatenate(buffer)
             buffer, count = [], 0

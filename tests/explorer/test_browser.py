@@ -4,17 +4,20 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from explorer_data import N_FRAMES, curves, predicted, truth, write_clip
+from explorer_data import FPS, N_FRAMES, curves, frames, predicted, truth, write_clip
 from lab import PATIENCE_MS, new_page, open_browser, open_lab, run_notebook, write_notebook
 
 from fedet.annotations.table import read_csv
 from fedet.explorer.widget import Explorer
 from fedet.review.review import read_review
+from fedet.video.writer import write_video
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"></script><script>document.title='hacked'"
+DUPLICATES, OVERLAP = "Hide duplicates from overlap", "A match needs overlap"
 FIGURES = """() => [...document.querySelectorAll('.fx-figures tbody tr')]
     .map(tr => [...tr.children].map(cell => cell.textContent))"""
 
@@ -50,6 +53,7 @@ def page(browser, saved):
     page.on("console", lambda m: m.type == "error" and page.problems.append(m.text))
     page.goto(saved[1].as_uri())
     page.locator(".fx-figures tbody tr").first.wait_for()
+    page.get_by_text("More settings").click()
     return page
 
 
@@ -71,7 +75,7 @@ def test_a_saved_page_asks_the_network_for_nothing(page, saved):
 def test_the_browsers_figures_are_those_of_python(page, saved, threshold, nms, overlap):
     explorer = saved[0]
     explorer.threshold, explorer.nms, explorer.tiou = threshold, nms, overlap
-    for label, value in (("Threshold", threshold), ("NMS tIoU", nms), ("Match tIoU", overlap)):
+    for label, value in (("Threshold", threshold), (DUPLICATES, nms), (OVERLAP, overlap)):
         set_slider(page, label, value)
     shown = {row[0]: row[1:] for row in page.evaluate(FIGURES)}
     for name, row in explorer.metrics().iterrows():
@@ -84,14 +88,14 @@ def test_the_browsers_figures_are_those_of_python(page, saved, threshold, nms, o
 def test_the_browsers_detection_figures_are_those_of_python(page, saved):
     explorer = saved[0]
     explorer.threshold, explorer.nms, explorer.tiou, explorer.emotion = 0.3, 1, 0.5, True
-    for label, value in (("Threshold", 0.3), ("NMS tIoU", 1), ("Match tIoU", 0.5)):
+    for label, value in (("Threshold", 0.3), (DUPLICATES, 1), (OVERLAP, 0.5)):
         set_slider(page, label, value)
-    page.get_by_role("button", name="same emotion").click()
+    page.get_by_label("same emotion").click()
     set_slider(page, "Threshold", 0.3)
     shown = {row[0]: row[1:4] for row in page.evaluate(FIGURES)}
     assert [int(x) for x in shown["all"]] == explorer.metrics().loc["all", ["tp", "fp", "fn"]].tolist()
     assert not page.get_by_role("row", name="macro").is_visible()
-    page.get_by_role("button", name="same emotion").click()
+    page.get_by_label("same emotion").click()
     explorer.emotion = False
 
 
@@ -150,8 +154,21 @@ def test_without_a_picture_the_queue_stays_clear_of_the_buttons_below(browser, t
     page = new_page(browser, viewport={"width": 1200, "height": 800})
     page.set_default_timeout(20_000)
     page.goto(explorer.to_html(tmp_path / "blind.html").as_uri())
-    page.get_by_text("How this is reckoned").click()
-    page.get_by_text("Expected mistakes corrected per minute").click()
+    page.get_by_text("How this is computed").click()
+    page.get_by_text("expected mistakes corrected per minute").click()
+
+
+def test_the_height_does_not_depend_on_the_settings_and_all_is_in_view(browser, saved):
+    page = new_page(browser, viewport={"width": 1366, "height": 768})
+    page.goto(saved[1].as_uri())
+    page.locator(".fx-lanes").wait_for()
+    heights = set()
+    for threshold in (0.0, 0.5, 1.0):
+        set_slider(page, "Threshold", threshold)
+        heights.add(page.locator(".fx").bounding_box()["height"])
+    assert len(heights) == 1
+    box = page.locator(".fx-timeline").bounding_box()
+    assert box["y"] + box["height"] < 768
 
 
 def test_a_page_is_usable_on_a_phone(browser, saved):
@@ -239,19 +256,16 @@ def test_drag_threshold_undo_and_export_arrive_in_python(lab):
     page.locator(".fx-lanes").click(position=spot(page, 320.5, id="p4"))
     page.keyboard.press("f")
     page.get_by_role("heading", name="Review 4 of 5").wait_for()
-    for name in ("Threshold", "NMS tIoU", "Match tIoU"):  # a screen reader can tell them apart
-        page.get_by_role("slider", name=name).wait_for()
-    page.get_by_role("button", name="spotting", pressed=True).wait_for()
+    assert (
+        page.evaluate("() => document.querySelector('.fx').explorer.state.frame") == 328
+    )  # the middle: no apex
 
     # The offset from frame 352 to frame 341: the edge is the frame's right side.
     drag(page, spot(page, 353, id="p4"), spot(page, 342, id="p4"))
     wait_for_edits(page, 1)
     assert read_review(journal)[["onset", "offset"]].to_numpy().tolist() == [[305, 341]]
 
-    # The threshold, by the ipywidgets slider's own text box.
-    readout = page.locator(".widget-slider", has_text="Threshold").locator(".widget-readout")
-    readout.fill("0.30")
-    readout.press("Enter")
+    set_slider(page, "Threshold", 0.3)
     page.wait_for_function("() => document.querySelector('.fx').explorer.scene.settings.threshold === 0.3")
     assert page.evaluate(FIGURES)[0][1:4] == ["4", "3", "1"]
 
@@ -266,9 +280,11 @@ def test_drag_threshold_undo_and_export_arrive_in_python(lab):
     wait_for_edits(page, 4)
 
     page.get_by_label("Format").select_option("csv")
-    page.get_by_role("button", name="Export").click()
-    page.get_by_text("Wrote 1 reviewed intervals").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    page.get_by_text("Wrote 1 reviewed intervals").first.wait_for()
     rows, _ = read_csv(folder / "clip.review.csv")
+    assert Path(download.value.path()).read_bytes() == (folder / "clip.review.csv").read_bytes()
     assert rows[["onset", "offset", "emotion"]].to_numpy().tolist() == [[305, 341, "surprise"]]
     assert rows["source"].iloc[0].startswith("review by Ann at ")
 
@@ -310,7 +326,8 @@ def test_a_whole_review_by_keyboard_alone(lab):
     keys.press("ArrowDown")  # 62-99, the same again
     keys.press("Backspace")  # reject, go to the next: 210-240, negative
     wait_for_edits(page, 2)
-    keys.press("Shift+ArrowRight")
+    for _ in range(5):  # from its middle
+        keys.press("ArrowLeft")
     keys.press("i")  # onset 220
     wait_for_edits(page, 3)
     for _ in range(5):
@@ -325,7 +342,8 @@ def test_a_whole_review_by_keyboard_alone(lab):
     keys.press("Enter")
     wait_for_edits(page, 7)
     keys.press("PageDown")  # 305-352
-    keys.press("Shift+ArrowRight")
+    for key in ("Shift+ArrowLeft", *["ArrowLeft"] * 3):
+        keys.press(key)
     keys.press("s")  # split at 315
     wait_for_edits(page, 8)
     keys.press("Delete")  # the second half
@@ -362,11 +380,24 @@ def test_a_whole_review_by_keyboard_alone(lab):
 
     page.get_by_role("button", name="Export").focus()
     keys.press("Enter")
-    page.get_by_text("Wrote 4 reviewed intervals").wait_for()
+    page.get_by_text("Wrote 4 reviewed intervals").first.wait_for()
     assert len(read_csv(folder / "clip.review.csv")[0]) == 4
 
 
 @pytest.mark.slow
+def test_the_selection_survives_split_undo_redo_and_delete(lab):
+    page, _, _ = lab
+    show(lab, "selection")
+    selected = "() => document.querySelector('.fx').explorer.selection.item()?.s ?? null"
+    page.locator(".fx-lanes").click(position=spot(page, 320.5, id="p4"))
+    for count, (key, onset) in enumerate(
+        [("s", 328), ("z", 305), ("y", 305), ("Delete", None), ("z", 305)], start=1
+    ):
+        page.keyboard.press(key)
+        wait_for_edits(page, count)
+        page.wait_for_function(f"onset => ({selected})() === onset", arg=onset)
+
+
 def test_edits_that_a_dead_kernel_never_got_are_offered_again(lab):
     page, url, _folder = lab
     journal = show(lab, "dead")
@@ -414,6 +445,35 @@ def test_the_frame_that_is_shown_is_the_frame_that_is_named(lab):
     sizes = page.evaluate("""() => [...document.querySelector('.fx').explorer.frames.cache.values()]
         .map(b => b ? b.width : 0)""")
     assert max(sizes) <= 192 and len(sizes) < 120
+
+
+def test_the_picture_is_that_of_the_sound_at_every_speed(lab):
+    page, url, folder = lab
+    tone = 0.3 * np.sin(2 * np.pi * 150 * np.arange(20 * 16000) / 16000)
+    write_video(folder / "loud.mp4", frames(), FPS, sound=(tone.astype(np.float32), 16000))
+    cell = CELL.format(tests=str(Path(__file__).parents[1]), journal="loud.jsonl").replace(
+        "clip.mp4", "loud.mp4"
+    )
+    write_notebook(
+        folder, [cell.replace("predicted()", "predicted(video='loud')").replace("truth()", "None")], "s.ipynb"
+    )
+    run_notebook(page, url, "s.ipynb")
+    page.wait_for_function("() => document.querySelector('.fx')?.explorer?.sound.waves", timeout=PATIENCE_MS)
+    page.set_viewport_size({"width": 1366, "height": 768})
+    assert page.locator(".fx").bounding_box()["height"] < 650  # what JupyterLab leaves of 768
+    page.locator(".fx-lanes").focus()
+    for speed in (1, 0.5):
+        page.evaluate(f"() => (document.querySelector('.fx').explorer.state.speed = {speed})")
+        page.keyboard.press("Home")
+        page.keyboard.press(" ")
+        page.wait_for_function("() => document.querySelector('.fx').explorer.state.frame >= 15")
+        seen, heard, nodes = page.evaluate("""() => {
+            const { state, sound } = document.querySelector('.fx').explorer;
+            return [state.frame, sound.frame(), sound.nodes.size];
+        }""")
+        assert nodes and abs(seen - heard) <= 3
+        page.keyboard.press(" ")
+    assert page.evaluate("() => document.querySelector('.fx').explorer.sound.nodes.size") == 0
 
 
 if __name__ == "__main__":

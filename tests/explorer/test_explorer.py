@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from explorer_data import (
     N_FRAMES,
     PREDICTED,
     curves,
+    frames,
     number_of,
     predicted,
     truth,
@@ -28,10 +30,13 @@ from fedet.evaluation.evaluation import evaluate
 from fedet.explorer.filters import metrics_table, suppressed_rows
 from fedet.explorer.frame_server import FrameServer
 from fedet.explorer.html_page import CHAPTERS, JS, embedded, script
+from fedet.explorer.sound_server import CHUNK_S, SoundServer
 from fedet.explorer.timeline import MISSING, curve_bytes, prepare
 from fedet.explorer.widget import Explorer
 from fedet.intervals import empty_table
+from fedet.video.audio import RATE, has_sound
 from fedet.video.reader import open_video
+from fedet.video.writer import write_video
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><!--"
 
@@ -251,26 +256,13 @@ def test_the_reviewers_name_can_be_changed_on_the_way(explorer):
     assert explorer.review.table()["reviewer"].tolist() == ["Bea"]
 
 
-def test_the_controls_follow_the_traits_and_lead_them(explorer):
-    toggles = {w.description: w for w in walk(explorer.controls) if hasattr(w, "description")}
-    toggles["negative"].value = False
-    assert explorer.classes == ["positive", "surprise", "others"]
-    explorer.types = ["micro"]
-    assert toggles["macro"].value is False
-    toggles["negative"].value = True
-    assert explorer.classes == ["positive", "negative", "surprise", "others"]
-
-
-def walk(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
 def test_the_queue_is_told_with_its_assumptions(explorer):
     answer = ask(explorer, {"kind": "queue"})
     assert answer["items"][0]["row_id"] == "p2"
     assert "threshold" in answer["note"] and "expected F1" in answer["expect"]
+    shown, every = len(answer["items"]), explorer.queue()
+    assert min(item["per_minute"] for item in answer["items"]) >= 1 > every["per_minute"].min()
+    assert f"{len(every) - shown} more" in answer["note"]
     json.dumps(answer, allow_nan=False)
 
 
@@ -320,6 +312,42 @@ def test_a_newer_request_takes_the_place_of_the_older_one(clip):
 def test_the_face_view_shows_the_whole_picture_where_there_is_no_face(clip, explorer):
     data = explorer.messages.server.picture(33, 192, "face")
     assert number_of(picture(data)) == 33
+
+
+# ---- sound
+
+
+def test_the_sound_comes_in_chunks_that_are_the_samples_and_speech_where_it_is(tmp_path):
+    seconds = np.arange(12 * RATE) / RATE
+    voiced = (seconds % 4) < 2
+    tone = (0.3 * np.sin(2 * np.pi * 150 * seconds) * voiced).astype(np.float32)
+    write_video(tmp_path / "clip.mp4", frames(12 * 30), FPS, sound=(tone, RATE))
+    messages, done = [], threading.Event()
+
+    def send(content, buffers):
+        messages.append((content, buffers))
+        if sum(c["kind"] == "sound" for c, _ in messages) == 4:
+            done.set()
+
+    server = SoundServer(tmp_path / "clip.mp4", FPS, send)
+    server.request()
+    server.request([0, 1, 2, 3])
+    assert done.wait(120)
+    server.close()
+    chunks = {c["chunk"]: np.frombuffer(b[0], "<i2") / 32767 for c, b in messages if c["kind"] == "sound"}
+    heard = np.concatenate([chunks[k] for k in range(4)])
+    assert len(chunks[0]) == CHUNK_S * RATE and len(chunks[3]) == 0
+    assert abs(len(heard) - len(tone)) < 0.2 * RATE
+    loud = np.abs(heard[: 11 * RATE]).reshape(-1, RATE // 2).max(axis=1) > 0.15
+    assert (loud == voiced[: 11 * RATE].reshape(-1, RATE // 2).any(axis=1)).mean() > 0.9
+    ((track, (peaks,)),) = [m for m in messages if m[0]["kind"] == "soundtrack"]
+    assert abs(len(np.frombuffer(peaks, "<u2")) - 12 * track["per_s"]) < 10
+    assert np.abs(np.array(track["speech"]) / FPS - [[0, 2], [4, 6], [8, 10]]).max() < 0.2
+
+
+def test_a_video_without_sound_has_no_sound_lanes(clip, explorer):
+    answer = ask(explorer, {"kind": "hello", "from": "v1"})
+    assert "sound" not in answer["data"] and not has_sound(clip)
 
 
 # ---- files
@@ -407,6 +435,7 @@ def test_the_export_button_writes_beside_the_journal(explorer):
     explorer.review.accept("p4")
     answer = ask(explorer, {"kind": "export", "format": "csv"})
     table, _ = read_csv(answer["path"])
+    assert explorer.sent[-1][1] == [Path(answer["path"]).read_bytes()]  # for the browser to download
     assert table[["onset", "offset", "emotion"]].to_numpy().tolist() == [[305, 352, "surprise"]]
     assert table["source"].str.startswith("review by Ann at ").all()
 
@@ -450,7 +479,7 @@ def test_a_figure_can_be_drawn_whatever_the_labels_are(tmp_path):
 
 
 def test_a_notebook_keeps_a_picture_for_viewers_without_widgets(explorer):
-    bundle = explorer._repr_mimebundle_()
+    bundle, _ = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["image/png"].startswith("iVBOR")
 

@@ -48,7 +48,7 @@ class AxisPainter {
     c.save();
     timeline.clipPlot(c);
     c.fillStyle = timeline.hatch(theme.muted, 0.16, 7);
-    for (const [a, b] of this.missing()) c.fillRect(a, RULER, b - a, timeline.height - 6 - RULER);
+    for (const [a, b] of this.missing()) c.fillRect(a, RULER, b - a, timeline.height - GAP - RULER);
     c.restore();
   }
 
@@ -123,7 +123,7 @@ class AxisPainter {
     if (state.hover !== null) {
       c.strokeStyle = theme.muted;
       c.beginPath();
-      line(c, state.hover, RULER, state.hover, timeline.height - 6);
+      line(c, state.hover, RULER, state.hover, timeline.height - GAP);
       c.stroke();
     }
     if (state.drawn) {
@@ -148,7 +148,7 @@ class AxisPainter {
     if (x < timeline.gutter - 6 || x > timeline.width + 6) return;
     c.lineWidth = 1.5;
     c.beginPath();
-    line(c, x, RULER - 8, x, timeline.height - 6);
+    line(c, x, RULER - 8, x, timeline.height - GAP);
     c.stroke();
     c.beginPath();
     c.moveTo(x - 6, RULER - 15);

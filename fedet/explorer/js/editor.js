@@ -83,6 +83,7 @@ class Editor {
     const { view } = this;
     const { scene } = view;
     this.outbox.done(content.ids);
+    const before = view.selection.item() ?? this.deleted;
     const items = itemsOf(content.rows, scene.classes, scene.fps, scene.data.micro_s);
     const changes = Object.fromEntries(items.map((item) => [item.id, item]));
     for (const id of content.gone) changes[id] = null;
@@ -90,6 +91,8 @@ class Editor {
     this.putRows(changes);
     const created = scene.rows.get(content.select);
     if (created && created.status !== "seen") view.selection.select("review", created, { seek: false });
+    else view.selection.keep(before, items.map((item) => item.id));
+    this.deleted = view.selection.item() ? null : before; // for an undo
     if (content.message) view.say(content.message);
     view.showSaved(content.saved);
     this.kernelAnswers();

@@ -1,6 +1,6 @@
 // The explorer: one page with its state, drawn in animation frames, and what connects its parts.
 
-const TRAITS = ["threshold", "nms", "tiou", "emotion", "classes", "types"];
+const TRAITS = ["threshold", "nms", "tiou", "emotion", "classes", "types", "reviewer"];
 
 /** One explorer on the page. `link` connects it: get(trait), set(traits), send(message). */
 class Explorer {
@@ -15,6 +15,7 @@ class Explorer {
       lane: data.review.hidden ? "prediction" : "review", queueAt: -1,
     };
     this.frames = new Frames((m) => link.send(m), (frame) => this.frameArrived(frame), data.n_frames);
+    this.sound = new Sound(this);
     this.player = new Player(this);
     this.selection = new Selection(this);
     this.editor = new Editor(this);
@@ -41,7 +42,8 @@ class Explorer {
     this.screen.node.hidden = !hasPicture;
     this.inspector = new Inspector(this);
     this.side = new Side(this);
-    this.settings = data.controls ? new Settings(this) : null;
+    this.timeline.sound = this.sound;
+    this.settings = new Settings(this);
     this.transport = new Transport(this);
     this.notice = h("div", { className: "fx-notice", role: "status", hidden: true });
     this.live = h("div", { className: "fx-live", "aria-live": "polite" });
@@ -56,10 +58,10 @@ class Explorer {
     root.className = "fx" + (data.alone ? " fx-alone" : "") + (data.readonly ? " fx-readonly" : "");
     root.replaceChildren(h("div", { className: "fx-body" },
       this.notice,
-      ...(this.settings ? [this.settings.node] : []),
       h("div", { className: "fx-stage" + (hasPicture ? "" : " fx-blind") },
         this.screen.node, this.inspector.node, this.side.node),
       this.transport.node,
+      this.settings.node,
       h("div", { className: "fx-timeline" }, this.lanesBox, this.timeline.minimap.canvas),
       h("div", { className: "fx-status" }, this.status, this.saved),
       this.live, this.help));
@@ -151,15 +153,8 @@ class Explorer {
 
   /** After settings or rows changed: everything that depends on them. */
   refresh() {
-    const { timeline, scene } = this;
-    timeline.minimap.cache = null;
-    const depth = Object.values(scene.depth).join();
-    // Not while the threshold's line is dragged: it must not slip away under the pointer.
-    if (depth !== this.laidOutDepth && this.pointer.drag?.kind !== "level") {
-      if (timeline.width) timeline.layout();
-      this.laidOutDepth = depth;
-    }
-    this.settings?.update();
+    this.timeline.minimap.cache = null;
+    this.settings.update();
     this.transport.update();
     this.remark("");
     this.mark("base", "over", "mini", "panel", "figures", "picture");
@@ -172,9 +167,10 @@ class Explorer {
     this.scene.apply(settings);
     this.refresh();
     this.link.set(settings);
+    this.editor.requestQueue();
   }
 
-  /** A setting changed there (an ipywidget, Python). */
+  /** A setting changed there (in Python, or in another view). */
   settingsChanged(settings) {
     const now = this.scene.settings;
     if (!TRAITS.some((t) => t in settings && JSON.stringify(settings[t]) !== JSON.stringify(now[t]))) return;
@@ -204,7 +200,7 @@ class Explorer {
 
   /** Where the edits are. */
   showSaved(text) {
-    this.saved.textContent = text ?? "";
+    this.saved.textContent = this.saved.title = text ?? "";
   }
 
   /** A banner; `actions` are [label, function]. */

@@ -14,12 +14,12 @@ class Side {
       h("table", {}, h("thead", {}, h("tr", {}, ...head)), this.figures),
       h("figure", {}, this.spark, h("figcaption", {}, "F1 by threshold")));
     this.queueHead = h("p", { className: "fx-queue-head", "aria-hidden": "true" },
-      h("span", {}, "at"), h("span", {}, "why"), h("span", {}, "mistakes/min"));
+      h("span", {}, "at"), h("span", {}, "why"), h("span", {}, "gain"));
     this.queueBox = h("section", { className: "fx-queue-box", "aria-label": "Queue" },
       h("header", {}, h("h3", { className: "fx-title" }, "Worth a look"), this.expect),
       this.queueHead,
       this.queue,
-      h("details", {}, h("summary", {}, "How this is reckoned"), this.how));
+      h("details", {}, h("summary", {}, "How this is computed"), this.how));
     this.node = h("div", { className: "fx-side" }, this.table, this.queueBox);
     this.table.hidden = !view.scene.truth;
     this.queueBox.hidden = true;

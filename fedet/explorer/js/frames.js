@@ -3,7 +3,7 @@
 const WIDTHS = [160, 240, 320, 480, 640, 960];
 const AHEAD = 24; // frames asked for beyond the playhead
 const BEHIND = 4;
-const FILM = 42; // height of the film, pixels
+const FILM = 32; // height of the film, pixels
 const FILM_WIDTH = 160; // of its pictures
 const FILM_CACHE = 400;
 const CACHE_PIXELS = 24e6; // of decoded frames, about 100 MB

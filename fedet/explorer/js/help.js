@@ -13,6 +13,7 @@ const ICONS = { // 16 x 16, drawn as paths
   undo: "M6 2L2 6l4 4V7.500h3.500a2.250 2.250 0 0 1 0 4.500H6v2h3.500a4.250 4.250 0 0 0 0-8.500H6z",
   redo: "M10 2l4 4-4 4V7.500H6.500a2.250 2.250 0 0 0 0 4.500H10v2H6.500a4.250 4.250 0 0 1 0-8.500H10z",
   loop: "M4 4h7V2l3.500 3L11 8V6H6v2H4zM12 12H5v2l-3.500-3L5 8v2h5V8h2z",
+  sound: "M2 6h2.500L8 2.500v11L4.500 10H2zM10 5.200c1.800 1.200 1.800 4.400 0 5.600V9.400c.6-.8.6-2 0-2.800zM12 3c3.200 2.400 3.200 7.600 0 10v-1.800c2-1.800 2-4.600 0-6.400z",
   face: "M8 1.500a6.500 6.500 0 1 0 0 13 6.500 6.500 0 0 0 0-13zM8 3a5 5 0 1 1 0 10A5 5 0 0 1 8 3zM5.250 6h1.500v2h-1.500zM9.250 6h1.500v2h-1.500zM5 9.500h6a3.100 3.100 0 0 1-6 0z",
 };
 
@@ -47,6 +48,7 @@ const HELP = [
     ["Home End", "first, last frame"],
     ["M", "repeat the selected interval while playing"],
     ["V", "face or whole picture"],
+    ["X", "sound on, off"],
     ["[ ]", "score threshold down, up"],
   ]],
   ["Review", [

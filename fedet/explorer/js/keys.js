@@ -57,6 +57,7 @@ class Keyboard {
       l: () => selection.nextLane(),
       m: () => player.toggleLoop(),
       v: () => player.toggleFace(),
+      x: () => view.sound.toggle(),
       "[": nudge(-0.01), "]": nudge(0.01),
       Enter: () => editor.decide("accept"),
       Backspace: () => editor.decide("reject"),

@@ -1,6 +1,6 @@
 // The whole video in one strip below the lanes, with the window that the lanes show.
 
-const MINIMAP = 34; // its height, pixels
+const MINIMAP = 28; // its height, pixels
 
 class Minimap {
   constructor(timeline) {
@@ -50,7 +50,7 @@ class Minimap {
     c.scale(ratio, ratio);
     c.fillStyle = theme.raised;
     c.fillRect(timeline.gutter, 2, timeline.plotWidth, MINIMAP - 4);
-    const rows = [["truth", 5, 6], ["prediction", 14, 6], ["review", 23, 6]];
+    const rows = [["truth", 4, 5], ["prediction", 11, 5], ["review", 18, 5]];
     for (const [key, y, tall] of rows)
       if (key === "review" ? !scene.data.review.hidden : timeline.trackOf(key)) this.paintRow(c, key, y, tall);
     c.fillStyle = theme.ink;
@@ -70,7 +70,7 @@ class Minimap {
       if (b <= painted) continue;
       painted = b;
       c.fillStyle = scene.colour(item.cls);
-      const low = item.status === "rejected" ? 4 : 0;
+      const low = item.status === "rejected" ? 3 : 0;
       c.fillRect(a, y + low, b - a, tall - low);
     }
   }

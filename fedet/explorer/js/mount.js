@@ -13,15 +13,6 @@ function mount(root, data) {
   return view;
 }
 
-/** Adds what ipywidgets lacks for a screen reader: names of the sliders, states of the toggles. */
-function nameControls(el) {
-  const panel = el.closest(".widget-vbox");
-  for (const slider of panel?.querySelectorAll(".widget-slider") ?? [])
-    slider.querySelector(".noUi-handle")?.setAttribute("aria-label", slider.querySelector(".widget-label").textContent);
-  for (const toggle of panel?.querySelectorAll("button.widget-toggle-button, .widget-toggle-buttons button") ?? [])
-    toggle.setAttribute("aria-pressed", String(toggle.classList.contains("mod-active")));
-}
-
 /** As the view of an anywidget: asks Python for the data, then keeps both in step. */
 function render({ model, el }) {
   const root = h("div");
@@ -36,10 +27,7 @@ function render({ model, el }) {
     },
     send: (message) => model.send(message),
   };
-  const traitChanged = () => {
-    view?.settingsChanged(Object.fromEntries(TRAITS.map((t) => [t, model.get(t)])));
-    setTimeout(() => nameControls(el)); // once the toggles have changed, too
-  };
+  const traitChanged = () => view?.settingsChanged(Object.fromEntries(TRAITS.map((t) => [t, model.get(t)])));
   const frameChanged = () => view && model.get("frame") !== view.state.frame && view.player.seek(model.get("frame"));
   const handlers = {
     state(content, buffers) {
@@ -50,7 +38,6 @@ function render({ model, el }) {
         ? new Uint16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) : null;
       view = root.explorer = new Explorer(root, content.data, scores, link);
       if (lost) view.editor.offerLost(content.applied);
-      nameControls(el);
       view.editor.requestQueue();
       frameChanged();
     },
@@ -58,7 +45,9 @@ function render({ model, el }) {
     refused: (content) => view?.editor.refused(content),
     queue: (content) => view?.editor.queueArrived(content),
     frame: (content, buffers) => view?.player.pictureArrived(content, buffers[0]),
-    exported: (content) => view?.banner(content.message, [["Close", () => view.banner("")]]),
+    sound: (content, buffers) => view?.sound.receive(content, buffers[0]),
+    soundtrack: (content, buffers) => view?.sound.receiveTrack(content, buffers[0]),
+    exported: (content, buffers) => view?.transport.exported(content, buffers[0]),
   };
   const onMessage = (content, buffers) => {
     // All views receive all answers; a view must not be rebuilt by another one's greeting.

@@ -1,4 +1,4 @@
-// Panels: the selected interval, and the settings of pages without ipywidgets.
+// Panels: the selected interval; threshold, filters and other settings.
 
 /** Facts and buttons of the selected interval. */
 class Inspector {
@@ -52,7 +52,7 @@ class Inspector {
     }
     this.emotionRow = h("div", { className: "fx-emotions", role: "group", "aria-label": "Emotion" }, ...this.emotions);
     this.frameRow = h("div", { className: "fx-frames" }, field("onset", "I"), field("apex", "P"), field("offset", "O"));
-    this.body.append(this.emotionRow, this.frameRow, this.noteBox, this.actions);
+    this.body.append(this.actions, this.emotionRow, this.frameRow, this.noteBox);
   }
 
   hint() {
@@ -93,60 +93,76 @@ class Inspector {
   }
 }
 
-/** Threshold and filters for pages without ipywidgets. */
+const SLIDERS = { // label, what it does, lowest value
+  threshold: ["Threshold", "Predictions with a lower score are hidden", 0],
+  nms: ["Hide duplicates from overlap", "Of two predictions of one emotion that overlap by more than this, the one with the lower " +
+    "score is hidden; 1 hides none (non-maximum suppression, NMS)", 0],
+  tiou: ["A match needs overlap", "From this overlap on, a prediction counts as right (temporal IoU, tIoU)", 0.01],
+};
+
+/** Threshold and filters; what only experts need is folded away. */
 class Settings {
   constructor(view) {
     this.view = view;
     const { scene } = view;
-    this.inputs = {};
-    const slider = (name, label, min, max) => {
-      const output = h("output");
-      const input = h("input", {
-        type: "range", min, max, step: 0.01, "aria-label": label,
-        oninput: () => view.set({ [name]: Number(input.value) }),
-      });
-      this.inputs[name] = { input, output };
-      const hidden = name === "tiou" && !scene.truth; // nothing to match with
-      return h("label", { className: "fx-slider", hidden }, h("span", {}, label), input, output);
-    };
-    const toggle = (trait, value, label, colour) => {
-      const box = h("button", {
-        type: "button", className: "fx-toggle", "aria-pressed": "true",
-        onclick: () => {
-          const now = new Set(scene.settings[trait]);
-          if (!now.delete(value)) now.add(value);
-          view.set({ [trait]: (trait === "classes" ? scene.classes : ["macro", "micro"]).filter((v) => now.has(v)) });
-        },
-      }, ...(colour ? [swatch(colour)] : []), label);
-      (this.inputs[trait] ??= []).push({ box, value });
-      return box;
-    };
+    this.sliders = {};
+    this.filters = [];
+    const types = ["macro", "micro"];
+    const filter = (...choice) => this.filter(...choice);
     this.node = h("div", { className: "fx-settings", role: "group", "aria-label": "Settings" },
-      slider("threshold", "Threshold", 0, 1), slider("nms", "NMS tIoU", 0, 1), slider("tiou", "Match tIoU", 0.05, 1),
-      h("span", { className: "fx-toggles" },
-        ...scene.classes.map((name, i) => toggle("classes", name, name, scene.colour(i)))),
-      h("span", { className: "fx-toggles" }, ...["macro", "micro"].map((t) => toggle("types", t, t))),
-      this.sameEmotion());
+      this.slider("threshold"),
+      h("span", { className: "fx-filters", role: "group", "aria-label": "Filter" }, "Show",
+        ...scene.classes.map((name, i) => filter("classes", scene.classes, name, scene.colour(i))),
+        ...types.map((name) => filter("types", types, name, null))),
+      h("details", { className: "fx-more" }, h("summary", {}, "More settings"), h("div", { className: "fx-pop" }, ...this.more())));
   }
 
-  sameEmotion() {
+  /** For experts; without truth there is nothing to match with. */
+  more() {
     const { view } = this;
-    this.emotion = h("button", {
-      type: "button", className: "fx-toggle fx-switch", title: "a match needs the same emotion",
-      hidden: !view.scene.truth, onclick: () => view.set({ emotion: !view.scene.settings.emotion }),
-    }, "same emotion");
-    return this.emotion;
+    const { truth, data } = view.scene;
+    this.emotion = h("input", { type: "checkbox", onchange: () => view.set({ emotion: this.emotion.checked }) });
+    this.name = h("input", { type: "text", onchange: () => view.set({ reviewer: this.name.value }) });
+    return [
+      ...(data.readonly ? [] : [h("label", {}, h("span", {}, "Reviewer"), this.name)]),
+      this.slider("nms"),
+      ...(truth ? [this.slider("tiou"), h("label", {}, this.emotion, "A match needs the same emotion")] : []),
+    ];
+  }
+
+  slider(name) {
+    const [label, title, min] = SLIDERS[name];
+    const output = h("output");
+    const input = h("input", {
+      type: "range", min, max: 1, step: 0.01, "aria-label": label,
+      oninput: () => this.view.set({ [name]: Number(input.value) }),
+    });
+    this.sliders[name] = { input, output };
+    return h("label", { className: "fx-slider", title }, h("span", {}, label), input, output);
+  }
+
+  filter(trait, every, value, colour) {
+    const { view } = this;
+    const input = h("input", {
+      type: "checkbox",
+      onchange: () => {
+        const now = new Set(view.scene.settings[trait]);
+        if (!now.delete(value)) now.add(value);
+        view.set({ [trait]: every.filter((v) => now.has(v)) });
+      },
+    });
+    this.filters.push({ input, trait, value });
+    return h("label", { className: "fx-filter" }, input, ...(colour ? [swatch(colour)] : []), value);
   }
 
   update() {
     const { settings } = this.view.scene;
-    for (const name of ["threshold", "nms", "tiou"]) {
-      this.inputs[name].input.value = settings[name];
-      this.inputs[name].output.textContent = settings[name].toFixed(2);
+    for (const [name, { input, output }] of Object.entries(this.sliders)) {
+      input.value = settings[name];
+      output.textContent = settings[name].toFixed(2);
     }
-    this.emotion.setAttribute("aria-pressed", String(settings.emotion));
-    for (const trait of ["classes", "types"])
-      for (const { box, value } of this.inputs[trait])
-        box.setAttribute("aria-pressed", String(settings[trait].includes(value)));
+    this.emotion.checked = settings.emotion;
+    if (document.activeElement !== this.name) this.name.value = settings.reviewer ?? "";
+    for (const { input, trait, value } of this.filters) input.checked = settings[trait].includes(value);
   }
 }

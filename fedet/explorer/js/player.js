@@ -1,5 +1,7 @@
 // The playhead: where it is, playing, repeating, and which pictures it needs.
 
+const LATE_S = 0.5; // of pictures behind the sound, before both wait
+
 class Player {
   constructor(view) {
     this.view = view;
@@ -10,15 +12,17 @@ class Player {
     const { view } = this;
     const { state, scene, timeline } = view;
     const to = clamp(Math.floor(frame), 0, scene.n - 1);
-    if (to !== state.frame) this.direction = to > state.frame ? 1 : -1;
+    const before = state.frame;
+    if (to !== before) this.direction = to > before ? 1 : -1;
     state.frame = to;
     if (follow && (to < timeline.view.from || to >= timeline.view.to)) {
       const span = timeline.view.to - timeline.view.from;
-      const before = state.playing ? 0.1 : 0.5;
-      timeline.setView(to - span * before, to + span * (1 - before));
+      const share = state.playing ? 0.1 : 0.5;
+      timeline.setView(to - span * share, to + span * (1 - share));
       view.mark("base");
     }
     this.requestFrames();
+    if (!state.playing && to !== before) view.sound.snippet(to);
     view.mark("over");
     clearTimeout(this.reportTimer);
     this.reportTimer = setTimeout(() => view.link.set({ frame: state.frame }), 200);
@@ -78,7 +82,7 @@ class Player {
     this.direction = 1;
     if (state.frame >= view.scene.n - 1) this.seek(0);
     view.transport.update();
-    this.start = { frame: state.frame, at: performance.now() };
+    this.begin(performance.now());
     this.playedTo = state.frame;
     requestAnimationFrame((now) => this.tick(now));
   }
@@ -86,15 +90,25 @@ class Player {
   pause() {
     if (!this.view.state.playing) return;
     this.view.state.playing = false;
+    this.view.sound.stop();
     this.view.transport.update();
     this.requestFrames();
   }
 
+  /** Plays from the current frame, with the sound from there. */
+  begin(now) {
+    const { state, sound } = this.view;
+    this.start = { frame: state.frame, at: now };
+    sound.play(state.frame, state.speed);
+  }
+
   /** Plays in real time or, where frames come slower, as fast as they come: none is skipped at 1x. */
   tick(now) {
-    const { state, scene, frames } = this.view;
+    const { state, scene, frames, sound } = this.view;
     if (!state.playing) return;
-    if (state.frame !== this.playedTo) this.start = { frame: state.frame, at: now }; // jumped
+    if (state.frame !== this.playedTo || this.speed !== state.speed) this.begin(now); // jumped, or another speed
+    this.speed = state.speed;
+    if (sound.audible(state.speed)) return this.follow(now);
     const due = this.start.frame + ((now - this.start.at) / 1000) * scene.fps * state.speed;
     const next = state.frame + this.stride();
     const waits = scene.data.picture.available && !frames.has(Math.min(next, scene.n - 1));
@@ -105,12 +119,26 @@ class Player {
     requestAnimationFrame((t) => this.tick(t));
   }
 
+  /** With sound: the picture is that of what is heard. Both wait where one of them is late. */
+  follow(now) {
+    const { state, scene, frames, sound } = this.view;
+    const due = sound.frame();
+    const ready = (frame) => !scene.data.picture.available || frames.has(Math.min(frame, scene.n - 1));
+    if (due === null) {
+      if (ready(state.frame)) sound.play(state.frame, state.speed); // was waiting
+    } else if (due > state.frame && ready(due)) this.advance(due, now);
+    else if (due - state.frame > scene.fps * LATE_S) sound.stop();
+    this.playedTo = state.frame;
+    this.requestFrames();
+    requestAnimationFrame((t) => this.tick(t));
+  }
+
   advance(target, now) {
     const { state, scene, selection } = this.view;
     const loop = state.loop ? selection.item() : null;
     if (loop && target >= loop.e + scene.fps * 0.3) {
       this.seek(loop.s - scene.fps * 0.3);
-      this.start = { frame: state.frame, at: now };
+      this.begin(now);
     } else if (target >= scene.n - 1) {
       this.seek(scene.n - 1);
       this.pause();
@@ -126,5 +154,6 @@ class Player {
     clearTimeout(this.filmTimer);
     clearTimeout(this.reportTimer);
     this.view.state.playing = false;
+    this.view.sound.stop();
   }
 }

@@ -113,7 +113,6 @@ class Pointer {
     const { preview, drawn } = state;
     this.drag = state.preview = state.drawn = null;
     if (!drag) return;
-    if (drag.kind === "level") view.refresh(); // the lanes' heights may follow now
     if (event.type !== "pointercancel") this.finish(drag, preview, drawn);
     view.mark("base", "over");
   }

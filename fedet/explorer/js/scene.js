@@ -163,6 +163,18 @@ class Scene {
     });
   }
 
+  /** The frame that shows an interval best: its apex, else its highest score, else its middle. */
+  apexOf(item) {
+    if (item.apex !== null) return item.apex;
+    const middle = (item.s + item.e - 1) >> 1;
+    const values = this.curves.find(({ name }) => name === this.classes[item.cls])?.levels[0].min;
+    const score = (frame) => (values[frame] === MISSING ? -1 : values[frame] ?? -1);
+    if (!values || score(middle) < 0) return middle;
+    let best = middle;
+    for (let frame = Math.ceil(item.s); frame < item.e; frame++) if (score(frame) > score(best)) best = frame;
+    return best;
+  }
+
   /** An interval in words. */
   describe(item) {
     const { fps } = this;
@@ -183,7 +195,7 @@ class Scene {
     const verdict = this.verdict(lane, item);
     if (verdict === null) return "";
     const other = lane === "truth" ? this.matching.predictionOf.get(item) : this.matching.eventOf.get(item);
-    if (verdict === "hit") return `matched, tIoU ${tiou(item, other).toFixed(2)}`;
+    if (verdict === "hit") return `matched, overlap ${tiou(item, other).toFixed(2)}`;
     return lane === "truth" ? "missed" : "false alarm";
   }
 }

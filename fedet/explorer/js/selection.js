@@ -44,12 +44,21 @@ class Selection {
     view.remark("");
     if (item) {
       state.lane = lane;
-      if (seek) view.player.seek(item.s);
+      if (seek) view.player.seek(view.scene.apexOf(item));
       this.reveal(item);
       view.say(`${this.title()}: ${item.status ?? ""} ${view.scene.describe(item)} ${item.note}`);
     }
     view.link.set({ selected: item ? item.id : "" });
     view.mark("base", "over", "panel");
+  }
+
+  /** After edits: where the selected row is gone, the changed one that overlaps it most. */
+  keep(before, changed) {
+    const { scene, state } = this.view;
+    if (state.selected || !before) return;
+    const rows = changed.map((id) => scene.rows.get(id)).filter((row) => row && row.status !== "seen");
+    const next = rows.sort((a, b) => sharedFrames(b, before) - sharedFrames(a, before))[0];
+    if (next) this.select("review", next, { seek: false });
   }
 
   /** Moves the window as little as needed to show the interval. */

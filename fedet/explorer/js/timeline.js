@@ -1,6 +1,7 @@
 // The time axis: its lanes, what is at which pixel, and the canvases that show them.
 
-const RULER = 26; // its height, pixels
+const RULER = 24; // its height, pixels
+const GAP = 4; // between lanes
 const EDGE = 7; // pixels around an edge that take hold of it
 const LANE_NAMES = { truth: "Truth", prediction: "Prediction", review: "Review" };
 
@@ -20,25 +21,29 @@ class Timeline {
     this.width = 0;
   }
 
-  /** Lanes from top to bottom; heights follow how deep intervals lie over each other. */
+  /** Lanes from top to bottom. Heights do not depend on the settings: overlapping intervals share a lane's. */
   layout() {
     const { scene } = this;
     const narrow = this.width < 560;
     this.gutter = narrow ? 0 : 84;
     const caption = narrow ? 13 : 0;
-    let y = RULER + 4;
+    let y = RULER + GAP;
     this.lanes = [];
     const add = (key, label, height) => {
       this.lanes.push({ key, label, y: y + caption, h: height, caption: y });
-      y += height + caption + 6;
+      y += height + caption + GAP;
     };
     if (this.film) add("film", "Frames", FILM);
-    if (scene.truth) add("truth", "Truth", 18 * scene.depth.truth + 2);
-    add("prediction", scene.seeds[0].name, 18 * scene.depth.prediction + 4);
+    if (scene.truth) add("truth", "Truth", 26);
+    add("prediction", scene.seeds[0].name, 28);
     scene.seeds.slice(1).forEach((s, i) => add("seed" + (i + 1), s.name, 9));
-    if (!scene.data.review.hidden) add("review", "Review", 24 * scene.depth.review + 2);
-    if (scene.curves.length) add("curves", "Scores", 72);
-    if (scene.missing.length) add("missing", "No face", 9);
+    if (!scene.data.review.hidden) add("review", "Review", 30);
+    if (scene.curves.length) add("curves", "Scores", 52);
+    if (this.sound?.available) {
+      add("wave", "Sound", 24);
+      add("speech", "Speech", 8);
+    }
+    if (scene.missing.length) add("missing", "No face", 7);
     this.height = y;
     this.fit(this.base, this.width, this.height);
     this.fit(this.over, this.width, this.height);
@@ -117,7 +122,7 @@ class Timeline {
     const depth = this.scene.depth[lane.key] ?? 1;
     const height = (lane.h - 2) / depth;
     // A hidden one that is selected keeps the row it had.
-    return { y: lane.y + 1 + Math.min(item.row, depth - 1) * height, h: height - 2 };
+    return { y: lane.y + 1 + Math.min(item.row, depth - 1) * height, h: height - 1 };
   }
 
   // ---- the base picture: everything but playhead and hover
@@ -129,6 +134,8 @@ class Timeline {
       if (lane.key === "film") this.film.draw(c, lane, this);
       else if (lane.key === "curves") this.curves.draw(c, lane);
       else if (lane.key === "missing") this.axis.drawMissing(c, lane);
+      else if (lane.key === "wave") this.sound.drawWave(c, lane, this);
+      else if (lane.key === "speech") this.sound.drawSpeech(c, lane, this);
       else this.tracks.draw(c, lane, state);
     }
     this.axis.drawRuler(c);
@@ -170,7 +177,7 @@ class Timeline {
   /** What a pointer at (x, y) is on: {lane, item, part} with part body, onset, offset or apex. */
   hit(x, y, state, reach = EDGE) {
     const lane = this.laneAt(y);
-    if (!lane || x < this.gutter || ["film", "curves", "missing"].includes(lane.key)) return { lane, item: null };
+    if (!lane || x < this.gutter || ["film", "curves", "wave", "speech", "missing"].includes(lane.key)) return { lane, item: null };
     const frame = this.frameAt(x);
     const slack = reach / this.scale;
     let best = null;

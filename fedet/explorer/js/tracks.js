@@ -126,6 +126,7 @@ class TrackPainter {
     const room = Math.min(a + wide, width) - left - 4 - dot;
     const mark = STATUS_MARKS[item.status] ?? "";
     const name = item.cls < 0 ? "?" : scene.classes[item.cls];
+    if (tall < 11) return; // three on top of each other
     const full = [mark, name, kind === "prediction" ? score2(item.score) : ""].filter(Boolean).join(" ");
     const short = (mark ? mark + " " : "") + name.slice(0, 1).toUpperCase();
     const text = c.measureText(full).width <= room ? full : c.measureText(short).width <= room ? short : mark;

@@ -34,7 +34,9 @@ class Transport {
     this.loop = on("Repeat the interval", "M", "loop", () => player.toggleLoop());
     this.face = on("Face or whole picture", "V", "face", () => player.toggleFace());
     this.face.hidden = !view.scene.data.picture.face;
-    return [speed, this.loop, this.face];
+    this.sound = on("Sound", "X", "sound", () => view.sound.toggle());
+    this.sound.hidden = !view.sound.available;
+    return [speed, this.loop, this.sound, this.face];
   }
 
   history(on) {
@@ -48,8 +50,23 @@ class Transport {
     const { link, scene } = this.view;
     const format = h("select", { "aria-label": "Format", className: "fx-format" },
       ...scene.data.formats.map((f) => h("option", { value: f }, FORMAT_NAMES[f] ?? f.toUpperCase())));
-    return h("div", { className: "fx-group fx-export" }, format,
-      button("Export", "", () => link.send({ kind: "export", format: format.value }), { text: "Export" }));
+    this.report = h("output", { className: "fx-pop fx-report", hidden: true });
+    const save = () => link.send({ kind: "export", format: format.value });
+    return h("div", { className: "fx-group fx-export" }, format, button("Export", "", save, { text: "Export" }), this.report);
+  }
+
+  /** Says next to the button where the file is, and downloads it. */
+  exported({ message, name }, data) {
+    if (data) {
+      const url = URL.createObjectURL(new Blob([data]));
+      h("a", { href: url, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    }
+    const close = () => (this.report.hidden = true);
+    const text = data ? `${message}; downloaded as well` : message;
+    this.report.replaceChildren(h("span", {}, text), button("Close", "", close, { text: "Close" }));
+    this.report.hidden = false;
+    this.view.say(text);
   }
 
   update() {
@@ -58,6 +75,7 @@ class Transport {
     this.play.setAttribute("aria-label", state.playing ? "Pause" : "Play");
     this.loop.setAttribute("aria-pressed", String(state.loop));
     this.face.setAttribute("aria-pressed", String(state.face));
+    this.sound.setAttribute("aria-pressed", String(!this.view.sound.muted));
     if (scene.data.readonly) return;
     this.undo.disabled = !scene.data.review.undo;
     this.redo.disabled = !scene.data.review.redo;

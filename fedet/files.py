@@ -11,6 +11,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from filelock import FileLock, Timeout
+
 from fedet.errors import InputError
 
 
@@ -34,6 +36,42 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder. Raises InputError where no file can be written in it, before hours of work."""
+    folder, test = Path(folder), Path(folder) / f".{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        test.write_bytes(b"0" * 4096)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another place") from error
+    finally:
+        with suppress(OSError):
+            test.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path | None) -> Iterator[None]:
+    """Makes the folder and holds it for this process; None: nothing.
+
+    Raises InputError where another process holds it. Of a distributed run the first process holds it.
+    """
+    if folder is None or os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    check_writable(folder)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"{folder}: another process writes there; wait, or name another place") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / ".lock").unlink(missing_ok=True)
+        lock.release()
 
 
 def shortened(names: list[str], most: int = 5) -> str:

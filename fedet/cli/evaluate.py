@@ -33,9 +33,11 @@ def crossval(
 ) -> None:
     """Measures methods on subjects they never saw; goes on where it was stopped."""
     from fedet.experiments.comparison import failures, results_of, write_results
+    from fedet.experiments.cross_validation import check_scheduler
     from fedet.experiments.methods.registry import METHODS
     from fedet.experiments.results_page import as_text
     from fedet.experiments.study import open_study
+    from fedet.files import check_writable
     from fedet.training.config import TrainConfig
 
     check_options(epochs, jobs, adapt=adapt)
@@ -43,13 +45,19 @@ def crossval(
         raise InputError(f"--seeds {seeds}: at least 1")
     if unknown := [name for name in method or () if name not in METHODS]:
         raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
-    study = open_study(data, layout, missing_offset, face_weights, out, cache=cache, adapt=adapt or 0.0)
-    report_repairs(study.dataset.repairs)
     asked = {"epochs": epochs, "batch_size": batch_size}
     changed = {name: value for name, value in asked.items() if value is not None}
+    training = TrainConfig(**changed) if changed else None
+    check_writable(out)
+    if scheduler is not None:
+        check_scheduler(scheduler)
+    study = open_study(
+        data, layout, missing_offset, face_weights, out, cache=cache, adapt=adapt or 0.0, folds=folds
+    )
+    report_repairs(study.dataset.repairs)
     shown = changed if adapt is None else changed | {"adapt": adapt}
     runs = study.compare(
-        method or ["fedn"], out, TrainConfig(**changed) if changed else None,
+        method or ["fedn"], out, training,
         folds=folds, seeds=seeds, jobs=jobs, scheduler=scheduler, checkpoints=checkpoints,
     )  # fmt: skip
     if failed := failures(runs):

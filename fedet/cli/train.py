@@ -47,9 +47,16 @@ def train(
     from fedet.datasets.dataset import read_dataset
     from fedet.detection import read_inputs, save_inputs
     from fedet.faces.network import load_facenet
+    from fedet.files import check_writable
     from fedet.training.config import TrainConfig
     from fedet.training.fine_tuning import FINE_TUNING
-    from fedet.training.records import default_config, default_inputs, join_sets, records_of
+    from fedet.training.records import (
+        check_trainable,
+        default_config,
+        default_inputs,
+        join_sets,
+        records_of,
+    )
     from fedet.training.training import train as fit
 
     check_options(epochs, seed=seed, adapt=adapt)
@@ -66,6 +73,8 @@ def train(
     datasets = {str(folder): read_dataset(folder, layout) for folder in data}
     for dataset in datasets.values():
         report_repairs(dataset.repairs)
+    check_trainable(list(datasets.values()))
+    check_writable(out)
     inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
     kept, sources = cache or out / "vectors", named(openface=openface, pyfeat=pyfeat)
     records = join_sets({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})

@@ -20,6 +20,7 @@ from fedet.evaluation.evaluation import Evaluation, compare, evaluate
 from fedet.evaluation.tables import to_plain
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.provenance import provenance
+from fedet.experiments.results_page import section
 from fedet.files import atomic_write
 from fedet.metrics import mean_defined
 
@@ -165,8 +166,15 @@ def read_results(path: str | Path) -> dict[str, Any]:
     """Results that `write_results` wrote. Raises InputError if it is no such file."""
     try:
         results = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no results file ({error})") from error
     if not isinstance(results, dict) or results.get("schema_version") != RESULTS_VERSION:
         raise InputError(f"{path}: no results of schema_version {RESULTS_VERSION}")
+    try:
+        section(results)  # what every reader needs
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: results that are incomplete ({type(error).__name__}: {error}); run the command that "
+            "wrote them again"
+        ) from error
     return results

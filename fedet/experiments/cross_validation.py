@@ -5,9 +5,11 @@ cluster. Each finished job is a file, so that a killed sweep goes on where it wa
 is reported and the others finish. A leak stops everything: no figure is worth anything after it.
 """
 
+import asyncio
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ from fedet.errors import InputError
 from fedet.experiments.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
 from fedet.experiments.jobs import Job, JobResult, read_result, run_job, write_result
 from fedet.experiments.methods.base import Method, method_settings
-from fedet.files import atomic_write, read_json_object
+from fedet.files import atomic_write, locked, read_json_object
 from fedet.intervals import COLUMNS, empty_table
 from fedet.training.checkpoints import fingerprint
 from fedet.windows import VideoFeatures
+
+HANDSHAKE_S = 20.0  # within which a Dask scheduler must answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +110,11 @@ def cross_validate(
     rest = [job for job in todo if job.name not in done]
     threads = threads or (1 if scheduler or jobs != 1 else None)
     folder = place / method.name if place is not None and checkpoints and not scheduler else None
-    results = _run(rest, method, guarded, folder, threads, jobs, scheduler, progress)
-    for result in results:
-        done[result.job.name] = result
-        if place is not None:
-            write_result(place, method.name, result)
+    with locked(place and place / method.name):
+        for result in _run(rest, method, guarded, folder, threads, jobs, scheduler, progress):
+            done[result.job.name] = result
+            if place is not None:
+                write_result(place, method.name, result)
     ordered = [done[job.name] for job in todo]
     return CrossValidation(
         method=method.name,
@@ -161,18 +165,34 @@ def _on_cluster(rest, method, records, threads, scheduler: str) -> Iterator[JobR
     from distributed import Client
     from joblib import Parallel, delayed, parallel_config
 
-    try:
-        client = Client(scheduler, timeout="20s")
-    except (OSError, ValueError) as error:
-        text = f"no Dask scheduler answers at {scheduler!r} ({type(error).__name__})"
-        raise InputError(f"{text}; start one with 'dask scheduler' and give its address") from error
-    with client:
+    check_scheduler(scheduler)
+    with Client(scheduler, timeout=HANDSHAKE_S) as client:
         if not client.scheduler_info()["workers"]:
             raise InputError(f"{scheduler}: the scheduler has no workers; start some with 'dask worker'")
         # The records are sent to every worker once, not with every job.
         with parallel_config(backend="dask", scatter=[records]):
             work = Parallel(return_as="generator_unordered")
             yield from work(delayed(run_job)(job, method, records, None, threads) for job in rest)
+
+
+def check_scheduler(address: str) -> None:
+    """Raises InputError where no Dask scheduler answers within `HANDSHAKE_S`.
+
+    Dask's own limit ends with the connection, and something else may accept it and never say a word.
+    """
+    from distributed.comm import connect
+
+    async def greet() -> None:
+        await (await asyncio.wait_for(connect(address), HANDSHAKE_S)).close()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own in this thread
+            pool.submit(asyncio.run, greet()).result()
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with 'dask "
+            "scheduler' and give its address"
+        ) from error
 
 
 def prove_no_leak(

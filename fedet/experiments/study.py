@@ -9,6 +9,7 @@ from fedet.datasets.dataset import Dataset, read_dataset
 from fedet.detection import Inputs
 from fedet.errors import InputError
 from fedet.experiments.cross_validation import CrossValidation, cross_validate
+from fedet.experiments.folds import make_folds
 from fedet.experiments.methods.base import Method
 from fedet.experiments.methods.optical_flow import flow_records_of
 from fedet.experiments.methods.registry import method_named
@@ -87,6 +88,7 @@ def open_study(
     cache: str | Path | None = None,
     progress: bool = True,
     adapt: float = 0.0,
+    folds: str | int | None = None,
 ) -> Study:
     """The set at `data`, or a small generated one below `folder`, with the vectors of all videos.
 
@@ -98,18 +100,27 @@ def open_study(
         benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
         adapt: share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`.
+        folds: raises InputError before any video is read where a cross-validation cannot have these folds.
 
     Raises InputError for the benchmark "unseen", which is not there to learn from.
     """
     if not str(data):
         data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
     dataset = read_dataset(data, layout or None, missing_offset)
+    if folds is not None:
+        make_folds(dataset_events(dataset), folds)
     inputs, net = default_inputs(face_weights, adapt)
     place = Path(cache) if cache else Path(folder) / "vectors"
     records = records_of(dataset, net, inputs, place, progress)
     config = default_config(records)
     name, synthetic = name_of(dataset.root)
     return Study(dataset, name, synthetic, records, config, place, inputs)
+
+
+def dataset_events(dataset: Dataset) -> dict[str, int]:
+    """Number of annotated events of each subject, known before any video is read."""
+    counts = dataset.annotations["subject"].value_counts()
+    return {subject: int(counts.get(subject, 0)) for subject in dataset.videos["subject"].unique()}
 
 
 def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Path:

@@ -71,10 +71,16 @@ def write_checkpoint(folder: Path, values: dict[str, Any], **tensors: Tensors) -
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    for name, state in tensors.items():
-        save_file({k: v.cpu().contiguous() for k, v in state.items()}, new / f"{name}.safetensors")
-    (new / "state.json").write_text(json.dumps(values, indent=1) + "\n")
+    try:
+        new.mkdir(parents=True)
+        for name, state in tensors.items():
+            save_file({k: v.cpu().contiguous() for k, v in state.items()}, new / f"{name}.safetensors")
+        (new / "state.json").write_text(json.dumps(values, indent=1) + "\n")
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise InputError(
+            f"{folder}: cannot be written ({error}); make room there, and the same call goes on"
+        ) from error
     # A folder cannot replace a full one in one step; `read_checkpoint` reads the old one in between.
     if folder.exists():
         os.replace(folder, old)

@@ -38,6 +38,7 @@ from fedet.faces.network import (
     tensors_of,
 )
 from fedet.features import change_from_rest
+from fedet.files import locked
 from fedet.model import FEDN, FEDNConfig, FEDNOutput, FrameEmbedding
 from fedet.training.config import TrainConfig, TuningConfig
 from fedet.training.crop_augmentation import apply_camera
@@ -209,18 +210,17 @@ def train_end_to_end(
     settings |= {"tuning": asdict(tuning), "inputs": asdict(replace(start.inputs, weights=""))}
     settings = json.loads(json.dumps(settings))
     out = None if out is None else Path(out)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if (finished := finished_run(out, settings)) is not None:
-            return TuneResult(load_detector(out, start.faces), *finished, True)
     make_run = partial(TuneRun, inputs=start.inputs, frozen=start.net)
     spec = RunSpec(make_run, model, records, validation, config, out, settings, progress, max_steps, on_epoch)
-    outcome = launch(spec, accelerator, devices, strategy)
-    detector = _detector_in(model, outcome.threshold, start, out)
-    if out is not None and outcome.finished and outcome.is_main:
-        card = {"tuned_from": start.net.name, "tuning": settings["tuning"]}
-        save_detector(out, detector, card | {"pretraining": _pretraining(start.inputs.weights)})
-        write_finished(out, settings, outcome.history, outcome.best_epoch)
+    with locked(out):
+        if out is not None and (finished := finished_run(out, settings)) is not None:
+            return TuneResult(load_detector(out, start.faces), *finished, True)
+        outcome = launch(spec, accelerator, devices, strategy)
+        detector = _detector_in(model, outcome.threshold, start, out)
+        if out is not None and outcome.finished and outcome.is_main:
+            card = {"tuned_from": start.net.name, "tuning": settings["tuning"]}
+            save_detector(out, detector, card | {"pretraining": _pretraining(start.inputs.weights)})
+            write_finished(out, settings, outcome.history, outcome.best_epoch)
     return TuneResult(detector, outcome.history, outcome.best_epoch, outcome.finished)
 
 

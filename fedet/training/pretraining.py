@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from fedet.errors import InputError
 from fedet.faces.extraction import prefetch
 from fedet.faces.network import FaceNet, load_facenet, normalise, read_out_heads, save_facenet
+from fedet.files import check_range, check_writable
 from fedet.intervals import AUS, EMOTIONS
 from fedet.synthetic.device_tables import to_device
 from fedet.synthetic.expressions import sample_rest, sample_states
@@ -38,6 +39,17 @@ class PretrainConfig:
     lr: float = 2e-3
     weight_decay: float = 0.03
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_range(self, 1, 10**8, "people")
+        check_range(self, 2, 64, "frames")
+        check_range(self, 32, 512, "bank")
+        check_range(self, 1, 4096, "batch")
+        check_range(self, 1e-9, 10, "lr")
+        check_range(self, 0, 10, "weight_decay")
+        check_range(self, 0, 2**32, "seed")
+        if not self.sizes or not all(32 <= side <= self.bank for side in self.sizes):
+            raise InputError(f"sizes is {self.sizes!r}; each must be between 32 and {self.bank} pixels")
 
 
 Bank = dict[str, np.ndarray]  # one family: images (N, k, 3, bank, bank), aus (N, k, 18), labels (N, k)
@@ -295,6 +307,8 @@ def pretrain(
     """
     out = Path(out)
     check_teaches(config.families)
+    check_device(device)
+    check_writable(out)
     bf16 = supports_bf16(device) if bf16 is None else bf16
     if config.people // len(config.families) < config.batch:
         raise InputError(
@@ -330,6 +344,15 @@ def pretrain(
         tqdm.write(json.dumps(card["history"][-1]))
         save_facenet(out, net, card)
     return out
+
+
+def check_device(device: str) -> None:
+    """Raises InputError where torch cannot compute on a device of this name."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"device {device!r} cannot be used ({reason:.120}); 'cpu' always can") from error
 
 
 def supports_bf16(device: str) -> bool:

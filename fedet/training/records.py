@@ -20,7 +20,7 @@ from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate
 from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.training.sampling import feature_scale
-from fedet.video.side_signals import training_signals
+from fedet.video.side_signals import FROM_FILES, training_signals
 from fedet.windows import VideoFeatures
 
 
@@ -56,12 +56,33 @@ def records_of(
 
     `sources` are as for `detect`. Raises InputError for videos without frames: none is left out silently.
     """
+    check_source_files(dataset, inputs.signals, sources or {})
     records = []
     for row, events in videos_of(dataset, videos, progress):
         faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video), adapt=inputs.adapt)
         side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
         records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
     return records
+
+
+def check_source_files(dataset: Dataset, signals: Sequence[str], sources: Mapping[str, str | Path]) -> None:
+    """Raises InputError before any video is read where a signal's CSV file of one of them is missing."""
+    for name in set(signals) & sources.keys() & set(FROM_FILES):
+        paths = [Path(sources[name]) / f"{Path(path).stem}.csv" for path in dataset.videos["path"].dropna()]
+        if missing := [path for path in paths if not path.is_file()]:
+            raise InputError(
+                f"{missing[0]}: no such file ({len(missing)} of {len(paths)} missing); {name} needs a CSV "
+                "named after each video"
+            )
+
+
+def check_trainable(datasets: Sequence[Dataset]) -> None:
+    """Raises InputError before any video is read where there is nothing to learn."""
+    roots = ", ".join(str(dataset.root) for dataset in datasets)
+    if not sum(len(dataset.videos) for dataset in datasets):
+        raise InputError(f"{roots}: no video; put some there, and their intervals into annotations.csv")
+    if not sum(len(dataset.annotations) for dataset in datasets):
+        raise InputError(f"{roots}: no annotated event; there is nothing to learn")
 
 
 def join_sets(sets: Mapping[str, Sequence[VideoFeatures]]) -> list[VideoFeatures]:

@@ -20,7 +20,7 @@ import torch
 from tqdm.auto import tqdm
 
 from fedet.errors import InputError
-from fedet.files import atomic_write, read_json_object
+from fedet.files import atomic_write, locked, read_json_object
 from fedet.model import FEDN, FEDNConfig, load_weights
 from fedet.training.checkpoints import (
     Tensors,
@@ -90,18 +90,17 @@ def train(
     check_validation(records, validation, model.config)
     settings = training_settings(model, train_config, records, validation, init)
     out = None if out is None else Path(out)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        if (finished := finished_run(out, settings)) is not None:
-            return TrainResult(FEDN.from_pretrained(out), *finished, True)
     spec = RunSpec(
         Run, model, records, validation, train_config, out, settings, progress, max_steps, on_epoch
     )
-    outcome = launch(spec, accelerator, devices, strategy)
-    model.config = replace(model.config, default_threshold=outcome.threshold)
-    if out is not None and outcome.finished and outcome.is_main:
-        model.save_pretrained(out)
-        write_finished(out, settings, outcome.history, outcome.best_epoch)
+    with locked(out):
+        if out is not None and (finished := finished_run(out, settings)) is not None:
+            return TrainResult(FEDN.from_pretrained(out), *finished, True)
+        outcome = launch(spec, accelerator, devices, strategy)
+        model.config = replace(model.config, default_threshold=outcome.threshold)
+        if out is not None and outcome.finished and outcome.is_main:
+            model.save_pretrained(out)
+            write_finished(out, settings, outcome.history, outcome.best_epoch)
     return TrainResult(model.eval(), outcome.history, outcome.best_epoch, outcome.finished)
 
 

@@ -163,3 +163,12 @@ def test_a_page_changes_between_its_markers_only(results, tmp_path):
     page.write_text("nothing")
     with pytest.raises(InputError, match="needs one line"):
         update_page(page, "x")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"schema_version": 1}', '{"schema_version": 1, "methods": 3}', "[" * 100_000]
+)
+def test_results_that_are_incomplete_are_refused_in_one_line(tmp_path, text):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(InputError, match="results.json: (results that are incomplete|no results)"):
+        read_results(tmp_path / "results.json")

@@ -1,4 +1,5 @@
 import json
+import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fedet.experiments.cross_validation import cross_validate, prove_no_leak
 from fedet.experiments.folds import LeakError, make_folds, sealed
 from fedet.experiments.jobs import Job, run_job
 from fedet.experiments.methods.base import FEDNMethod, Fitted, canonical
+from fedet.files import locked
 from fedet.training.config import TrainConfig
 
 RECORDS = people(0, 5, videos=1, n_frames=300)
@@ -151,6 +153,19 @@ def test_a_cluster_does_what_one_process_does(tmp_path):
 def test_no_cluster_is_said_plainly():
     with pytest.raises(InputError, match="no Dask scheduler answers at 'nowhere'"):
         sweep(scheduler="nowhere")
+
+
+def test_an_address_that_accepts_and_never_answers_is_no_cluster(monkeypatch):
+    monkeypatch.setattr("fedet.experiments.cross_validation.HANDSHAKE_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"no Dask scheduler answers at '{address}'"):
+            sweep(scheduler=address)
+
+
+def test_a_sweep_in_which_another_process_writes_is_refused(tmp_path):
+    with locked(tmp_path / "constant"), pytest.raises(InputError, match="another process writes there"):
+        sweep(out=tmp_path)
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path):

@@ -81,6 +81,19 @@ def test_the_command_measures_writes_and_goes_on(made, study, tmp_path):
     assert isinstance(refused.exception, InputError) and "svm" in str(refused.exception)
 
 
+@pytest.mark.parametrize(
+    "option, word",
+    [(["--folds", "9"], "with 4 subjects between 2 and 4"), (["--batch-size", "0"], "batch_size")],
+)
+def test_what_the_table_tells_is_checked_before_a_video_is_read(made, tmp_path, monkeypatch, option, word):
+    def read(*args, **options):
+        raise AssertionError("a video was read")
+
+    monkeypatch.setattr("fedet.experiments.study.records_of", read)
+    result = CliRunner().invoke(app, ["crossval", str(made), "--out", str(tmp_path / "out"), *option])
+    assert isinstance(result.exception, InputError) and word in str(result.exception)
+
+
 def test_failed_folds_end_the_command_with_their_names(made, study, tmp_path, monkeypatch):
     def broken(self, train, validation, seed, folder=None):
         raise OSError("no room")

@@ -21,6 +21,7 @@ FPS = 30.0  # frames a second of every vector sequence; videos are resampled by 
 STATES = ("found", "bridged", "missing")
 FACE_SEARCH = 3  # raised where faces are found or cropped differently, so that older caches are not used
 CACHE_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)  # of a damaged cache
+MAX_STEM = 200  # bytes of a video's name in that of its cache: file systems allow 255 in all
 ARRAYS = ("state", "track", "rest", "stored", "stored_at")  # of a `FaceTrack`, in the .npz file
 
 
@@ -68,7 +69,8 @@ def cache_file(
     facts = f"{file_identity(path)} {net.name} {net.digest}"
     facts += f" {type(detector).__name__} {fps} {search}" + (f" adapt {adapt}" if adapt else "")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{path.stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
+    stem = path.stem.encode()[:MAX_STEM].decode(errors="ignore")
+    return folder / f"{stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 
 
 def search_version(video: Video) -> str:
@@ -82,7 +84,7 @@ def file_identity(path: Path) -> str:
     stat = path.stat()
     facts = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     if path.is_dir():
-        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
         stats = [(p.name, s.st_size, s.st_mtime_ns) for p in images if (s := p.stat())]
         facts += " " + hashlib.sha256(repr(stats).encode()).hexdigest()
     return facts

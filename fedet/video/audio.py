@@ -170,8 +170,11 @@ class _Track:
         import av
         from av.error import FFmpegError
 
+        from fedet.video.decoder import refuse_playlist
+
         if self.path.is_dir():
             return
+        refuse_playlist(self.path)
         try:
             with av.open(str(self.path.absolute()), metadata_errors="replace") as container:
                 if not container.streams.audio:

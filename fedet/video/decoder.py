@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 # frame's stamp is rounded too: a frame counts as shown at a time if it is at most this much later.
 TICK_TOLERANCE_S = 0.0011
 GAP_S = 0.5  # a still picture for longer is reported: an expression could hide in it
+MAX_LAST_S = 60.0  # the last frame is shown for no longer, whatever the header says
 MAX_STILL_S = 600.0  # a longer jump between two stamps is a broken stamp, not a still picture
 # Containers in which seeking to a key frame is reliable; others are decoded from their start.
+PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]")  # how such files begin
 SEEKABLE = {"mov", "mp4", "matroska", "webm", "avi"}
 
 
@@ -113,7 +115,7 @@ class Decoder:
     def lasts_s(self, frame: av.VideoFrame) -> float:
         """Seconds for which the frame is shown: as the file says, else the nominal spacing."""
         duration = frame.duration * self._time_base if frame.duration else 0
-        return float(duration) or self._spacing_s
+        return min(float(duration) or self._spacing_s, MAX_LAST_S)
 
     def _nominal_spacing(self, container: InputContainer, stream: VideoStream) -> float:
         """Seconds from frame to frame: the header's where the first time stamps agree, else theirs."""
@@ -128,7 +130,7 @@ class Decoder:
         for rate in (stream.average_rate, stream.guessed_rate):
             if rate and 0.1 <= rate <= 1000 and (spacing_s <= 0 or 0.9 < spacing_s * rate < 1.1):
                 return float(1 / rate)
-        return spacing_s if spacing_s > 0 else 1 / 30
+        return spacing_s if 0 < spacing_s <= MAX_STILL_S else 1 / 30
 
     def _frame_count(self, claimed: int) -> int | None:
         """Number of shown frames; an mp4's own number includes those that an edit list cuts off."""
@@ -265,7 +267,16 @@ class _Clock:
         return time_s
 
 
+def refuse_playlist(path: Path) -> None:
+    """Raises InputError for a file that names other media files: these would be read in its place."""
+    with path.open("rb") as file:
+        head = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(PLAYLISTS) or any(tag in head for tag in (b"<mpd", b"<compositionplaylist")):
+        raise InputError(f"{path}: a playlist of other files, not a video; give the video itself")
+
+
 def _open(path: Path) -> InputContainer:
+    refuse_playlist(path)
     try:
         # A relative path with a colon would be taken for an address; tags in another encoding than
         # UTF-8 do not matter here.

@@ -28,7 +28,7 @@ from fedet.errors import InputError
 TICK_TOLERANCE_S = 0.0011  # containers round time stamps, also the first, to milliseconds
 MIN_SIDE_PX = 16  # in smaller pictures no face is visible
 MAX_SIDE = 1920  # longer side of pictures of which many are in memory; larger ones are reduced to it
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Frame(NamedTuple):
@@ -242,7 +242,12 @@ class ImageFolder(Video):
     def __init__(self, path: Path, fps: float, first_number: int | None) -> None:
         self.path, self.fps = path, float(fps)
         self._problems: dict[str, str] = {}
-        files = _numbered_images(path)
+        files, irregular = _numbered_images(path)
+        if irregular:
+            self._problems["irregular"] = (
+                f"{len(irregular)} images are folders, pipes, or links to files that are not here, e.g. "
+                f"{path / irregular[0]}; left out"
+            )
         base = min(1, min(files)) if first_number is None else first_number
         self._files = {number - base: file for number, file in files.items() if number >= base}
         if not self._files:
@@ -316,7 +321,7 @@ class ImageFolder(Video):
 
 
 def open_video(path: str | os.PathLike, folder_fps: float = 30.0, first_number: int | None = None) -> Video:
-    """Open a video file or a folder of numbered images (jpg, png, bmp).
+    """Open a video file or a folder of numbered images (jpg, png, bmp, webp, tiff).
 
     Args:
         path: the file or folder.
@@ -328,8 +333,12 @@ def open_video(path: str | os.PathLike, folder_fps: float = 30.0, first_number: 
             frames below `MIN_SIDE_PX`, an empty folder or one without numbered images.
     """
     path = Path(path)
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{path}: a link to a file that is not here; fetch it")
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: a pipe or device, not a file; give a video or a folder of images")
     try:
         if path.is_dir():
             if not (math.isfinite(folder_fps) and folder_fps > 0):
@@ -351,12 +360,14 @@ def _check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def _numbered_images(path: Path) -> dict[int, Path]:
-    """Image files by the last number in their names, ascending."""
+def _numbered_images(path: Path) -> tuple[dict[int, Path], list[str]]:
+    """Image files by the last number in their names, ascending; names of images that are no files."""
     entries = sorted(path.iterdir())
     if not entries:
         raise InputError(f"{path}: an empty folder; give a video or a folder of numbered images")
     images = [e for e in entries if e.suffix.lower() in IMAGE_SUFFIXES and e.name[0] != "."]
+    irregular = [e.name for e in images if not e.is_file()]
+    images = [e for e in images if e.is_file()]
     files: dict[int, Path] = {}
     for image in images:
         if numbers := re.findall(r"\d+", image.stem):
@@ -366,9 +377,13 @@ def _numbered_images(path: Path) -> dict[int, Path]:
                     f"{path}: {files[number].name} and {image.name} have the same number {number}"
                 )
             files[number] = image
+    if irregular and not files:
+        raise InputError(
+            f"{path}: {irregular[0]} is no file but a folder, a pipe, or a link to a file that is not here"
+        )
     if not files:
         raise InputError(f"{path}: a folder without numbered images ({', '.join(IMAGE_SUFFIXES)})")
-    return dict(sorted(files.items()))
+    return dict(sorted(files.items())), irregular
 
 
 def _read_image(file: Path) -> np.ndarray | None:

@@ -134,16 +134,16 @@ def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np
 def read_openface(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) in seconds and AU intensities (N, 17) of OpenFace's FeatureExtraction.
 
-    Frames without success or with a confidence below `SURE` are left out.
+    Frames without success, with a confidence below `SURE` or with an AU that is nan or inf are left out.
     Raises InputError quoting file, line and column.
     """
     table = _read_table(path)
     time, sure, success = (_numbers(table, path, c) for c in ("timestamp", "confidence", "success"))
     if "face_id" in table and table["face_id"].nunique() > 1:
         raise InputError(f"{path}: column face_id names several faces; keep the rows of one")
-    values = np.stack([_numbers(table, path, c) for c in OPENFACE_AUS], axis=1)
+    values = np.stack([_numbers(table, path, c, empty=True) for c in OPENFACE_AUS], axis=1)
     _ascending(time, path, "timestamp")
-    valid = (success > 0) & (sure >= SURE)
+    valid = (success > 0) & (sure >= SURE) & np.isfinite(values).all(axis=1)
     return time[valid], values[valid]
 
 
@@ -166,18 +166,29 @@ def read_pyfeat(path: str | Path, fps: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_table(path: str | Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
+        table = pd.read_csv(
+            path, dtype=str, skipinitialspace=True, keep_default_na=False, sep=_separator(path)
+        )
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: cannot be read as CSV ({str(error).splitlines()[0]})") from error
     return table.rename(columns=str.strip)  # OpenFace writes ", AU01_r"
 
 
+def _separator(path: str | Path) -> str:
+    """The character between the columns: a semicolon where spreadsheets write it."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    return ";" if first.count(";") > first.count(",") else ","
+
+
 def _numbers(table: pd.DataFrame, path: str | Path, column: str, empty: bool = False) -> np.ndarray:
-    """A column as float64; `empty`: nothing and "nan" are NaN instead of an error."""
+    """A column as float64; `empty`: nothing, nan and inf are NaN instead of an error."""
     if column not in table:
         raise InputError(f"{path}: no column {column!r}; it begins with {', '.join(table.columns[:6])}")
     values = pd.to_numeric(table[column].str.strip(), errors="coerce").to_numpy(np.float64)
-    blank = table[column].str.strip().str.lower().isin(["", "nan"]).to_numpy() if empty else False
+    values = np.where(np.isfinite(values), values, np.nan)
+    words = table[column].str.strip().str.lower().str.lstrip("+-")
+    blank = words.str.fullmatch(r"(nan(\(.*\))?|inf|infinity|1\.#.*)?").to_numpy(bool) if empty else False
     bad = np.flatnonzero(~np.isfinite(values) & ~np.asarray(blank))
     if len(bad):
         cell = table[column].iloc[bad[0]]

@@ -233,6 +233,14 @@ def test_a_changed_image_has_other_vectors_and_the_key_of_a_file_stays(clip, net
     assert cache_file(tmp_path, clip, net, None, 30.0).name == f"clip-{key}.f16"
 
 
+def test_a_long_name_is_shortened_in_the_name_of_its_cache(net, tmp_path):
+    for stem in ("a" * 250, "\u3042" * 80):
+        video = tmp_path / f"{stem}.mp4"
+        video.touch()
+        name = cache_file(tmp_path, video, net, None, 30.0).name
+        assert len(name.encode()) < 240 and name.startswith(stem[:60])
+
+
 class WideDetector:
     """A face in every picture; notes their sizes."""
 

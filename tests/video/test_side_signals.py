@@ -222,13 +222,24 @@ def test_openface_is_read_by_time_with_blanks_before_its_headers(tmp_path):
     assert side.values[:10, 17].all() and not side.values[14:25, 17].any() and side.values[25:, 17].all()
 
 
+@pytest.mark.parametrize("word", ["nan", "-nan", "-nan(ind)", "inf", "-inf", "1.#QNAN", ""])
+def test_openface_frames_without_numbers_are_left_out_and_semicolons_read(tmp_path, word):
+    path = openface_csv(
+        tmp_path / "a.csv", cells={(3, "AU06_r"): word, (7, "AU45_r"): word, (7, "success"): 0}
+    )
+    time, values = read_openface(path)
+    assert len(time) == 58 and np.isfinite(values).all()
+    path.write_text(path.read_text().replace(",", ";"))
+    assert np.array_equal(read_openface(path)[1], values)
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
         ({"without": "AU12_r"}, ["AU12_r"]),
         ({"without": "timestamp"}, ["timestamp"]),
         ({"cells": {(3, "AU06_r"): "much"}}, ["line 5", "AU06_r", "much"]),
-        ({"cells": {(3, "AU06_r"): ""}}, ["line 5", "AU06_r"]),
+        ({"cells": {(3, "timestamp"): "nan"}}, ["line 5", "timestamp"]),
         ({"cells": {(9, "timestamp"): 0.01}}, ["line 11", "timestamp"]),
         ({"cells": {(9, "face_id"): 1}}, ["face_id"]),
     ],

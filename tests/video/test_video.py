@@ -585,6 +585,50 @@ def test_grey_and_transparent_and_deep_images_become_rgb(tmp_path):
     assert {(f.image.dtype, f.image.shape) for f in frames} == {(np.dtype(np.uint8), (64, 96, 3))}
 
 
+@pytest.mark.parametrize("suffix", ["webp", "tif", "tiff"])
+def test_other_kinds_of_images_are_frames(tmp_path, suffix):
+    assert numbers(
+        open_video(make_folder(tmp_path / "f", {n: f"{n}.{suffix}" for n in range(3)})).frames()
+    ) == [0, 1, 2]
+
+
+def test_only_regular_files_are_read(tmp_path):
+    folder = make_folder(tmp_path / "f", {n: f"{n}.png" for n in range(4)})
+    (folder / "4.png").mkdir()
+    (folder / "5.png").symlink_to(tmp_path / "absent.png")
+    os.mkfifo(folder / "6.png")
+    video = open_video(folder)
+    assert numbers(video.frames()) == [0, 1, 2, 3]
+    assert (
+        video.problems[0].startswith("3 images are folders, pipes")
+        and str(folder / "4.png") in video.problems[0]
+    )
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "a pipe or device" in one_line(tmp_path / "pipe.mp4")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "absent.mp4")
+    assert "a link to a file that is not here" in one_line(tmp_path / "link.mp4")
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["#EXTM3U\n#EXTINF:1,\n{}\n", "ffconcat version 1.0\nfile {}\n", "<?xml version='1.0'?>\n<MPD>{}</MPD>"],
+)
+def test_playlists_are_refused_whatever_their_names(tmp_path, head):
+    make(tmp_path / "a.mp4", n=5)
+    for name in ("list.m3u8", "list.mp4"):
+        (tmp_path / name).write_text(head.format("a.mp4"))
+        assert "a playlist of other files" in one_line(tmp_path / name)
+
+
+@pytest.mark.parametrize("rate", [b"F1:1000000", b"F1:4294967295"])
+def test_a_header_cannot_claim_hours_for_a_frame(tmp_path, rate):
+    path = make(tmp_path / "a.y4m", "rawvideo", n=5)
+    data = path.read_bytes()
+    assert data.count(b"F30:1") == 1
+    path.write_bytes(data.replace(b"F30:1", rate))
+    assert len(list(open_video(path).frames(fps=30))) <= 5 * 60 * 30
+
+
 def test_bad_folders_are_refused_in_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "empty folder" in one_line(tmp_path / "empty")

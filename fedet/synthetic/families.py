@@ -5,10 +5,11 @@ Training on some and testing on another measures transfer without a photograph o
 `splats` (clouds of points) is held out: no network here may learn from it, so that its people stay
 unseen.
 
-A new family is a module, or a folder with one, named in `MODULES`, that has two functions.
+A new family is a module, or a folder with modules, named in `MODULES` and `LANDMARKS`, with three functions.
 
     sample_looks(n, generator) -> look
     render(look, aus, scene, size=112) -> pictures
+    landmarks(look, aus, scene) -> points
 
 - `generator`: a torch.Generator; all random numbers come from it, so a seed fixes the people.
 - `look`: dict of tensors whose first dimension is n, one row a person. Everything that tells people apart
@@ -25,9 +26,11 @@ A new family is a module, or a folder with one, named in `MODULES`, that has two
 - `pictures`: (B, 3, size, size) float, RGB 0..1 after exposure (`scene.expose` or the family's camera),
   on the device of `aus`. A row depends on its row of the arguments alone, on no random number, and on
   each action unit smoothly.
+- `points`: (B, P, 2) where the points named in `fedet.synthetic.landmarks.POINTS` are in those pictures,
+  hidden or not: x right, y down, as shares of the picture's side.
 
 A family imports nothing from another one (`tests/test_architecture.py`), and
-`tests/synthetic/test_families.py` runs all this on every family.
+`tests/synthetic/test_families.py` and `test_landmarks.py` run all this on every family.
 """
 
 from collections.abc import Callable
@@ -45,16 +48,18 @@ MODULES = {
     "mesh": "fedet.synthetic.mesh.render",
     "splats": "fedet.synthetic.splats.render",
 }
+LANDMARKS = MODULES | {name: f"fedet.synthetic.{name}.landmarks" for name in ("relief", "mesh", "splats")}
 HELD_OUT = ("splats",)  # for tests alone: a figure on it means nothing once a network has learned from it
 RENDERERS = tuple(MODULES)  # all that draw
 FAMILIES = tuple(name for name in RENDERERS if name not in HELD_OUT)  # those that networks learn from
 
 
 class Family(NamedTuple):
-    """The two functions of a family, see above."""
+    """The functions of a family, see above."""
 
     sample_looks: Callable[[int, torch.Generator], dict[str, Tensor]]
     render: Callable[[dict[str, Tensor], Tensor, dict[str, Tensor], int], Tensor]
+    landmarks: Callable[[dict[str, Tensor], Tensor, dict[str, Tensor]], Tensor]
 
 
 def family(name: str) -> Family:
@@ -62,7 +67,7 @@ def family(name: str) -> Family:
     if name not in MODULES:
         raise InputError(f"renderer is {name!r}; choose one of {', '.join(RENDERERS)}")
     module = import_module(MODULES[name])
-    return Family(module.sample_looks, module.render)
+    return Family(module.sample_looks, module.render, import_module(LANDMARKS[name]).landmarks)
 
 
 def check_teaches(names: tuple[str, ...]) -> None:

@@ -7,11 +7,13 @@ so that a turn of the head shifts near shapes more than far ones.
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fedet.intervals import AU_INDEX
+from fedet.synthetic.landmarks import BROW, LID, LIP_INNER, LIP_OUTER, SIDES, numbered, stack_points
 from fedet.synthetic.scene import Look, Scene, chance, expose, uniform
 
 # ---------------------------------------------------------------- who it is
@@ -222,6 +224,13 @@ class Shape:
         value = values.mean(1) if side is None else values[:, 0 if side < 0 else 1]
         return value[:, None, None]
 
+    def across(self, au: int, x: Tensor) -> Tensor:
+        """An action unit at positions x, from the left side's value to the right side's."""
+        return torch.lerp(self.au(au, -1), self.au(au, 1), torch.sigmoid(x * 12))
+
+    def frown(self, side: int) -> Tensor:
+        return torch.maximum(self.au(4, side), 0.6 * self.au(9, side))
+
 
 # ---------------------------------------------------------------- the parts of a face
 
@@ -294,22 +303,40 @@ def draw_head(c: Canvas, f: Shape, look: Look) -> None:
     )
 
 
+def lid_curves(f: Shape, side: int, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Edges of the upper and lower lid below the eye's middle, and how far the eye is squeezed.
+
+    Args:
+        e: along the opening, -1 its inner corner and 1 the outer one.
+    """
+    au5, au6, au7, au12, au43 = (f.au(a, side) for a in (5, 6, 7, 12, 43))
+    squeeze = (0.45 * au6 + 0.6 * au7 + 0.25 * au12 * au6 + 0.2 * f.frown(side)).clamp(max=0.85)
+    opening = f.eye_open * (1 - 0.5 * squeeze) * (1 + side * f.asym_eye * 6) + 0.075 * au5
+    lower = f.eye_low * (1 - 1.15 * squeeze)
+    bow = (1 - e**2).clamp(min=0)
+    upper_lid = -bow * (1 - 0.15 * e) * torch.lerp(opening, -lower * 0.9, au43.clamp(0, 1))
+    return upper_lid, bow * lower, squeeze
+
+
+def brow_curve(f: Shape, side: int, t: Tensor) -> Tensor:
+    """The y of the middle of a brow at shares t of its length, 0 its inner end."""
+    au1, au2, au5, au6 = (f.au(a, side) for a in (1, 2, 5, 6))
+    lift = -0.19 * au1 * (1 - t).clamp(0, 1) - 0.19 * au2 * t.clamp(0, 1) - 0.04 * au5
+    drop = f.frown(side) * (0.13 * (1 - t).clamp(0, 1) + 0.05) + 0.02 * au6 * t.clamp(0, 1)
+    arch = -(f.brow_arch + 0.03 * au2) * 4 * t * (1 - t)
+    return f.brow_y + f.brow_slope * (t - 0.5) + arch + lift + drop + side * f.asym_brow * 0.5
+
+
 def brow_and_eye(c: Canvas, f: Shape, look: Look, side: int) -> None:
     """One eye with lids, iris, bag and crow's feet, and its brow; side -1 is the picture's left."""
     x, y = c.at(0.2)
     x = x * side
-    au1, au2, au4, au5 = (f.au(a, side) for a in (1, 2, 4, 5))
-    au6, au7, au9, au12, au43 = (f.au(a, side) for a in (6, 7, 9, 12, 43))
-    frown = torch.maximum(au4, 0.6 * au9)
-
-    squeeze = (0.45 * au6 + 0.6 * au7 + 0.25 * au12 * au6 + 0.2 * frown).clamp(max=0.85)
-    opening = f.eye_open * (1 - 0.5 * squeeze) * (1 + side * f.asym_eye * 6) + 0.075 * au5
-    lower = f.eye_low * (1 - 1.15 * squeeze)
+    au1, au2, au6, au7 = (f.au(a, side) for a in (1, 2, 6, 7))
+    frown = f.frown(side)
     e = (x - f.eye_x) / f.eye_w
     bow = (1 - e**2).clamp(min=0)
     ey = y - f.eye_y - f.eye_tilt * e
-    upper_lid = -bow * (1 - 0.15 * e) * torch.lerp(opening, -lower * 0.9, au43.clamp(0, 1))
-    lower_lid = bow * lower
+    upper_lid, lower_lid, squeeze = lid_curves(f, side, e)
     # the hollow, the fold above the lid and the bag below are changes of light on the skin
     brow_low = 0.09 * frown - 0.05 * (au1 + au2)
     raised = 0.5 * (au1 + au2)
@@ -349,10 +376,7 @@ def brow_and_eye(c: Canvas, f: Shape, look: Look, side: int) -> None:
     x2 = x2 * side
     inner = f.brow_in - 0.055 * frown + 0.01 * au1
     t = ((x2 - inner) / (f.brow_out - inner)).clamp(-0.3, 1.3)
-    lift = -0.19 * au1 * (1 - t).clamp(0, 1) - 0.19 * au2 * t.clamp(0, 1) - 0.04 * au5
-    drop = frown * (0.13 * (1 - t).clamp(0, 1) + 0.05) + 0.02 * au6 * t.clamp(0, 1)
-    arch = -(f.brow_arch + 0.03 * au2) * 4 * t * (1 - t)
-    centre = f.brow_y + f.brow_slope * (t - 0.5) + arch + lift + drop + side * f.asym_brow * 0.5
+    centre = brow_curve(f, side, t)
     thick = f.brow_thick * (1.1 - 0.65 * t.clamp(0, 1))
     hairs = 0.8 + 0.35 * noise_at(x2, y2, look, 1.1)
     brow = inside((y2 - centre).abs() - thick, 0.014 + c.soft) * inside((t - 0.5).abs() - 0.5, 0.04)
@@ -429,13 +453,26 @@ def draw_cheeks(c: Canvas, f: Shape, side: int) -> None:
     c.shade(light)
 
 
-def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
-    """Lips as curves between their corners, the gap with teeth and tongue, chin and moustache."""
-    x, y = c.at(0.35)
+class Mouth(NamedTuple):
+    """Curves of the mouth by x; y grows downwards."""
+
+    half: Tensor  # its half width
+    m: Tensor  # x as a share of it
+    bow: Tensor  # 1 in the middle, 0 at the corners
+    centre: Tensor  # y of the line between closed lips
+    gap: Tensor  # how far the lips are apart
+    upper: Tensor  # y of the inner edge of the upper lip
+    lower: Tensor  # y of the inner edge of the lower lip
+    lip_up: Tensor  # height of the upper lip
+    lip_low: Tensor  # height of the lower lip
+
+
+def mouth_curves(f: Shape, x: Tensor) -> Mouth:
+    """The mouth at positions x (B, H, W) from the middle of the face."""
     right = (x > 0).float()
 
     def au(a: int) -> Tensor:
-        return torch.lerp(f.au(a, -1), f.au(a, 1), torch.sigmoid(x * 12))
+        return f.across(a, x)
 
     smile, press, pucker, chin = au(12), f.au(24), f.au(18), f.au(17)
     jaw, parting = f.au(26), f.au(25)
@@ -468,7 +505,18 @@ def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
     thin = 1 - 0.8 * press - 0.28 * f.au(12) + 0.5 * pucker - 0.3 * f.au(20) - 0.25 * au(14)
     lip_up = f.lip_up * thin * bow * (1 + 0.25 * torch.cos(m * 5) - 0.35 * torch.exp(-((m / 0.13) ** 2)))
     lip_low = f.lip_low * thin * (1 - 0.25 * chin) * bow**0.8
+    return Mouth(half, m, bow, centre, gap, upper, lower, lip_up, lip_low)
 
+
+def draw_mouth(c: Canvas, f: Shape, look: Look) -> None:
+    """Lips as curves between their corners, the gap with teeth and tongue, chin and moustache."""
+    x, y = c.at(0.35)
+
+    def au(a: int) -> Tensor:
+        return f.across(a, x)
+
+    smile, press, pucker, chin, jaw = au(12), f.au(24), f.au(18), f.au(17), f.au(26)
+    half, m, bow, centre, gap, upper, lower, lip_up, lip_low = mouth_curves(f, x)
     light = -0.16 * blob(x, y - lower - f.lip_low - 0.055 - 0.03 * jaw, half * 0.7, 0.04) * (1 + chin)
     light += 0.07 * blob(x, y - lower - f.lip_low - 0.19 + 0.05 * chin, 0.2, 0.1) * (1 + 1.2 * chin)
     dots = noise_at(x, y, look, 1.9)
@@ -581,3 +629,93 @@ def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
     if scene["hand"].any():
         draw_hand(c, f, look)
     return expose(c.rgb, scene)
+
+
+# ---------------------------------------------------------------- named points
+
+
+@torch.inference_mode()
+def landmarks(look: Look, aus: Tensor, scene: Scene) -> Tensor:
+    """Where the points `fedet.synthetic.landmarks.POINTS` are, (B, P, 2): x right, y down, shares of the
+    picture's side. The arguments are those of `render`.
+    """
+    zero = torch.zeros(len(aus), device=aus.device)
+    f, scene = Shape(look, aus), {"gaze_x": zero, "gaze_y": zero, **scene}
+    points = _points_of_middle(f) | _points_of_mouth(f)
+    for side, s in SIDES:
+        points |= _points_of_side(f, side, s, scene)
+    x, y, z = stack_points(points).unbind(-1)
+    v = {k: scene[k][:, None] for k in ("cx", "cy", "scale", "yaw", "pitch", "roll")}
+    x0 = x * torch.cos(v["yaw"]) + z * torch.sin(v["yaw"])
+    y0 = y * torch.cos(v["pitch"]) + z * torch.sin(v["pitch"])
+    c, s = torch.cos(v["roll"]), torch.sin(v["roll"])
+    return torch.stack(
+        [v["cx"] + v["scale"] * (c * x0 - s * y0), v["cy"] + v["scale"] * (s * x0 + c * y0)], -1
+    )
+
+
+def _at_depth(x: Tensor | float, y: Tensor, z: float) -> Tensor:
+    """Points (B, N, 3) of x and y, (B, 1, N) each or broadcast, on the plane of depth z."""
+    x, y = torch.broadcast_tensors(torch.as_tensor(x, device=y.device, dtype=y.dtype), y)
+    return torch.stack([x, y, torch.full_like(y, z)], -1)[:, 0]
+
+
+def _points_of_middle(f: Shape) -> dict[str, Tensor]:
+    up = 0.035 * f.au(9) + 0.015 * f.au(10)
+    tip = f.nose_y - up
+    points = {
+        f"nose_{i + 1}": _at_depth(0.0, torch.lerp(f.eye_y + 0.05, tip, i / 3), 0.45)[:, 0] for i in range(4)
+    }
+    points["nose_base"] = _at_depth(0.0, tip + 0.12, 0.45)[:, 0]
+    mouth = mouth_curves(f, torch.zeros_like(tip))
+    under = mouth.lower + f.lip_low + 0.055 + 0.03 * f.au(26)
+    points["under_lip"] = _at_depth(0.0, under, 0.35)[:, 0]
+    points["chin"] = _at_depth(0.0, _chin(f), 0.0)[:, 0]
+    return points
+
+
+def _chin(f: Shape) -> Tensor:
+    return f.chin + 0.17 * f.au(26) - 0.03 * f.au(17)
+
+
+def _points_of_mouth(f: Shape) -> dict[str, Tensor]:
+    shares = torch.tensor([*LIP_OUTER, *LIP_INNER, -1.0, 1.0], device=f.mouth_w.device)[None, None]
+    x = shares * 0.35
+    for _ in range(3):  # the width of the mouth depends on the side
+        x = shares * mouth_curves(f, x).half
+    mouth, n = mouth_curves(f, x), len(LIP_OUTER)
+    inner = slice(n, n + len(LIP_INNER))
+    top = _at_depth(x, mouth.upper - mouth.lip_up, 0.35), _at_depth(x, mouth.upper, 0.35)
+    bottom = _at_depth(x, mouth.lower + mouth.lip_low, 0.35), _at_depth(x, mouth.lower, 0.35)
+    points = {"mouth_corner_left": top[1][:, -2], "mouth_corner_right": top[1][:, -1]}
+    for name, (outside, inside_) in (("upper_lip", top), ("lower_lip", bottom)):
+        points |= numbered(name, outside[:, :n]) | numbered(f"{name}_inner", inside_[:, inner])
+    return points
+
+
+def _points_of_side(f: Shape, side: str, s: int, scene: Scene) -> dict[str, Tensor]:
+    def row(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, device=f.eye_x.device)[None, None]
+
+    inner = f.brow_in - 0.055 * f.frown(s) + 0.01 * f.au(1, s)
+    t = row(BROW)
+    points = numbered(
+        f"brow_*_{side}", _at_depth(s * (inner + (f.brow_out - inner) * t), brow_curve(f, s, t), 0.26)
+    )
+    e = row((*LID, -1.0, 1.0))
+    upper, lower, _ = lid_curves(f, s, e)
+    x, y = s * (f.eye_x + f.eye_w * e), f.eye_y + f.eye_tilt * e
+    up, low = _at_depth(x, y + upper, 0.2), _at_depth(x, y + lower, 0.2)
+    points |= numbered(f"upper_lid_*_{side}", up[:, :3]) | numbered(f"lower_lid_*_{side}", low[:, :3])
+    points |= {f"eye_inner_{side}": up[:, 3], f"eye_outer_{side}": up[:, 4]}
+    gaze_x, gaze_y = scene["gaze_x"][:, None, None] * s, scene["gaze_y"][:, None, None]
+    pupil_y = f.eye_y + f.eye_tilt * 0.1 * gaze_x / f.eye_w + 0.05 * gaze_y - 0.012
+    points[f"pupil_{side}"] = _at_depth(s * (f.eye_x + 0.1 * gaze_x), pupil_y, 0.2)[:, 0]
+    wide = f.nose_w * (1 + 0.08 * f.au(12) + 0.12 * f.au(9) + 0.06 * f.au(10))
+    tip = f.nose_y - 0.035 * f.au(9) - 0.015 * f.au(10)
+    points[f"nose_wing_{side}"] = _at_depth(s * wide, tip + 0.04, 0.45)[:, 0]
+    points[f"nostril_{side}"] = _at_depth(s * 0.5 * wide, tip + 0.075, 0.45)[:, 0]
+    share = row((0.94, 0.8, 0.6, 0.35))  # of the way down to the chin, on the outline of the face
+    width = 1 - f.jaw * share**2 + 0.02 * f.au(12)
+    outline = width * (1 - share**f.roundness) ** (1 / f.roundness)
+    return points | numbered(f"jaw_*_{side}", _at_depth(s * outline, _chin(f) * share, 0.0))

@@ -121,13 +121,29 @@ def _paint_near(skin: Tensor, paint: Callable[..., Tensor], positions: Tensor, w
     skin.scatter_(1, rows, paint(skin.gather(1, rows), *positions.gather(1, rows[:3]), w.at(at)))
 
 
+def _lip_bow(x: Tensor) -> Tensor:
+    return (1 - (x / (MOUTH_HALF * 1.01)) ** 2).clamp(min=0)
+
+
+def lip_borders(x: Tensor, lip_up: Tensor, lip_low: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the borders of the upper and the lower lip lie below the line of the mouth, by x."""
+    bow = _lip_bow(x)
+    peaks = 0.9 + 0.14 * torch.exp(-(((x.abs() - 0.075) / 0.06) ** 2)) - 0.14 * torch.exp(-((x / 0.03) ** 2))
+    return -lip_up * bow**0.7 * peaks, lip_low * bow**0.8
+
+
+def brow_middle(t: Tensor, look: dict[str, Tensor]) -> Tensor:
+    """The y (B, N) of the middle of people's brows, at shares t (B, N) of their length."""
+    slope, arch = look["brow_slope"][:, None], look["brow_arch"][:, None]
+    return -0.45 + slope * (t - 0.5) - arch * 4 * (t * (1 - t)).clamp(min=-0.1)
+
+
 def _lips(skin: Tensor, x: Tensor, y: Tensor, front: Tensor, w: Who) -> Tensor:
     """Lips, nostrils and the seam of the mouth: colour and gloss (4, N) of those before."""
     skin, gloss = skin[:3], skin[3:]
     d = y - 0.7 + 0.04 * x**2
-    bow = (1 - (x / (MOUTH_HALF * 1.01)) ** 2).clamp(min=0)
-    peaks = 0.9 + 0.14 * torch.exp(-(((x.abs() - 0.075) / 0.06) ** 2)) - 0.14 * torch.exp(-((x / 0.03) ** 2))
-    top, bottom = -w.lip_up * bow**0.7 * peaks, w.lip_low * bow**0.8
+    top, bottom = lip_borders(x, w.lip_up, w.lip_low)
+    bow = _lip_bow(x)
     mask = torch.sigmoid((d - top) / 0.008) * torch.sigmoid((bottom - d) / 0.011) * ramp(bow, 0, 0.05) * front
     shade = 1 + 0.05 * torch.sin(x * 95 + 3 * w.seed_x) * w.rough
     skin = over(skin, w.colour("lip") * torch.where(d < 0, 0.82, 1.0) * shade, mask * 0.92)

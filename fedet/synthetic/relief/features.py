@@ -1,5 +1,6 @@
 """The features of the heads in relief: eyes, mouth, brows, beard and hair on the skin."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
@@ -53,14 +54,8 @@ def paint_eyes(
     x, y = qx.abs() - eye_position[:, 0, None, None], qy - eye_position[:, 1, None, None]
     e, edge = x / f.eye_w, 0.35 * px + 0.004
     bow = (1 - e.clamp(-1, 1) ** 2).clamp(min=0)
-    squeeze = 0.3 * au(6) + 0.55 * au(7) + 0.15 * au(12) + 0.25 * au(9) + 0.12 * au(4)
-    squeeze, closed = squeeze.clamp(max=0.9), au(43).clamp(0, 1)
     gaze = scene["gaze_x"][:, None, None], scene["gaze_y"][:, None, None]
-    height = f.eye_open * (1 - 0.42 * squeeze) + 0.05 * au(5) + 0.02 * gaze[1].clamp(max=0)
-    low = f.eye_low * (1 - 1.15 * squeeze) + 0.006 * au(5)
-    height = torch.lerp(height, -0.75 * f.eye_low, closed)
-    upper = f.eye_tilt * e - height * bow**0.75 * (1 - 0.18 * e * (e < 0.3))
-    lower = f.eye_tilt * e + low * bow**0.85
+    upper, lower, squeeze, closed = lid_edges(e, f, au, gaze[1])
     within = (e.abs() < 1).float()
 
     # the fold above the lid, and the thickness of the lower lid's rim
@@ -83,6 +78,23 @@ def paint_eyes(
     below = torch.exp(-(((y - lower - 0.004) / 0.01) ** 2)) * bow.sqrt() * 0.35 * f.lash
     dark = torch.maximum(lash * (0.55 + 0.4 * f.lash), below).clamp(0, 1)
     return mix(rgb, f.colour("lash_colour").expand_as(rgb), dark)
+
+
+def lid_edges(
+    e: Tensor, f: Face, au: Callable[[int], Tensor], gaze_y: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The edges of the upper and lower lid below the middle of the eye, by e: -1 the inner corner, 1 the
+    outer; with them how far the eye is squeezed and closed, 0..1.
+    """
+    bow = (1 - e.clamp(-1, 1) ** 2).clamp(min=0)
+    squeeze = 0.3 * au(6) + 0.55 * au(7) + 0.15 * au(12) + 0.25 * au(9) + 0.12 * au(4)
+    squeeze, closed = squeeze.clamp(max=0.9), au(43).clamp(0, 1)
+    height = f.eye_open * (1 - 0.42 * squeeze) + 0.05 * au(5) + 0.02 * gaze_y.clamp(max=0)
+    low = f.eye_low * (1 - 1.15 * squeeze) + 0.006 * au(5)
+    height = torch.lerp(height, -0.75 * f.eye_low, closed)
+    upper = f.eye_tilt * e - height * bow**0.75 * (1 - 0.18 * e * (e < 0.3))
+    lower = f.eye_tilt * e + low * bow**0.85
+    return upper, lower, squeeze, closed
 
 
 def eyeball(

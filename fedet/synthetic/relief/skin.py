@@ -228,22 +228,32 @@ def paint_skin(x: Tensor, y: Tensor, f: Face, grain: Tensor) -> Tensor:
     )
 
 
-def lips_area(x: Tensor, y: Tensor, f: Face, px: Tensor) -> Tensor:
-    """Opacity of the red of the lips."""
+def lip_heights(x: Tensor, f: Face) -> tuple[Tensor, Tensor]:
+    """How high the red of the upper and of the lower lip is, by x."""
     e = (x / MOUTH).clamp(-1, 1)
     bow = (1 - e**2).clamp(min=0)
     top = f.lip_up * bow**0.8 * (1 + 0.22 * torch.cos(e * 5.2) - 0.3 * torch.exp(-((e / 0.13) ** 2)))
-    low = f.lip_low * bow**0.65
+    return top, f.lip_low * bow**0.65
+
+
+def lips_area(x: Tensor, y: Tensor, f: Face, px: Tensor) -> Tensor:
+    """Opacity of the red of the lips."""
+    top, low = lip_heights(x, f)
     edge = 0.008 + 0.5 * px
     return soft(y - SLIT + top, edge) * soft(SLIT + low - y, edge) * soft(MOUTH - x.abs(), 0.015)
+
+
+def brow_middle(inside: Tensor, f: Face) -> Tensor:
+    """The y of the middle of a brow at shares 0..1 of its length."""
+    curve = f.brow_arch * 4 * inside**1.4 * (1 - inside) + f.brow_slope * (inside - 0.5)
+    return -0.455 + 0.6 * f.brow_thick - curve
 
 
 def brow_area(x: Tensor, y: Tensor, f: Face, strand: Tensor, px: Tensor) -> Tensor:
     """Opacity of the brows: two tapering bands with ragged edges and visible hairs."""
     t = (x.abs() - f.brow_in) / (f.brow_out - f.brow_in)
     inside = t.clamp(0, 1)
-    curve = f.brow_arch * 4 * inside**1.4 * (1 - inside) + f.brow_slope * (inside - 0.5)
-    middle = -0.455 + 0.6 * f.brow_thick - curve
+    middle = brow_middle(inside, f)
     thick = f.brow_thick * (0.75 + 0.5 * inside - 1.05 * inside**2).clamp(min=0.1)
     edge = 0.012 + 0.5 * px
     band = soft(thick - (y - middle).abs() + 0.012 * strand, edge)

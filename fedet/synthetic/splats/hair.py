@@ -188,14 +188,9 @@ def stroke_cloud(
     return cloud(at, normal, colour, weight, 0.85, 0.25)
 
 
-def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
-    """One eyebrow: hairs that rise at its inner end and lie flat towards its tail."""
-    u, v, r, s, c = roots()[0]
-    sign = 2 * side - 1
-    if side:
-        v, r, s = v.flip(0), s.flip(0), r.flip(0)
+def brow_line(look: Look, u: Tensor) -> tuple[Tensor, Tensor]:
+    """|x| and y (B, N) on the template of the middle of a brow, at shares u (N,) of its length."""
     inner, outer = per(look["brow_in"], 1), per(look["brow_out"], 1)
-    x = inner + (outer - inner) * u
     bow = 4 * (u - 0.12).clamp(min=0) * (1 - u) * (0.5 + 0.8 * u)
     mid = (
         -0.41
@@ -203,7 +198,16 @@ def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
         - per(look["brow_arch"], 1) * bow
         + per(look["brow_slope"], 1) * (u - 0.5)
     )
-    mid = mid + 0.05 * (u - 0.8).clamp(min=0) / 0.2
+    return inner + (outer - inner) * u, mid + 0.05 * (u - 0.8).clamp(min=0) / 0.2
+
+
+def brow_cloud(look: Look, sheet: Tensor, side: int) -> Cloud:
+    """One eyebrow: hairs that rise at its inner end and lie flat towards its tail."""
+    u, v, r, s, c = roots()[0]
+    sign = 2 * side - 1
+    if side:
+        v, r, s = v.flip(0), s.flip(0), r.flip(0)
+    x, mid = brow_line(look, u)
     thick = (
         per(look["brow_thick"], 1) * (0.75 + 0.5 * u).minimum(3.2 * (1.04 - u)) * (0.55 + 3 * u).clamp(max=1)
     )

@@ -4,6 +4,8 @@ import errno
 import json
 import math
 import os
+import stat
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -20,13 +22,28 @@ from fedet.errors import InputError
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path next to `path` that replaces it when the block ends without an error.
 
+    A file that is replaced keeps its permissions, a new one has those of the umask; a link stays a link
+    to the file that is written.
+
     Raises InputError where nothing can be written there.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f"{path}: is protected against writing; name another file")
+        unique = f"{zlib.crc32(path.name.encode(errors='replace')):08x}.{os.getpid()}"
+        part = path.with_name(f".{path.name[:40]}.{unique}.part{path.suffix[:16]}")  # names have a limit
+    except (OSError, RuntimeError) as error:  # a link to itself
+        raise InputError(f"{path}: cannot be written ({error}); name another place") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        if path.is_file():
+            old = path.stat()
+            with suppress(OSError):  # whoever may not give files away keeps them
+                os.chown(part, old.st_uid, old.st_gid)
+            part.chmod(stat.S_IMODE(old.st_mode))
         os.replace(part, path)
     except OSError as error:
         full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -79,6 +96,18 @@ def shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("brackets nested too deeply") from error
+
+
 T = TypeVar("T")
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", NoneType: "null"}
 
@@ -90,7 +119,7 @@ def read_json_object(path: Path, *needs: str) -> dict[str, Any]:
         InputError: The file is damaged or holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
             raise ValueError(f"{values!r:.60} instead of an object")
         if lacking := [key for key in needs if key not in values]:

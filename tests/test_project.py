@@ -27,7 +27,7 @@ def test_environment_yml_names_the_same_requirements():
     pairs = dict(re.fullmatch(r"([\w.-]+)(.*)", entry).groups() for entry in named)
     python, pip = pairs.pop("python"), pairs.pop("pip")
     wanted = {CONDA_NAMES.get(name, name): limits for name, limits in requirements().items()}
-    installed_by_pip = {"opencv-python-headless", "pympi-ling"}
+    installed_by_pip = {"opencv-python-headless"}
     assert pairs == wanted and pip == ""
     assert {re.match(r"[\w.-]+", e).group() for e in by_pip if not e.startswith("-e")} == installed_by_pip
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -1,21 +1,43 @@
-"""Event tables as the behaviour coding software BORIS exports them.
+"""Event tables as the behaviour coding software BORIS exports them; its projects are in `boris_project`.
 
 Written: "aggregated events", one row per interval (behaviour = emotion, category = type, comment =
-note). Read: aggregated events, and "tabular events" with a START and a STOP row per interval.
+note). Read: aggregated events, and "tabular events" with a START and a STOP row per interval. Times of an
+observation count on through the videos that its first player shows one after the other; observations of
+pictures have the pictures' numbers instead.
 """
 
 import csv
 import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.captions import UNKNOWN, Cells, cells_of, restored, span_frames, span_ms, written
-from fedet.annotations.cells import as_number, as_text, csv_grid, find_header, header_key, table_of
-from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.captions import (
+    UNKNOWN,
+    Cells,
+    caption_and_details,
+    cells_from,
+    cells_of,
+    span_frames,
+    span_ms,
+)
+from fedet.annotations.cells import (
+    as_fps,
+    as_seconds,
+    as_text,
+    csv_grid,
+    find_header,
+    header_key,
+    table_of,
+    without_formula,
+)
+from fedet.annotations.repairs import join_repairs, repair, unread_columns
 from fedet.annotations.spellings import type_label
-from fedet.annotations.table import validate
-from fedet.annotations.video_names import names_of, stem
+from fedet.annotations.table import EmotionMap, LabelFile, listed_videos, validate, video_facts, words_for
+from fedet.annotations.video_names import distinct_names, link_path, names_of
 from fedet.errors import InputError
 from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
@@ -24,18 +46,40 @@ HEADER = ["Observation id", "Observation date", "Description", "Media file", "To
           "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",
           "Stop (s)", "Duration (s)", "Comment start", "Comment stop"]  # fmt: skip
 _NO_SUBJECT = "No focal subject"
+_NOTHING = ("", "na", "none", "not found", "not defined", "nan")  # what BORIS writes for an unknown value
 _KEYS = {header_key(name): name for name in HEADER} | {
     "mediafilename": "Media file", "mediafilepath": "Media file",
     "mediafilenameatstart": "Media file", "mediafilenameatstop": "Stop file", "timeoffsets": "Offset",
     "fpsframesecond": "FPS", "fpsframes": "FPS", "starttime": "Start (s)", "stoptime": "Stop (s)",
-    "comment": "Comment start", "time": "Time", "status": "Behavior type",
+    "comment": "Comment start", "time": "Time", "status": "Behavior type", "source": "Source",
+    "mediadurations": "Durations", "imageindex": "Image", "imageindexstart": "Image",
+    "imageindexstop": "Stop image", "imagefilepath": "Image path", "imagefilepathstart": "Image path",
+    "observationtype": "Type",
 }  # fmt: skip
+# Columns without which nothing is lost.
+_DULL = ("observationduration", "codingduration", "observationdurationbysubjectbyobservation",
+         "imagefilepathstop")  # fmt: skip
+EVENT_COLUMNS = ("Observation id", "Media file", "Stop file", "Type", "Image", "Stop image", "Start (s)",
+                 "Stop (s)", "Source", "FPS", "Durations", "Subject", "Behavior", "Behavioral category",
+                 "Modifiers", "Behavior type", "Comment start", "Comment stop")  # fmt: skip
+_MOST_PICTURES = 10**9
+_AFTER_FIRST = "not in the first video of its observation, from which times count: observe each by itself"
+
+
+@dataclass
+class Observation:
+    """The videos that the first player shows, in order; rate and length (s) of all videos, where known; and
+    what fedet wrote about it."""
+
+    films: list[str] = field(default_factory=list)
+    rates: dict[str, str] = field(default_factory=dict)
+    lengths: dict[str, str] = field(default_factory=dict)
+    head: dict = field(default_factory=dict)
 
 
 def is_boris(path: str | Path) -> bool:
     """Whether a CSV file has the header of BORIS."""
-    grid = csv_grid(Path(path))
-    return find_header(grid, {"behavior", "subject"}) is not None
+    return find_header(csv_grid(Path(path)), {"behavior", "subject"}) is not None
 
 
 def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = None) -> None:
@@ -51,7 +95,7 @@ def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = No
         start, end = span_ms(cells)
         emotion = cells["emotion"] or UNKNOWN  # a score would make each row a behaviour of its own
         base = _base(name, cells["subject"], cells)
-        text, details = written(cells, base, emotion)
+        text, details = caption_and_details(cells, base, emotion)
         rows.append({
             "Observation id": name, "FPS": cells["fps"],
             "Subject": cells["subject"] or _NO_SUBJECT, "Behavior": text,
@@ -63,18 +107,17 @@ def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = No
     with atomic_write(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, HEADER, restval="")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: without_formula(cell) for name, cell in row.items()} for row in rows)
 
 
-def _base(video: str, subject: str, cells: dict) -> Cells:
-    """The cells that the columns of BORIS tell."""
-    told = ("fps", "note", "action_units", "expression_type")
-    return {"video": video, "subject": subject} | {c: cells[c] for c in told}
+def _base(video: str, subject: str, cells: Mapping[str, str]) -> Cells:
+    """The cells that the columns of BORIS hold."""
+    return {"video": video, "subject": subject} | {
+        c: cells[c] for c in ("fps", "note", "action_units", "expression_type")
+    }
 
 
-def read_boris(
-    path: str | Path, *, fps: float | None = None, emotion_map=None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_boris(path: str | Path, *, fps: float | None = None, emotion_map: EmotionMap = None) -> LabelFile:
     """Reads exported events of BORIS, aggregated or tabular.
 
     Args:
@@ -90,123 +133,273 @@ def read_boris(
     at = find_header(grid, {"behavior", "subject"})
     if at is None:
         raise InputError(f"{path}: no header row of BORIS with Subject and Behavior")
-    table, unread = _columns(table_of(grid, at), path.name)
-    events, lines = _paired(table, path) if "Start (s)" not in table else (table, [])
-    events, more = _first_files(events, path.name)
-    lines += [*more, *unread, _offset(table, path.name)]
-    rows, numbers = [], []
-    for number, event in events.iterrows():
-        cells, problems = _interval(event, path, fps)
-        lines += [repair(path.name, p, "kept" if cells else "left out", row=int(number),
-                         column="Behavior", value=event["Behavior"]) for p in problems]  # fmt: skip
-        if cells:
-            rows.append(cells)
-            numbers.append(int(number))
-    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows))]
-    checked, report = validate(
-        pd.DataFrame(rows, columns=columns),
-        source_name=path.name,
-        rows=numbers,
-        emotion_map=emotion_map,
-    )
-    return checked, join_repairs(*lines, report)
+    table, unread = _columns(table_of(grid, at))
+    lines = [unread_columns(path.name, unread), *offset_line(table.get("Offset", []), path.name)]
+    if "Start (s)" not in table:
+        table, more = paired(table, path)
+        lines += more
+    events = table.reindex(columns=[*table, *(c for c in EVENT_COLUMNS if c not in table)], fill_value="")
+    return labels_of(path, events, _observations(events), lines, fps, emotion_map)
 
 
-def _columns(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """The table under the names of HEADER, its numbered modifiers as one column, and a line for
-    each filled column that is not read."""
-    parts = [c for c in table if re.fullmatch(r"modifiers?\d*", header_key(c))]
-    if parts:
-        joined = ["|".join(filter(None, cells)) for cells in table[parts].itertuples(index=False)]
-        table = table.drop(columns=parts).assign(Modifiers=joined)
-    if "Stop file" not in map(_KEYS.get, map(header_key, table)):
-        table = table.assign(**{"Media file name at stop": ""})
+def labels_of(
+    path: Path,
+    events: pd.DataFrame,
+    observations: Mapping[str, Observation],
+    lines: list[pd.DataFrame],
+    fps: float | None,
+    emotion_map: EmotionMap,
+) -> LabelFile:
+    """What aggregated events (EVENT_COLUMNS, text; index = row numbers) hold.
+
+    Args:
+        lines: The report so far.
+    """
+    emotion_map, words = words_for(path, emotion_map)
+    rows: dict[int, Cells] = {}
+    films: dict[int, str] = {}
+    every = [film for o in observations.values() for film in o.films] + list(events["Media file"])
+    names = distinct_names(link_path(film) for film in every if _filled(film))
+    n_left_out = sum(int((line["action"].eq("left out") & line["row"].notna()).sum()) for line in lines)
+    for label, event in events.iterrows():
+        number, observation = int(str(label)), observations[event["Observation id"]]
+        try:
+            film = _film(event, observation)
+            rate = _rate(event, observation, film, fps)
+            frames, problems = _interval(event, observation, film, rate, path)
+        except ValueError as error:
+            lines.append(_line(path, event, number, str(error), "left out"))
+            n_left_out += 1
+            continue
+        name = as_text(observation.head.get("video")) or names.get(link_path(film)) or event["Observation id"]
+        known = _known(event, as_text(rate), name)
+        details = event["Comment stop"] if event["Comment stop"].startswith("{") else ""
+        cells, more = cells_from(event["Behavior"], details, known, words)
+        lines += [_line(path, event, number, problem, "kept") for problem in [*problems, *more]]
+        rows[number], films[number] = cells | frames, film
+    for name, observation in observations.items():
+        rates = sorted({text for text in observation.rates.values() if _filled(text)})
+        if len(rates) > 1:
+            problem = f"several rates ({', '.join(rates)}): frames are those of {_leaf(observation.films[0])}"
+            lines.append(repair(path.name, problem, "kept", value=name))
+    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows.values()))]
+    table = pd.DataFrame(list(rows.values()), columns=columns)
+    checked, report = validate(table, source_name=path.name, rows=list(rows), emotion_map=emotion_map)
+    keys = {film: (rows[n]["subject"], rows[n]["video"]) for n, film in films.items()}
+    videos = _listed(observations, names, keys, fps)
+    return LabelFile(checked, join_repairs(*lines, report), videos, len(rows) + n_left_out)
+
+
+def _line(path: Path, event: Mapping, number: int, problem: str, action: str) -> pd.DataFrame:
+    return repair(path.name, problem, action, row=number, column="Behavior", value=event["Behavior"])
+
+
+def _listed(
+    observations: Mapping[str, Observation],
+    names: Mapping[str, str],
+    keys: Mapping[str, tuple[str, str]],
+    fps: float | None,
+) -> pd.DataFrame:
+    """The videos of all observations; `keys` has (subject, video) of those with events."""
+    rows = []
+    for observation in observations.values():
+        for film in observation.films:
+            name = names[link_path(film)]
+            subject, video = keys.get(film, (name, name))
+            head = observation.head
+            said = {"subject": subject or video, "video": video} | head
+            rate = _number(as_fps, observation.rates.get(film, "")) or fps
+            length = _number(as_seconds, observation.lengths.get(film, ""))
+            facts = video_facts({"duration_s": length} | head)
+            named = {c: as_text(said[c]) for c in ("subject", "video")}
+            rows.append(named | {"fps": rate, "link": film} | facts)
+    return listed_videos(rows).drop_duplicates(["subject", "video"], ignore_index=True)
+
+
+def _number(parse: Callable[[str], float | None], text: str) -> float | None:
+    try:
+        return parse(_filled(text))
+    except ValueError:
+        return None
+
+
+def _film(event: pd.Series, observation: Observation) -> str:
+    """The video in which an event begins, "" where the observation has none.
+
+    Raises:
+        ValueError: It ends in another one.
+    """
+    start, stop = (_filled(event[c].split(";")[0]) for c in ("Media file", "Stop file"))
+    start = start or stop or next(iter(observation.films), "")
+    if stop and _leaf(stop) != _leaf(start):
+        raise ValueError(_AFTER_FIRST)
+    return next((f for f in observation.films if f == start or _leaf(f) == _leaf(start)), start)
+
+
+def _leaf(film: str) -> str:
+    return link_path(film).rsplit("/", 1)[-1]
+
+
+def _filled(cell: str) -> str:
+    """A cell, "" where BORIS wrote that it has no value."""
+    return "" if cell.strip().lower() in _NOTHING else cell.strip()
+
+
+def _rate(event: pd.Series, observation: Observation, film: str, fps: float | None) -> float | None:
+    """The frame rate of a video.
+
+    Raises:
+        ValueError: What stands there is none.
+    """
+    rates = {text for text in observation.rates.values() if _filled(text)}
+    text = observation.rates.get(film) if film else event["FPS"]
+    text = _filled(text or (rates.pop() if len(rates) == 1 else ""))
+    try:
+        return as_fps(text) or fps
+    except ValueError as error:
+        raise ValueError(f"start, stop or FPS is not a number ({text!r})") from error
+
+
+def _interval(
+    event: pd.Series, observation: Observation, film: str, rate: float | None, path: Path
+) -> tuple[Cells, list[str]]:
+    """Onset and offset of one aggregated event, and what is to be reported of it.
+
+    Raises:
+        ValueError: It is no interval.
+    """
+    if event["Behavior type"].upper() == "POINT":
+        raise ValueError("a point event has no duration")
+    start, end = _filled(event["Start (s)"]), _filled(event["Stop (s)"])
+    if re.search("picture|image", event["Type"], re.I) and _filled(event["Image"]):
+        return _picture_numbers(event, observation, film)
+    try:
+        start_s, end_s = as_seconds(start), as_seconds(end)
+    except ValueError as error:
+        raise ValueError(f"start, stop or FPS is not a number ({error})") from error
+    if start_s is None or end_s is None:
+        raise ValueError("no start or no stop")
+    if end_s <= start_s:
+        raise ValueError(f"stop {end_s:g} is not after start {start_s:g}")
+    if not rate:
+        raise InputError(f"{path}: no FPS known: give fps")
+    before = _seconds_before(observation, film)
+    frames = span_frames((start_s - before) * 1000, (end_s - before) * 1000, rate)
+    return frames, []
+
+
+def _picture_numbers(event: pd.Series, observation: Observation, film: str) -> tuple[Cells, list[str]]:
+    """The interval from the picture with which an event starts to the one before that with which it stops.
+
+    Raises:
+        ValueError: There are no such numbers, or those of a further folder.
+    """
+    try:
+        first, last = (int(event[c]) for c in ("Image", "Stop image"))
+    except ValueError as error:
+        raise ValueError(f"no numbers of pictures: {event['Image']!r}, {event['Stop image']!r}") from error
+    if not 1 <= first <= last <= _MOST_PICTURES or film not in (observation.films[:1] or [film]):
+        raise ValueError(f"no numbers of pictures in its first folder: {first} to {last}")
+    frames = {"onset": str(first - 1), "offset": str(max(first, last - 1) - 1)}
+    return frames, ["frames are the numbers of the pictures, counted from 0"]
+
+
+def _seconds_before(observation: Observation, film: str) -> float:
+    """How long the videos last that are shown before this one.
+
+    Raises:
+        ValueError: Their length is not known.
+    """
+    at = observation.films.index(film) if film in observation.films else 0
+    lengths = [_number(as_seconds, _filled(observation.lengths.get(f, ""))) for f in observation.films[:at]]
+    if not all(lengths):
+        raise ValueError(_AFTER_FIRST)
+    return sum(length or 0.0 for length in lengths)
+
+
+def _known(event: pd.Series, rate: str, video: str) -> Cells:
+    subject = "" if event["Subject"] == _NO_SUBJECT else event["Subject"]
+    modifiers = "|".join(m for m in event["Modifiers"].split("|") if m.strip().lower() != "none")
+    note, details = event["Comment start"], event["Comment stop"]
+    if details and not details.startswith("{"):  # a person's comment, not ours
+        note = f"{note} {details}".strip()
+    kind = type_label(event["Behavioral category"]) or ""
+    cells = {"fps": rate, "note": note, "action_units": modifiers.strip("|"), "expression_type": kind}
+    return _base(video, subject, cells)
+
+
+def _columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table under the names of HEADER, its numbered modifiers as one column, and the filled columns
+    that are not read."""
+    modifiers = [c for c in table if re.fullmatch(r"modifiers?\d*", header_key(c))]
+    if modifiers:
+        joined = ["|".join(filter(None, cells)) for cells in table[modifiers].itertuples(index=False)]
+        table = table.drop(columns=modifiers).assign(Modifiers=joined)
     names = pd.Series([_KEYS.get(header_key(c)) for c in table], index=table.columns, dtype=object)
     known = names.notna() & ~names.duplicated()
-    unread = [repair(file, "no column that fedet reads of BORIS", "left out", column=str(c))
-              for c in table.columns[~known] if table[c].astype(bool).any()]  # fmt: skip
+    unread = [str(c) for c in table.columns[~known]
+              if table[c].astype(bool).any() and header_key(c) not in _DULL]  # fmt: skip
     return table.loc[:, known].set_axis(names[known].tolist(), axis=1), unread
 
 
-def _offset(table: pd.DataFrame, file: str) -> pd.DataFrame:
+def offset_line(offsets: Iterable[str], file: str) -> list[pd.DataFrame]:
     """A line on observations whose times BORIS was told to shift."""
-    told = [cell for cell in table.get("Offset", []) if cell and cell.strip("0:.,")]
+    shifted = [cell for cell in offsets if cell and cell.strip("-0:.,")]
     problem = "times are taken as they stand: check that they are those of the video"
-    return repair(file, problem, "kept", column="Time offset (s)", value=told[0]) if told else empty_repairs()
+    return [repair(file, problem, "kept", column="Time offset (s)", value=c) for c in shifted[:1]]
 
 
-def _first_files(events: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
-    """The events without those that do not lie in the first video of their observation, since the times
-    of further videos count on from there."""
-    if not len(events) or not {"Media file", "Observation id"} <= set(events):
-        return events, []
-    start = pd.to_numeric(events["Start (s)"].str.replace(",", "."), errors="coerce")
-    films = events[["Media file", "Stop file"]].map(lambda cell: stem(cell.split(";")[0]))
-    ordered = films.loc[start.sort_values(kind="stable").index, "Media file"]
-    first = ordered[ordered != ""].groupby(events["Observation id"]).first()
-    starts = (films["Media file"] == "") | (films["Media file"] == events["Observation id"].map(first))
-    ends = films["Stop file"].isin(["", "NA"]) | (films["Stop file"] == films["Media file"])
-    problem = "not in the first video of its observation, from which times count: observe each by itself"
-    lines = [repair(file, problem, "left out", row=int(row), column="Behavior", value=events["Behavior"][row])
-             for row in events.index[~(starts & ends)]]  # fmt: skip
-    return events[starts & ends], lines
+def _observations(events: pd.DataFrame) -> dict[str, Observation]:
+    """The videos of each observation, as Source, FPS and Media duration list them, else in the order in which
+    its events name them."""
+    observations: dict[str, Observation] = defaultdict(Observation)
+    order = [_number(as_seconds, cell) or 0.0 for cell in events["Start (s)"]]
+    for at in sorted(range(len(events)), key=order.__getitem__):
+        event = events.iloc[at]
+        observation = observations[event["Observation id"]]
+        source = event["Source"]
+        if "player #" in source:
+            players = [
+                re.sub(r"^player #\d+:", "", p).split(";") for p in re.split(r"\|(?=player #)", source)
+            ]
+        else:
+            players = [[*source.split(";"), event["Media file"].split(";")[0]]]
+        players = [[film.strip() for film in player if _filled(film)] for player in players]
+        leaves = {_leaf(film) for film in observation.films}
+        observation.films += [film for film in dict.fromkeys(players[0]) if _leaf(film) not in leaves]
+        for column, facts in (("FPS", observation.rates), ("Durations", observation.lengths)):
+            for player, cell in zip(players, event[column].split("|"), strict=False):
+                values = cell.split(";") * (len(player) if ";" not in cell else 1)
+                facts |= {f: v.strip() for f, v in zip(player, values, strict=False) if f not in facts}
+    return dict(observations)
 
 
-def _interval(event: pd.Series, path: Path, fps: float | None) -> tuple[Cells | None, list[str]]:
-    """The cells of one aggregated event; None, and why, where there is no interval."""
-    get = lambda name: str(event.get(name, "") or "")  # noqa: E731
-    if get("Behavior type").upper() == "POINT":
-        return None, ["a point event has no duration"]
-    try:
-        start, end = as_number(get("Start (s)")), as_number(get("Stop (s)"))
-        rate = as_number(get("FPS")) or fps
-    except ValueError:
-        return None, ["start, stop or FPS is not a number"]
-    if start is None or end is None:
-        return None, ["no start or no stop"]
-    if end <= start:
-        return None, [f"stop {end:g} is not after start {start:g}"]
-    if not rate:
-        raise InputError(f"{path}: no FPS known: give fps")
-    subject = "" if get("Subject") == _NO_SUBJECT else get("Subject")
-    video = stem(get("Media file").split(";")[0]) if get("Media file") else get("Observation id")
-    told = {"fps": as_text(rate), "note": get("Comment start"), "action_units": get("Modifiers"),
-            "expression_type": type_label(get("Behavioral category")) or ""}  # fmt: skip
-    details = get("Comment stop")
-    if details and not details.startswith("{"):  # a person's comment, not ours
-        told["note"], details = f"{told['note']} {details}".strip(), ""
-    cells, problems = restored(get("Behavior"), details, _base(video, subject, told))
-    return cells | span_frames(start * 1000, end * 1000, rate), problems
-
-
-def _paired(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+def paired(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Tabular events (START and STOP rows) as aggregated ones; unpaired rows are reported."""
     needed = [c for c in ("Time", "Behavior type") if c not in table]
     if needed:
         raise InputError(f"{path}: neither Start (s) and Stop (s) nor {' and '.join(needed)}")
     open_rows: dict[tuple, tuple[int, pd.Series]] = {}
     events, lines = {}, []
-
-    def unpaired(number: int, row: pd.Series, problem: str) -> None:
-        lines.append(repair(path.name, problem, "left out", row=number, column="Behavior",
-                            value=row["Behavior"]))  # fmt: skip
-
     for number, row in table.iterrows():
         key = tuple(row.get(c, "") for c in ("Observation id", "Subject", "Behavior", "Modifiers"))
         kind = row["Behavior type"].upper()
         if kind == "START":
             if key in open_rows:
-                unpaired(*open_rows[key], "START without STOP")
-            open_rows[key] = (int(number), row)
+                before, start = open_rows[key]
+                lines.append(_line(path, start, before, "START without STOP", "left out"))
+            open_rows[key] = (int(str(number)), row)
         elif kind == "STOP" and key in open_rows:
             first, start = open_rows.pop(key)
-            times = {"Start (s)": start["Time"], "Stop (s)": row["Time"], "Behavior type": "STATE"}
-            times["Stop file"] = row.get("Media file", "")
-            events[first] = start.to_dict() | times
+            events[first] = start.to_dict() | {
+                "Start (s)": start["Time"], "Stop (s)": row["Time"], "Behavior type": "STATE",
+                "Stop file": row.get("Media file", ""), "Stop image": row.get("Image", ""),
+                "Comment stop": row.get("Comment start", ""),
+            }  # fmt: skip
         else:
-            text = "a point event has no duration" if kind == "POINT" else f"{kind} without START"
-            unpaired(int(number), row, text)
+            problem = "a point event has no duration" if kind == "POINT" else f"{kind} without START"
+            lines.append(_line(path, row, number, problem, "left out"))
     for number, row in open_rows.values():
-        unpaired(number, row, "START without STOP")
-    frame = pd.DataFrame(list(events.values()), index=list(events), dtype=object)
-    return frame.sort_index(), lines
+        lines.append(_line(path, row, number, "START without STOP", "left out"))
+    frame = pd.DataFrame(list(events.values()), index=list(events), dtype=object).fillna("")
+    return (frame if len(frame) else table.iloc[:0]).sort_index(), lines

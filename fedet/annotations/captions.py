@@ -1,29 +1,36 @@
-"""An interval as a line of text that a person reads and edits, and the way back.
+"""An interval as a line of text that a person reads and edits, and back.
 
-The line is such as `positive macro 0.83`. What it does not tell (apex, full score, action units
-...) travels beside it as JSON, together with the line itself: if the line comes back unchanged,
-every cell does too; if a person changed it, emotion, type and score are read from the new line.
+The line is such as `positive macro 0.83`. The cells that it does not hold (apex, full score, action units
+...) are saved next to it as JSON, together with the line itself: if the line comes back unchanged, every
+cell does too; if a person changed it, emotion, type and score are read from the new line.
 """
 
 import json
 import math
 import re
+from collections.abc import Collection
+from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.cells import as_number, as_text, header_key
+from fedet.annotations.cells import MAX_SECONDS, as_fps, as_number, as_text, header_key
 from fedet.annotations.spellings import FINE_TO_COARSE, type_label
 from fedet.errors import InputError
+from fedet.files import parse_json, shortened
 from fedet.intervals import COLUMNS, EXTRA_COLUMNS
 
 Cells = dict[str, str]  # column -> text, an empty text where unknown
 
-MAX_FPS = 900.0  # above it, milliseconds cannot tell two neighbouring frames apart
+MAX_MS_FPS = 900.0  # above it, milliseconds cannot tell two neighbouring frames apart
 UNKNOWN = "unknown"  # stands for an emotion that is not known
 # Characters that XML cannot hold; a carriage return, which it would change, among them.
 NOT_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LABELS = ("emotion", "expression_type", "score")
-_KEPT = [c for c in [*COLUMNS, *EXTRA_COLUMNS] if c not in ("schema_version", "onset", "offset")]
+_COLUMNS = [c for c in [*COLUMNS, *EXTRA_COLUMNS] if c not in ("schema_version", "onset", "offset")]
+_MOST_WORDS = 8  # of one label
+# A whole number is no score: coders number intensities and segments. fedet writes 0.83 and 1.00.
+_SCORE = re.compile(r"0?[.,]\d+|1[.,]0+")
+_INTENSITY = re.compile(r"[\d.,/%+-]*|[a-e]", re.I)
 
 
 def cells_of(table: pd.DataFrame, fps: float | None = None) -> list[Cells]:
@@ -39,15 +46,33 @@ def cells_of(table: pd.DataFrame, fps: float | None = None) -> list[Cells]:
     rows = []
     columns = [c for c in [*COLUMNS, *EXTRA_COLUMNS] if c in table]
     for rank, values in enumerate(zip(*(table[c] for c in columns), strict=True)):
-        cells = dict.fromkeys(_KEPT, "") | dict(zip(columns, map(as_text, values), strict=True))
+        cells = dict.fromkeys(_COLUMNS, "") | dict(zip(columns, map(as_text, values), strict=True))
         cells["fps"] = cells["fps"] or as_text(fps)
         where = f"row {rank + 1} (video {cells['video']!r})"
         if not (cells["onset"] and cells["offset"] and cells["fps"]):
             raise InputError(f"{where}: onset, offset and fps are needed; give fps")
-        if float(cells["fps"]) > MAX_FPS:
-            raise InputError(f"{where}: fps={cells['fps']} is above {MAX_FPS:g}, too fine for ms")
+        if float(cells["fps"]) > MAX_MS_FPS:
+            raise InputError(f"{where}: fps={cells['fps']} is above {MAX_MS_FPS:g}, too fine for ms")
         rows.append(cells | {"row": str(rank)})
     return rows
+
+
+def one_video(rows: list[Cells], path: Path, fps: float | None, video: str | None) -> Cells:
+    """The cells video, fps and subject of a file that holds one video.
+
+    Raises:
+        InputError: The rows are of several videos or frame rates.
+    """
+    videos = list(dict.fromkeys(r["video"] for r in rows)) or [video or path.stem]
+    if len(videos) > 1:
+        raise InputError(
+            f"{path}: a {path.suffix} file holds one video, the table has {len(videos)} "
+            f"({shortened(videos)}): write one file per video, as in {{video}}{path.suffix}"
+        )
+    rates = list(dict.fromkeys(r["fps"] for r in rows)) or [as_text(fps)]
+    if len(rates) > 1 and path.suffix == ".eaf":
+        raise InputError(f"{path}: {videos[0]!r} has rows at several fps ({', '.join(rates)})")
+    return {"video": videos[0], "fps": rates[0], "subject": rows[0]["subject"] if rows else ""}
 
 
 def to_ms(frame: float, fps: float) -> int:
@@ -67,91 +92,123 @@ def span_ms(cells: Cells) -> tuple[int, int]:
 
 
 def span_frames(start_ms: float, end_ms: float, fps: float) -> Cells:
-    """Onset and offset of an interval in milliseconds; it has one frame at least."""
+    """Onset and offset of an interval in milliseconds; it has one frame at least.
+
+    Raises:
+        ValueError: The times are none that a video can have.
+    """
+    if not (abs(start_ms) <= 1000 * MAX_SECONDS and abs(end_ms) <= 1000 * MAX_SECONDS):
+        raise ValueError(f"{start_ms / 1000:g} to {end_ms / 1000:g} s: no time in a video")
     onset = to_frame(start_ms, fps)
     return {"onset": str(onset), "offset": str(max(onset, to_frame(end_ms, fps) - 1))}
 
 
-def agreed_fps(stored: object, given: float | None, path: object) -> str:
-    """The frame rate that a file tells, else the given one, "" without either.
+def fps_of_file(written: object, given: float | None, path: object) -> str:
+    """The frame rate that a file holds, else the given one, "" without either.
 
     Raises:
-        InputError: They differ by more than 0.5 % (29.97 and 30 do not), or the file tells no number.
+        InputError: They differ by more than 0.5 % (29.97 and 30 do not), or the file holds no rate.
     """
-    told = as_text(stored)
-    if told and not re.fullmatch(r"0*[1-9]\d*(\.\d*)?|0*\.0*[1-9]\d*", told):
-        raise InputError(f"{path}: tells fps={told!r}, not a number above 0; correct it there")
-    if told and given and abs(float(told) / given - 1) > 0.005:
-        raise InputError(f"{path}: written at fps={told}, not fps={given:g}; leave fps out")
-    return told or as_text(given)
+    text = as_text(written)
+    try:
+        fps = as_fps(text)
+    except ValueError as error:
+        raise InputError(f"{path}: tells fps={text!r}, not a number above 0; correct it there") from error
+    if fps and given and abs(fps / given - 1) > 0.005:
+        raise InputError(f"{path}: written at fps={text}, not fps={given:g}; leave fps out")
+    return as_text(fps) or as_text(given)
+
+
+def row_rank(cells: Cells) -> float:
+    """The rank of an interval in the table that was written; infinite where it has none."""
+    text = cells.get("row", "")
+    return float(text) if re.fullmatch(r"\d{1,12}", text) else math.inf
 
 
 def caption(cells: Cells) -> str:
-    """`positive macro 0.83`; parts that are not known are left out, save the emotion."""
+    """`positive macro 0.83`; type and score are left out if unknown."""
     score = f"{float(cells['score']):.2f}" if cells.get("score") else ""
-    parts = [cells.get("emotion") or UNKNOWN, cells.get("expression_type", ""), score]
-    return " ".join(NOT_XML.sub("?", " ".join(parts)).split())
+    words = [cells.get("emotion") or UNKNOWN, cells.get("expression_type", ""), score]
+    return " ".join(NOT_XML.sub("?", " ".join(words)).split())
 
 
-def parse_caption(text: str) -> tuple[Cells, str]:
+def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[Cells, str]:
     """Emotion, type and score in a line as a person may type it, and the words left over.
+
+    Args:
+        text: The line.
+        words: Keys (`cells.header_key`) of the words that name an emotion.
 
     >>> parse_caption("Happy, micro (0.7) doubtful")
     ({'emotion': 'happy', 'expression_type': 'micro', 'score': '0.7'}, 'doubtful')
     """
     cells: Cells = {}
     rest = []
-    for word in re.split(r"[\s,;:|()\[\]]+", text):
-        key = header_key(word)
-        if "score" not in cells and re.fullmatch(r"[01]|[01]?\.\d+", word):
-            cells["score"] = as_text(as_number(word))
+    tokens = [t for t in re.split(r"[\s;:|()\[\]]+|(?<!\d),|,(?!\d)", text) if t]
+    at = 0
+    while at < len(tokens):
+        token, taken = tokens[at], 1
+        key = header_key(token)
+        label = "" if "emotion" in cells else _label_at(tokens, at, words)
+        if "score" not in cells and _SCORE.fullmatch(token):
+            cells["score"] = as_text(as_number(token.replace(",", ".")))
         elif "expression_type" not in cells and key and not key.isdigit() and type_label(key):
             cells["expression_type"] = type_label(key) or ""
-        elif "emotion" not in cells and key in FINE_TO_COARSE:
-            cells["emotion"] = key
+        elif label:
+            cells["emotion"] = header_key(label) if header_key(label) in FINE_TO_COARSE else label
+            taken = len(label.split(" "))
         elif key and key not in (UNKNOWN, "expression"):
-            rest.append(word)
+            rest.append(token)
+        at += taken
     if not cells and header_key(text) != UNKNOWN:
         return cells, text.strip()  # nothing understood: the line as it stands
     return cells, " ".join(rest)
 
 
-def are_captions(texts: list[str]) -> bool:
-    """Whether most of the filled lines are captions as a whole, and any names emotion or type.
+def _label_at(tokens: list[str], at: int, words: Collection[str]) -> str:
+    """The longest label that begins at this token, "" if none does."""
+    for end in range(min(len(tokens), at + _MOST_WORDS), at, -1):
+        if header_key("".join(tokens[at:end])) in words:
+            return " ".join(tokens[at:end])
+    return ""
 
-    >>> are_captions(["happy", "micro 0.7", "unknown"]), are_captions(["I was so happy", "hello"])
+
+def are_captions(texts: list[str], words: Collection[str] = FINE_TO_COARSE) -> bool:
+    """Whether at least half of the filled lines are captions as a whole, and any names emotion or type; the
+    number or letter of an intensity may follow.
+
+    >>> are_captions(["happy 3", "micro 0.7", "unknown"]), are_captions(["I was so happy", "hello"])
     (True, False)
     """
-    parsed = [parse_caption(text) for text in texts if text.strip()]
-    named = any(c.get("emotion") or c.get("expression_type") for c, rest in parsed if not rest)
-    return named and 2 * sum(not rest for _, rest in parsed) > len(parsed)
+    parsed = [parse_caption(text, words) for text in texts if text.strip()]
+    named = [bool(c.get("emotion") or c.get("expression_type")) for c, _ in parsed]
+    whole = [
+        not rest or (label and all(_INTENSITY.fullmatch(word) for word in rest.split()))
+        for label, (_, rest) in zip(named, parsed, strict=True)
+    ]
+    return any(a and b for a, b in zip(named, whole, strict=True)) and 2 * sum(whole) >= len(parsed)
 
 
-def written(cells: Cells, base: Cells, text: str | None = None) -> tuple[str, str]:
-    """The line of an interval (its caption unless `text`) and the JSON of what neither it nor
-    `base` tells."""
+def caption_and_details(cells: Cells, base: Cells, text: str | None = None) -> tuple[str, str]:
+    """The line of an interval (its caption unless `text`) and the JSON of the cells that neither it nor
+    `base` holds."""
     text = caption(cells) if text is None else text
     known = base | parse_caption(text)[0]
-    rest = {c: cells[c] for c in [*_KEPT, "row"] if cells.get(c, "") != known.get(c, "")}
+    rest = {c: cells[c] for c in [*_COLUMNS, "row"] if cells.get(c, "") != known.get(c, "")}
     details = json.dumps({"value": text} | rest, ensure_ascii=False)
     return text, NOT_XML.sub(lambda match: f"\\u{ord(match.group()):04x}", details)
 
 
-def restored(text: str, details: str, base: Cells) -> tuple[Cells, list[str]]:
-    """The cells of an interval out of its line, the JSON beside it and what else is known.
+def cells_from(
+    text: str, details: str, base: Cells, words: Collection[str] = FINE_TO_COARSE
+) -> tuple[Cells, list[str]]:
+    """The cells of an interval, from its line, the JSON saved with it and what else is known.
 
     Returns:
         The cells, and a sentence for each thing that could not be read.
     """
-    problems = []
-    rest: Cells = {}
-    if details.strip():
-        try:
-            loaded = json.loads(details)
-            rest = {c: str(v) for c, v in loaded.items() if c in [*_KEPT, "row", "value"]}
-        except (ValueError, AttributeError):
-            problems.append(f"details cannot be read and are left out: {details[:60]!r}")
-    fields, unread = parse_caption(text)
+    rest, problems = _details(details)
+    fields, unread = parse_caption(text, words)
     if rest.get("value") == text:
         unread = ""
     else:
@@ -159,7 +216,20 @@ def restored(text: str, details: str, base: Cells) -> tuple[Cells, list[str]]:
     cells = dict.fromkeys(_LABELS, "") | base | fields | rest
     cells["note"] = base.get("note") or rest.get("note", "")
     if unread:
-        problems.append(f"unknown text {unread!r}: no emotion or type, kept as a note")
+        problems.append(f"unknown text {unread!r}: kept as a note")
         cells["note"] = f"{cells['note']} {unread}".strip()
     cells.pop("value", None)
     return cells, problems
+
+
+def _details(text: str) -> tuple[Cells, list[str]]:
+    """The cells in the JSON that is saved with a line, and what could not be read in it."""
+    if not text.strip():
+        return {}, []
+    try:
+        loaded = parse_json(text)
+        cells = {c: as_text(v) for c, v in loaded.items() if c in _COLUMNS}
+        as_fps(cells.get("fps", ""))
+        return cells | {c: str(loaded[c]) for c in ("row", "value") if c in loaded}, []
+    except (ValueError, AttributeError):
+        return {}, [f"details cannot be read and are left out: {text[:60]!r}"]

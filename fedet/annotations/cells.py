@@ -2,14 +2,18 @@
 
 Everything is read as text first, because label files hold numbers as text, text as numbers
 (`0101` becomes 101) and headers in any spelling. A grid is a list of (row number, cells); row
-numbers are those a spreadsheet shows, from 1, blank rows counted.
+numbers are those a spreadsheet shows, from 1, blank rows counted. What a file may hold at most is in
+the constants below: more is refused, with the reason.
 """
 
 import csv
 import io
 import re
+import zipfile
+from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, Any
 
 import pandas as pd
 
@@ -18,8 +22,20 @@ from fedet.errors import InputError
 Grid = list[tuple[int, list[str]]]
 Filled = tuple[int, int, str]  # first and last row of merged cells, and what they hold
 
+# Limits of a label file. The largest released set has 4,600 events of 15 columns.
+MAX_BYTES = 100_000_000  # of a text file
+MAX_COLUMNS = 16_384  # those of a spreadsheet
+MAX_CELLS = 4_000_000  # of a CSV file
+MAX_WORKBOOK_BYTES = 40_000_000  # of any part of an xlsx file, unpacked
+MAX_WORKBOOK_CELLS = 400_000
+MAX_WORKBOOK_ROWS = 200_000
+MIN_FPS, MAX_FPS = 1e-3, 1e6
+MAX_SECONDS = 1e8  # no video lasts three years
+
 _EMPTY_TEXT = {"", "nan", "n/a", "#n/a", "<na>"}
 _EMPTY_NUMBER = _EMPTY_TEXT | {"na", "none", "null", "-", "--", "/", "\\", "?"}
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")  # halves of characters, which no file can hold
+_FORMULA = re.compile(r"'*[=+@\-\t].")
 
 
 def as_text(value: object) -> str:
@@ -32,7 +48,7 @@ def as_text(value: object) -> str:
             return ""
         return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
     text = str(value).replace("\u00a0", " ").replace("\ufeff", "").strip()
-    return "" if text.lower() in _EMPTY_TEXT else text
+    return "" if text.lower() in _EMPTY_TEXT else _NO_CHARACTER.sub("\ufffd", text)
 
 
 def as_number(text: str) -> float | None:
@@ -47,9 +63,50 @@ def as_number(text: str) -> float | None:
     if re.fullmatch(r"[+-]?\d+,\d+", text):
         text = text.replace(",", ".")
     number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"not finite: {text}")
+    if number in (float("inf"), float("-inf")) or "_" in text:
+        raise ValueError(f"no finite number: {text}")
     return number
+
+
+def as_fps(text: str) -> float | None:
+    """The frames a second in a cell, None for an empty one.
+
+    >>> as_fps("25 fps"), round(as_fps("30000/1001"), 3)
+    (25.0, 29.97)
+
+    Raises:
+        ValueError: The text is no rate from MIN_FPS to MAX_FPS.
+    """
+    if text.strip().lower() in _EMPTY_NUMBER:
+        return None
+    above, slash, below = re.sub(r"\s*(fps|hz)$", "", text.strip(), flags=re.I).partition("/")
+    rate = as_number(above) or 0.0
+    if slash:
+        rate /= as_number(below) or float("nan")
+    if not MIN_FPS <= rate <= MAX_FPS:
+        raise ValueError(f"no frame rate: {text}")
+    return rate
+
+
+def as_seconds(text: str) -> float | None:
+    """The time in a cell, seconds, None for an empty one: a number, or hh:mm:ss.ms or mm:ss.
+
+    >>> as_seconds("1,5"), as_seconds("00:01:02.500")
+    (1.5, 62.5)
+
+    Raises:
+        ValueError: The text is no time up to MAX_SECONDS.
+    """
+    clock = re.fullmatch(r"([+-]?)(?:(\d{1,6}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d*)?)", text.strip())
+    if clock:
+        sign, hours, minutes, rest = clock.groups()
+        total = int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
+        seconds: float | None = -total if sign == "-" else total
+    else:
+        seconds = as_number(text)
+    if seconds is not None and abs(seconds) > MAX_SECONDS:
+        raise ValueError(f"no time in a video: {text}")
+    return seconds
 
 
 def header_key(header: object) -> str:
@@ -63,16 +120,45 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p.lower()) for p in parts if p]
 
 
-def decode(path: Path) -> str:
+def without_formula(cell: object) -> object:
+    """A cell for a CSV file: a text that begins with = + - or @ gets an apostrophe in front, so that no
+    spreadsheet computes it; `with_formula` takes it away again on reading."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def with_formula(cell: str) -> str:
+    """The text that `without_formula` wrote.
+
+    >>> with_formula("'=x"), with_formula("'tis")
+    ('=x', "'tis")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        InputError: It cannot be read, is no regular file, or is too large.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: not a regular file; name a file that was saved")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise InputError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read; split the file")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_text(path: Path) -> str:
     """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or else cp1252.
 
     Raises:
-        InputError: The file cannot be read, or is in an encoding that would give wrong letters.
+        InputError: The file cannot be read, is too large, or in an encoding that would give wrong letters.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    data = read_bytes(path)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
             return data.decode("utf-16")
@@ -92,65 +178,126 @@ def csv_grid(path: Path) -> Grid:
     """Rows of a CSV file; comma, semicolon or tab, whichever its first full line has most of.
 
     Raises:
-        InputError: The file cannot be read, is not text, or has a quote that is not closed.
+        InputError: The file cannot be read, is not text, is too large, or has a quote that is not closed.
     """
-    text = decode(path)
+    text = read_text(path)
     if "\x00" in text:
         raise InputError(f"{path}: not a text file; save the table as CSV")
-    unquoted = (re.sub(r'"[^"]*"', "", line) for line in text.splitlines() if line[:1] != "#")
+    unquoted = (re.sub(r'"[^"]*"', "", line) for line in io.StringIO(text, newline=None) if line[:1] != "#")
     first = next((line for line in unquoted if re.search(r"[,;\t]", line)), "")
     delimiter = max(";,\t", key=first.count)
     csv.field_size_limit(10_000_000)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    records, line = [], 1  # the line on which a record begins: an open quote swallows all below it
+    records, line, n_cells = [], 1, 0  # the line on which a record begins: an open quote swallows all below
     try:
         for record in reader:
+            n_cells += len(record)
+            if len(record) > MAX_COLUMNS or n_cells > MAX_CELLS:
+                raise InputError(
+                    f"{path}: line {line}: more than {MAX_COLUMNS:,} columns or {MAX_CELLS:,} cells; is this "
+                    "the table of intervals? split the file"
+                )
             records.append(record)
             line = reader.line_num + 1
     except csv.Error as error:
         quote = re.search("unexpected end|expected after", str(error))
         problem = 'a quote (") is not closed, or text follows it' if quote else "not a CSV file"
         raise InputError(f"{path}: line {line}: {problem} ({error})") from error
-    return [(i, [as_text(c) for c in cells]) for i, cells in enumerate(records, start=1)]
+    return [(i, [with_formula(as_text(c)) for c in cells]) for i, cells in enumerate(records, start=1)]
 
 
 def xlsx_grids(path: Path) -> list[tuple[Grid, list[Filled]]]:
     """One grid per sheet of an xlsx file; numbers shown with leading zeros keep them.
 
-    Cells that are merged downwards all hold what the first one does; beside each grid, which these are.
+    Cells that are merged downwards all hold what the first one does; with each grid, which these are.
+
+    Raises:
+        InputError: The file is no workbook, has no sheets, or is too large.
     """
     import openpyxl
 
+    grids = []
     try:
-        book = openpyxl.load_workbook(path, data_only=True)
+        merged = _checked_workbook(path)
+        book = openpyxl.load_workbook(path, data_only=True, read_only=True)
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # some programs write a wrong size
+            grid = [(n, [_displayed(c) for c in row]) for n, row in enumerate(sheet.iter_rows(), 1) if row]
+            first = min((i for _, cells in grid for i, c in enumerate(cells) if c), default=0)
+            grid = [(n, cells[first:]) for n, cells in grid]
+            grids.append((grid, _fill_down(grid, merged.get(sheet._worksheet_path, []), first)))
+        book.close()
+    except InputError:
+        raise
     except Exception as error:  # openpyxl raises zip, XML and key errors for a broken file
         raise InputError(f"{path}: not a readable xlsx file ({error})") from error
-    grids = []
-    for sheet in book.worksheets:
-        grid = [(r[0].row, [_shown(c) for c in r]) for r in sheet.iter_rows() if r]
-        grids.append((grid, _fill_down(grid, sheet)))
-    book.close()
+    if not grids:
+        raise InputError(f"{path}: a workbook without sheets; save the table as CSV")
     return grids
 
 
-def _fill_down(grid: Grid, sheet) -> list[Filled]:
+def _checked_workbook(path: Path) -> dict[str, list[str]]:
+    """Part of a workbook -> its merged cells, like "A2:A5", after a look at how much it holds."""
+    merged, n_rows, n_cells = {}, 0, 0
+    with zipfile.ZipFile(path) as archive:
+        for part in archive.infolist():
+            if part.file_size > MAX_WORKBOOK_BYTES:
+                raise InputError(
+                    f"{path}: {part.filename} in it is {part.file_size:,} bytes, at most "
+                    f"{MAX_WORKBOOK_BYTES:,} are read; save the table as CSV"
+                )
+            if not part.filename.endswith(".xml") or re.search(
+                "sharedStrings|styles|calcChain", part.filename
+            ):
+                continue
+            with archive.open(part) as sheet:
+                for rows, cells, found in _counted(sheet):
+                    n_rows, n_cells = n_rows + rows, n_cells + cells
+                    merged.setdefault(part.filename, []).extend(found)
+                    if n_rows > MAX_WORKBOOK_ROWS or n_cells > MAX_WORKBOOK_CELLS:
+                        raise InputError(
+                            f"{path}: more than {MAX_WORKBOOK_ROWS:,} rows or {MAX_WORKBOOK_CELLS:,} cells, "
+                            "empty ones with a format among them; delete those, or save the table as CSV"
+                        )
+    return merged
+
+
+def _counted(sheet: IO[bytes], step: int = 1 << 20) -> Iterable[tuple[int, int, list[str]]]:
+    """Rows, cells and merged cells of the XML of a sheet, chunk by chunk, each cut before a tag."""
+    rest = b""
+    while chunk := sheet.read(step):
+        text, cut, tag = (rest + chunk).rpartition(b"<")
+        rest = cut + tag
+        merged = re.findall(rb'<(?:\w+:)?mergeCell\b[^>]*\bref="([A-Z0-9:]+)"', text)
+        yield (
+            len(re.findall(rb"<(?:\w+:)?row\b", text)),
+            len(re.findall(rb"<(?:\w+:)?c\b", text)),
+            [m.decode() for m in merged],
+        )
+
+
+def _fill_down(grid: Grid, merged: list[str], first: int) -> list[Filled]:
     """Fills merged cells of one column, in place; wider ones are titles and remarks."""
+    from openpyxl.utils.cell import range_boundaries
+
     rows, filled = dict(grid), []
-    used = {n for n, cells in grid if any(cells)}
-    for cells in sorted(sheet.merged_cells.ranges, key=lambda r: (r.min_row, r.min_col)):
-        below = used & set(range(cells.min_row + 1, cells.max_row + 1))
-        column = cells.min_col - sheet.min_column
-        value = rows[cells.min_row][column]
-        if cells.min_col == cells.max_col and value and below:
+    used = [n for n, cells in grid if any(cells)]
+    for left, top, right, bottom in sorted(map(range_boundaries, merged), key=lambda r: (r[1], r[0])):
+        column = left - 1 - first
+        cells = rows.get(top, [])
+        below = used[bisect_right(used, top) : bisect_right(used, bottom)]
+        if left == right and 0 <= column < len(cells) and cells[column] and below:
             for n in below:
-                rows[n][column] = value
-            filled.append((cells.min_row, max(below), value))
+                rows[n] += [""] * (column + 1 - len(rows[n]))
+                rows[n][column] = cells[column]
+            filled.append((top, below[-1], cells[column]))
     return filled
 
 
-def _shown(cell: object) -> str:
+def _displayed(cell: Any) -> str:
     """The text a spreadsheet shows for a cell whose format is all zeros, else its value."""
-    value, shape = cell.value, getattr(cell, "number_format", "") or ""  # type: ignore[attr-defined]
+    value = cell.value
+    shape = getattr(cell, "number_format", "") or "" if isinstance(value, int) else ""
     if isinstance(value, int) and not isinstance(value, bool) and re.fullmatch(r"0{2,}", shape):
         return str(value).zfill(len(shape))
     return as_text(value)
@@ -161,17 +308,16 @@ def table_of(grid: Grid, header_at: int) -> pd.DataFrame:
 
     Blank rows are passed over; a column without a header is named "column N" when it holds a value.
     """
-    headers = list(grid[header_at][1])
+    headers = dict(enumerate(grid[header_at][1]))
     body = [(n, cells) for n, cells in grid[header_at + 1 :] if any(cells)]
-    width = max([len(headers), *(len(cells) for _, cells in body)])
-    names: list[str] = []
-    for i in range(width):
-        name = headers[i] if i < len(headers) and headers[i] else f"column {i + 1}"
-        names.append(name if name not in names else f"{name} (column {i + 1})")
-    rows = [cells + [""] * (width - len(cells)) for _, cells in body]
-    table = pd.DataFrame(rows, columns=names, index=[n for n, _ in body], dtype=object)
-    unused = [n for i, n in enumerate(names) if not (i < len(headers) and headers[i])]
-    return table.drop(columns=[n for n in unused if not table[n].astype(bool).any()])
+    used = {i for i, header in headers.items() if header}
+    used |= {i for _, cells in body for i, cell in enumerate(cells) if cell}
+    columns: dict[str, int] = {}
+    for i in sorted(used):
+        name = headers.get(i) or f"column {i + 1}"
+        columns[name if name not in columns else f"{name} (column {i + 1})"] = i
+    rows = [[cells[i] if i < len(cells) else "" for i in columns.values()] for _, cells in body]
+    return pd.DataFrame(rows, columns=list(columns), index=[n for n, _ in body], dtype=object)
 
 
 def find_header(grid: Grid, needed: Iterable[str], within: int = 40) -> int | None:

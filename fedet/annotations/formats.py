@@ -3,37 +3,52 @@
 | suffix | format | holds |
 | --- | --- | --- |
 | .csv | canonical table | many videos |
+| .megc.csv | results of MEGC (on reading, any CSV with its header) | many videos |
 | .boris.csv | BORIS events (on reading, any CSV with its header) | many videos |
+| .boris | BORIS project | many videos |
 | .json | ActivityNet style, seconds | many videos |
 | .eaf | ELAN | one video |
 | .vtt | WebVTT | one video |
 
-Read, not written: .tsv and .txt as .csv, .srt as .vtt.
+Read, not written: .tsv and .txt as .csv, ELAN's tab-delimited export by its times, .srt as .vtt. Subset,
+length and videos without events are kept by .json, .eaf, .vtt and .boris; what another format loses is
+reported.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from fedet.annotations.activitynet import read_json, write_json
 from fedet.annotations.boris import is_boris, read_boris, write_boris
+from fedet.annotations.boris_project import read_boris_project, write_boris_project
 from fedet.annotations.cells import natural_key
-from fedet.annotations.elan import read_eaf, write_eaf
-from fedet.annotations.elan_merge import check_replaceable
-from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.elan import read_eaf
+from fedet.annotations.elan_text import is_elan_text, read_elan_text
+from fedet.annotations.elan_write import check_replaceable, write_eaf
+from fedet.annotations.repairs import join_repairs, left_out, repair
 from fedet.annotations.spellings import AS_WRITTEN
-from fedet.annotations.table import own_words, read_csv, write_csv
-from fedet.annotations.video_names import VIDEO_SUFFIXES, names_of
+from fedet.annotations.table import (
+    EmotionMap,
+    LabelFile,
+    all_videos,
+    read_csv_labels,
+    words_for,
+    write_csv,
+    write_megc,
+)
+from fedet.annotations.video_names import VIDEO_SUFFIXES, distinct_names, names_of
 from fedet.annotations.webvtt import read_vtt, write_vtt
 from fedet.errors import InputError
 from fedet.files import shortened
 from fedet.video.reader import has_images, open_video
 
-__all__ = ["convert", "read_eaf", "read_intervals", "read_json", "read_boris", "read_vtt",
-           "write_boris", "write_eaf", "write_intervals", "write_json", "write_vtt"]  # fmt: skip
-_SUFFIXES = (".boris.csv", ".csv", ".json", ".eaf", ".vtt")
+_SUFFIXES = (".megc.csv", ".boris.csv", ".csv", ".boris", ".json", ".eaf", ".vtt")
 _READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"}
+_ONE_VIDEO = (".eaf", ".vtt")
+_KEEP_FACTS = (".json", ".boris", *_ONE_VIDEO)
 
 
 def format_of(path: str | Path) -> str:
@@ -56,30 +71,50 @@ def read_intervals(
     *,
     fps: float | None = None,
     video: str | None = None,
-    emotion_map: Mapping[str, str] | str | None = None,
+    emotion_map: EmotionMap = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Reads intervals of any known format: (canonical table, report of repairs).
 
     Args:
         path: The file.
         fps: Frames per second where the file has none.
-        video: Name of the video where the file does not tell it (.eaf, .vtt).
-        emotion_map: As for `annotations.validate`; None takes that of `annotations.own_words`.
+        video: Name of the video where the file does not hold it (.eaf, .vtt).
+        emotion_map: As for `annotations.validate`; None takes that of `annotations.emotion_words`.
 
     Raises:
-        InputError: The file is not what its suffix says, or lacks what is needed.
+        InputError: The file is not what its suffix says, lacks what is needed, or holds annotations of which
+            none can be read.
     """
-    emotion_map = own_words(Path(path)) if emotion_map is None else emotion_map
-    name = Path(path).name.lower()
+    labels = read_labels(path, fps=fps, video=video, emotion_map=emotion_map)
+    labels.refuse_if_nothing_is_left(path)
+    return labels.events, labels.repairs
+
+
+def read_labels(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    video: str | None = None,
+    emotion_map: EmotionMap = None,
+) -> LabelFile:
+    """As `read_intervals`, with all videos that the file lists, also where no annotation can be read."""
+    path, name = Path(path), Path(path).name.lower()
     kind = next((kind for suffix, kind in _READ_AS.items() if name.endswith(suffix)), "") or format_of(path)
-    if kind == ".boris.csv" or (kind == ".csv" and is_boris(path)):
-        return read_boris(path, fps=fps, emotion_map=emotion_map)
-    if kind == ".csv":
-        return read_csv(path, fps=fps, emotion_map=emotion_map)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if kind == ".boris":
+        return read_boris_project(path, fps=fps, emotion_map=emotion_map)
     if kind == ".json":
         return read_json(path, fps=fps, emotion_map=emotion_map)
-    read = read_eaf if kind == ".eaf" else read_vtt
-    return read(path, fps=fps, video=video, emotion_map=emotion_map)
+    if kind in _ONE_VIDEO:
+        read = read_eaf if kind == ".eaf" else read_vtt
+        return read(path, fps=fps, video=video, emotion_map=emotion_map)
+    if is_elan_text(path):
+        return read_elan_text(path, fps=fps, video=video, emotion_map=emotion_map)
+    if kind == ".boris.csv" or is_boris(path):
+        return read_boris(path, fps=fps, emotion_map=emotion_map)
+    emotion_map, _ = words_for(path, emotion_map)
+    return read_csv_labels(path, fps=fps, emotion_map=emotion_map)
 
 
 def write_intervals(
@@ -89,6 +124,7 @@ def write_intervals(
     fps: float | None = None,
     media: str | Path | None = None,
     durations: Mapping[str, float] | None = None,
+    videos: pd.DataFrame | None = None,
 ) -> None:
     """Writes a canonical table in the format of the suffix.
 
@@ -98,24 +134,31 @@ def write_intervals(
         fps: Frames per second where the table has none.
         media: Video file for ELAN to open.
         durations: Seconds of each video, for JSON and for comparing with an .eaf file that is there.
+        videos: As `LabelFile.videos`; formats that can keep those without events and what is known of them.
 
     Raises:
         InputError: Several videos for a format of one, no frame rate, or an .eaf file is there in
-            which somebody did what would be lost (see `handwork.check_replaceable`).
+            which somebody did what would be lost (see `elan_write.check_replaceable`).
     """
     kind = format_of(path)
-    if kind == ".csv":
-        rates = table["fps"].fillna(fps) if fps else table["fps"]
-        write_csv(table.assign(fps=rates), path)
+    if kind in _ONE_VIDEO:
+        facts = {} if videos is None or len(videos) != 1 else videos.iloc[0].to_dict()
+        name = None if table.shape[0] or not facts else str(facts["video"])
+        rate = None if fps is None and pd.isna(facts.get("fps")) else fps or facts["fps"]
+        if kind == ".eaf":
+            check_replaceable(table, path, rate, durations)
+            write_eaf(table, path, fps=rate, media=media, video=name, facts=facts)
+        else:
+            write_vtt(table, path, fps=rate, video=name, facts=facts)
+    elif kind == ".json":
+        write_json(table, path, fps=fps, durations=durations, videos=videos)
     elif kind == ".boris.csv":
         write_boris(table, path, fps=fps)
-    elif kind == ".json":
-        write_json(table, path, fps=fps, durations=durations)
-    elif kind == ".eaf":
-        check_replaceable(table, path, fps, durations)
-        write_eaf(table, path, fps=fps, media=media)
+    elif kind == ".boris":
+        write_boris_project(table, path, fps=fps, videos=videos)
     else:
-        write_vtt(table, path, fps=fps)
+        rates = table["fps"].fillna(fps) if fps else table["fps"]
+        (write_megc if kind == ".megc.csv" else write_csv)(table.assign(fps=rates), path)
 
 
 def convert(
@@ -123,104 +166,199 @@ def convert(
     dst: str | Path,
     fps: float | None = None,
     video: str | Path | None = None,
+    overwrite: bool = False,
 ) -> pd.DataFrame:
     """Converts intervals between formats; labels and frames stay as they are.
 
     A video is known by subject and name: where people share the name of a video, each has a file of
-    its own, called `subject_video`.
+    its own, called `subject_video`. Videos of one name in different folders, linked in ELAN, are different
+    videos, called after their folders as well.
 
     Args:
         src: File, or folder of which all .eaf and .vtt files are read; of an event that two of
-            them hold, one stays.
+            them hold for one video, one stays.
         dst: File; `{video}` in its name writes one file per video. Needed for .eaf and .vtt if
             there are several videos.
         fps: Frames per second where `src` has none.
-        video: Video file: tells fps, is linked in ELAN, names the video of a single file that
-            does not tell it, and if `src` holds several videos only the one of this name is written
+        video: Video file: gives fps, is linked in ELAN, names the video of a single file that
+            does not name it, and if `src` holds several videos only the one of this name is written
             (where people share it, that of the subject after whom its folder is called). A folder of
-            videos tells the rate and the link of each.
+            videos gives the rate and the link of each.
+        overwrite: Write also where a file of other intervals is, or the source itself.
 
     Returns:
-        The report of what was repaired, left out or kept.
+        The report of what was repaired, left out, kept or lost.
 
     Raises:
-        InputError: Unknown suffix, unreadable file, several videos for one .eaf or .vtt.
+        InputError: Unknown suffix, unreadable file, no annotation that can be read, several videos for one
+            .eaf or .vtt, or something is there that would be lost.
     """
     src, dst = Path(src), Path(dst)
-    format_of(dst)
+    kind = format_of(dst)
     film, folder = (Path(video), None) if video is not None else (None, None)
     if film and film.is_dir() and not has_images(film):
         film, folder = None, film
     rate = fps or (open_video(film).fps if film else None)
-    table, repairs = _read_all(src, rate, film)
-    names = names_of(table)
-    if film and names.nunique() > 1:
-        table = _only(table, names, film, src)
-        names = names.loc[table.index]
-    media = {n: film or _media(n, folder, src, dst) for n in names.unique()}
+    files, labels = _read_all(src, rate, film)
+    table, videos = labels.events, all_videos(labels.events, labels.videos)
+    if film and len(videos) > 1:
+        videos = _only(videos, film, src)
+        keys = set(zip(videos["subject"], videos["video"], strict=True))
+        table = table[[key in keys for key in zip(table["subject"], table["video"], strict=True)]]
+    names = dict(zip(zip(videos["subject"], videos["video"], strict=True), names_of(videos), strict=True))
+    media = {name: film or _media(name, folder, src, dst) for name in names.values()}
     if folder and not any(media.values()):
         raise InputError(
             f"video={folder}: none of {shortened(list(media))} lies in this folder; name another"
         )
-    table = _with_rates(table, names, media)
+    keys = pd.Series(
+        list(zip(table["subject"], table["video"], strict=True)), index=table.index, dtype=object
+    )
+    of_row = keys.map(names)
+    table = _with_rates(table, of_row, media)
+    report = join_repairs(labels.repairs, _lost(videos, labels, kind, src.name))
     if "{video}" not in dst.name:
-        if format_of(dst) in (".eaf", ".vtt"):
-            _one_person(table, names, dst)
-        durations = _durations(media) if format_of(dst) == ".json" else None
-        link = next(iter(media.values()), None)
-        write_intervals(table, dst, fps=rate, media=link, durations=durations)
-        return repairs
-    for name, path in _paths(dst, list(media)).items():
-        write_intervals(table[names == name], path, fps=rate, media=media[name])
-    return repairs
+        if kind in _ONE_VIDEO:
+            _one_person(videos, dst)
+        targets = {dst: (table, videos, next(iter(media.values()), None))}
+    else:
+        rows = {name: videos[[n == name for n in names.values()]] for name in media}
+        paths = _paths(dst, list(media))
+        targets = {path: (table[of_row == name], rows[name], media[name]) for name, path in paths.items()}
+    for path, (events, _, _) in targets.items():
+        if not overwrite:
+            _refuse_to_overwrite(path, events, files, rate)
+    durations = _durations(media) if kind == ".json" else None
+    for path, (events, of_path, link) in targets.items():
+        write_intervals(events, path, fps=rate, media=link, durations=durations, videos=of_path)
+    return report
 
 
-def _only(table: pd.DataFrame, names: pd.Series, film: Path, src: Path) -> pd.DataFrame:
-    """The rows of the video that a file holds."""
-    mine = table["video"] == film.stem
+def _refuse_to_overwrite(path: Path, events: pd.DataFrame, sources: list[Path], fps: float | None) -> None:
+    """Raises InputError if a file is a source, or holds what the events to be written there do not."""
+    if not path.exists():
+        return
+    if any(path.samefile(source) for source in sources):
+        raise InputError(f"{path}: is the source itself; name another file, or say --overwrite")
+    if format_of(path) == ".eaf":
+        return  # write_intervals looks closer
+    try:
+        old = read_labels(path, fps=fps, emotion_map=AS_WRITTEN)
+    except InputError as error:
+        raise InputError(
+            f"{path}: is there and holds something else ({error}); name another file, move it away, or say "
+            "--overwrite"
+        ) from error
+    columns = ["subject", "video", "onset", "offset", "emotion"]
+    before, after = (t[columns].astype("string").fillna("") for t in (old.events, events))
+    lost = len(before.merge(after.drop_duplicates(), how="left", indicator=True).query("_merge != 'both'"))
+    unread = left_out(old.repairs)
+    if lost or len(unread):
+        raise InputError(
+            f"{path}: is there and holds {max(lost, len(unread))} intervals that would be lost; name another "
+            "file, move it away, or say --overwrite"
+        )
+
+
+def _lost(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -> pd.DataFrame:
+    """A line on what the format that is written cannot keep of the videos."""
+    if kind in _KEEP_FACTS:
+        return join_repairs()
+    names = {"subset": "subset", "duration_s": "length", "n_frames": "number of frames"}
+    lost = [f"{text} of {n} videos" for fact, text in names.items() if (n := int(videos[fact].notna().sum()))]
+    silent = labels.silent()["video"].tolist()
+    if silent:
+        lost.append(f"{len(silent)} videos without events ({shortened(silent)})")
+    if not lost:
+        return join_repairs()
+    return repair(file, f"a {kind} file does not keep {', '.join(lost)}: lost", "left out")
+
+
+def _only(videos: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
+    """The row of the video that a file holds."""
+    mine = videos["video"] == film.stem
     if not mine.any():
-        some = shortened(list(dict.fromkeys(table["video"])))
+        some = shortened(list(dict.fromkeys(videos["video"])))
         raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}")
-    if names[mine].nunique() > 1:
-        people = ", ".join(dict.fromkeys(table.loc[mine, "subject"]))
-        mine &= table["subject"] == film.resolve().parent.name
+    if names_of(videos)[mine].nunique() > 1:
+        people = ", ".join(dict.fromkeys(videos.loc[mine, "subject"]))
+        mine &= videos["subject"] == film.resolve().parent.name
         if not mine.any():
             raise InputError(
                 f"{src}: {film.stem!r} is a video of several people ({people}), and the folder of {film} "
                 "is called after none of them: put it into a folder with the subject's name"
             )
-    return table[mine]
+    return videos[mine]
 
 
-def _one_person(table: pd.DataFrame, names: pd.Series, dst: Path) -> None:
+def _one_person(videos: pd.DataFrame, dst: Path) -> None:
     """Raises InputError if people who share the name of a video would come into one file."""
-    if names.nunique() > 1 and table["video"].nunique() == 1:
-        people = ", ".join(list(dict.fromkeys(table["subject"]))[:3])
+    if names_of(videos).nunique() > 1 and videos["video"].nunique() == 1:
+        people = ", ".join(list(dict.fromkeys(videos["subject"]))[:3])
         raise InputError(
-            f"{dst}: {table['video'].iloc[0]!r} is a video of several people ({people}): write one file "
+            f"{dst}: {videos['video'].iloc[0]!r} is a video of several people ({people}): write one file "
             f"for each, as in {{video}}{dst.suffix}"
         )
 
 
-def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Path], LabelFile]:
+    """The source files, and what they hold together."""
     if not src.exists():
         raise InputError(f"{src}: no such file or folder")
     files = [src]
     if src.is_dir():
-        found = [f for f in src.iterdir() if f.suffix.lower() in (".eaf", ".vtt")]
-        files = sorted(found, key=lambda f: natural_key(f.name))
+        inside = [f for f in src.iterdir() if f.suffix.lower() in _ONE_VIDEO and f.name[0] != "."]
+        files = sorted(inside, key=lambda f: natural_key(f.name))
         if not files:
             raise InputError(f"{src}: no .eaf or .vtt file in this folder")
     name = film.stem if film and len(files) == 1 else None  # else each file has its own video
-    parts = [read_intervals(f, fps=fps, video=name, emotion_map=AS_WRITTEN) for f in files]
-    tables = {f.name: t for f, (t, _) in zip(files, parts, strict=True) if len(t)}
-    table, twice = _joined(tables or {files[0].name: parts[0][0]})
-    return table, join_repairs(*(r for _, r in parts), twice)
+    labels = {f.name: read_labels(f, fps=fps, video=name, emotion_map=AS_WRITTEN) for f in files}
+    labels, apart = _apart(labels)
+    table, twice = _joined({f: one.events for f, one in labels.items() if len(one.events)})
+    joined = LabelFile(
+        table if len(table) else next(iter(labels.values())).events,
+        join_repairs(*(one.repairs for one in labels.values()), apart, twice),
+        pd.concat([one.videos for one in labels.values()], ignore_index=True),
+        sum(one.n_annotations for one in labels.values()),
+    )
+    joined.refuse_if_nothing_is_left(src)
+    return files, joined
+
+
+def _apart(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataFrame]:
+    """The files with videos of one name, but different links, under different names; and a line for each."""
+    links: dict[str, dict[str, None]] = {}
+    for one in labels.values():
+        for row in one.videos.dropna(subset="link").to_dict("records") if len(labels) > 1 else ():
+            links.setdefault(row["video"], {})[row["link"]] = None
+    lines = []
+    renamed = {}
+    for video, paths in links.items():
+        if len(paths) > 1:
+            renamed |= {(video, path): name for path, name in distinct_names(paths).items()}
+    for file, one in labels.items():
+        keys = [(row["video"], row["link"]) for row in one.videos.to_dict("records")]
+        names = {video: renamed[video, link] for video, link in keys if (video, link) in renamed}
+        if names:
+            video, name = next(iter(names.items()))
+            problem = f"videos called {video!r} lie in several folders: this one is called {name!r}"
+            lines.append(repair(file, problem, "repaired", video=name))
+            weak = one.events["subject"] == one.events["video"]
+            events = one.events.assign(video=one.events["video"].replace(names))
+            events["subject"] = events["subject"].mask(weak, events["video"])
+            videos = one.videos.assign(video=one.videos["video"].replace(names))
+            videos["subject"] = videos["subject"].mask(
+                one.videos["subject"] == one.videos["video"], videos["video"]
+            )
+            labels = labels | {file: replace(one, events=events, videos=videos)}
+    return labels, join_repairs(*lines)
 
 
 def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of several files (by name) as one; an event that two of them hold is reported,
     and left out where all its cells are the same."""
+    if not tables:
+        return pd.DataFrame(), join_repairs()
     table = pd.concat(tables.values(), ignore_index=True)
     files = pd.Series([name for name, t in tables.items() for _ in range(len(t))], dtype=object)
     event = [table[c] for c in ("subject", "video", "onset", "offset", "expression_type", "emotion")]
@@ -235,14 +373,14 @@ def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
 
 
 def _media(name: str, given: Path | None, src: Path, dst: Path) -> Path | None:
-    """The video file of this name in the folder given, beside the files, or in a folder `videos` there;
+    """The video file of this name in the folder given, next to the files, or in a folder `videos` there;
     one that people share is not taken for any of them."""
-    beside = [src if src.is_dir() else src.parent, dst.parent]
-    for folder in dict.fromkeys([given, *beside] if given else beside):
+    near = [src if src.is_dir() else src.parent, dst.parent]
+    for folder in dict.fromkeys([given, *near] if given else near):
         for place in (folder, folder / "videos"):
             for suffix in ("", *VIDEO_SUFFIXES):
                 film = place / f"{Path(name).name}{suffix}"
-                if film.is_file() and film.suffix.lower() in VIDEO_SUFFIXES:
+                if film.suffix.lower() in VIDEO_SUFFIXES and film.is_file():
                     return film
     return None
 

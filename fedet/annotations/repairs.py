@@ -1,7 +1,11 @@
-"""The report of repairs: one line per cell that a reader could not take as it stood."""
+"""The report of repairs: one line for each cell or annotation that a reader could not take as it stood.
+
+Lines of what was left out come first, then those of what was repaired or kept; columns and other things
+that no reader looks at come last, one line for all of a file.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +15,7 @@ from fedet.intervals import FRAMES
 
 REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
 ACTIONS = ("repaired", "left out", "kept")
+UNREAD_COLUMNS = "columns that are not part of the interval table"
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.]\d{3})+")  # as a frame, 1,000 is 1000 or else 1
 
 
@@ -47,43 +52,95 @@ def repair(
     return _report([tuple(pd.NA if x is None else x for x in line)])
 
 
+def unread_columns(file: str, names: Sequence[str]) -> pd.DataFrame:
+    """One line for all columns of a file that are not read; none without such columns."""
+    if not names:
+        return empty_repairs()
+    return repair(file, UNREAD_COLUMNS, "left out", value=", ".join(names))
+
+
+def without_unread(report: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """A report in which these columns do not count among those that are not read."""
+    report = report.copy()
+    for at in report.index[report["problem"] == UNREAD_COLUMNS]:
+        rest = [name for name in str(report.at[at, "value"]).split(", ") if name not in names]
+        report.at[at, "value"] = ", ".join(rest)
+    return report[~((report["problem"] == UNREAD_COLUMNS) & (report["value"] == ""))].reset_index(drop=True)
+
+
 def join_repairs(*reports: pd.DataFrame) -> pd.DataFrame:
-    """Reports one below the other."""
+    """Reports one below the other, what was left out first, columns that are not read last."""
     filled = [r for r in reports if len(r)]
-    return pd.concat(filled, ignore_index=True) if filled else empty_repairs()
+    if not filled:
+        return empty_repairs()
+    joined = pd.concat(filled, ignore_index=True)
+    return joined.iloc[np.argsort(_ranks(joined), kind="stable")].reset_index(drop=True)
+
+
+def _ranks(report: pd.DataFrame) -> np.ndarray:
+    """The place of each line in the order of `join_repairs`."""
+    ranks = report["action"].map({"left out": 0, "repaired": 1, "kept": 1}).to_numpy(int, copy=True)
+    ranks[(report["problem"] == UNREAD_COLUMNS).to_numpy(bool)] = 2
+    return ranks
+
+
+def left_out(report: pd.DataFrame) -> pd.DataFrame:
+    """The lines of a report on rows and annotations that were left out."""
+    return report[(report["action"] == "left out") & (report["problem"] != UNREAD_COLUMNS)]
+
+
+def as_lines(report: pd.DataFrame) -> list[str]:
+    """The lines of a report as sentences, like `left out: truth.csv, row 3 (v1): offset 5: offset before
+    onset`."""
+    return [_sentence(*line) for line in report[REPAIR_COLUMNS].itertuples(index=False, name=None)]
+
+
+def _sentence(file, row, video, column, value, problem, action) -> str:
+    place = file + ("" if row is pd.NA else f", row {row}") + ("" if video is pd.NA else f" ({video})")
+    cell = " ".join(str(x) for x in (column, value) if x is not pd.NA and str(x))
+    return " ".join(f"{action}: {place}: {cell + ': ' if cell else ''}{problem}".split())
 
 
 class Check:
-    """The text cells of a table, the clean table that is made of them, and the report.
+    """The text cells of a table, the clean table that comes of them, and the report.
 
     Attributes:
         raw: Cells as text, one column per name.
+        others: Cells of the columns that are not part of the interval table.
         out: The clean columns, same rows.
         alive: Mask of the rows that are not left out.
         lines: Lines of the report so far.
+        unread: Names of filled columns that are not read.
         instead: Column -> the one that stands for it where it is not there itself.
     """
 
-    def __init__(self, raw: pd.DataFrame, rows: Sequence[int], file: str, instead: Mapping[str, str]):
-        self.raw = raw.reset_index(drop=True)
+    def __init__(
+        self,
+        raw: pd.DataFrame,
+        others: pd.DataFrame,
+        rows: Sequence[int],
+        file: str,
+        instead: Mapping[str, str],
+    ):
+        self.raw, self.others = raw.reset_index(drop=True), others
         self.rows, self.file, self.instead = [int(r) for r in rows], file, instead
         self.out = pd.DataFrame(index=self.raw.index)
         self.alive = np.ones(len(raw), bool)
         self.lines: list[tuple] = []
+        self.unread: list[str] = []
 
     def report(self, where, column: str, problem: str | pd.Series, action: str) -> None:
         """One line for each row of the mask `where` that is still in the table."""
         where = np.asarray(where, bool) & self.alive
         if column not in self.raw and self.instead.get(column) in self.raw:
             column = self.instead[column]
-        cells = self.raw.get(column)
+        cells = self.raw.get(column, self.others.get(column))
         videos = self.out.get("video")
         for i in np.flatnonzero(where):
             value = pd.NA if cells is None else cells.iloc[i]
             video = pd.NA if videos is None else videos.iloc[i]
             text = problem if isinstance(problem, str) else problem.iloc[i]
-            name = column.removeprefix("ignored: ")
-            self.lines.append((self.file, self.rows[i], video, name, value, text, action))
+            self.lines.append((self.file, self.rows[i], video, column, value, text, action))
         if action == "left out":
             self.alive &= ~where
 
@@ -97,24 +154,32 @@ class Check:
             return pd.Series(pd.NA, index=self.raw.index, dtype="string")
         return self.raw[column].astype("string").replace("", pd.NA)
 
-    def number(self, column: str, bad_action: str, where: pd.Series | bool = True) -> pd.Series:
-        """The cells of a column as Float64; what is no number, or in a column of frames may be
-        one of thousands or decimals, is left empty, and reported in the rows `where`."""
+    def number(
+        self,
+        column: str,
+        bad_action: str,
+        where: pd.Series | bool = True,
+        parse: Callable[[str], float | None] = as_number,
+        problem: str = "not a number",
+    ) -> pd.Series:
+        """The cells of a column as Float64, by `parse`; what it refuses, and in a column of frames what may
+        be thousands or decimals, is left empty, and reported in the rows `where`."""
         cells = self.text(column)
         values: list[float | None] = []
         bad = np.zeros(len(self.raw), bool)
         unclear = cells.str.fullmatch(_THOUSANDS).fillna(False) & (column in FRAMES)
-        problem = "thousands or decimals? write 1000 (seconds belong in start_s, apex_s, end_s)"
-        self.report(unclear, column, problem, bad_action)
+        text = "thousands or decimals? write 1000 (seconds belong in start_s, apex_s, end_s)"
+        self.report(unclear, column, text, bad_action)
         for i, cell in enumerate(cells.mask(unclear)):
             try:
-                values.append(None if cell is pd.NA else as_number(cell))
+                values.append(None if cell is pd.NA else parse(cell))
             except ValueError:
                 values.append(None)
                 bad[i] = True
-        self.report(bad & where, column, "not a number", bad_action)
+        self.report(bad & where, column, problem, bad_action)
         return pd.Series(values, index=self.raw.index, dtype="Float64")
 
     def repairs(self) -> pd.DataFrame:
-        """The report, lines of the whole file first, then row by row."""
-        return _report(sorted(self.lines, key=lambda line: 0 if line[1] is pd.NA else line[1]))
+        """The report: what was left out, row by row; then the other lines, those of the whole file first."""
+        lines = sorted(self.lines, key=lambda line: 0 if line[1] is pd.NA else line[1])
+        return join_repairs(_report(lines), unread_columns(self.file, self.unread))

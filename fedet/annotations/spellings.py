@@ -41,11 +41,11 @@ def type_label(text: str) -> str | None:
 
 _ALIASES = {
     "subject": "sub subj subjectid subjectname subjectno participant participantid person",
-    "video": "videoname videoid videofile clip clipname file filename",
+    "video": "videoname videoid videofile clip clipname file filename vid",
     "fps": "framerate framespersecond videofps",
-    "onset": "onsetframe startframe frameonset framestart",
+    "onset": "onsetframe startframe frameonset framestart predonset",
     "apex": "apexframe peakframe frameapex",
-    "offset": "offsetframe endframe frameoffset frameend",
+    "offset": "offsetframe endframe frameoffset frameend predoffset",
     "start_s": "startsec startsecs startseconds startsecond onsets onsetsec onsetseconds",
     "apex_s": "apexsec apexseconds",
     "end_s": "endsec endsecs endseconds endsecond offsets offsetsec offsetseconds",
@@ -72,9 +72,9 @@ def columns_of(headers: Iterable[object]) -> dict[str, object]:
     >>> columns_of(["Video Name", "start_frame", "hair"])
     {'video': 'Video Name', 'onset': 'start_frame'}
     """
-    found: dict[str, object] = {}
+    columns: dict[str, object] = {}
     for header in headers:
         name = _BY_KEY.get(header_key(header))
-        if name and (name not in found or header == name):
-            found[name] = header
-    return found
+        if name and (name not in columns or header == name):
+            columns[name] = header
+    return columns

@@ -7,15 +7,27 @@ row the user sees, and a repair, and schema libraries give only the refusal.
 """
 
 import csv
-import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from fedet.annotations.cells import as_text, csv_grid, header_key, table_of
-from fedet.annotations.repairs import Check
+from fedet.annotations.cells import (
+    MAX_FPS,
+    MIN_FPS,
+    as_fps,
+    as_seconds,
+    as_text,
+    csv_grid,
+    header_key,
+    table_of,
+    without_formula,
+)
+from fedet.annotations.repairs import Check, join_repairs, left_out, repair
 from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE, columns_of, type_label
 from fedet.errors import InputError
 from fedet.files import atomic_write
@@ -33,9 +45,115 @@ from fedet.intervals import (
 
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
 
-OWN_WORDS = "emotions.csv"  # beside the labels: label,emotion for words that nobody else uses
+EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for words that nobody else uses
+EmotionMap = Mapping[str, str] | str | None
 
+VIDEO_FACTS = ("duration_s", "n_frames", "subset")  # what a file may say of a video besides its events
 _LAST_FRAME = 10**9  # a larger number is no frame
+_CLOCKS = {  # headers that mean a time where their cells are like 00:01:02.500
+    "onset": {"start", "begin", "starttime", "begintime"},
+    "offset": {"end", "stop", "endtime", "stoptime"},
+}
+_LISTED = {"subject": "string", "video": "string", "fps": "Float64", "duration_s": "Float64",
+           "n_frames": "Int64", "subset": "string", "link": "string"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What a file of labels holds.
+
+    Attributes:
+        events: The canonical table.
+        repairs: The report of what was repaired, left out or kept.
+        videos: One row for each video, also for those without events: subject, video, fps, duration_s,
+            n_frames, subset, and link, the video file that an ELAN file names; missing where unknown.
+        n_annotations: How many annotations the file holds, those that were left out among them.
+    """
+
+    events: pd.DataFrame
+    repairs: pd.DataFrame
+    videos: pd.DataFrame
+    n_annotations: int
+
+    def refuse_if_nothing_is_left(self, path: object) -> None:
+        """Raises InputError, with the reasons, if all annotations were left out."""
+        if len(self.events) or not self.n_annotations:
+            return
+        lines = left_out(self.repairs)
+        counts = lines["problem"].value_counts()
+        first = lines.drop_duplicates("problem").head(3)
+        reasons = [
+            f"{line.problem}"
+            + ("" if pd.isna(line.row) else f" (row {line.row})")
+            + (f", and {counts[line.problem] - 1} more such lines" if counts[line.problem] > 1 else "")
+            + ("" if pd.isna(line.video) else f", video {line.video!r}")
+            for line in first.itertuples()
+        ]
+        n = self.n_annotations
+        raise InputError(f"{path}: none of its {n} annotations can be read: {'; '.join(reasons)}")
+
+    def silent(self) -> pd.DataFrame:
+        """The rows of `videos` without events; a video whose subject is not known is one of any subject."""
+        with_events = set(zip(self.events["subject"], self.events["video"], strict=True))
+        names = {video for _, video in with_events}
+        keys = zip(self.videos["subject"], self.videos["video"], strict=True)
+        silent = [not ((s, v) in with_events or (s == v and v in names)) for s, v in keys]
+        return self.videos[np.array(silent, dtype=bool)]
+
+
+def listed_videos(rows: Iterable[Mapping[str, object]] = ()) -> pd.DataFrame:
+    """The table `LabelFile.videos`, of rows of some of its columns."""
+    return pd.DataFrame(list(rows), columns=list(_LISTED), dtype=object).astype(_LISTED)
+
+
+def all_videos(events: pd.DataFrame, videos: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The videos that are listed and those that have events, each once, as `LabelFile.videos`.
+
+    What is listed for a video whose subject is not known counts for every subject who has one of its name.
+    """
+    rows: dict[tuple, dict] = {}
+    with_events = videos_of(events)
+    subjects = with_events.groupby("video")["subject"].apply(list).to_dict()
+    for row in [] if videos is None else videos.to_dict("records"):
+        subject, video = as_text(row["subject"]) or row["video"], row["video"]
+        for one in subjects.get(video, [subject]) if subject == video else [subject]:
+            rows.setdefault((one, video), row | {"subject": one})
+    for row in with_events.to_dict("records"):
+        row["subject"] = as_text(row["subject"]) or row["video"]
+        known = rows.setdefault((row["subject"], row["video"]), row)
+        known["fps"] = row["fps"] if pd.isna(known["fps"]) else known["fps"]
+    return listed_videos(rows.values())
+
+
+def known_video(
+    base: Mapping[str, str], head: Mapping[str, object], events: pd.DataFrame, link: str | None = None
+) -> pd.DataFrame:
+    """The one row of `LabelFile.videos` for a file of one video.
+
+    Args:
+        base: Its cells video, fps and subject.
+        head: VIDEO_FACTS as the file says; those that make no sense are dropped.
+        events: The canonical table.
+    """
+    subject = base["subject"] or next(iter(events["subject"].dropna()), base["video"])
+    row = {"subject": subject, "video": base["video"], "fps": float(base["fps"]) if base["fps"] else None}
+    return listed_videos([row | video_facts(head) | {"link": link}])
+
+
+def video_facts(said: Mapping[str, object]) -> dict[str, object]:
+    """VIDEO_FACTS as a file says them, None for those that make no sense."""
+    facts: dict[str, object] = {}
+    for fact, kind in (("duration_s", float), ("n_frames", int)):
+        value = said.get(fact)
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LAST_FRAME
+        facts[fact] = kind(value) if good else None  # type: ignore[call-overload]
+    subset = said.get("subset")
+    return facts | {"subset": as_text(subset) or None if isinstance(subset, str) else None}
+
+
+def videos_of(events: pd.DataFrame) -> pd.DataFrame:
+    """The table `LabelFile.videos` of the videos that have events."""
+    return listed_videos(events.drop_duplicates(["subject", "video"]).to_dict("records"))
 
 
 def validate(
@@ -48,7 +166,7 @@ def validate(
     fps: float | Mapping[str, float] | None = None,
     first_number: int = 0,
     zero_is_missing: Sequence[str] = (),
-    emotion_map: Mapping[str, str] | str | None = None,
+    emotion_map: EmotionMap = None,
     missing_frames: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Turns any interval table into a canonical one and reports what it had to repair.
@@ -59,7 +177,7 @@ def validate(
         table: Intervals; cells may be numbers or text.
         n_frames: Number of frames of each video, for the check against its end; None: unknown.
         missing_offset: Offset of an event that has none: "apex_mirror" puts the onset-apex span
-            behind the apex, "apex" ends at the apex, "drop" leaves the event out.
+            after the apex, "apex" ends at the apex, "drop" leaves the event out.
         source_name: Name of the file for the report.
         rows: Row number of each row in the file; by default the header is row 1.
         fps: Frames per second where the table has none, one for all or by video.
@@ -78,13 +196,13 @@ def validate(
     if missing_offset not in MISSING_OFFSETS:
         raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
     rows = range(2, len(table) + 2) if rows is None else rows
-    check = Check(_named(table, source_name), rows, source_name, SECONDS)
+    check = Check(*_named(table, source_name), rows, source_name, SECONDS)
     _names_and_fps(check, fps)
-    _ignored(check)
+    _unread_cells(check)
     _intervals(check, first_number, zero_is_missing)
     _missing_offsets(check, missing_offset)
     _order_and_ends(check, n_frames or {})
-    _absent(check, missing_frames or {})
+    _missing_frames(check, missing_frames or {})
     _labels(check, emotion_map)
     _duplicates(check)
     out = check.out[[*COLUMNS, *(c for c in EXTRA_COLUMNS if c in check.out)]]
@@ -92,32 +210,34 @@ def validate(
     return out[check.alive].reset_index(drop=True), check.repairs()
 
 
-def _named(table: pd.DataFrame, file: str) -> pd.DataFrame:
-    """The table as text under canonical names, other columns marked as ignored."""
-    found = columns_of(table.columns)
-    needed = [n for n in ("onset", "offset") if n not in found and SECONDS[n] not in found]
-    if "video" not in found or needed:
-        missing = [n for n in ("video",) if n not in found] + needed
-        there = ", ".join(map(str, table.columns)) or "none"
+def _named(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table as text under canonical names, and its other columns."""
+    names = columns_of(table.columns)
+    for column, headers in _CLOCKS.items():
+        if column not in names and SECONDS[column] not in names:
+            clocks = [c for c in table if header_key(c) in headers and ":" in "".join(map(str, table[c]))]
+            names |= dict.fromkeys([SECONDS[column]], clocks[0]) if clocks else {}
+    missing = [n for n in ("onset", "offset") if n not in names and SECONDS[n] not in names]
+    if "video" not in names or missing:
+        missing = ["video"] * ("video" not in names) + missing
+        columns = ", ".join(map(str, table.columns[:20])) or "none"
         raise InputError(
-            f"{file}: no column {', '.join(missing)}; found {there}; needed: video, onset, offset "
-            "(frames from 0, inclusive) or video, start_s, end_s (seconds)"
+            f"{file}: no column {', '.join(missing)}; found {columns}; needed: video, onset, offset (frames "
+            "from 0, inclusive) or video, start_s, end_s (seconds)"
         )
-    cells = {name: [as_text(v) for v in table[column]] for name, column in found.items()}
-    rest = [c for c in table.columns if c not in found.values()]
-    cells |= {f"ignored: {c}": [as_text(v) for v in table[c]] for c in rest}
-    return pd.DataFrame(cells, dtype=object, index=range(len(table)))
+    cells = {name: [as_text(v) for v in table[column]] for name, column in names.items()}
+    others = table[[c for c in table.columns if c not in names.values()]].map(as_text)
+    return pd.DataFrame(cells, dtype=object, index=range(len(table))), others.reset_index(drop=True)
 
 
-def _ignored(check: Check) -> None:
-    for column in [c for c in check.raw if c.startswith("ignored: ")]:
-        name = column.removeprefix("ignored: ")
-        filled = check.raw[column].astype(bool)
-        if re.fullmatch(r"column \d+", name):
+def _unread_cells(check: Check) -> None:
+    for column in check.others:
+        filled = check.others[column].astype(bool)
+        if re.fullmatch(r"column \d+", str(column)):
             text = "a cell without a header is not read (a comma in text without quotes?)"
             check.report(filled, column, text, "kept")
         elif filled.any():
-            check.once(name, "", "no column of the interval table", "left out")
+            check.unread.append(str(column))
     for column in [c for c in EXTRA_COLUMNS if c in check.raw]:
         check.once(column, "", "not part of the interval table; stays at its right", "kept")
         check.out[column] = check.text(column)
@@ -135,16 +255,15 @@ def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> Non
     check.out["video"] = check.text("video")
     check.report(check.out["video"].isna(), "video", "no video named", "left out")
     check.out["subject"] = check.text("subject").fillna(check.out["video"])
-    if "subject" in check.raw:
+    if "subject" in check.raw and (check.text("subject").notna().any() or not len(check.raw)):
         check.report(check.text("subject").isna(), "subject", "empty: the video's name", "repaired")
     else:
-        check.once("subject", "", "no such column: each video is its own subject", "repaired")
-    rate = check.number("fps", "repaired")
-    wrong = (rate <= 0).fillna(False)
-    check.report(wrong, "fps", "not above 0", "repaired")
-    rate[wrong] = pd.NA
-    if isinstance(fps, (int, float)) and not 0 < fps < math.inf:
-        raise InputError(f"{check.file}: fps is {fps!r}; frames a second are a number above 0")
+        problem = "all empty" if "subject" in check.raw else "no such column"
+        check.once("subject", "", f"{problem}: each video is its own subject", "repaired")
+    problem = f"no frame rate from {MIN_FPS:g} to {MAX_FPS:g}"
+    rate = check.number("fps", "repaired", parse=as_fps, problem=problem)
+    if isinstance(fps, (int, float)) and not MIN_FPS <= fps <= MAX_FPS:
+        raise InputError(f"{check.file}: fps is {fps!r}; {problem}")
     given = check.out["video"].map(fps) if isinstance(fps, Mapping) else fps
     if given is not None:
         rate = rate.fillna(pd.Series(given, index=check.raw.index, dtype="Float64"))
@@ -153,6 +272,7 @@ def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> Non
 
 def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
     """Frames from 0, out of frame numbers or else out of seconds."""
+    _clocks_as_seconds(check)
     for column in FRAMES:
         action = "repaired" if column == "apex" else "left out"
         number = check.number(column, action)
@@ -170,20 +290,35 @@ def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) 
     check.report(check.out["onset"].isna(), "onset", "no onset", "left out")
 
 
+def _clocks_as_seconds(check: Check) -> None:
+    """Moves cells like 00:01:02.500 from the columns of frames to those of seconds."""
+    for column in FRAMES:
+        clocks = check.text(column).str.contains(":", regex=False).fillna(False).to_numpy(bool)
+        if clocks.any():
+            seconds = SECONDS[column]
+            if seconds not in check.raw:
+                check.raw[seconds] = ""
+            check.raw.loc[clocks, seconds] = check.raw.loc[clocks, column]
+            check.raw.loc[clocks, column] = ""
+
+
 def _compare(check: Check, column: str, frame: pd.Series, by_time: pd.Series) -> None:
-    """Tells of frames that are others than those of the seconds beside them."""
+    """Reports frame columns that disagree with the seconds columns."""
     apart = ((frame - by_time).abs() > 1).fillna(False) & check.alive
     if apart.any():
         at = int(apart.to_numpy().argmax())
-        problem = f"{apart.sum()} rows: not the time of the frame in {column}, which counts; in row "
-        problem += f"{check.rows[at]} frame {frame[at]}, by time {by_time[at]} (another fps?)"
+        problem = (
+            f"{apart.sum()} rows: not the time of the frame in {column}, which counts; in row "
+            f"{check.rows[at]} frame {frame[at]}, by time {by_time[at]} (another fps?)"
+        )
         check.once(SECONDS[column], check.raw[SECONDS[column]].iloc[at], problem, "kept")
 
 
 def _from_seconds(check: Check, column: str, needed: pd.Series) -> pd.Series:
     """Frames of a column of seconds; an offset is the last frame before `end_s`. What is wrong with them
     matters where they are `needed`."""
-    seconds = check.number(SECONDS[column], "repaired" if column == "apex" else "left out", needed)
+    action = "repaired" if column == "apex" else "left out"
+    seconds = check.number(SECONDS[column], action, needed, as_seconds, "no time in a video, in seconds")
     if needed.any() and check.out["fps"].isna().all():
         raise InputError(
             f"{check.file}: {SECONDS[column]} is in seconds, and no fps is known: add a column fps"
@@ -233,14 +368,14 @@ def _order_and_ends(check: Check, n_frames: Mapping[str, int | None]) -> None:
     out.loc[aside, "apex"] = pd.NA
 
 
-def _absent(check: Check, missing_frames: Mapping[str, Collection[int]]) -> None:
+def _missing_frames(check: Check, missing_frames: Mapping[str, Collection[int]]) -> None:
     for column in FRAMES:
         cells = zip(check.out["video"], check.out[column], strict=True)
         lacking = [not pd.isna(f) and f in missing_frames.get(v, ()) for v, f in cells]
         check.report(lacking, column, "the video lacks this frame", "kept")
 
 
-def _labels(check: Check, emotion_map: Mapping[str, str] | str | None) -> None:
+def _labels(check: Check, emotion_map: EmotionMap) -> None:
     out = check.out
     written = check.text("expression_type")
     kind = pd.Series([pd.NA if pd.isna(t) else type_label(t) or pd.NA for t in written])
@@ -248,11 +383,11 @@ def _labels(check: Check, emotion_map: Mapping[str, str] | str | None) -> None:
     derived = expression_type_of(out["onset"], out["offset"], out["fps"])
     unknown = written.notna() & kind.isna()
     check.report(unknown, "expression_type", "unknown type: taken from the duration", "repaired")
-    for told, text, action in (
+    for rows, text, action in (
         (derived.notna(), f"taken from the duration (micro: <= {MICRO_MAX_S} s)", "repaired"),
         (derived.isna(), "stays so, since no fps is known", "kept"),
     ):
-        empty = int((written.isna() & told & check.alive).sum())
+        empty = int((written.isna() & rows & check.alive).sum())
         if empty:
             check.once("expression_type", "", f"empty in {empty} rows: {text}", action)
     long = (kind == "micro").fillna(False) & (derived == "macro").fillna(False)
@@ -264,7 +399,7 @@ def _labels(check: Check, emotion_map: Mapping[str, str] | str | None) -> None:
     out["score"] = check.number("score", "repaired")
 
 
-def _emotions(check: Check, column: str, emotion_map: Mapping[str, str] | str | None) -> pd.Series:
+def _emotions(check: Check, column: str, emotion_map: EmotionMap) -> pd.Series:
     """The labels of a column mapped; an unknown one is reported and left empty."""
     written = check.text(column)
     if emotion_map == AS_WRITTEN:
@@ -275,7 +410,7 @@ def _emotions(check: Check, column: str, emotion_map: Mapping[str, str] | str | 
     label = written.map(lambda t: mapping.get(header_key(t), pd.NA), na_action="ignore")
     label = label.astype("string")
     unknown = written.notna() & label.isna()
-    check.report(unknown, column, f"unknown label: left empty ({OWN_WORDS} can name it)", "repaired")
+    check.report(unknown, column, f"unknown label: left empty ({EMOTION_WORDS} can name it)", "repaired")
     changed = written.notna() & label.notna() & (written.str.lower() != label) & check.alive
     pairs = pd.DataFrame({"written": written, "label": label})[changed].value_counts(sort=False)
     for (text, emotion), n in pairs.items():  # type: ignore[misc]
@@ -315,10 +450,37 @@ def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         InputError: The file cannot be read, is empty, or misses a column.
     """
+    labels = read_csv_labels(path, **options)
+    return labels.events, labels.repairs
+
+
+def read_csv_labels(path: str | Path, **options) -> LabelFile:
+    """As `read_csv`; a row that names a video and nothing else stands for a video without events."""
     path = Path(path)
     table = csv_table(path)
-    options.setdefault("source_name", path.name)
-    return validate(table, rows=list(table.index), **options)
+    silent = _without_interval(table)
+    named = {"source_name": path.name, "rows": list(table.index[~silent])}
+    events, report = validate(table[~silent], **named | options)
+    columns = columns_of(table.columns)
+    listed = []
+    for row, cells in table[silent].iterrows():
+        subject, video, fps = (cells.get(columns.get(c)) or None for c in ("subject", "video", "fps"))
+        with suppress(ValueError):
+            listed.append({"subject": subject or video, "video": video, "fps": as_fps(fps or "")})
+        problem = "no interval in this row: a video without events"
+        report = join_repairs(report, repair(path.name, problem, "kept", row=int(str(row)), video=video))
+    videos = pd.concat([videos_of(events), listed_videos(listed)], ignore_index=True)
+    return LabelFile(events, report, videos.drop_duplicates(["subject", "video"]), int((~silent).sum()))
+
+
+def _without_interval(table: pd.DataFrame) -> pd.Series:
+    """Mask of the rows that name a video and hold neither times nor labels."""
+    columns = columns_of(table.columns)
+    if "video" not in columns:
+        return pd.Series(False, index=table.index)
+    about_video = {columns.get(c) for c in ("schema_version", "subject", "video", "fps", "source")}
+    others = table[[c for c in table.columns if c not in about_video]]
+    return (table[columns["video"]] != "") & ~others.astype(bool).any(axis=1)
 
 
 def csv_table(path: Path) -> pd.DataFrame:
@@ -338,15 +500,15 @@ def csv_table(path: Path) -> pd.DataFrame:
     return table_of(grid, next(fits, filled[0]))
 
 
-def own_words(place: Path) -> dict[str, str]:
-    """Label -> emotion as `emotions.csv` says, in this folder or beside this file; {} without one.
+def emotion_words(place: Path) -> dict[str, str]:
+    """Label -> emotion as `emotions.csv` says, in this folder or next to this file; {} without one.
 
     It has a header `label,emotion`; other columns are not read.
 
     Raises:
         InputError: A column is missing, an emotion is none of ours, or a label has two.
     """
-    path = (place if place.is_dir() else place.parent) / OWN_WORDS
+    path = (place if place.is_dir() else place.parent) / EMOTION_WORDS
     if not path.is_file() or path == place:
         return {}
     table = csv_table(path)
@@ -356,21 +518,50 @@ def own_words(place: Path) -> dict[str, str]:
     words: dict[str, str] = {}
     for row in table.index:
         label, emotion = table.at[row, headers["label"]], table.at[row, headers["emotion"]].lower()
-        where = f"{path}: row {row}: {label!r} is {emotion!r}"
         if not label and not emotion:
             continue
         if not label or emotion not in EMOTIONS:
-            raise InputError(f"{where}; an emotion is one of {', '.join(EMOTIONS)}")
+            raise InputError(
+                f"{path}: row {row}: {label!r} is {emotion!r}; an emotion is one of {', '.join(EMOTIONS)}"
+            )
         if (before := words.setdefault(header_key(label), emotion)) != emotion:
-            raise InputError(f"{where}, and {before!r} above; keep one")
+            raise InputError(f"{path}: row {row}: {label!r} is {emotion!r}, and {before!r} above; keep one")
     return words
 
 
+def words_for(path: Path, emotion_map: EmotionMap) -> tuple[EmotionMap, set[str]]:
+    """How the labels of a file are read: the map for `validate`, and the keys of all words that name an
+    emotion there; those of `emotions.csv` count in every format.
+
+    Args:
+        path: The file.
+        emotion_map: As for `validate`; None takes that of `emotion_words`.
+    """
+    words = emotion_words(path)
+    if isinstance(emotion_map, Mapping):
+        words = {header_key(label): emotion for label, emotion in emotion_map.items()}
+    return words if emotion_map is None else emotion_map, {*map(header_key, FINE_TO_COARSE), *words}
+
+
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Writes a canonical table as UTF-8 CSV, missing values empty; the file appears whole."""
+    """Writes a canonical table as UTF-8 CSV, missing values empty; the file appears whole.
+
+    A text that a spreadsheet would compute is written with an apostrophe (`cells.without_formula`).
+    """
     columns = [*COLUMNS, *[c for c in EXTRA_COLUMNS if c in table]]
     # A lone carriage return within a text ends a row on reading unless its cell is quoted.
     returns = any(isinstance(c, str) and "\r" in c for name in columns for c in table[name])
     quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
     with atomic_write(Path(path)) as part:
-        table[columns].to_csv(part, index=False, lineterminator="\n", quoting=quoting)
+        cells = table[columns].map(without_formula)
+        cells.to_csv(part, index=False, lineterminator="\n", quoting=quoting, errors="replace")
+
+
+def write_megc(table: pd.DataFrame, path: str | Path) -> None:
+    """Writes results as the Facial Micro-Expression Grand Challenge takes them: vid, pred_onset, pred_offset,
+    type (mae or me), and emotion; the file appears whole. A video is its name, frames stay as they are."""
+    kinds = table["expression_type"].map({"macro": "mae", "micro": "me"})
+    columns = {"vid": table["video"], "pred_onset": table["onset"], "pred_offset": table["offset"]}
+    results = pd.DataFrame(columns | {"type": kinds, "emotion": table["emotion"]}).map(without_formula)
+    with atomic_write(Path(path)) as part:
+        results.to_csv(part, index=False, lineterminator="\n", errors="replace")

@@ -1,13 +1,16 @@
-"""Which video is meant: names of videos and subjects in two tables brought together.
+"""Names of videos: of the files that other programs link, and in two tables that are brought together.
 
 A video is known by subject AND name, since two subjects may each have a video `a`. A subject that
 is missing, or is only the video's own name (what the reader of tables puts there), is looked up.
 """
 
+import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
@@ -17,6 +20,18 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv",
     ".ts", ".mts", ".m2ts", ".3gp", ".flv", ".ogv",
 )  # fmt: skip
+_OTHER_MEDIA = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".wma",
+                ".mxf", ".vob", ".asf", ".f4v", ".dv", ".qt", ".mpe", ".divx", ".m2v", ".m1v")  # fmt: skip
+_SOUND = _OTHER_MEDIA[: _OTHER_MEDIA.index(".mxf")]
+# Languages that players know by the name of a subtitle file, like talk.en.vtt or talk.zh-Hans.vtt.
+_LANGUAGES = (
+    " "
+    "af ar az be bg bn bo br bs ca co cs cy da de dv dz el en eo es et eu fa fi fo fr fy ga gd gl gu ha "
+    "he hi hr ht hu hy ia id ig is it iw ja jv ka kk km kn ko ku ky la lb lo lt lv mg mi mk ml mn mr ms "
+    "mt my nb ne nl nn no oc pa pl ps pt qu rm ro ru sa sd se si sk sl sm sn sq sr st su sv sw ta te tg "
+    "th tk tl tr tt ug uk ur uz vi wo xh yi yo zh zu eng deu ger fra fre spa ita jpn zho chi kor por rus "
+    "nld dut english deutsch german french spanish "
+)
 
 Key = tuple[str, str]  # subject ("" while unknown), video
 
@@ -36,10 +51,83 @@ def stem(video: str) -> str:
     >>> stem("clips/a.mp4")
     'a'
     """
-    name = composed(video).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return _without(composed(video).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1], VIDEO_SUFFIXES)
+
+
+def _without(name: str, suffixes: tuple[str, ...]) -> str:
     lower = name.lower()
-    suffix = next((s for s in VIDEO_SUFFIXES if lower.endswith(s)), "")
+    suffix = next((s for s in suffixes if lower.endswith(s)), "")
     return name[: len(name) - len(suffix)] or name
+
+
+def subtitle_stem(name: str) -> str:
+    """The video to which a file of subtitles belongs, by the name of that file.
+
+    >>> subtitle_stem("talk.en.vtt"), subtitle_stem("talk.mp4.pt-BR.srt"), subtitle_stem("s01.02.vtt")
+    ('talk', 'talk', 's01.02')
+    """
+    bare, _, language = stem(name).rpartition(".")[0].rpartition(".")
+    whole = name.rpartition(".")[0] or name
+    known = f" {re.split('[-_]', language.lower())[0]} " in _LANGUAGES
+    return stem(bare if bare and known else whole)
+
+
+def link_path(address: str) -> str:
+    """The path in the link of another program, whether it is escaped as an address or not: with forward
+    slashes, and as it would be written for the file system.
+
+    A link is taken for an escaped one if nothing in it would have to be escaped.
+
+    >>> link_path("file:///C:/data/interview #1.mp4"), link_path("file:///d/my%20clip.mp4")
+    ('C:/data/interview #1.mp4', '/d/my clip.mp4')
+    """
+    address = address.strip().replace("\\", "/")
+    web = re.match(r"(https?|rtsp|ftp)://", address, re.I)
+    path = (
+        urlsplit(address).path
+        if web
+        else re.sub(r"^file:(//localhost(?=/)|//(?=/))?", "", address, flags=re.I)
+    )
+    escaped = re.fullmatch(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*", path)
+    if "%" in path and escaped:
+        with suppress(UnicodeDecodeError):  # then the signs of per cent are part of the name
+            path = unquote(path, errors="strict")
+    return composed(re.sub(r"^/+(?=[A-Za-z]:/)", "", path))
+
+
+def media_stem(path: str) -> str:
+    """The name of a linked file without folders and suffix: a video, or else its sound."""
+    return _without(path.rstrip("/").rsplit("/", 1)[-1], VIDEO_SUFFIXES + _OTHER_MEDIA)
+
+
+def is_sound(path: str, mime: str = "") -> bool:
+    """Whether a linked file holds no pictures, by its name or its MIME type."""
+    return path.lower().endswith(_SOUND) or (
+        mime.lower().startswith("audio/") and not path.lower().endswith(VIDEO_SUFFIXES)
+    )
+
+
+def distinct_names(paths: Iterable[str]) -> dict[str, str]:
+    """A name for each of several video files that no other has: that of the file, or with as many folders
+    in front as tell it apart, joined by `_`.
+
+    >>> distinct_names(["d/s1/talk.mp4", "d/s2/talk.mp4", "d/b.mp4"])
+    {'d/s1/talk.mp4': 's1_talk', 'd/s2/talk.mp4': 's2_talk', 'd/b.mp4': 'b'}
+    """
+    paths = list(dict.fromkeys(paths))
+    folders = {path: [p for p in path.rstrip("/").split("/")[:-1] if p not in ("", ".")] for path in paths}
+    names = {path: media_stem(path) for path in paths}
+    for depth in range(1, 1 + max((len(f) for f in folders.values()), default=0)):
+        counts = Counter(names.values())
+        for path, name in names.items():
+            if counts[name] > 1:
+                names[path] = "_".join([*folders[path][-depth:], media_stem(path)])
+    counts = Counter(names.values())
+    taken = set(names.values())
+    for path, name in names.items():
+        if counts[name] > 1 and (whole := re.sub(r"[/\\:]+", "_", path).strip("_.")) not in taken:
+            names[path] = whole
+    return names
 
 
 def names_of(table: pd.DataFrame) -> pd.Series:
@@ -74,8 +162,8 @@ def names_of(table: pd.DataFrame) -> pd.Series:
 
 @dataclass
 class Names:
-    """Where each (subject, video) of a table leads: one common key, or several for a listed name
-    without subject. `known` are all keys, `notes` what was decided."""
+    """The common key of each (subject, video) of a table, several for a listed name without subject;
+    `known` are all keys, `notes` what was decided."""
 
     predicted: dict[Key, Key]
     true: dict[Key, Key]
@@ -104,11 +192,11 @@ def resolve(predicted: Iterable[Key], true: Iterable[Key], listed: Iterable[Key]
     else:
         listed_map = {key: _all_subjects(key, true, predicted) for key in sorted(set(listed))}
         known = {key for keys in listed_map.values() for key in keys}
-        true_map = {key: _found(key, known, "truth") or key for key in true}
+        true_map = {key: _known_key(key, known, "truth") or key for key in true}
         _refuse_unlisted("truth", true_map, known)
     _refuse_double_names(known)
-    found = {key: _found(key, known, "predictions") for key in predicted}
-    predicted_map = {key: hit or (key[0] or key[1], key[1]) for key, hit in found.items()}
+    hits = {key: _known_key(key, known, "predictions") for key in predicted}
+    predicted_map = {key: hit or (key[0] or key[1], key[1]) for key, hit in hits.items()}
     new = set(predicted_map.values()) - known
     if listed is not None:
         _refuse_unlisted("predictions", predicted_map, known)
@@ -170,7 +258,7 @@ def _own_subject(key: Key, others: list[Key]) -> Key:
     return candidates[0] if candidates else (subject or video, video)
 
 
-def _found(key: Key, known: set[Key], table: str) -> Key | None:
+def _known_key(key: Key, known: set[Key], table: str) -> Key | None:
     """The known video that a key means: by its name, or else by its name without folder and
     suffix; among all subjects if it names none."""
     if key in known:

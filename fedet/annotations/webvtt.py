@@ -1,50 +1,67 @@
 """WebVTT subtitles: the labels in any video player, one cue per interval.
 
-Behind each cue a NOTE holds as JSON what its text does not tell (see `fedet.annotations.captions`); players
-pass over notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
+After each cue a NOTE holds as JSON the cells that its text does not (see `fedet.annotations.captions`);
+players pass over notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
 """
 
 import html
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.captions import Cells, agreed_fps, cells_of, restored, span_frames, span_ms, written
-from fedet.annotations.cells import as_text, decode
+from fedet.annotations.captions import (
+    Cells,
+    are_captions,
+    caption_and_details,
+    cells_from,
+    cells_of,
+    fps_of_file,
+    one_video,
+    row_rank,
+    span_frames,
+    span_ms,
+)
+from fedet.annotations.cells import as_text, read_text
 from fedet.annotations.repairs import join_repairs, repair
-from fedet.annotations.table import validate
+from fedet.annotations.table import VIDEO_FACTS, EmotionMap, LabelFile, known_video, validate, words_for
+from fedet.annotations.video_names import subtitle_stem
 from fedet.errors import InputError
-from fedet.files import atomic_write, shortened
+from fedet.files import atomic_write, parse_json
 from fedet.intervals import COLUMNS
 
-_STAMP = r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{3})"
+_STAMP = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[.,](\d{3})"
 _TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
 _MARK = "NOTE fedet "
 
 
 def write_vtt(
-    table: pd.DataFrame, path: str | Path, *, fps: float | None = None, video: str | None = None
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    video: str | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> None:
     """Writes the intervals of one video as WebVTT; the file appears whole.
+
+    Args:
+        facts: What else is known of the video (table.VIDEO_FACTS, subject), for the way back.
 
     Raises:
         InputError: Several videos, no frame rate, or one too high for milliseconds.
     """
     rows = cells_of(table, fps)
-    videos = list(dict.fromkeys(r["video"] for r in rows)) or [video or Path(path).stem]
-    if len(videos) > 1:
-        raise InputError(
-            f"{path}: a .vtt file goes with one video, the table has {len(videos)} "
-            f"({shortened(videos)}): write one file per video, as in {{video}}.vtt"
-        )
-    base = {"video": videos[0], "fps": rows[0]["fps"] if rows else as_text(fps),
-            "subject": rows[0]["subject"] if rows else ""}  # fmt: skip
-    blocks = ["WEBVTT", _MARK + _json({k: v for k, v in base.items() if v})]
+    base = one_video(rows, Path(path), fps, video)
+    facts = {name: value for name, value in (facts or {}).items() if as_text(value)}
+    base["subject"] = base["subject"] or as_text(facts.get("subject"))
+    head = {k: v for k, v in (base | {f: facts.get(f) for f in VIDEO_FACTS}).items() if v}
+    blocks = ["WEBVTT", _MARK + _json(head)]
     for cells in sorted(rows, key=lambda r: (span_ms(r), int(r["row"]))):
         start, end = span_ms(cells)
-        text, details = written(cells, base)
+        text, details = caption_and_details(cells, base)
         shown = html.escape(" ".join(text.split()), quote=False)
         blocks.append(f"{_stamp(start)} --> {_stamp(end)}\n{shown}")
         blocks.append(_MARK + _json(json.loads(details)))
@@ -86,38 +103,46 @@ def read_vtt(
     *,
     fps: float | None = None,
     video: str | None = None,
-    emotion_map=None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    emotion_map: EmotionMap = None,
+) -> LabelFile:
     """Reads WebVTT, fedet's own or any whose cues name emotions, and SubRip (.srt).
 
     Args:
         path: The .vtt or .srt file.
         fps: Frames per second where the file does not say.
-        video: Name of the video where the file does not say; None: the name of the file.
+        video: Name of the video where the file does not say; None: the name of the file, without that of a
+            language, as in talk.en.vtt.
         emotion_map: As for `annotations.validate`.
 
     Returns:
-        Canonical table and report; a row number is the rank of a cue in its file.
+        The events (a row number of the report is the rank of a cue in its file) and the video. If most cues
+        name no emotion or type they are what somebody says, and none of them is an event.
 
     Raises:
         InputError: Not a WebVTT file, or no frame rate known.
     """
     path = Path(path)
-    text = decode(path).replace("\r\n", "\n").replace("\r", "\n")
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     if not text.startswith("WEBVTT") and path.suffix.lower() != ".srt":
         raise InputError(
             f"{path}: not a WebVTT file, its first line is not WEBVTT; if it is SubRip, call it .srt"
         )
-    blocks = [b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b]
-    head, cues = _cues(blocks)
-    rate = agreed_fps(head.get("fps"), fps, path)
+    emotion_map, words = words_for(path, emotion_map)
+    head, cues = _cues([b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b])
+    n_cues, lines = len(cues), []
+    if head is None and cues and not are_captions([shown for _, shown, _ in cues], words):
+        problem = f"most of its {n_cues} cues name no emotion or type: subtitles of what somebody says"
+        lines.append(repair(path.name, problem, "left out"))
+        cues = []
+    head = head or {}
+    rate = fps_of_file(head.get("fps"), fps, path)
     if cues and not rate:
         raise InputError(f"{path}: the file tells no fps: give fps, or the video")
-    base = {"video": head.get("video") or video or path.stem, "fps": rate,
-            "subject": head.get("subject", "")}  # fmt: skip
-    rows, lines = [], []
+    base = {"video": as_text(head.get("video")) or video or subtitle_stem(path.name), "fps": rate,
+            "subject": as_text(head.get("subject"))}  # fmt: skip
+    rows: list[tuple[int, Cells]] = []
     for number, (times, shown, details) in enumerate(cues, start=1):
-        cells, problems = restored(shown, details, base)
+        cells, problems = cells_from(shown, details, base, words)
         try:
             cells |= span_frames(*_span(times), float(cells["fps"]))  # rows may differ in fps
         except ValueError as error:
@@ -125,23 +150,17 @@ def read_vtt(
             continue
         rows.append((number, cells))
         lines += [repair(path.name, p, "kept", row=number, value=shown) for p in problems]
-    rows.sort(key=lambda r: float(r[1].get("row") or "inf"))
-    checked, report = validate(
-        pd.DataFrame([c for _, c in rows], columns=_columns([c for _, c in rows])),
-        source_name=path.name,
-        rows=[n for n, _ in rows],
-        emotion_map=emotion_map,
-    )
-    return checked, join_repairs(*lines, report)
+    rows.sort(key=lambda r: row_rank(r[1]))
+    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for _, r in rows))]
+    table = pd.DataFrame([c for _, c in rows], columns=columns)
+    numbers = [n for n, _ in rows]
+    events, report = validate(table, source_name=path.name, rows=numbers, emotion_map=emotion_map)
+    return LabelFile(events, join_repairs(*lines, report), known_video(base, head, events), n_cues)
 
 
-def _columns(rows: list[Cells]) -> list[str]:
-    return [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows))]
-
-
-def _cues(blocks: list[str]) -> tuple[dict, list[tuple[str, str, str]]]:
-    """The head note, and (line of times, text, JSON of the note behind it) of each cue."""
-    head: dict = {}
+def _cues(blocks: list[str]) -> tuple[dict | None, list[tuple[str, str, str]]]:
+    """The head note, None without one, and (line of times, text, JSON of the note after it) of each cue."""
+    head: dict | None = None
     cues: list[tuple[str, str, str]] = []
     for block in blocks:
         lines = block.split("\n")
@@ -154,14 +173,14 @@ def _cues(blocks: list[str]) -> tuple[dict, list[tuple[str, str, str]]]:
             continue
         starts = [i for i, line in enumerate(lines) if "-->" in line]  # also without a blank line between
         for at, end in zip(starts, [*starts[1:], None], strict=False):
-            shown = re.sub(r"<[^>]*>", "", " ".join(lines[at + 1 : end]))
+            shown = re.sub(r"<[^<>]*>", "", " ".join(lines[at + 1 : end]))
             cues.append((lines[at], html.unescape(shown), ""))
     return head, cues
 
 
 def _loaded(note: str) -> dict:
     try:
-        head = json.loads(note)
+        head = parse_json(note)
     except ValueError:
         return {}
     return head if isinstance(head, dict) else {}

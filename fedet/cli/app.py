@@ -5,12 +5,18 @@ Each command imports the heavy modules that it needs itself, so that `fedet --he
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedet import __version__
 from fedet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_LINES = 10  # of the report that are printed
+REPORT = "labels_report.csv"  # the whole report, in an output folder
 
 app = typer.Typer(
     help="Finds facial expressions in long videos: when each starts and ends, and which emotion it is.",
@@ -65,8 +71,44 @@ def named(**folders: Path | None) -> dict[str, Path]:
     return {name: folder for name, folder in folders.items() if folder is not None}
 
 
-def report_repairs(repairs) -> None:
-    if len(repairs):
-        counts = repairs["action"].value_counts()
-        print("annotations: " + ", ".join(f"{n} {action}" for action, n in counts.items()))
-        print(repairs.head(10).to_string(index=False))
+def report_repairs(repairs: "pd.DataFrame", report: Path | None = None) -> None:
+    """Prints how labels were read: counts, and the first lines, what was left out before all else.
+
+    Args:
+        report: The file into which the whole report goes, as CSV; none is written without lines.
+    """
+    from fedet.annotations.repairs import UNREAD_COLUMNS, as_lines
+    from fedet.files import atomic_write
+
+    lines = as_lines(repairs)
+    if not lines:
+        return
+    if report is not None:
+        with atomic_write(report) as part:
+            repairs.to_csv(part, index=False, lineterminator="\n", errors="replace")
+    counts = repairs.loc[repairs["problem"] != UNREAD_COLUMNS, "action"].value_counts()
+    print("annotations: " + (", ".join(f"{n} {action}" for action, n in counts.items()) or "all read"))
+    for line in lines[:MOST_LINES]:
+        print(f"  {line}")
+    if len(lines) > MOST_LINES:
+        way_out = f"all are in {report}" if report is not None else "--report FILE writes all"
+        print(f"  ... and {len(lines) - MOST_LINES} more ({way_out})")
+
+
+def parse_fps(text: str) -> float:
+    """The frame rate of an option, also like 30000/1001."""
+    from fedet.annotations.cells import MAX_FPS, MIN_FPS, as_fps
+
+    try:
+        fps = as_fps(text)
+    except ValueError:
+        fps = None
+    if fps is None:
+        raise InputError(f"--fps {text}: a number from {MIN_FPS:g} to {MAX_FPS:g}, or like 30000/1001")
+    return fps
+
+
+Fps = Annotated[float | None, typer.Option(
+    parser=parse_fps, metavar="FPS", help="Frames a second where the files have none, like 25 or 30000/1001.",
+)]  # fmt: skip
+Report = Annotated[Path | None, typer.Option(help="Write the whole report of how labels were read here.")]

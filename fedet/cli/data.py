@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedet.cli.app import app, check_options, report_repairs
+from fedet.cli.app import Fps, Report, app, check_options, report_repairs
 from fedet.errors import InputError
 
 
@@ -51,15 +51,28 @@ def synth(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(help=".csv, .tsv, .json, .eaf, .vtt, .srt; folder of .eaf.")],
-    target: Annotated[Path, typer.Argument(help="The file to write; its suffix is the format.")],
-    fps: Annotated[float | None, typer.Option(help="Frames a second where the source has none.")] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(help=".csv, .tsv, .txt, .json, .eaf, .vtt, .srt, .boris; folder of .eaf or .vtt."),
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="The file to write; its suffix is the format: .csv, .json, .eaf, .vtt, .boris, "
+            ".boris.csv, .megc.csv."
+        ),
+    ],
+    fps: Fps = None,
     video: Annotated[
         Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
     ] = None,
+    report: Report = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there and differs.")
+    ] = False,
 ) -> None:
-    """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT and BORIS, frames preserved."""
+    """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT, BORIS and MEGC, frames preserved."""
     from fedet.annotations.formats import convert as convert_file
 
-    report_repairs(convert_file(source, target, fps, video))
+    report_repairs(convert_file(source, target, fps, video, overwrite), report)
     print(f"written: {target}")

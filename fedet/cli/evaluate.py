@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedet.cli.app import Adapt, app, check_options, report_repairs
+from fedet.cli.app import REPORT, Adapt, app, check_options, report_repairs
 from fedet.errors import InputError
 
 
@@ -54,7 +54,7 @@ def crossval(
     study = open_study(
         data, layout, missing_offset, face_weights, out, cache=cache, adapt=adapt or 0.0, folds=folds
     )
-    report_repairs(study.dataset.repairs)
+    report_repairs(study.dataset.repairs, out / REPORT)
     shown = changed if adapt is None else changed | {"adapt": adapt}
     runs = study.compare(
         method or ["fedn"], out, training,

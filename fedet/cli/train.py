@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from fedet.cli.app import Adapt, OpenFace, PyFeat, app, check_options, named, report_repairs
+from fedet.cli.app import (
+    REPORT,
+    Adapt,
+    OpenFace,
+    PyFeat,
+    Report,
+    app,
+    check_options,
+    named,
+    report_repairs,
+)
 from fedet.errors import InputError
 
 
@@ -40,10 +50,12 @@ def train(
         bool, typer.Option("--end-to-end", help="Then tune the face network too, from OUT/frozen; slow.")
     ] = False,
     tuning_epochs: Annotated[int | None, typer.Option(help="Passes of --end-to-end at most.")] = None,
+    report: Report = None,
 ) -> None:
     """Trains a detector on annotated videos; goes on where it was stopped."""
     from dataclasses import replace
 
+    from fedet.annotations.repairs import join_repairs
     from fedet.datasets.dataset import read_dataset
     from fedet.detection import read_inputs, save_inputs
     from fedet.faces.network import load_facenet
@@ -71,10 +83,9 @@ def train(
     if end_to_end and len(data) > 1:
         raise InputError(f"--end-to-end takes one dataset, not {len(data)}; put them into one folder")
     datasets = {str(folder): read_dataset(folder, layout) for folder in data}
-    for dataset in datasets.values():
-        report_repairs(dataset.repairs)
     check_trainable(list(datasets.values()))
     check_writable(out)
+    report_repairs(join_repairs(*(d.repairs for d in datasets.values())), report or out / REPORT)
     inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
     kept, sources = cache or out / "vectors", named(openface=openface, pyfeat=pyfeat)
     records = join_sets({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})
@@ -171,7 +182,7 @@ def learn(
         warnings.simplefilter("ignore", UserWarning)  # the report of repairs says it, too
         dataset = reviewed_dataset(videos, reviews)
     print(dataset.summary())
-    report_repairs(dataset.repairs)
+    report_repairs(dataset.repairs, out / REPORT)
     records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")
     print(f"{minutes_of(records):.1f} reviewed minutes")
     config = replace(FINE_TUNING, seed=seed, epochs=FINE_TUNING.epochs if epochs is None else epochs)

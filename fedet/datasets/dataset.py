@@ -20,7 +20,7 @@ import pandas as pd
 from fedet.annotations.cells import header_key
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
 from fedet.annotations.spellings import columns_of
-from fedet.annotations.table import own_words, validate
+from fedet.annotations.table import emotion_words, validate
 from fedet.datasets.casme import read_casme2, read_casme3
 from fedet.datasets.layout import Labels, Release
 from fedet.datasets.own_folder import frame_rate, read_own, read_tidy
@@ -109,7 +109,7 @@ def read_dataset(
         layout: "casme2", "casme3", "samm", "tidy", "own"; None recognises it by its files.
         missing_offset: As for `annotations.validate`.
         emotion_map: Label -> emotion, over FINE_TO_COARSE; "as written" merges and refuses none; None
-            takes that of `annotations.own_words`.
+            takes that of `annotations.emotion_words`.
         fps: Frames per second where neither the layout nor the video says.
 
     Raises:
@@ -118,7 +118,7 @@ def read_dataset(
     root = Path(root)
     if not root.exists():
         raise InputError(f"{root}: no such file or folder")
-    emotion_map = own_words(root) if emotion_map is None else emotion_map
+    emotion_map = emotion_words(root) if emotion_map is None else emotion_map
     name, release = _recognised(root, layout)
     images = _image_numbers(release)
     release.first_number = _first_number(release, images)

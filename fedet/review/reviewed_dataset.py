@@ -17,9 +17,9 @@ import pandas as pd
 from fedet.annotations.cells import csv_grid, table_of
 from fedet.annotations.elan import tier_of, undecided
 from fedet.annotations.formats import read_intervals
-from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.repairs import empty_repairs, join_repairs, repair, without_unread
 from fedet.annotations.spellings import AS_WRITTEN
-from fedet.annotations.table import OWN_WORDS, own_words, validate
+from fedet.annotations.table import EMOTION_WORDS, emotion_words, validate
 from fedet.annotations.video_names import stem
 from fedet.datasets.dataset import VIDEO_COLUMNS, Dataset, frame_files
 from fedet.datasets.own_folder import find_videos
@@ -41,7 +41,7 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
     Args:
         videos: folder of the videos, or one video. A `videos.csv` (video, subject) in it says who
             is in which; without, subjects are those of the reviews, else each video is a subject.
-            An `emotions.csv` there or next to the reviews is that of `annotations.own_words`.
+            An `emotions.csv` there or next to the reviews is that of `annotations.emotion_words`.
         reviews: files, or folders in which files with SUFFIXES are taken. Rows that are still open
             or were rejected are left out; a table without review columns is taken whole.
 
@@ -79,7 +79,9 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
             reviewed.setdefault(video, (file, table, fps))
     if not reviewed:
         raise InputError("no review: name journals (*.review.jsonl), exports, or folders of them")
-    words = {label: emotion for path in (videos, *reviews) for label, emotion in own_words(path).items()}
+    words: dict[str, str] = {}
+    for path in (videos, *reviews):
+        words |= emotion_words(path)
     dataset = _dataset(videos, paths, reviewed, words)
     return replace(dataset, repairs=join_repairs(*reports, dataset.repairs))
 
@@ -114,7 +116,7 @@ def _files(given: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
     inside = sorted(p for p in given.iterdir() if p.name[0] != "." and p.name.lower().endswith(SUFFIXES))
-    no_reviews = ("videos.csv", "missing_faces.csv", "detections.csv", OWN_WORDS)
+    no_reviews = ("videos.csv", "missing_faces.csv", "detections.csv", EMOTION_WORDS)
     return [p for p in inside if p.name not in no_reviews]
 
 
@@ -128,7 +130,7 @@ def _read(file: Path, paths: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.Da
     video = _video_of(file, paths)
     fps = _fps_of(paths[video]) if video in paths else None
     table, report = read_intervals(file, fps=fps, video=video, emotion_map=AS_WRITTEN)
-    report = report[~report["column"].isin(_INTERNAL)]
+    report = without_unread(report, _INTERNAL)
     cells = table.astype("string").fillna("").to_dict("records")
     reviewed = [row for row in cells if tier_of(row) == "review"]
     status = [row["source"].rpartition(": ")[2] for row in reviewed]

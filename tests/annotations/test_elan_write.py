@@ -130,6 +130,7 @@ def test_convert_does_not_overwrite_what_was_changed_in_elan(tmp_path):
 def test_a_file_that_fedet_did_not_write_is_all_handwork(tmp_path):
     path = tmp_path / "clip.eaf"
     eaf = Eaf()
+    eaf.remove_tier("default")
     eaf.add_tier("review")
     eaf.add_annotation("review", 0, 500, "happy")
     eaf.to_file(str(path))

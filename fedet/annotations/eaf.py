@@ -1,0 +1,288 @@
+"""The XML of ELAN documents: tiers, annotations and the times of all of them, and how they are written.
+
+Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN. Ids are any text. An annotation that ELAN aligns with
+time names two slots, of which those between two others may have no time: ELAN spreads them evenly. One that
+depends on another has its span, or an even share of it (Symbolic_Subdivision).
+"""
+
+import math
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from fedet.annotations.cells import read_bytes
+from fedet.errors import InputError
+from fedet.files import atomic_write
+
+OUR_TYPES = ("interval", "remark")  # linguistic types of tiers and of those that depend on them
+_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_CONSTRAINTS = {
+    "Time_Subdivision": "Time subdivision of parent annotation's time interval, no time gaps allowed within "
+    "this interval",
+    "Symbolic_Subdivision": "Symbolic subdivision of a parent annotation. Annotations refering to the same "
+    "parent are ordered",
+    "Symbolic_Association": "1-1 association with a parent annotation",
+    "Included_In": "Time alignable annotations within the parent annotation's time interval, gaps are "
+    "allowed",
+}
+# What fedet does not write, and what each is called: writing a file anew would lose it.
+_FOREIGN = {
+    "CONTROLLED_VOCABULARY": ("vocabulary", "CV_ID"),
+    "LEXICON_REF": ("lexicon", "LEX_REF_ID"),
+    "EXTERNAL_REF": ("reference", "EXT_REF_ID"),
+    "LICENSE": ("licence", "LICENSE_URL"),
+}
+
+
+@dataclass
+class Annotation:
+    """One annotation: `start` and `end` name time slots, or `parent` the annotation it depends on."""
+
+    id: str
+    text: str
+    start: str = ""
+    end: str = ""
+    parent: str = ""
+    previous: str = ""
+
+
+@dataclass
+class Tier:
+    """A tier; `constraint` is the stereotype of its linguistic type, "" for an independent tier."""
+
+    name: str
+    parent: str = ""
+    participant: str = ""
+    constraint: str = ""
+    kind: str = ""
+    annotations: list[Annotation] = field(default_factory=list)
+
+
+class Span(NamedTuple):
+    """Start and end in milliseconds; `spread` if the file has no time for one of them."""
+
+    start: float
+    end: float
+    spread: bool = False
+
+
+@dataclass
+class Document:
+    """An ELAN document.
+
+    Attributes:
+        media: Attributes of each linked file, like MEDIA_URL.
+        properties: Properties of the header.
+        slots: Time slot -> milliseconds, None where it has no time; in the order of time.
+        tiers: By name, in the order of the file.
+        foreign: What the document holds that fedet never writes, like "vocabulary 'emotions'".
+    """
+
+    media: list[dict[str, str]] = field(default_factory=list)
+    properties: dict[str, str] = field(default_factory=dict)
+    slots: dict[str, float | None] = field(default_factory=dict)
+    tiers: dict[str, Tier] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
+
+    def ancestors(self, tier: str) -> list[str]:
+        """The tiers on which a tier depends, the nearest first."""
+        chain: list[str] = []
+        while (tier := self.tiers[tier].parent) in self.tiers and tier not in chain:
+            chain.append(tier)
+        return chain
+
+    def spans(self) -> dict[str, Span]:
+        """Annotation -> its span, for those that have one."""
+        spans: dict[str, Span] = {}
+        for tier in self.tiers.values():
+            spans |= self._aligned_spans(tier)
+        for tier in sorted(self.tiers.values(), key=lambda t: len(self.ancestors(t.name))):
+            spans |= _dependent_spans(tier, spans)
+        return spans
+
+    def _aligned_spans(self, tier: Tier) -> dict[str, Span]:
+        order = {slot: i for i, slot in enumerate(self.slots)}
+        known = [a for a in tier.annotations if a.start in order and a.end in order]
+        known.sort(key=lambda a: order[a.start])
+        chain = list(dict.fromkeys(slot for a in known for slot in (a.start, a.end)))
+        times = self._spread(chain)
+        spans = {}
+        for a in known:
+            start, end = times[a.start], times[a.end]
+            if start is not None and end is not None:
+                spans[a.id] = Span(start, end, None in (self.slots[a.start], self.slots[a.end]))
+        return spans
+
+    def _spread(self, chain: list[str]) -> dict[str, float | None]:
+        """The times of the slots of a tier; those without one lie evenly between their neighbours."""
+        times = {slot: self.slots[slot] for slot in chain}
+        at = 0
+        while at < len(chain):
+            end = at
+            while end < len(chain) and self.slots[chain[end]] is None:
+                end += 1
+            if end > at:
+                before = times[chain[at - 1]] if at else self._neighbour(chain[at], -1)
+                after = self.slots[chain[end]] if end < len(chain) else self._neighbour(chain[end - 1], 1)
+                if before is not None and after is not None:
+                    for i, slot in enumerate(chain[at:end], start=1):
+                        times[slot] = before + (after - before) * i / (end - at + 1)
+            at = end + 1
+        return times
+
+    def _neighbour(self, slot: str, step: int) -> float | None:
+        """The time of the nearest slot before (-1) or after (1) one that has a time."""
+        names = list(self.slots)
+        at = names.index(slot)
+        rest = names[:at][::-1] if step < 0 else names[at + 1 :]
+        return next((self.slots[name] for name in rest if self.slots[name] is not None), None)
+
+
+def _dependent_spans(tier: Tier, spans: dict[str, Span]) -> dict[str, Span]:
+    """The spans of annotations that depend on others: the whole of it, or an even share."""
+    groups: dict[str, list[Annotation]] = defaultdict(list)
+    for annotation in tier.annotations:
+        if annotation.parent in spans:
+            groups[annotation.parent].append(annotation)
+    found = {}
+    for parent, members in groups.items():
+        start, end, spread = spans[parent]
+        shares = len(members) if tier.constraint == "Symbolic_Subdivision" else 1
+        for i, annotation in enumerate(_in_order(members)):
+            first = start + (end - start) * (i % shares) / shares
+            found[annotation.id] = Span(first, first + (end - start) / shares, spread or shares > 1)
+    return found
+
+
+def _in_order(members: list[Annotation]) -> list[Annotation]:
+    """Annotations of one parent, each after the one that it names as previous."""
+    after = {a.previous: a for a in members if a.previous}
+    ids = {a.id for a in members}
+    ordered = {a.id: a for a in members if a.previous not in ids}
+    rest = list(ordered.values())
+    while rest and (follower := after.get(rest.pop(0).id)):
+        if follower.id not in ordered:
+            ordered[follower.id] = follower
+            rest.append(follower)
+    return list(ordered.values()) if len(ordered) == len(members) else members
+
+
+def read_document(path: Path) -> Document:
+    """Reads the XML of an .eaf file.
+
+    Raises:
+        InputError: Not an ELAN file, or one whose times are no milliseconds.
+    """
+    try:
+        root = ElementTree.fromstring(read_bytes(path))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path}: not an ELAN file ({error})") from error
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise InputError(f"{path}: not an ELAN file (its root is {root.tag[:60]!r}, not ANNOTATION_DOCUMENT)")
+    header = root.find("HEADER")
+    if header is None:
+        raise InputError(f"{path}: not an ELAN file (it has no HEADER)")
+    units = header.get("TIME_UNITS")
+    if (units or "milliseconds") != "milliseconds":
+        raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
+    foreign = [f"{_FOREIGN[e.tag][0]} {e.get(_FOREIGN[e.tag][1], '')!r}" for e in root if e.tag in _FOREIGN]
+    return Document(
+        media=[dict(e.attrib) for e in root.iterfind("HEADER/MEDIA_DESCRIPTOR")],
+        properties={e.get("NAME", ""): e.text or "" for e in root.iterfind("HEADER/PROPERTY")},
+        slots={
+            slot.get("TIME_SLOT_ID", ""): _time(slot, path) for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
+        },
+        tiers=_tiers(root),
+        foreign=[text for text in foreign if text != "licence ''"],  # ELAN writes an empty one
+    )
+
+
+def _time(slot: ElementTree.Element, path: Path) -> float | None:
+    text = (slot.get("TIME_VALUE") or "").strip()
+    try:
+        time = float(text) if text else None
+        if time is not None and not math.isfinite(time):
+            raise ValueError("not finite")
+    except ValueError as error:
+        name = slot.get("TIME_SLOT_ID")
+        raise InputError(f"{path}: time slot {name!r} has the time {text!r}; correct it there") from error
+    return time
+
+
+def _tiers(root: ElementTree.Element) -> dict[str, Tier]:
+    constraints = {
+        e.get("LINGUISTIC_TYPE_ID", ""): e.get("CONSTRAINTS", "") for e in root.iter("LINGUISTIC_TYPE")
+    }
+    tiers: dict[str, Tier] = {}
+    for element in root.iterfind("TIER"):
+        kind = element.get("LINGUISTIC_TYPE_REF", "")
+        tier = Tier(
+            element.get("TIER_ID", ""),
+            element.get("PARENT_REF", ""),
+            element.get("PARTICIPANT", ""),
+            constraints.get(kind, ""),
+            kind,
+            [_annotation(e) for e in element.iterfind("ANNOTATION/*")],
+        )
+        if tier.name in tiers:
+            tiers[tier.name].annotations += tier.annotations
+        tiers.setdefault(tier.name, tier)
+    return tiers
+
+
+def _annotation(element: ElementTree.Element) -> Annotation:
+    value = element.find("ANNOTATION_VALUE")
+    names = ("TIME_SLOT_REF1", "TIME_SLOT_REF2", "ANNOTATION_REF", "PREVIOUS_ANNOTATION")
+    text = "".join(value.itertext()) if value is not None else ""
+    return Annotation(element.get("ANNOTATION_ID", ""), text, *(element.get(name, "") for name in names))
+
+
+def write_document(document: Document, path: Path) -> None:
+    """Writes a document as EAF 3.0; the file appears whole.
+
+    Time slots are written in the order of time, and each needs one. Ids of annotations are a1, a2 ...
+    """
+    root = ElementTree.Element("ANNOTATION_DOCUMENT", {
+        "AUTHOR": "fedet", "DATE": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "FORMAT": "3.0", "VERSION": "3.0", "xmlns:xsi": _XSI, "xsi:noNamespaceSchemaLocation": _SCHEMA,
+    })  # fmt: skip
+    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    for media in document.media:
+        ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
+    for name, text in document.properties.items():
+        ElementTree.SubElement(header, "PROPERTY", NAME=name).text = text
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    for slot, time in document.slots.items():
+        ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=f"{time:.0f}")
+    for tier in document.tiers.values():
+        _write_tier(root, tier)
+    for kind, constraint in zip(OUR_TYPES, ("", "Symbolic_Association"), strict=True):
+        attributes = {"LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": "false" if constraint else "true"}
+        attributes |= {"CONSTRAINTS": constraint} if constraint else {}
+        ElementTree.SubElement(root, "LINGUISTIC_TYPE", attributes, GRAPHIC_REFERENCES="false")
+    for name, description in _CONSTRAINTS.items():
+        ElementTree.SubElement(root, "CONSTRAINT", STEREOTYPE=name, DESCRIPTION=description)
+    ElementTree.indent(root, "\t")
+    with atomic_write(path) as part:
+        ElementTree.ElementTree(root).write(part, encoding="UTF-8", xml_declaration=True)
+
+
+def _write_tier(root: ElementTree.Element, tier: Tier) -> None:
+    kind = OUR_TYPES[1] if tier.parent else OUR_TYPES[0]
+    attributes = {"TIER_ID": tier.name, "LINGUISTIC_TYPE_REF": kind}
+    attributes |= {"PARENT_REF": tier.parent} if tier.parent else {}
+    attributes |= {"PARTICIPANT": tier.participant} if tier.participant else {}
+    element = ElementTree.SubElement(root, "TIER", attributes)
+    for annotation in tier.annotations:
+        outer = ElementTree.SubElement(element, "ANNOTATION")
+        if annotation.parent:
+            tag, where = "REF_ANNOTATION", {"ANNOTATION_REF": annotation.parent}
+        else:
+            where = {"TIME_SLOT_REF1": annotation.start, "TIME_SLOT_REF2": annotation.end}
+            tag = "ALIGNABLE_ANNOTATION"
+        inner = ElementTree.SubElement(outer, tag, {"ANNOTATION_ID": annotation.id} | where)
+        ElementTree.SubElement(inner, "ANNOTATION_VALUE").text = annotation.text

@@ -1,0 +1,173 @@
+"""The tab-delimited text that ELAN exports: one row per annotation, or a column for each tier.
+
+Its columns of times are found by their unit (`hh:mm:ss.ms`, `ss.msec`, `msec`), since the rest of a header is
+in the language of ELAN; a file without a header by its times. The columns before them are tier and
+participant; without those, each column after them is a tier.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from fedet.annotations.captions import are_captions, parse_caption
+from fedet.annotations.cells import as_seconds, as_text, read_text
+from fedet.annotations.eaf import Annotation, Document, Tier
+from fedet.annotations.elan import are_action_units, labels_of
+from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.table import EmotionMap, LabelFile, words_for
+
+_UNIT = re.compile(r"(.*?)\s*-\s*(hh:mm:ss\.ms|ss\.msec|msec)", re.I)
+_CLOCK = re.compile(r"\d+:\d\d:\d\d[.,]\d{3}")
+# A comment that names a linked file, like "#file:///C:/talk.mp4 -- offset: 40"
+_LINK = re.compile(r'^"?#\s*(\S*[/\\].*?\.\w{2,4})(?:\s+--\s+offset:\s*(\d{1,12}))?"?\s*$', re.M)
+_LOOKED_AT = 30  # rows in which a header or times are looked for
+
+
+class _Row(NamedTuple):
+    number: int
+    tier: str
+    participant: str
+    start_s: float
+    end_s: float
+    text: str
+
+
+def is_elan_text(path: str | Path) -> bool:
+    """Whether a text file is ELAN's tab-delimited export."""
+    lines = _lines(read_text(Path(path)))[:_LOOKED_AT]
+    if any(_times_in_header(cells) for _, cells in lines):
+        return True
+    first = lines[0][1] if lines else []
+    return len(first) > 2 and sum(bool(_CLOCK.fullmatch(cell.strip())) for cell in first) >= 2
+
+
+def read_elan_text(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    video: str | None = None,
+    emotion_map: EmotionMap = None,
+) -> LabelFile:
+    """Reads it as `elan.read_eaf` reads the file it was exported from.
+
+    Tiers of types and action units count for the intervals of the same times in the tiers of emotions.
+
+    Args:
+        path: The .txt, .tsv or .csv file.
+        fps: Frames per second; the export has none.
+        video: Name of the video; None: that of a linked file, or of the export.
+        emotion_map: As for `annotations.validate`.
+
+    Raises:
+        InputError: No frame rate is known.
+    """
+    path = Path(path)
+    emotion_map, words = words_for(path, emotion_map)
+    text = read_text(path)
+    lines = _lines(text)
+    rows, problems = _rows(lines)
+    reports = [repair(path.name, p, "left out", row=n, value=value) for n, p, value in problems]
+    document, unmatched = _document(rows, words)
+    reports += [
+        repair(
+            path.name, f"tier {tier!r}: {n} annotations have the times of no emotion", "left out", column=tier
+        )
+        for tier, n in unmatched.items()
+    ]
+    for link, origin in _LINK.findall(text):
+        if not link.lower().endswith(".eaf"):
+            document.media.append({"MEDIA_URL": link, "TIME_ORIGIN": origin})
+    labels = labels_of(document, path, fps=fps, video=video, emotion_map=emotion_map, words=words)
+    report = join_repairs(*reports, labels.repairs)
+    return LabelFile(labels.events, report, labels.videos, labels.n_annotations + len(problems))
+
+
+def _lines(text: str) -> list[tuple[int, list[str]]]:
+    """(number, cells) of the filled lines that are no comments."""
+    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(n, line) for n, line in lines if not re.match(r'"?#', line)]
+    if any("\t" in line for _, line in lines[:_LOOKED_AT]):
+        return [(n, line.split("\t")) for n, line in lines]
+    delimiter = ";" if any(line.count(";") > line.count(",") for _, line in lines[:1]) else ","
+    return [(n, next(csv.reader([line], delimiter=delimiter))) for n, line in lines]
+
+
+def _times_in_header(cells: list[str]) -> dict[str, list[tuple[int, str]]]:
+    """Name of a time -> (column, unit), in order: begin, end, duration; {} if there are none."""
+    times: dict[str, list[tuple[int, str]]] = {}
+    for i, cell in enumerate(cells):
+        if match := _UNIT.fullmatch(as_text(cell)):
+            times.setdefault(match[1], []).append((i, match[2].lower()))
+    return times if len(times) >= 2 else {}
+
+
+def _rows(lines: list[tuple[int, list[str]]]) -> tuple[list[_Row], list[tuple[int, str, str]]]:
+    """The annotations, and (row, problem, value) of those without times."""
+    at = next((i for i, (_, cells) in enumerate(lines[:_LOOKED_AT]) if _times_in_header(cells)), None)
+    if at is not None:
+        header = [as_text(cell) for cell in lines[at][1]]
+        times = list(_times_in_header(header).values())
+        begin, end = times[0][0], times[1][0]
+        used = [i for group in times for i, _ in group]
+    else:
+        header = []
+        used = [i for i, c in enumerate(lines[0][1]) if re.fullmatch(r"[\d:.,]+", c.strip())] if lines else []
+        clocks = [i for i in used if _CLOCK.fullmatch(lines[0][1][i].strip())]
+        begin, end = ((i, "hh:mm:ss.ms") for i in clocks[:2])
+    rows, problems = [], []
+    for number, cells in lines[0 if at is None else at + 1 :]:
+        cells = [as_text(c) for c in cells] + [""] * (max(used) + 2 - len(cells))
+        before, after = cells[: min(used)], cells[max(used) + 1 :]
+        try:
+            start_s, end_s = (_seconds(cells[i], unit) for i, unit in (begin, end))
+        except ValueError as error:
+            problems.append((number, f"no times: {error}", " ".join(after).strip()))
+            continue
+        if before:
+            names = [(before[0], after[0])]
+        else:
+            names = list(zip(header[max(used) + 1 :] or [""] * len(after), after, strict=False))
+        participant = before[1] if len(before) > 1 else ""
+        rows += [_Row(number, tier, participant, start_s, end_s, text) for tier, text in names if text]
+    return rows, problems
+
+
+def _seconds(cell: str, unit: str) -> float:
+    seconds = as_seconds(cell)
+    if seconds is None:
+        raise ValueError("an empty cell")
+    return seconds / 1000 if unit == "msec" else seconds
+
+
+def _document(rows: list[_Row], words: set[str]) -> tuple[Document, dict[str, int]]:
+    """The rows as a document, in which types and action units depend on the emotions of the same times; and
+    how many of these, by tier, have the times of no emotion."""
+    tiers: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        tiers[row.tier].append(row)
+    texts = {name: [row.text for row in members] for name, members in tiers.items()}
+    labels = {name for name in tiers if are_captions(texts[name], words)}
+    emotions = {n for n in labels if any(parse_caption(text, words)[0].get("emotion") for text in texts[n])}
+    further = (
+        [name for name in tiers if name in labels - emotions or are_action_units(name)] if emotions else []
+    )
+    document, matched = Document(), set()
+    for name in (n for n in tiers if n not in further):
+        document.tiers[name] = tier = Tier(name, participant=tiers[name][0].participant)
+        for row in tiers[name]:
+            slots = [f"{row.number}-{len(document.slots) + i}" for i in (0, 1)]
+            document.slots |= dict(zip(slots, (1000 * row.start_s, 1000 * row.end_s), strict=True))
+            tier.annotations.append(Annotation(f"{name}/{row.number}", row.text, *slots))
+        parents = {(row.start_s, row.end_s): f"{name}/{row.number}" for row in tiers[name]}
+        for other in further if name in emotions else ():
+            child = Tier(f"{name} {other}", name, constraint="Symbolic_Association")
+            for row in tiers[other]:
+                if parent := parents.get((row.start_s, row.end_s)):
+                    key = f"{child.name}/{row.number}"
+                    child.annotations.append(Annotation(key, row.text, parent=parent))
+                    matched.add((other, row.number))
+            document.tiers[child.name] = child
+    unmatched = {t: sum((t, row.number) not in matched for row in tiers[t]) for t in further}
+    return document, {tier: n for tier, n in unmatched.items() if n}

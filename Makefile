@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: setup report sample-report style format test test-all test-notebooks lab lock
+.PHONY: setup report sample-report style format test test-all test-rest test-notebooks lab lock
 .DEFAULT_GOAL := setup
 
 setup: .venv/ready
@@ -47,9 +47,12 @@ test: style
 # Notebooks that train for minutes: `test-all` runs them on few people, `test-notebooks` as they are.
 LONG := 02 03 06 08 10
 
-# Everything, and more examples of what is drawn at random. A notebook's cells stay in one process.
-test-all: style
-	$(PYTEST) --dist worksteal --hypothesis-profile thorough --durations 15 tests
+# Everything: the fast tests, then what they leave out.
+test-all: test test-rest
+
+# Slow tests, more examples of what is drawn at random, notebooks. A notebook's cells stay in one process.
+test-rest: style
+	$(PYTEST) --dist worksteal --hypothesis-profile thorough --durations 15 -m "slow or hypothesis" tests
 	$(PYTEST) --dist loadfile --nbval-lax --durations 5 $(LONG:%=--ignore-glob='notebooks/%_*') notebooks
 
 # All notebooks as they are, their marked cells compared with the stored outputs: about an hour.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedet.cli.app import REPORT, Adapt, app, check_options, report_repairs
+from fedet.cli.app import REPORT, Adapt, Fps, Report, app, check_options, report_repairs
 from fedet.errors import InputError
 
 
@@ -103,25 +103,33 @@ def evaluate(
     score: Annotated[float | None, typer.Option(help="Score of predictions that have none.")] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
-    fps: Annotated[float | None, typer.Option(help="Frames a second where the files do not say.")] = None,
+    fps: Fps = None,
+    as_written: Annotated[
+        bool, typer.Option("--as-written", help="The files' own labels, not mapped to four emotions.")
+    ] = False,
+    report: Report = None,
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
     from fedet.annotations.formats import read_intervals
+    from fedet.annotations.repairs import join_repairs
+    from fedet.annotations.spellings import AS_WRITTEN
     from fedet.datasets.dataset import read_dataset
     from fedet.experiments.comparison import evaluate_pooled
 
     check_options(seed=seed)
     if math.isnan(threshold):
         raise InputError("--threshold nan: a number, from which predictions count")
-    found, repairs = read_intervals(predictions, fps=fps)
-    report_repairs(repairs)
+    if out is not None and any(out.exists() and out.samefile(p) for p in (predictions, truth) if p.exists()):
+        raise InputError(f"--out {out}: is one of the files to be compared; name another file")
+    emotion_map = AS_WRITTEN if as_written else None
+    found, repairs = read_intervals(predictions, fps=fps, emotion_map=emotion_map)
     videos = None
     if truth.is_dir():
-        dataset = read_dataset(truth)
-        table, repairs, videos = dataset.annotations, dataset.repairs, dataset.videos
+        dataset = read_dataset(truth, emotion_map=emotion_map)
+        table, more, videos = dataset.annotations, dataset.repairs, dataset.videos
     else:
-        table, repairs = read_intervals(truth, fps=fps)
-    report_repairs(repairs)
+        table, more = read_intervals(truth, fps=fps, emotion_map=emotion_map)
+    report_repairs(join_repairs(repairs, more), report)
     if score is not None:
         found["score"] = found["score"].fillna(score)
     found["threshold"] = threshold

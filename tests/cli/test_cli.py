@@ -277,3 +277,16 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(bad, tmp_path):
         line = refused(fedet("detect", bad / "wall.mp4", option, tmp_path / "file" / "deeper"))
         assert "file" in line and "name another place" in line
     assert "name another place" in refused(fedet("detect", bad / "wall.mp4", "--cache", tmp_path / "file"))
+
+
+def test_labels_are_compared_as_they_are_written(tmp_path):
+    head, row = "subject,video,fps,onset,offset,emotion,score", "s1,a,30000/1001,10,40"
+    (tmp_path / "t.csv").write_text(f"{head}\n{row},disgust,\n")
+    (tmp_path / "p.csv").write_text(f"{head}\n{row},repression,0.9\n")
+    files = ("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", "--resamples", 0)
+    for options, accuracy in (((), 1), (("--as-written",), 0)):  # both are negative, mapped to four emotions
+        assert fedet(*files, "--out", tmp_path / "o.json", *options).returncode == 0
+        assert json.loads((tmp_path / "o.json").read_text())["figures"]["accuracy"]["value"] == accuracy
+    assert "name another file" in refused(fedet(*files, "--out", tmp_path / "t.csv"))
+    wrong = fedet(*files, "--fps", "x")
+    assert wrong.returncode == 2 and "30000/1001" in wrong.stderr and "Traceback" not in wrong.stderr

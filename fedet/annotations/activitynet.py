@@ -124,7 +124,9 @@ def read_json(
     listed = []
     for name, entry in entries:
         rate, problem = _rate(entry, fps)
-        facts = video_facts({"duration_s": entry.get("duration"), "n_frames": entry.get("frame"), **entry})
+        facts: dict = video_facts(
+            {"duration_s": entry.get("duration"), "n_frames": entry.get("frame"), **entry}
+        )
         video = {"video": as_text(entry.get("video")) or name, "fps": rate}
         video["subject"] = as_text(entry.get("subject")) or video["video"]
         listed.append(video | facts)
@@ -190,7 +192,7 @@ def _row(annotation: object, video: Mapping[str, object]) -> dict:
     """
     if not isinstance(annotation, dict):
         raise ValueError("no annotation: an object with segment and label is needed")
-    segment = annotation.get("segment")
+    segment: list = annotation.get("segment")  # type: ignore[assignment]
     good = isinstance(segment, list) and len(segment) == 2
     if not good or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in segment):
         raise ValueError("no segment of two numbers, [start, end] in seconds")

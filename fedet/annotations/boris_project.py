@@ -201,6 +201,6 @@ def _videos(observation: Mapping) -> Observation:
         head = parse_json(text.removeprefix(_MARK)) if text.startswith(_MARK) else {}
     except ValueError:
         head = {}
-    facts = head.items() if isinstance(head, dict) else ()
-    head = {key: value for key, value in facts if key in ("subject", "video", *VIDEO_FACTS)}
+    said = head if isinstance(head, dict) else {}
+    head = {key: value for key, value in said.items() if key in ("subject", "video", *VIDEO_FACTS)}
     return Observation([as_text(film) for film in films if as_text(film)], rates, lengths, head)

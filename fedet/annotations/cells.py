@@ -238,7 +238,8 @@ def xlsx_grids(path: Path) -> list[tuple[Grid, list[Filled]]]:
 
 def _checked_workbook(path: Path) -> dict[str, list[str]]:
     """Part of a workbook -> its merged cells, like "A2:A5", after a look at how much it holds."""
-    merged, n_rows, n_cells = {}, 0, 0
+    merged: dict[str, list[str]] = {}
+    n_rows = n_cells = 0
     with zipfile.ZipFile(path) as archive:
         for part in archive.infolist():
             if part.file_size > MAX_WORKBOOK_BYTES:

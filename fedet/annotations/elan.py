@@ -273,7 +273,7 @@ class TierReader:
             number = before + len(rows) + 1
             span = self.spans.get(annotation.id)
             cells, problems = self._cells(tier, annotation)
-            where = {"column": tier, "value": annotation.text}
+            where: dict = {"column": tier, "value": annotation.text}
             try:
                 cells |= self._frames(span, problems)
             except ValueError as error:
@@ -322,7 +322,7 @@ class TierReader:
 def _is_ours(name: str, tiers: Mapping[str, Tier]) -> bool:
     """Whether a dependent tier holds notes or details of a tier of fedet's kind."""
     kind = re.search("-(note|details)$", name)
-    return bool(kind) and tiers[name].parent in (name[: kind.start()], "")
+    return kind is not None and tiers[name].parent in (name[: kind.start()], "")
 
 
 def are_action_units(tier: str) -> bool:

@@ -332,7 +332,7 @@ def _apart(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataF
         for row in one.videos.dropna(subset="link").to_dict("records") if len(labels) > 1 else ():
             links.setdefault(row["video"], {})[row["link"]] = None
     lines = []
-    renamed = {}
+    renamed: dict[tuple[str, str], str] = {}
     for video, paths in links.items():
         if len(paths) > 1:
             renamed |= {(video, path): name for path, name in distinct_names(paths).items()}

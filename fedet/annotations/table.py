@@ -146,7 +146,7 @@ def video_facts(said: Mapping[str, object]) -> dict[str, object]:
     for fact, kind in (("duration_s", float), ("n_frames", int)):
         value = said.get(fact)
         good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LAST_FRAME
-        facts[fact] = kind(value) if good else None  # type: ignore[call-overload]
+        facts[fact] = kind(value) if good else None  # type: ignore[arg-type, call-overload]
     subset = said.get("subset")
     return facts | {"subset": as_text(subset) or None if isinstance(subset, str) else None}
 

@@ -295,7 +295,7 @@ def test_events_of_one_subject_among_several_are_learnt_without_a_judge(start):
     silent = [replace(r, events=r.events.iloc[:0]) for r in people(3, 3)[1:]]
     config = TrainConfig(epochs=1, batch_size=2, least_steps=1)
     lesson = learn([people(3, 3)[0], *silent], start, config, progress=False)
-    assert lesson.history.empty and "one subject only has events" in verdict(lesson)
+    assert lesson.history.empty and "events of one subject only" in verdict(lesson)
     with pytest.raises(InputError, match="no visible event"):
         learn(silent, start, config, progress=False)
 

@@ -27,7 +27,7 @@ def read_casme2(root: Path) -> Release | None:
     events, subjects, codes = _casme2_sheets(sheets, path)
     folders = _casme2_folders(root if root.is_dir() else root.parent)
     by_code = {_casme2_code(v): v for _, v in folders}
-    known = set(subjects.values())
+    subject_folders = set(subjects.values())
     rows, lines = [], [repairs, *reports]
     for row, cells in events:
         cells = [*cells, *[""] * 9][:9]
@@ -37,10 +37,10 @@ def read_casme2(root: Path) -> Release | None:
             lines.append(repair(path.name, problem, "left out", row=row, value=cells[0] or name))
             continue
         person = _plain(cells[0])
-        subject = subjects.get(person, person.lower() if person.lower() in known else None)
+        subject = subjects.get(person, person.lower() if person.lower() in subject_folders else None)
         code = codes.get(header_key(name))
-        for value, found, rule in ((cells[0], subject, 1), (name, code, 2)):
-            if not found:
+        for value, match, rule in ((cells[0], subject, 1), (name, code, 2)):
+            if not match:
                 problem = f"not in the sheet of naming rule {rule}: stays as it is"
                 lines.append(repair(path.name, problem, "kept", row=row, value=value))
         subject = subject or cells[0]
@@ -54,7 +54,7 @@ def read_casme2(root: Path) -> Release | None:
 
 
 def _plain(text: str) -> str:
-    """A number without leading zeros and without the .0 that some programs put behind it."""
+    """A number without leading zeros and without the .0 that some programs append."""
     return re.sub(r"^0+(?=\d)|\.0+$", "", text)
 
 
@@ -69,7 +69,7 @@ def _casme2_sheets(sheets: Sequence[Grid], path: Path) -> tuple[Grid, dict[str, 
     """Event rows, subject number -> folder (`s15`), video name -> four-digit code (`0101`)."""
     events = [(n, c) for n, c in sheets[0] if any(c)]
     if events and not any(map(_is_number, events[0][1][2:5])):
-        events = events[1:]  # a copy that was given a header
+        events = events[1:]  # a copy with a header added
     subjects: dict[str, str] = {}
     codes: dict[str, str] = {}
     for grid in sheets[1:]:
@@ -78,7 +78,7 @@ def _casme2_sheets(sheets: Sequence[Grid], path: Path) -> tuple[Grid, dict[str, 
             if re.fullmatch(r"s\d+", cells[1], re.I):
                 subjects[_plain(cells[2])] = cells[1].lower()
             elif re.fullmatch(r"\d{1,4}", cells[0]) and cells[1]:
-                codes[header_key(cells[1])] = cells[0].zfill(4)  # a number cell has lost its zeros
+                codes[header_key(cells[1])] = cells[0].zfill(4)  # a number cell drops leading zeros
     if not subjects or not codes:
         missing = "s15 in the second column" if not subjects else "codes like 0101 in the first"
         raise InputError(f"{path}: no naming rule sheet with {missing}")
@@ -104,57 +104,57 @@ def _casme2_code(folder: str) -> tuple[str, str]:
 
 def read_casme3(root: Path) -> Release | None:
     """CAS(ME)^3: parts A (micro, macro) and C, frames `data/spNO.1/a/color/12.jpg`."""
-    found = {
+    files_of = {
         "micro": label_files(root, r"part[ _]?A.*[ _]ME[ _.]"),
         "macro": label_files(root, r"part[ _]?A.*MaE"),
         "C": label_files(root, r"part[ _]?C"),
     }
-    if not any(found.values()):
+    if not any(files_of.values()):
         return None
     labels, lines = [], []
-    for part, files in found.items():
+    for subset, files in files_of.items():
         if files:
-            path, unused = newest_of(files)
-            lines.append(unused)
-            table, merged = _casme3_table(path, part)
-            lines.append(merged)
+            path, versions = newest_of(files)
+            lines.append(versions)
+            table, repairs = _casme3_table(path, subset)
+            lines.append(repairs)
             labels.append(Labels(path.name, table))
-        elif part != "C" and not found["C"]:
-            lines.append(repair(root.name, f"no file with the {part} labels of part A", "kept"))
+        elif subset != "C" and not files_of["C"]:
+            lines.append(repair(root.name, f"no file with the {subset} labels of part A", "kept"))
     folders = _casme3_folders(root if root.is_dir() else root.parent)
-    # Its labels are "JpgIndex" numbers and some begin at 0, so a number is its own index.
+    # The labels are "JpgIndex" numbers, some from 0, so a number is the frame index itself.
     return Release(labels, folders, 30.0, 0, repairs=join_repairs(*lines))
 
 
 _IMAGE = re.compile(r"\D*(\d+)\.jpe?g", re.I)
 
 
-def _casme3_table(path: Path, part: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _casme3_table(path: Path, subset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     needed = {"subject": "sub", "onset": "onsetframe", "offset": "offsetframe"}
-    if part == "C":
-        table, merged = table_with(path, needed)
+    if subset == "C":
+        table, repairs = table_with(path, needed)
         table = table.rename(columns=lambda c: "event" if c == "count" else c)
-        named = [(_casme3_subject(s).replace("spNO.", "C"), "a") for s in table["subject"]]
+        keys = [(_casme3_subject(s).replace("spNO.", "C"), "a") for s in table["subject"]]
         names = [c for c in table if header_key(c) in ("filename", "seq", "event", "phy")]
         table = table.drop(columns=names)
     else:
-        table, merged = table_with(path, needed | {"filename": "seq file video"})
-        named = [
+        table, repairs = table_with(path, needed | {"filename": "seq file video"})
+        keys = [
             (_casme3_subject(s), f.strip().lower())
             for s, f in zip(table["subject"], table["filename"], strict=True)
         ]
         table = table.drop(columns="filename")
     frames = [c for c in table if columns_of([c]).keys() & set(FRAMES)]
-    named_files = table[frames].apply(lambda cells: cells.str.fullmatch(_IMAGE))
+    are_image_names = table[frames].apply(lambda cells: cells.str.fullmatch(_IMAGE))
     table[frames] = table[frames].replace(_IMAGE, r"\1", regex=True)
-    if named_files.to_numpy().any():
-        first = int(table.index[named_files.any(axis=1)][0])
-        told = repair(path.name, "names of images read as their numbers", "repaired", row=first)
-        merged = join_repairs(merged, told)
-    table["subject"] = [s for s, _ in named]
-    table["video"] = [f"{s}_{f}" if s and f else "" for s, f in named]
-    table["expression_type"] = "macro" if part == "macro" else "micro"
-    return table, merged
+    if are_image_names.to_numpy().any():
+        first = int(table.index[are_image_names.any(axis=1)][0])
+        line = repair(path.name, "image names read as their numbers", "repaired", row=first)
+        repairs = join_repairs(repairs, line)
+    table["subject"] = [s for s, _ in keys]
+    table["video"] = [f"{s}_{f}" if s and f else "" for s, f in keys]
+    table["expression_type"] = "macro" if subset == "macro" else "micro"
+    return table, repairs
 
 
 def _casme3_subject(text: str) -> str:
@@ -165,18 +165,18 @@ def _casme3_subject(text: str) -> str:
 
 def _casme3_folders(root: Path) -> dict[tuple[str, str], Path]:
     folders = {}
-    pictures = {"color", "rgb", "depth"}
+    image_folders = {"color", "rgb", "depth"}
     is_video = re.compile(r"[a-z]$", re.I)
-    for d in walk(root, 7, lambda p: p.name.lower() in pictures):
-        person, clip = d.parent.name, d.name.lower()
+    for d in walk(root, 7, lambda p: p.name.lower() in image_folders):
+        parent, clip = d.parent.name, d.name.lower()
         if not is_video.match(d.name) or d == root:
             continue
-        if re.match(r"sp\s*no[\W_]*\d+$", person, re.I):
-            subject = _casme3_subject(person)
-        elif person.isdigit():
-            subject = f"C{int(person)}"
+        if re.match(r"sp\s*no[\W_]*\d+$", parent, re.I):
+            subject = _casme3_subject(parent)
+        elif parent.isdigit():
+            subject = f"C{int(parent)}"
         else:
             continue
-        inside = {e.name.lower(): Path(e.path) for e in os.scandir(d) if e.is_dir()}
-        folders[subject, f"{subject}_{clip}"] = inside.get("color", inside.get("rgb", d))
+        subfolders = {e.name.lower(): Path(e.path) for e in os.scandir(d) if e.is_dir()}
+        folders[subject, f"{subject}_{clip}"] = subfolders.get("color", subfolders.get("rgb", d))
     return folders

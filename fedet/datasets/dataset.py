@@ -1,10 +1,10 @@
-"""Sets of annotated videos: a released one in its own layout, or a folder of one's own.
+"""Sets of annotated videos: a release in its original layout, or a user's folder.
 
 Frames are counted from 0 in what is returned. In a folder of images a frame's number is its FILE
 NAME, not its rank: image number n is frame n - first_frame_number, also where other images are
 missing. `first_frame_number` belongs to the set: 1 for CAS(ME)^2 and SAMM-LV, 0 for CAS(ME)^3
 (whose label numbers begin at 0), in any set 0 if an image 0 exists. `Dataset.open` opens a video
-on exactly this axis. SAMM-LV stays at 200 frames per second; resampling is by time, later.
+on exactly this axis. SAMM-LV stays at 200 frames per second; it is resampled later, by time.
 """
 
 import math
@@ -53,11 +53,11 @@ class Dataset:
     Attributes:
         name: "casme2", "casme3", "samm", "tidy" or "own".
         root: Where it was read from.
-        videos: VIDEO_COLUMNS, also videos without events. `path` is missing where the frames are
-            not there, `n_frames` where unknown; it counts the axis of frame numbers, `n_missing`
-            of which have no image (a frame 0 at the very beginning aside).
+        videos: VIDEO_COLUMNS, also videos without events. `path` is missing where there are no
+            frames, `n_frames` where unknown. `n_frames` is the length of the axis of frame numbers,
+            `n_missing` the number of frames without an image (not counting a frame 0).
         annotations: The canonical table.
-        repairs: What was repaired, left out or kept although doubtful.
+        repairs: Report of what was repaired, left out, or kept although doubtful.
         missing_offset: The policy for events without offset.
     """
 
@@ -72,7 +72,7 @@ class Dataset:
         """Opens a video so that its frame k is the annotations' frame k.
 
         Raises:
-            InputError: The set has no such video, or not its frames.
+            InputError: The set has no such video, or no frames of it.
         """
         rows = self.videos[self.videos["video"] == video]
         if not len(rows) or pd.isna(rows["path"].iloc[0]):
@@ -119,7 +119,7 @@ def read_dataset(
     if not root.exists():
         raise InputError(f"{root}: no such file or folder")
     emotion_map = emotion_words(root) if emotion_map is None else emotion_map
-    name, release = _recognised(root, layout)
+    name, release = _recognise(root, layout)
     images = _image_numbers(release)
     release.first_number = _first_number(release, images)
     videos, video_repairs = _videos(release, images, fps)
@@ -127,12 +127,12 @@ def read_dataset(
     for labels in release.labels:
         table, repairs = validate(
             labels.table,
-            _ends(labels, videos),
+            _lengths(labels, videos),
             missing_offset=missing_offset,
             source_name=labels.file,
             rows=list(labels.table.index),
             fps=_rates(labels, videos, release.fps or fps),
-            first_number=_labels_from(release),
+            first_number=_first_label_number(release),
             zero_is_missing=release.zero_is_missing,
             emotion_map=emotion_map,
             missing_frames=_missing_frames(videos, images),
@@ -144,7 +144,7 @@ def read_dataset(
     return Dataset(name, root, videos, annotations, join_repairs(*reports, label_only), missing_offset)
 
 
-def _recognised(root: Path, layout: str | None) -> tuple[str, Release]:
+def _recognise(root: Path, layout: str | None) -> tuple[str, Release]:
     order = list(LAYOUTS)
     if layout is not None:
         name = header_key(layout)
@@ -170,13 +170,13 @@ def frame_files(folder: str | Path, first_number: int | None = None) -> dict[int
         folder: Folder of numbered images.
         first_number: Number of frame 0; None: 0 if there is an image 0, else 1.
     """
-    numbered = _numbered(folder)
+    numbered = _numbered_images(folder)
     if first_number is None:
         first_number = min(1, numbered[0][0]) if numbered else 1
     return {n - first_number: Path(folder, name) for n, name in numbered}
 
 
-def _numbered(folder: str | Path) -> list[tuple[int, str]]:
+def _numbered_images(folder: str | Path) -> list[tuple[int, str]]:
     """(number, file name) of the images of a folder, ascending."""
     names = [n for n in os.listdir(folder) if n.lower().endswith(IMAGE_SUFFIXES) and n[0] != "."]
     matches = ((re.findall(r"\d+", n.rpartition(".")[0]), n) for n in names)
@@ -185,33 +185,33 @@ def _numbered(folder: str | Path) -> list[tuple[int, str]]:
 
 def _image_numbers(release: Release) -> Images:
     folders = {video: path for (_, video), path in release.folders.items() if path.is_dir()}
-    return {v: np.array([n for n, _ in _numbered(path)], int) for v, path in folders.items()}
+    return {v: np.array([n for n, _ in _numbered_images(path)], int) for v, path in folders.items()}
 
 
 def _first_number(release: Release, images: Images) -> int | None:
-    """The set's; an image 0 anywhere in a set that should begin at 1 shows that it does not."""
+    """Number of frame 0 in the set; an image 0 anywhere means that the set counts from 0."""
     if release.first_number is None:
         return None
     return min([release.first_number, *(int(n[0]) for n in images.values() if len(n))])
 
 
-def _labels_from(release: Release) -> int:
+def _first_label_number(release: Release) -> int:
     return (release.first_number or 0) if release.labels_from is None else release.labels_from
 
 
 def _videos(release: Release, images: Images, fps: float | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row per video found on the disk, and what was odd about them."""
+    """One row per video found on the disk, and the report."""
     rows, lines = [], []
     for (subject, video), path in release.folders.items():
         row = {"subject": subject, "video": video, "path": str(path)}
         if video in images:
-            more, problem = _folder(release, path, images[video])
-            more["fps"] = release.fps or release.rates.get(video) or fps or _only(release, path)
+            facts, problem = _folder(release, path, images[video])
+            facts["fps"] = release.fps or release.rates.get(video) or fps or _only_rate(release, path)
         else:
-            more, problem = _file(path)
+            facts, problem = _file(path)
         if problem:
             lines.append(repair(path.name, problem, "kept", video=video))
-        rows.append(row | more)
+        rows.append(row | facts)
     table = _video_table(rows)
     return table, join_repairs(*lines, _gaps(table))
 
@@ -237,15 +237,15 @@ def _folder(release: Release, path: Path, numbers: np.ndarray) -> tuple[dict, st
     first = release.first_number
     first = min(1, int(numbers[0])) if first is None else first
     n_frames = int(numbers[-1]) - first + 1
-    # Image 0 of a set that counts from 0 is no gap where a video just begins at 1.
+    # In a set that counts from 0, a video that begins at 1 lacks no image.
     missing = n_frames - len(np.unique(numbers)) - int(first == 0 and numbers[0] == 1)
-    doubled = len(numbers) - len(np.unique(numbers))
-    problem = f"{doubled} numbers belong to two images each" if doubled else ""
+    n_duplicates = len(numbers) - len(np.unique(numbers))
+    problem = f"{n_duplicates} numbers belong to two images each" if n_duplicates else ""
     return {"n_frames": n_frames, "first_frame_number": first, "n_missing": missing}, problem
 
 
-def _only(release: Release, path: Path) -> float:
-    """The frame rate of a folder of images that has none of its own."""
+def _only_rate(release: Release, path: Path) -> float:
+    """The one frame rate in the table, for a folder of images."""
     rates = set(release.rates.values())
     if len(rates) != 1:
         raise InputError(f"{path}: a folder of images has no fps: add a column fps, or pass fps=")
@@ -254,12 +254,12 @@ def _only(release: Release, path: Path) -> float:
 
 def _file(path: Path) -> tuple[dict, str]:
     try:
-        film = open_video(path)
+        video = open_video(path)
     except InputError as error:
         return {"path": None}, f"cannot be opened: {error}"
-    by_time = math.ceil((film.duration_s or 0.0) * film.fps - 1e-6)
-    n_frames = max(by_time, film.n_frames_estimate or 0)
-    return {"fps": film.fps, "n_frames": n_frames or None, "n_missing": None}, ""
+    by_time = math.ceil((video.duration_s or 0.0) * video.fps - 1e-6)
+    n_frames = max(by_time, video.n_frames_estimate or 0)
+    return {"fps": video.fps, "n_frames": n_frames or None, "n_missing": None}, ""
 
 
 def _missing_frames(videos: pd.DataFrame, images: Images) -> dict[str, set[int]]:
@@ -271,14 +271,14 @@ def _missing_frames(videos: pd.DataFrame, images: Images) -> dict[str, set[int]]
 
 
 def _rates(labels: Labels, videos: pd.DataFrame, default: float | None) -> dict[str, float]:
-    known = dict(zip(videos["video"], videos["fps"], strict=True))
+    rate_of = dict(zip(videos["video"], videos["fps"], strict=True))
     column = columns_of(labels.table.columns).get("video")
     names = labels.table[column] if column is not None else []
-    rates = {v: default if pd.isna(known.get(v, pd.NA)) else known[v] for v in set(names)}
+    rates = {v: default if pd.isna(rate_of.get(v, pd.NA)) else rate_of[v] for v in set(names)}
     return {video: rate for video, rate in rates.items() if rate}
 
 
-def _own_rates(labels: Labels) -> dict[str, float]:
+def _label_rates(labels: Labels) -> dict[str, float]:
     """Frames per second by video, where the labels have such a column."""
     columns = columns_of(labels.table.columns)
     if "fps" not in columns or "video" not in columns:
@@ -288,18 +288,18 @@ def _own_rates(labels: Labels) -> dict[str, float]:
 
 
 def _fps_conflicts(labels: Labels, videos: pd.DataFrame) -> pd.DataFrame:
-    known = dict(zip(videos["video"], videos["fps"].fillna(0.0), strict=True))
+    rate_of = dict(zip(videos["video"], videos["fps"].fillna(0.0), strict=True))
     return join_repairs(*(
-        repair(labels.file, f"the video has {known[video]:g} fps: frames are counted at the "
+        repair(labels.file, f"the video has {rate_of[video]:g} fps: frames are counted at the "
                "table's", "kept", video=video, column="fps", value=f"{rate:g}")
-        for video, rate in _own_rates(labels).items()
-        if known.get(video) and abs(rate / known[video] - 1) > 0.005
+        for video, rate in _label_rates(labels).items()
+        if rate_of.get(video) and abs(rate / rate_of[video] - 1) > 0.005
     ))  # fmt: skip
 
 
-def _ends(labels: Labels, videos: pd.DataFrame) -> dict[str, int]:
+def _lengths(labels: Labels, videos: pd.DataFrame) -> dict[str, int]:
     """Number of frames of each video, counted at the frame rate of the labels."""
-    rates = _own_rates(labels)
+    rates = _label_rates(labels)
     ends = {}
     for row in videos[videos["n_frames"].notna()].itertuples():
         rate = rates.get(row.video, row.fps)
@@ -310,14 +310,14 @@ def _ends(labels: Labels, videos: pd.DataFrame) -> dict[str, int]:
 def _with_label_only(
     videos: pd.DataFrame, annotations: pd.DataFrame, root: Path
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Adds the videos that only the labels know."""
-    named = annotations.drop_duplicates(["subject", "video"])
-    more = named[~named["video"].isin(videos["video"])]
-    rows = [{"subject": r.subject, "video": r.video, "fps": r.fps} for r in more.itertuples()]
+    """Adds the videos that occur only in the labels."""
+    keys = annotations.drop_duplicates(["subject", "video"])
+    label_only = keys[~keys["video"].isin(videos["video"])]
+    rows = [{"subject": r.subject, "video": r.video, "fps": r.fps} for r in label_only.itertuples()]
     if not rows:
         return videos, empty_repairs()
-    both = pd.concat([videos, _video_table(rows)], ignore_index=True) if len(videos) else None
-    if both is None:
+    joined = pd.concat([videos, _video_table(rows)], ignore_index=True) if len(videos) else None
+    if joined is None:
         return _video_table(rows), repair(root.name, "no frames found: labels only", "kept")
     problem = "no frames of this video found: labels only"
-    return both, join_repairs(*(repair(root.name, problem, "kept", video=r["video"]) for r in rows))
+    return joined, join_repairs(*(repair(root.name, problem, "kept", video=r["video"]) for r in rows))

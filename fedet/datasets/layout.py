@@ -1,7 +1,7 @@
-"""What a reader of one layout hands over: the label tables and where each video's frames are.
+"""What the reader of a layout returns: the label tables, and the folder of each video's frames.
 
-Column names are such as `fedet.annotations.table` understands; frame numbers stay those of the files,
-and what they mean is settled in `fedet.datasets.dataset`.
+Columns have names that `fedet.annotations.table` reads; frame numbers stay those of the files;
+`fedet.datasets.dataset` interprets them.
 """
 
 import os
@@ -39,7 +39,7 @@ class Release:
         labels_from: Number of a video's first frame in the labels; None: the same.
         rates: Frames per second by video, where the labels say.
         zero_is_missing: Columns in which 0 stands for "not annotated".
-        repairs: What the layout reader itself had to report.
+        repairs: The report of the layout reader.
     """
 
     labels: list[Labels]
@@ -53,7 +53,7 @@ class Release:
 
 
 def walk(root: Path, depth: int, stop: Callable[[Path], bool] = lambda _: False) -> Iterator[Path]:
-    """Folders below `root` (itself first) in natural order, `depth` levels, none below `stop`."""
+    """Folders below `root` (itself first) in natural order, to `depth`; not below folders with `stop`."""
     yield root
     if depth == 0 or stop(root):
         return
@@ -65,8 +65,8 @@ def walk(root: Path, depth: int, stop: Callable[[Path], bool] = lambda _: False)
         yield from walk(child, depth - 1, stop)
 
 
-# Folders of frames: label files lie beside them, and they are long to list.
-_FRAMES = re.compile(
+# Folders of frames: label files are next to them, and listing them takes long.
+_FRAME_FOLDERS = re.compile(
     r"rawpic|rawvideo|selectedpic|cropped|colou?r|rgb|depth|videos|samm_?longvideos|\d{3}_\d+|sp\s*no.*",
     re.I,
 )
@@ -78,27 +78,32 @@ def label_files(root: Path, pattern: str, depth: int = 2) -> list[Path]:
     Raises:
         InputError: The only such file is in the old .xls format.
     """
-    named = [root] if root.is_file() and re.search(pattern, root.name, re.I) else []
-    for folder in walk(root, depth, lambda p: bool(_FRAMES.fullmatch(p.name))) if root.is_dir() else ():
-        if folder == root or not _FRAMES.fullmatch(folder.name):
+    matches = [root] if root.is_file() and re.search(pattern, root.name, re.I) else []
+    for folder in (
+        walk(root, depth, lambda p: bool(_FRAME_FOLDERS.fullmatch(p.name))) if root.is_dir() else ()
+    ):
+        if folder == root or not _FRAME_FOLDERS.fullmatch(folder.name):
             names = [e.name for e in os.scandir(folder) if re.search(pattern, e.name, re.I)]
-            named += [folder / n for n in names if n[0] not in "~." and (folder / n).is_file()]
-    found = [f for f in named if f.suffix.lower() in LABEL_SUFFIXES]
-    old = [f for f in named if f.suffix.lower() == ".xls"]
-    if old and not found:
+            matches += [folder / n for n in names if n[0] not in "~." and (folder / n).is_file()]
+    readable = [f for f in matches if f.suffix.lower() in LABEL_SUFFIXES]
+    old = [f for f in matches if f.suffix.lower() == ".xls"]
+    if old and not readable:
         raise InputError(f"{old[0]}: the old .xls format is not read; save it as .xlsx")
-    found.sort(key=lambda f: natural_key(f.name), reverse=True)
-    return sorted(found, key=lambda f: (f.suffix.lower() == ".csv", "updated" not in f.name.lower()))
+    readable.sort(key=lambda f: natural_key(f.name), reverse=True)
+    return sorted(readable, key=lambda f: (f.suffix.lower() == ".csv", "updated" not in f.name.lower()))
 
 
 def grids_of(path: Path) -> list[tuple[Grid, pd.DataFrame]]:
     """The sheets of a label file, whether xlsx or CSV, and the report of each."""
     if path.suffix.lower() == ".csv":
         return [(csv_grid(path), empty_repairs())]
-    return [(grid, join_repairs(*(_merged(path, *f) for f in filled))) for grid, filled in xlsx_grids(path)]
+    return [
+        (grid, join_repairs(*(_merged_cells_report(path, *f) for f in merged_cells)))
+        for grid, merged_cells in xlsx_grids(path)
+    ]
 
 
-def _merged(path: Path, first: int, last: int, value: str) -> pd.DataFrame:
+def _merged_cells_report(path: Path, first: int, last: int, value: str) -> pd.DataFrame:
     problem = f"merged cells: taken for all rows to {last}"
     return repair(path.name, problem, "repaired", row=first, value=value)
 
@@ -113,15 +118,15 @@ def table_with(path: Path, needed: dict[str, str]) -> tuple[pd.DataFrame, pd.Dat
     for grid, report in grids_of(path):
         for at in range(min(len(grid), 40)):
             keys = {header_key(c): c for c in grid[at][1] if c}
-            found = {k: next((s for s in [k, *needed[k].split()] if s in keys), None) for k in needed}
-            if all(found.values()):
+            header_of = {k: next((s for s in [k, *needed[k].split()] if s in keys), None) for k in needed}
+            if all(header_of.values()):
                 table = table_of(grid, at)
                 names = {header_key(c): c for c in table.columns}
-                return table.rename(columns={names[s]: k for k, s in found.items() if s}), report
+                return table.rename(columns={names[s]: k for k, s in header_of.items() if s}), report
     raise InputError(f"{path}: no sheet has a header row with {', '.join(needed)}")
 
 
 def newest_of(files: list[Path]) -> tuple[Path, pd.DataFrame]:
     """The newest of several versions of a file; the others are reported."""
-    unused = [repair(f.name, f"another version of {files[0].name}: not read", "left out") for f in files[1:]]
-    return files[0], join_repairs(*unused)
+    lines = [repair(f.name, f"another version of {files[0].name}: not read", "left out") for f in files[1:]]
+    return files[0], join_repairs(*lines)

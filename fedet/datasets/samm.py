@@ -17,28 +17,28 @@ def read_samm(root: Path) -> Release | None:
         return None
     path, lines = newest_of(files)
     needed = {"filename": "", "onset": "onsetframe", "offset": "offsetframe", "type": ""}
-    table, merged = table_with(path, needed)
+    table, merged_report = table_with(path, needed)
     table = table.rename(columns={c: header_key(c) for c in table if header_key(c) in _SAMM_EXTRA})
     codes, code_lines = _samm_emotions(root)
     keys = [_key(f, t) for f, t in zip(table.filename, table.type, strict=True)]
-    own = table.emotion if "emotion" in table else [""] * len(table)
-    table["emotion"] = [codes.get(key) or e for key, e in zip(keys, own, strict=True)]
-    reports = [lines, merged, code_lines, _samm_durations(table, path.name)]
+    previous = table.emotion if "emotion" in table else [""] * len(table)
+    table["emotion"] = [codes.get(key) or e for key, e in zip(keys, previous, strict=True)]
+    reports = [lines, merged_report, code_lines, _samm_durations(table, path.name)]
     if codes:
-        reports.append(_samm_unmatched(table, set(codes) - set(keys), path.name))
-    parts = [re.match(r"(\d+)_(\d+)", name) for name in table["filename"]]
-    bad = [i for i, (m, f) in enumerate(zip(parts, table.filename, strict=True)) if f and not m]
+        reports.append(_samm_missing_emotions(table, set(codes) - set(keys), path.name))
+    matches = [re.match(r"(\d+)_(\d+)", name) for name in table["filename"]]
+    unmatched = [i for i, (m, f) in enumerate(zip(matches, table.filename, strict=True)) if f and not m]
     reports += [
         repair(path.name, "no SAMM file name (006_1_1): stays as it is", "kept",
                row=int(table.index[i]), column="Filename", value=table.filename.iloc[i])
-        for i in bad
+        for i in unmatched
     ]  # fmt: skip
-    persons = [m.group(1).zfill(3) if m else "" for m in parts]
+    persons = [m.group(1).zfill(3) if m else "" for m in matches]
     reports.append(_samm_subjects(table, persons, path.name))
     table["subject"] = persons
     table["video"] = [
         f"{m.group(1).zfill(3)}_{m.group(2)}" if m else f
-        for m, f in zip(parts, table["filename"], strict=True)
+        for m, f in zip(matches, table["filename"], strict=True)
     ]
     drop = [c for c in table if header_key(c) in ("filename", "inducementcode", "duration")]
     release = Release([Labels(path.name, table.drop(columns=drop))], _samm_folders(root), 200.0, 1)
@@ -51,23 +51,23 @@ _SAMM_EXTRA = ("subject", "duration", "emotion")
 
 
 def _key(filename: str, kind: str) -> tuple[str, str]:
-    """What an event is known by in both files: "006_1_1", "Micro - 1/2"."""
+    """The key of an event in both files: "006_1_1", "Micro - 1/2"."""
     numbers = [str(int(n)) for n in re.findall(r"\d+", filename)]
     return "_".join(numbers) or filename, header_key(kind)
 
 
 def _samm_emotions(root: Path) -> tuple[dict[tuple[str, str], str], pd.DataFrame]:
-    """(Filename, Type) -> emotion of the micro events, and what was odd."""
+    """(Filename, Type) -> emotion of the micro events, and the report."""
     folder = root if root.is_dir() else root.parent
-    beside = [folder.parent, *sorted(folder.parent.glob("[Ss][Aa][Mm][Mm]*/"))]
-    files = label_files(folder, _CODES) or [f for d in beside for f in label_files(d, _CODES, 0)]
+    folders = [folder.parent, *sorted(folder.parent.glob("[Ss][Aa][Mm][Mm]*/"))]
+    files = label_files(folder, _CODES) or [f for d in folders for f in label_files(d, _CODES, 0)]
     if not files:
-        problem = "no SAMM_Micro_FACS_Codes*.xlsx beside it: no emotions from there"
+        problem = "no SAMM_Micro_FACS_Codes*.xlsx next to it: no emotions from there"
         return {}, repair(root.name, problem, "kept", column="emotion")
     spellings = {"filename": "", "type": "micro expressiontype", "emotion": "estimatedemotion"}
-    table, merged = table_with(files[0], spellings)
+    table, merged_report = table_with(files[0], spellings)
     codes: dict[tuple[str, str], str] = {}
-    lines = [merged]
+    lines = [merged_report]
     for row in table.itertuples():
         first = codes.setdefault(_key(row.filename, row.type), row.emotion)
         if first != row.emotion:
@@ -77,7 +77,7 @@ def _samm_emotions(root: Path) -> tuple[dict[tuple[str, str], str], pd.DataFrame
     return codes, join_repairs(*lines)
 
 
-def _samm_unmatched(table: pd.DataFrame, unused: set, file: str) -> pd.DataFrame:
+def _samm_missing_emotions(table: pd.DataFrame, unused_codes: set, file: str) -> pd.DataFrame:
     lines = []
     for row in table.itertuples():
         if header_key(row.type).startswith("micro") and not row.emotion:
@@ -87,20 +87,20 @@ def _samm_unmatched(table: pd.DataFrame, unused: set, file: str) -> pd.DataFrame
     if any(not header_key(k).startswith("micro") for k in table.type):
         problem = "the micro FACS codes have no emotion for macro events"
         lines.append(repair(file, problem, "kept", column="emotion"))
-    if unused:
-        some = ", ".join(sorted(f"{f} {t}" for f, t in unused)[:3])
-        problem = f"{len(unused)} micro FACS codes have no event here, e.g. {some}"
+    if unused_codes:
+        some = ", ".join(sorted(f"{f} {t}" for f, t in unused_codes)[:3])
+        problem = f"{len(unused_codes)} micro FACS codes have no event here, e.g. {some}"
         lines.append(repair(file, problem, "left out", column="emotion"))
     return join_repairs(*lines)
 
 
 def _samm_subjects(table: pd.DataFrame, persons: list[str], file: str) -> pd.DataFrame:
-    """Rows whose subject is another than that of the file name."""
-    told = table.get("subject", pd.Series("", index=table.index))
+    """Reports rows whose subject differs from that in the file name."""
+    subjects = table.get("subject", pd.Series("", index=table.index))
     return join_repairs(*(
         repair(file, f"the file name says {person}, which counts", "kept", row=int(row), column="Subject",
                value=cell)
-        for row, cell, person in zip(table.index, told, persons, strict=True)
+        for row, cell, person in zip(table.index, subjects, persons, strict=True)
         if cell and person and cell.zfill(3) != person
     ))  # fmt: skip
 
@@ -120,5 +120,5 @@ def _samm_durations(table: pd.DataFrame, file: str) -> pd.DataFrame:
 def _samm_folders(root: Path) -> dict[tuple[str, str], Path]:
     is_video = re.compile(r"\d{3}_\d+$")
     start = root if root.is_dir() else root.parent
-    found = [d for d in walk(start, 3, lambda p: bool(is_video.match(p.name))) if is_video.match(d.name)]
-    return {(d.name.split("_")[0], d.name): d for d in found}
+    folders = [d for d in walk(start, 3, lambda p: bool(is_video.match(p.name))) if is_video.match(d.name)]
+    return {(d.name.split("_")[0], d.name): d for d in folders}

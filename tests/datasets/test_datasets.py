@@ -283,7 +283,7 @@ def test_casme3_frames_by_the_names_of_their_images(tmp_path):
     workbook(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", [ME_HEADER, *rows])
     data = read_dataset(tmp_path)
     assert events(data) == [("spNO.1_a", 10, 12, 16)]
-    assert problems(data, row=2) == [(2, pd.NA, "names of images read as their numbers", "repaired")]
+    assert problems(data, row=2) == [(2, pd.NA, "image names read as their numbers", "repaired")]
 
 
 def test_casme3_labels_can_be_mapped_otherwise(casme3):

@@ -14,7 +14,7 @@ from fedet.model import FEDNConfig
 from fedet.training.config import Augmentation, TrainConfig
 
 WHOLE = "whole"
-# Group -> variant -> fields of FEDNConfig that differ; those of TrainConfig have a "training." before them.
+# Group -> variant -> fields of FEDNConfig that differ; fields of TrainConfig start with "training.".
 GROUPS: dict[str, dict[str, dict[str, object]]] = {
     "paper": {
         "no segment attention": {"segment_attention": False},
@@ -60,7 +60,7 @@ def ablations(
     names = [g.strip() for g in groups.split(",")] if isinstance(groups, str) else list(groups)
     if unknown := [g for g in names if g not in GROUPS]:
         raise InputError(f"group of ablations {unknown[0]!r}: one of {', '.join(GROUPS)}")
-    found = {WHOLE: FEDNMethod("fedn", config, training, accelerator=accelerator)}
+    variants = {WHOLE: FEDNMethod("fedn", config, training, accelerator=accelerator)}
     for group in names:
         for name, changes in GROUPS[group].items():
             model = {k: v for k, v in changes.items() if not k.startswith("training.")}
@@ -68,8 +68,8 @@ def ablations(
             changed, retrained = replace(config, **model), replace(training, **run)
             if (changed, retrained) != (config, training):
                 file_name = "fedn-" + name.replace(" ", "-")
-                found[name] = FEDNMethod(file_name, changed, retrained, accelerator=accelerator)
-    return found
+                variants[name] = FEDNMethod(file_name, changed, retrained, accelerator=accelerator)
+    return variants
 
 
 def evaluate_runs(runs: Mapping[str, CrossValidation], **options) -> dict[str, list[Evaluation]]:
@@ -88,19 +88,20 @@ def effects(
     if whole not in evaluations:
         raise InputError(f"no {whole!r} among {', '.join(evaluations)}: nothing to compare with")
     rows = {}
-    for name, found in evaluations.items():
+    for name, variant in evaluations.items():
         if name == whole:
             continue
-        row = compare(evaluations[whole], found).loc[figure]
-        by_seed = [a.value(figure) - b.value(figure) for a, b in zip(evaluations[whole], found, strict=True)]
+        row = compare(evaluations[whole], variant).loc[figure]
+        pairs = zip(evaluations[whole], variant, strict=True)
+        by_seed = [a.value(figure) - b.value(figure) for a, b in pairs]
         rows[name] = pd.concat([row.drop("undefined"), pd.Series({"spread": pd.Series(by_seed).std()})])
     table = pd.DataFrame.from_dict(rows, orient="index")
     return table.sort_values("difference", ascending=False, kind="stable")
 
 
 def verdicts(table: pd.DataFrame) -> pd.Series:
-    """In words: "helps", "hurts" or "could be chance" for each part, by whether the interval excludes 0."""
-    says = pd.Series("could be chance", index=table.index, dtype=object)
-    says[table["low"] > 0] = "helps"
-    says[table["high"] < 0] = "hurts"
-    return says
+    """Says "helps", "hurts" or "could be chance" of each part, by whether the interval excludes 0."""
+    words = pd.Series("could be chance", index=table.index, dtype=object)
+    words[table["low"] > 0] = "helps"
+    words[table["high"] < 0] = "hurts"
+    return words

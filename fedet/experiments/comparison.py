@@ -1,7 +1,7 @@
-"""From folds to figures: pooled over folds, averaged over seeds, compared in pairs, written down.
+"""Figures of cross-validation: pooled over folds, averaged over seeds, compared in pairs, saved.
 
-Spotting, recognition, STRS and detection F1 are taken from what lies at or above the threshold of
-each fold, average precision and calibration from everything that was kept.
+Spotting, recognition, STRS and detection F1 count the predictions at or above the threshold of
+each fold; average precision and calibration use all predictions.
 """
 
 import json
@@ -33,10 +33,12 @@ def evaluate_folds(run: CrossValidation, seed: int, **options) -> Evaluation:
 
     Raises InputError if a fold of this seed is missing, since its subjects would count as missed.
     """
-    lost = [result.job.fold.name for result in run.failed if result.job.seed == seed]
-    if lost or not run.of_seed(seed):
-        text = f"{run.method}, seed {seed}: folds {', '.join(lost) or '(all)'} have no result"
-        raise InputError(f"{text}; run the sweep again, finished folds are kept")
+    failed = [result.job.fold.name for result in run.failed if result.job.seed == seed]
+    if failed or not run.of_seed(seed):
+        raise InputError(
+            f"{run.method}, seed {seed}: folds {', '.join(failed) or '(all)'} have no result; run the sweep "
+            "again, finished folds are not repeated"
+        )
     return evaluate_pooled(run.predictions(seed), run.truth, run.videos, **options)
 
 
@@ -45,14 +47,14 @@ def evaluate_pooled(
 ) -> Evaluation:
     """As `evaluate_folds`, from a table of predictions with a column threshold."""
     below = predictions["score"] < predictions["threshold"]
-    kept = predictions[~below.fillna(False)]  # without a score: kept, so that its lack is told
-    at, whole = (evaluate(table, truth, videos, **options) for table in (kept, predictions))
-    ranked = [name for name in whole.figures.index if _of_ranking(name)]
-    figures = at.figures.copy()
-    figures.loc[ranked] = whole.figures.loc[ranked]
-    samples = at.samples | {name: whole.samples[name] for name in ranked if name in whole.samples}
-    parts = {name: getattr(whole, name) for name in ("ap", "curves", "calibration")}
-    return replace(at, figures=figures, samples=samples, **parts)
+    counted = predictions[~below.fillna(False)]  # also without a score, so that it is reported missing
+    at_threshold, ranking = (evaluate(t, truth, videos, **options) for t in (counted, predictions))
+    ranked = [name for name in ranking.figures.index if _of_ranking(name)]
+    figures = at_threshold.figures.copy()
+    figures.loc[ranked] = ranking.figures.loc[ranked]
+    samples = {name: ranking.samples[name] for name in ranked if name in ranking.samples}
+    replaced = {name: getattr(ranking, name) for name in ("ap", "curves", "calibration")}
+    return replace(at_threshold, figures=figures, samples=at_threshold.samples | samples, **replaced)
 
 
 def _of_ranking(name: str) -> bool:
@@ -67,11 +69,11 @@ def summarise(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     rows = []
     for name in evaluations[0].figures.index:
         values = np.array([e.value(name) for e in evaluations])
-        drawn = mean_defined([e.samples.get(name, np.empty(0)) for e in evaluations], axis=0)
-        found = interval(drawn, evaluations[0].settings["level"])
-        known = values[~np.isnan(values)]
-        spread = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
-        rows.append((name, float(mean_defined(values)), spread, found.low, found.high))
+        resampled = mean_defined([e.samples.get(name, np.empty(0)) for e in evaluations], axis=0)
+        bounds = interval(resampled, evaluations[0].settings["level"])
+        defined = values[~np.isnan(values)]
+        spread = float(defined.std(ddof=1)) if len(defined) > 1 else float("nan")
+        rows.append((name, float(mean_defined(values)), spread, bounds.low, bounds.high))
     return pd.DataFrame(rows, columns=["figure", "mean", "sd", "low", "high"]).set_index("figure")
 
 
@@ -90,7 +92,7 @@ def failures(runs: Mapping[str, CrossValidation]) -> list[str]:
     ]
 
 
-# --- written down
+# --- results files
 
 
 def results_of(
@@ -101,7 +103,7 @@ def results_of(
     Args:
         runs: by the name of the method; all on the same records.
         data: name, synthetic (bool), summary, and the command that makes the figures.
-        reference: the method whose paired differences to the others are told.
+        reference: the method whose paired differences to the others are reported.
         options: as for `evaluate`.
     """
     evaluations = {name: [evaluate_folds(run, s, **options) for s in run.seeds] for name, run in runs.items()}
@@ -116,11 +118,11 @@ def results_of(
             "seconds": sum(result.seconds for result in run.results),
             "settings": to_plain(run.settings),
         }
-    pairs = {}
+    differences = {}
     for name in runs:
         if reference in runs and name != reference:
-            gap = compare(evaluations[reference], evaluations[name])
-            pairs[f"{reference} - {name}"] = to_plain(gap.to_dict("index"))
+            difference = compare(evaluations[reference], evaluations[name])
+            differences[f"{reference} - {name}"] = to_plain(difference.to_dict("index"))
     first = next(iter(runs.values()))
     return {
         "schema_version": RESULTS_VERSION,
@@ -128,7 +130,7 @@ def results_of(
         "protocol": {"folds": first.settings["folds"], "validation": first.settings["validation"]},
         "counts": to_plain(next(iter(evaluations.values()))[0].data),
         "methods": methods,
-        "differences": pairs,
+        "differences": differences,
         "made_by": made_by(),
     }
 
@@ -140,7 +142,7 @@ def _of_seed(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def made_by() -> dict[str, Any]:
-    """Version, commit, date and machine of what is measured here."""
+    """Version, commit, date and machine of a measurement."""
     return provenance() | {"processor": processor()}
 
 
@@ -157,8 +159,8 @@ def processor() -> str:
 def write_results(results: Mapping[str, Any], path: str | Path) -> Path:
     """The results as JSON; the file appears whole."""
     path = Path(path)
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 

@@ -1,4 +1,4 @@
-"""Cross-validation by subject: independent jobs, choices made inside the training part, no leak.
+"""Cross-validation by subject: independent jobs, choices made on training subjects only, no leak.
 
 A job is one fold of one seed of one method. Jobs run in this process, in several, or on a Dask
 cluster. Each finished job is a file, so that a killed sweep goes on where it was; a job that fails
@@ -36,8 +36,8 @@ class CrossValidation:
     method: str
     results: list[JobResult]
     failed: list[JobResult]
-    truth: pd.DataFrame  # canonical, at the rate of the vectors
-    videos: pd.DataFrame  # subject, video, fps of every video, also of the silent ones
+    truth: pd.DataFrame  # interval table, at the rate of the vectors
+    videos: pd.DataFrame  # subject, video, fps of every video, also of those without events
     settings: dict[str, Any]
 
     @property
@@ -47,18 +47,20 @@ class CrossValidation:
     def of_seed(self, seed: int) -> list[JobResult]:
         return [result for result in self.results if result.job.seed == seed]
 
-    def predictions(self, seed: int, kept: bool = False) -> pd.DataFrame:
+    def predictions(self, seed: int, above_threshold: bool = False) -> pd.DataFrame:
         """Predictions of all folds of a seed with the columns fold and threshold.
 
         Args:
-            kept: only those at or above the threshold of their fold.
+            above_threshold: only those at or above the threshold of their fold.
         """
-        parts = [
+        tables = [
             result.predictions.assign(fold=result.job.fold.name, threshold=result.threshold)
             for result in self.of_seed(seed)
         ]
-        table = pd.concat(parts, ignore_index=True)
-        return table[table["score"] >= table["threshold"]].reset_index(drop=True) if kept else table
+        table = pd.concat(tables, ignore_index=True)
+        if not above_threshold:
+            return table
+        return table[table["score"] >= table["threshold"]].reset_index(drop=True)
 
 
 # --- a sweep
@@ -97,25 +99,26 @@ def cross_validate(
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not seeds:
         raise InputError("no seed; give a number above 0, or a list")
-    todo = [  # first: folds that cannot be made must not claim the folder
+    planned = [  # first: impossible folds must not claim the folder
         Job(fold, seed)
         for seed in seeds
         for fold in make_folds(events_by_subject(guarded), folds, validation, seed)
     ]
     settings = _settings(guarded, method, folds, validation)
-    place = None if out is None else Path(out)
-    if place is not None:
-        _claim(place, method.name, settings)
-    done = {job.name: found for job in todo if (found := read_result(place, method.name, job)) is not None}
-    rest = [job for job in todo if job.name not in done]
+    root = None if out is None else Path(out)
+    if root is not None:
+        _claim(root, method.name, settings)
+    stored = ((job, read_result(root, method.name, job)) for job in planned)
+    done = {job.name: result for job, result in stored if result is not None}
+    pending = [job for job in planned if job.name not in done]
     threads = threads or (1 if scheduler or jobs != 1 else None)
-    folder = place / method.name if place is not None and checkpoints and not scheduler else None
-    with locked(place and place / method.name):
-        for result in _run(rest, method, guarded, folder, threads, jobs, scheduler, progress):
+    folder = root / method.name if root is not None and checkpoints and not scheduler else None
+    with locked(root and root / method.name):
+        for result in _run(pending, method, guarded, folder, threads, jobs, scheduler, progress):
             done[result.job.name] = result
-            if place is not None:
-                write_result(place, method.name, result)
-    ordered = [done[job.name] for job in todo]
+            if root is not None:
+                write_result(root, method.name, result)
+    ordered = [done[job.name] for job in planned]
     return CrossValidation(
         method=method.name,
         results=[result for result in ordered if not result.error],
@@ -126,13 +129,22 @@ def cross_validate(
     )
 
 
-def _run(rest, method, records, folder, threads, jobs, scheduler, progress) -> Iterator[JobResult]:
-    """Results in the order in which they come."""
+def _run(
+    pending: list[Job],
+    method: Method,
+    records: list[SealedVideo],
+    folder: Path | None,
+    threads: int | None,
+    jobs: int,
+    scheduler: str | None,
+    progress: bool,
+) -> Iterator[JobResult]:
+    """Results in the order in which jobs finish, with a progress bar."""
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=len(rest), desc=method.name, unit="fold", disable=not progress or not rest)
+    bar = tqdm(total=len(pending), desc=method.name, unit="fold", disable=not progress or not pending)
     with bar:
-        for result in _results(rest, method, records, folder, threads, jobs, scheduler):
+        for result in _results(pending, method, records, folder, threads, jobs, scheduler):
             bar.update()
             if result.error:
                 last = result.error.strip().splitlines()[-1]
@@ -140,28 +152,38 @@ def _run(rest, method, records, folder, threads, jobs, scheduler, progress) -> I
             yield result
 
 
-def _results(rest, method, records, folder, threads, jobs, scheduler) -> Iterator[JobResult]:
-    places = [None if folder is None else folder / f"{job.name}.run" for job in rest]
-    if not rest:
+def _results(
+    pending: list[Job],
+    method: Method,
+    records: list[SealedVideo],
+    folder: Path | None,
+    threads: int | None,
+    jobs: int,
+    scheduler: str | None,
+) -> Iterator[JobResult]:
+    folders = [None if folder is None else folder / f"{job.name}.run" for job in pending]
+    if not pending:
         return
     if scheduler:
-        yield from _on_cluster(rest, method, records, threads, scheduler)
+        yield from _on_cluster(pending, method, records, threads, scheduler)
     elif jobs == 1:
-        for job, place in zip(rest, places, strict=True):
-            yield run_job(job, method, records, place, threads)
+        for job, job_folder in zip(pending, folders, strict=True):
+            yield run_job(job, method, records, job_folder, threads)
     else:
         from joblib import Parallel, delayed
 
-        # Arrays above 1 MB are handed over as memory maps: all processes share one copy.
+        # Arrays above 1 MB are passed as memory maps: all processes share one copy.
         work = Parallel(n_jobs=jobs, return_as="generator_unordered")
-        calls = zip(rest, places, strict=True)
-        # joblib renews processes that have grown, and warns; no job is lost.
+        calls = zip(pending, folders, strict=True)
+        # joblib restarts processes that have grown, and warns; no job is lost.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
             yield from work(delayed(run_job)(j, method, records, p, threads) for j, p in calls)
 
 
-def _on_cluster(rest, method, records, threads, scheduler: str) -> Iterator[JobResult]:
+def _on_cluster(
+    pending: list[Job], method: Method, records: list[SealedVideo], threads: int | None, scheduler: str
+) -> Iterator[JobResult]:
     from distributed import Client
     from joblib import Parallel, delayed, parallel_config
 
@@ -172,13 +194,13 @@ def _on_cluster(rest, method, records, threads, scheduler: str) -> Iterator[JobR
         # The records are sent to every worker once, not with every job.
         with parallel_config(backend="dask", scatter=[records]):
             work = Parallel(return_as="generator_unordered")
-            yield from work(delayed(run_job)(job, method, records, None, threads) for job in rest)
+            yield from work(delayed(run_job)(job, method, records, None, threads) for job in pending)
 
 
 def check_scheduler(address: str) -> None:
     """Raises InputError where no Dask scheduler answers within `HANDSHAKE_S`.
 
-    Dask's own limit ends with the connection, and something else may accept it and never say a word.
+    Dask's own time limit covers the connection only; another server may accept it and never answer.
     """
     from distributed.comm import connect
 
@@ -186,7 +208,7 @@ def check_scheduler(address: str) -> None:
         await (await asyncio.wait_for(connect(address), HANDSHAKE_S)).close()
 
     try:
-        with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own in this thread
+        with ThreadPoolExecutor(1) as pool:  # in a notebook an event loop already runs in this thread
             pool.submit(asyncio.run, greet()).result()
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise InputError(
@@ -198,18 +220,18 @@ def check_scheduler(address: str) -> None:
 def prove_no_leak(
     records: Sequence[VideoFeatures], method: Method, fold: Fold, seed: int = 0
 ) -> pd.DataFrame:
-    """Runs a fold twice, once with the left-out subjects' labels scrambled; nothing may change.
+    """Runs a fold twice, once with the test subjects' labels scrambled; nothing may change.
 
-    Unlike sealing this also finds a leak that takes another way, like a file or a global variable,
-    as long as it leads through these records.
+    Unlike sealing this also finds a leak by another route, such as a file or a global variable,
+    as long as the labels come from these records.
 
-    Returns: what was compared (threshold, choices, predictions), both values, equal.
+    Returns: a row each for threshold, choices and predictions: both values, and whether they are equal.
     Raises: LeakError if anything differs.
     """
     plain = [record.record if isinstance(record, SealedVideo) else record for record in records]
     rng = np.random.default_rng(seed)
-    other = [_scrambled(r, rng) if r.subject in fold.test else r for r in plain]
-    one, two = (run_job(Job(fold, seed), method, part) for part in (plain, other))
+    scrambled = [_scramble(r, rng) if r.subject in fold.test else r for r in plain]
+    one, two = (run_job(Job(fold, seed), method, videos) for videos in (plain, scrambled))
     for result in (one, two):
         if result.error:
             raise InputError(f"the fold failed: {result.error.strip().splitlines()[-1]}")
@@ -228,7 +250,7 @@ def prove_no_leak(
     return table
 
 
-def _scrambled(record: VideoFeatures, rng: np.random.Generator) -> VideoFeatures:
+def _scramble(record: VideoFeatures, rng: np.random.Generator) -> VideoFeatures:
     """The record with as many events elsewhere, of other emotions; one where there was none."""
     events, n = record.events.copy(), len(record.vectors)
     if not len(events):
@@ -243,11 +265,11 @@ def _scrambled(record: VideoFeatures, rng: np.random.Generator) -> VideoFeatures
     return replace(record, events=events.astype(empty_table().dtypes))
 
 
-# --- what was run on what
+# --- settings and tables of a sweep
 
 
 def _settings(records, method: Method, folds, validation: float) -> dict[str, Any]:
-    """All that makes a sweep what it is, as JSON gives it back; seeds may be added later."""
+    """The settings that identify a sweep, as JSON reads them back; seeds may be added later."""
     settings = {
         "folds": str(folds),
         "validation": validation,
@@ -258,17 +280,19 @@ def _settings(records, method: Method, folds, validation: float) -> dict[str, An
 
 
 def _claim(out: Path, name: str, settings: dict[str, Any]) -> None:
-    """Notes the settings below `out`, or checks that those noted there are the same."""
+    """Writes the settings below `out`, or checks that those stored there are the same."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; name a folder for the results")
-    place = out / name / "settings.json"
-    if place.is_file():
-        before = read_json_object(place)
+    path = out / name / "settings.json"
+    if path.is_file():
+        before = read_json_object(path)
         if changed := sorted(_differences(before, settings)):
-            text = f"{place.parent}: holds a sweep with other settings ({'; '.join(changed[:4])})"
-            raise InputError(f"{text}; name another folder or delete this one")
-    with atomic_write(place) as part:
-        part.write_text(json.dumps(settings, indent=1) + "\n")
+            raise InputError(
+                f"{path.parent}: holds a sweep with other settings ({'; '.join(changed[:4])}); name another "
+                "folder or delete this one"
+            )
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(settings, indent=1) + "\n")
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
@@ -280,8 +304,8 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
 
 
 def _truth(records) -> pd.DataFrame:
-    parts = [r.events.assign(subject=r.subject, video=r.video, fps=r.fps) for r in records if len(r.events)]
-    return pd.concat(parts, ignore_index=True) if parts else empty_table()
+    tables = [r.events.assign(subject=r.subject, video=r.video, fps=r.fps) for r in records if len(r.events)]
+    return pd.concat(tables, ignore_index=True) if tables else empty_table()
 
 
 def _videos(records) -> pd.DataFrame:

@@ -1,9 +1,8 @@
-"""Who is trained on, who is chosen on, who is tested: parts of subjects, and what guards them.
+"""Training, validation and test subjects of each fold, and what guards them against leaks.
 
-Three things stand between a left-out subject and what is chosen: a `Fold` refuses a subject in two
-parts; while a method is fitted, records of other subjects are sealed and raise `LeakError` when
-they are read; and `prove_no_leak` (see `fedet.experiments.cross_validation`) fits twice, once with the
-left-out labels
+Three guards keep test subjects out of every choice: a `Fold` refuses a subject in two parts; while a
+method is fitted, records of other subjects are sealed and raise `LeakError` when they are read; and
+`prove_no_leak` (see `fedet.experiments.cross_validation`) fits twice, once with the test labels
 scrambled, and demands the same outcome.
 """
 
@@ -21,7 +20,7 @@ from fedet.windows import VideoFeatures
 
 
 class LeakError(RuntimeError):
-    """A choice was about to be made with data of a subject that it must not know."""
+    """A choice was about to use data of a subject that is left out."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,10 @@ class Fold:
         for part, subjects in parts.items():
             for subject in subjects:
                 if subject in owner:
-                    text = f"fold {self.name!r}: subject {subject!r} is in {owner[subject]} and in {part}"
-                    raise LeakError(f"{text}; no subject may be in two parts")
+                    raise LeakError(
+                        f"fold {self.name!r}: subject {subject!r} is in {owner[subject]} and in {part}; no "
+                        "subject may be in two parts"
+                    )
                 owner[subject] = part
             if not subjects:
                 raise InputError(f"fold {self.name!r}: the part {part} is empty; more subjects are needed")
@@ -49,12 +50,12 @@ class Fold:
 def make_folds(
     events: Mapping[str, int], folds: str | int = "loso", validation: float = 0.2, seed: int = 0
 ) -> list[Fold]:
-    """Leave-one-subject-out, or k parts of subjects; each with validation subjects of its own.
+    """Leave-one-subject-out, or k parts of subjects; each fold with its own validation subjects.
 
     Args:
-        events: number of annotated events of each subject, also of the silent ones.
+        events: number of annotated events of each subject, 0 included.
         folds: "loso", or the number of test parts.
-        validation: share of the subjects that are not tested on which choices are made.
+        validation: share of the fold's other subjects that serve as validation subjects.
         seed: draws the validation subjects, and nothing else: test parts are the same for all seeds.
     Raises:
         InputError: too few subjects (three at least, two of them with events), or no such folds.
@@ -64,15 +65,15 @@ def make_folds(
     order = subjects
     if k < len(subjects):
         order = [subjects[i] for i in np.random.default_rng(k).permutation(len(subjects))]
-    made = []
+    result = []
     for number in range(k):
         test = tuple(sorted(order[number::k]))
         name = test[0] if k == len(subjects) else f"{number + 1}of{k}"
         rest = [s for s in subjects if s not in test]
         chosen = _validation(rest, events, validation, (seed, number))
         train = tuple(s for s in rest if s not in chosen)
-        made.append(Fold(name, train, chosen, test))
-    return made
+        result.append(Fold(name, train, chosen, test))
+    return result
 
 
 def _count(folds: str | int, n: int) -> int:
@@ -88,48 +89,48 @@ def _count(folds: str | int, n: int) -> int:
 
 
 def _validation(rest: list[str], events: Mapping[str, int], share: float, seed) -> tuple[str, ...]:
-    """Subjects to choose on; at least one with events there, and one left to train on."""
+    """Validation subjects; at least one has events, and one with events is left to train on."""
     if not 0 < share < 1:
         raise InputError(f"validation share {share}: above 0 and below 1")
-    telling = [s for s in rest if events[s]]
-    if len(telling) < 2:
+    with_events = [s for s in rest if events[s]]
+    if len(with_events) < 2:
         raise InputError("fewer than two subjects with events are left for training and choosing")
     rng = np.random.default_rng(seed)
     n = min(max(1, round(share * len(rest))), len(rest) - 1)
-    first, kept = (telling[i] for i in rng.permutation(len(telling))[:2])
-    others = [s for s in rest if s not in (first, kept)]
-    more = [others[i] for i in rng.permutation(len(others))[: n - 1]]
-    return tuple(sorted([first, *more]))
+    first, trained = (with_events[i] for i in rng.permutation(len(with_events))[:2])
+    others = [s for s in rest if s not in (first, trained)]
+    drawn = [others[i] for i in rng.permutation(len(others))[: n - 1]]
+    return tuple(sorted([first, *drawn]))
 
 
 # --- sealing
 
 
-class Known(NamedTuple):
-    """Whose frames and whose labels may be read."""
+class Readable(NamedTuple):
+    """Subjects whose frames and whose labels may be read."""
 
     frames: frozenset[str]
     labels: frozenset[str]
 
 
-# Of this thread; None: everybody's, since outside of a fold the data belong to the caller.
-_KNOWN: ContextVar[Known | None] = ContextVar("known subjects", default=None)
+# Of this thread; None: all subjects, since outside of a fold the data belong to the caller.
+_READABLE: ContextVar[Readable | None] = ContextVar("readable subjects", default=None)
 
 
 @contextmanager
 def only(frames: Sequence[str], labels: Sequence[str]) -> Iterator[None]:
-    """Inside the block sealed records tell these subjects' frames and labels, and no others."""
-    token = _KNOWN.set(Known(frozenset(frames), frozenset(labels)))
+    """Inside the block sealed records give these subjects' frames and labels, and no others."""
+    token = _READABLE.set(Readable(frozenset(frames), frozenset(labels)))
     try:
         yield
     finally:
-        _KNOWN.reset(token)
+        _READABLE.reset(token)
 
 
 class SealedVideo:
-    """A `VideoFeatures` that tells of its person only where `only` allows it.
+    """A `VideoFeatures` whose frames and labels can be read only where `only` allows it.
 
-    It guards against mistakes, not against intent. Subject, video and rate are free.
+    It guards against mistakes, not against intent. Subject, video and rate are always readable.
     """
 
     def __init__(self, record: VideoFeatures) -> None:
@@ -168,14 +169,16 @@ class SealedVideo:
         return self.record.spread
 
     def _check(self, what: str) -> None:
-        known = _KNOWN.get()
-        if known is not None and self.subject not in getattr(known, what):
-            text = f"the {what} of {self.subject}/{self.video} were read where this fold must not know them"
-            raise LeakError(f"{text}: subject {self.subject!r} is left out")
+        readable = _READABLE.get()
+        if readable is not None and self.subject not in getattr(readable, what):
+            raise LeakError(
+                f"the {what} of {self.subject}/{self.video} were read where this fold must not know them: "
+                f"subject {self.subject!r} is left out"
+            )
 
 
 def sealed(records: Sequence[VideoFeatures | SealedVideo]) -> list[SealedVideo]:
-    """The records, each under a seal; one that is sealed stays as it is."""
+    """The records as `SealedVideo`; a sealed one stays as it is."""
     return [r if isinstance(r, SealedVideo) else SealedVideo(r) for r in records]
 
 

@@ -1,7 +1,7 @@
-"""How much a figure rises or falls with what is chosen where, and with how intervals are counted.
+"""How much a figure changes with choices on test subjects, and with how intervals are counted.
 
-The choices on test subjects are made here on purpose and after the fact, from kept predictions, to show
-what they are worth. No result is taken from them.
+The choices on test subjects are made here on purpose and after the fact, from stored predictions, to show
+how much they inflate a figure. No result is taken from them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,20 +39,20 @@ def ranking_of(predictions: pd.DataFrame, run: CrossValidation, subjects: Sequen
 
 
 def f1_at(ranking: Ranking, threshold: float) -> float:
-    """Spotting F1 of what reaches the threshold; NaN with neither events nor predictions."""
+    """Spotting F1 of predictions at or above the threshold; NaN with neither events nor predictions."""
     shown = ranking.score >= threshold
-    below = shown.sum() + ranking.events.sum()
-    return float(2 * ranking.true_positives[shown].sum() / below) if below else float("nan")
+    total = shown.sum() + ranking.events.sum()
+    return float(2 * ranking.true_positives[shown].sum() / total) if total else float("nan")
 
 
 def best_threshold(ranking: Ranking) -> float:
-    """The threshold with the highest F1 on these very subjects; a silent one wants no prediction."""
+    """The threshold with the highest F1 on these subjects; with no events it predicts nothing."""
     if not ranking.events.sum():
         return ABOVE_ALL
     return choose_threshold(ranking, ABOVE_ALL)[0]
 
 
-def cheated(result: JobResult, run: CrossValidation, choose: str) -> pd.DataFrame:
+def choose_on_test(result: JobResult, run: CrossValidation, choose: str) -> pd.DataFrame:
     """The predictions of a fold with a column threshold, `choose` (of CHEATS) made on its test part.
 
     Raises InputError if the epochs were not kept (`FEDNMethod(snapshots=True)`).
@@ -65,48 +65,48 @@ def cheated(result: JobResult, run: CrossValidation, choose: str) -> pd.DataFram
         return result.predictions.assign(threshold=best_threshold(ranking))
     if result.epochs.empty:
         raise InputError(f"{result.job.name}: the epochs were not kept; use FEDNMethod(snapshots=True)")
-    told = result.history.set_index("epoch")["threshold"]
+    chosen = result.history.set_index("epoch")["threshold"]
     options = []
     for epoch, table in result.epochs.groupby("epoch"):
         ranking = ranking_of(table.drop(columns="epoch"), run, subjects)
-        own = told.get(epoch, np.nan)
-        threshold = best_threshold(ranking) if choose == "both" or np.isnan(own) else float(own)
+        recorded = chosen.get(epoch, np.nan)
+        threshold = best_threshold(ranking) if choose == "both" or np.isnan(recorded) else float(recorded)
         value = f1_at(ranking, threshold)
-        # Nothing predicted for a silent subject is as good as it gets.
+        # Nothing predicted for a subject without events is perfect.
         options.append((1.0 if np.isnan(value) else value, table.assign(threshold=threshold)))
     return max(options, key=lambda option: option[0])[1].drop(columns="epoch")
 
 
 def choices(run: CrossValidation, **options) -> dict[str, list[Evaluation]]:
-    """By what was chosen where, the evaluations of all seeds; options as for `evaluate`.
+    """The evaluations of all seeds, by which choice was made on test subjects; options as for `evaluate`.
 
-    Epochs are left out if they were not kept.
+    Choices of epoch are left out if the epochs were not kept.
     """
-    found: dict[str, list[Evaluation]] = {HONEST: []}
-    kept = all(len(result.epochs) for result in run.results)
-    wanted = [c for c in CHEATS if kept or c in ("threshold", "shared")]
-    found |= {CHEATS[c]: [] for c in wanted}
+    evaluations: dict[str, list[Evaluation]] = {HONEST: []}
+    has_epochs = all(len(result.epochs) for result in run.results)
+    wanted = [c for c in CHEATS if has_epochs or c in ("threshold", "shared")]
+    evaluations |= {CHEATS[c]: [] for c in wanted}
     for seed in run.seeds:
         pooled = run.predictions(seed)
         tables = {HONEST: pooled}
         for choose in wanted:
             if choose == "shared":
-                everybody = list(run.videos["subject"].unique())
-                one = best_threshold(ranking_of(pooled, run, everybody))
-                tables[CHEATS[choose]] = pooled.assign(threshold=one)
+                subjects = list(run.videos["subject"].unique())
+                shared = best_threshold(ranking_of(pooled, run, subjects))
+                tables[CHEATS[choose]] = pooled.assign(threshold=shared)
             else:
-                parts = [cheated(result, run, choose) for result in run.of_seed(seed)]
-                tables[CHEATS[choose]] = pd.concat(parts, ignore_index=True)
+                folds = [choose_on_test(result, run, choose) for result in run.of_seed(seed)]
+                tables[CHEATS[choose]] = pd.concat(folds, ignore_index=True)
         for name, table in tables.items():
-            found[name].append(evaluate_pooled(table, run.truth, run.videos, **options))
-    return found
+            evaluations[name].append(evaluate_pooled(table, run.truth, run.videos, **options))
+    return evaluations
 
 
-def gains(found: Mapping[str, Sequence[Evaluation]], figure: str = "spotting_f1") -> pd.DataFrame:
+def gains(evaluations: Mapping[str, Sequence[Evaluation]], figure: str = "spotting_f1") -> pd.DataFrame:
     """What each choice on test subjects adds to the honest figure: difference with paired interval."""
     rows = {
-        name: compare(evaluations, found[HONEST]).loc[figure, ["first", "difference", "low", "high"]]
-        for name, evaluations in found.items()
+        name: compare(cheat, evaluations[HONEST]).loc[figure, ["first", "difference", "low", "high"]]
+        for name, cheat in evaluations.items()
         if name != HONEST
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename(columns={"first": "value"})
@@ -130,7 +130,7 @@ def thresholds(run: CrossValidation) -> pd.DataFrame:
 
 
 def by_convention(run: CrossValidation, figures: Sequence[str], **options) -> pd.DataFrame:
-    """The same predictions under each habit of published code, means over seeds.
+    """The same predictions under each convention of published code, means over seeds.
 
     Returns: index: convention; a column per figure, and its change against the strict definitions.
     """
@@ -150,42 +150,42 @@ def by_tiou(run: CrossValidation, figures: Sequence[str], tious=(0.3, 0.4, 0.5, 
 def by_missing_offset(
     run: CrossValidation, figures: Sequence[str], share: float = 0.15, seed: int = 0, **options
 ) -> pd.DataFrame:
-    """The same predictions against a truth that lost some offsets, mended by each policy.
+    """The same predictions against a truth without some offsets, filled in by each policy.
 
     Args:
-        share: of the macro-expressions with an apex whose offset is taken away, drawn with `seed`
-            (CAS(ME)^2 lacks 44 of 300). Where apexes are unknown, 40 % of the duration is taken.
+        share: of the macro-expressions with an apex whose offset is removed, drawn with `seed`
+            (CAS(ME)^2 lacks 44 of 300). An unknown apex is taken at 40 % of the duration.
     Returns: index: policy, first the whole truth; figures, and their change against it.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share={share!r}: between 0 and 1")
     rows = {"all offsets known": _means(run, figures, **options)}
-    spoilt = without_offsets(run.truth, share, seed)
+    incomplete = drop_offsets(run.truth, share, seed)
     for policy in MISSING_OFFSETS:
-        truth, _ = validate(spoilt, missing_offset=policy)
+        truth, _ = validate(incomplete, missing_offset=policy)
         rows[policy] = _means(run, figures, truth=truth, **options)
     return _table(rows, figures)
 
 
-def without_offsets(truth: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
+def drop_offsets(truth: pd.DataFrame, share: float, seed: int = 0) -> pd.DataFrame:
     """A copy in which a share of the macro-expressions have no offset; all have an apex."""
     out = truth.reset_index(drop=True).copy()
     length = (out["offset"] - out["onset"]).astype(float)
     middle = (out["onset"].astype(float) + 0.4 * length).round().astype("Int64")
     out["apex"] = out["apex"].fillna(middle)
     macro = np.flatnonzero((out["expression_type"] == "macro").fillna(False))
-    lost = np.random.default_rng(seed).permutation(macro)[: round(share * len(macro))]
-    out.loc[lost, "offset"] = pd.NA
+    dropped = np.random.default_rng(seed).permutation(macro)[: round(share * len(macro))]
+    out.loc[dropped, "offset"] = pd.NA
     return out
 
 
 def _means(run: CrossValidation, figures, truth: pd.DataFrame | None = None, **options) -> dict[str, float]:
     truth = run.truth if truth is None else truth
-    found = [
+    evaluations = [
         evaluate_pooled(run.predictions(s), truth, run.videos, **{"n_resamples": 0} | options)
         for s in run.seeds
     ]
-    return {name: float(mean_defined([e.value(name) for e in found])) for name in figures}
+    return {name: float(mean_defined([e.value(name) for e in evaluations])) for name in figures}
 
 
 def _table(rows: Mapping[str, dict[str, float]], figures: Sequence[str]) -> pd.DataFrame:

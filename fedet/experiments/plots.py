@@ -1,4 +1,4 @@
-"""Figures of cross-validation: learning curves, thresholds, and frames of what went wrong."""
+"""Figures of cross-validation: learning curves, thresholds, and frames of mistakes."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ NAMES = {"loss_total": "loss on training windows", "monitored": "figure that sel
 
 
 def plot_learning(results: Sequence[JobResult], column: str = "monitored", ax: Axes | None = None) -> Axes:
-    """A curve per fold over the epochs; a dot at the epoch that was kept.
+    """A curve per fold over the epochs; a dot at the selected epoch.
 
     Args:
         results: of one or more seeds.
@@ -27,20 +27,21 @@ def plot_learning(results: Sequence[JobResult], column: str = "monitored", ax: A
     ax = axes(ax, (6.4, 3.8))
     shown = [r for r in results if column in r.history]
     if not shown:
-        return empty_axes(ax, f"No {NAMES.get(column, column)} was noted")
-    kept = []
+        return empty_axes(ax, f"No {NAMES.get(column, column)} was recorded")
+    selected = []
     for result in shown:
         table = result.history.set_index("epoch")[column].dropna()
         ax.plot(table.index, table, color=LINE, linewidth=1.2, alpha=0.8)
         epoch = result.choices.get("epoch")
         if epoch in table.index:
             ax.plot(epoch, table[epoch], "o", color=INK, markersize=4, zorder=3)
-            kept.append(int(epoch))
+            selected.append(int(epoch))
     name = NAMES.get(column, column.replace("_", " "))
     epochs = max(int(r.history["epoch"].max()) for r in shown)
     title = f"{name[0].upper()}{name[1:]} over {count(epochs, 'epoch')}, {count(len(shown), 'run')}"
-    if kept:
-        title += f";\nkept (dots): epoch {min(kept)} to {max(kept)}, median {np.median(kept):g}"
+    if selected:
+        span = f"{min(selected)} to {max(selected)}, median {np.median(selected):g}"
+        title += f";\nselected (dots): epoch {span}"
     return finish(ax, title, "epoch", name)
 
 
@@ -66,37 +67,37 @@ def plot_thresholds(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def failures(result: Evaluation, n: int = 3) -> pd.DataFrame:
-    """The most telling mistakes: n sure false alarms, n missed events, n wrong emotions.
+    """The clearest mistakes: n confident false alarms, n missed events, n wrong emotions.
 
     Returns: subject, video, start_s, end_s, emotion, case: what happened, in words, and truth: the
-    emotion of the event that was called something else. Of missed events the longest come first.
+    event's emotion where it was named wrongly. Of missed events the longest come first.
     """
     wrong = result.predictions[~result.predictions["spotted"]]
     wrong = wrong.sort_values("score", ascending=False, kind="stable").head(n)
-    lost = result.events[~result.events["spotted"]]
-    lost = lost.assign(length=lost["end_s"] - lost["start_s"])
-    lost = lost.sort_values("length", ascending=False, kind="stable").head(n)
-    named = result.predictions
-    named = named[(named["kind"] == "wrong label") & named["spotted"]].sort_values(
+    missed = result.events[~result.events["spotted"]]
+    missed = missed.assign(length=missed["end_s"] - missed["start_s"])
+    missed = missed.sort_values("length", ascending=False, kind="stable").head(n)
+    mislabelled = result.predictions
+    mislabelled = mislabelled[(mislabelled["kind"] == "wrong label") & mislabelled["spotted"]].sort_values(
         "score", ascending=False, kind="stable"
     )
-    parts = []
-    for table, case in ((wrong, "false alarm"), (lost, "missed"), (named.head(n), "wrong emotion")):
+    tables = []
+    for table, case in ((wrong, "false alarm"), (missed, "missed"), (mislabelled.head(n), "wrong emotion")):
         score = [f" {s:.2f}" for s in table["score"]] if "score" in table else [""] * len(table)
-        said = [f"{case}{s}" for s in score]
-        part = table[["subject", "video", "start_s", "end_s", "emotion"]].assign(case=said)
-        wrong_name = case == "wrong emotion"
-        truth = [_meant(row, result.events) if wrong_name else "" for row in part.itertuples()]
-        parts.append(part.assign(truth=truth))
-    return pd.concat(parts, ignore_index=True)
+        captions = [f"{case}{s}" for s in score]
+        rows = table[["subject", "video", "start_s", "end_s", "emotion"]].assign(case=captions)
+        wrong_emotion = case == "wrong emotion"
+        truth = [_true_emotion(row, result.events) if wrong_emotion else "" for row in rows.itertuples()]
+        tables.append(rows.assign(truth=truth))
+    return pd.concat(tables, ignore_index=True)
 
 
-def _meant(row, events: pd.DataFrame) -> str:
+def _true_emotion(row, events: pd.DataFrame) -> str:
     """The emotion of the event that shares most time with a detection."""
-    own = events[(events["video"] == row.video) & (events["subject"] == row.subject)]
-    shared = own["end_s"].clip(upper=row.end_s) - own["start_s"].clip(lower=row.start_s)
-    union = own["end_s"].clip(lower=row.end_s) - own["start_s"].clip(upper=row.start_s)
-    return str(own.loc[(shared / union).idxmax(), "emotion"])
+    same_video = events[(events["video"] == row.video) & (events["subject"] == row.subject)]
+    shared = same_video["end_s"].clip(upper=row.end_s) - same_video["start_s"].clip(lower=row.start_s)
+    union = same_video["end_s"].clip(lower=row.end_s) - same_video["start_s"].clip(upper=row.start_s)
+    return str(same_video.loc[(shared / union).idxmax(), "emotion"])
 
 
 def plot_failures(dataset: Dataset, table: pd.DataFrame) -> list[Axes]:
@@ -125,7 +126,7 @@ def plot_failures(dataset: Dataset, table: pd.DataFrame) -> list[Axes]:
             ax.set_title(f"{name} {seconds:.2f} s", fontsize=7)
             inside = name not in ("before", "after")
             ax.spines[:].set(color=colour if inside else "0.8", linewidth=3 if inside else 1)
-        named = f"{label}, truth {case.truth}" if case.truth else label
-        row[0].set_ylabel(f"{case.case}\n{named}\n{case.video}", fontsize=8)
+        emotion = f"{label}, truth {case.truth}" if case.truth else label
+        row[0].set_ylabel(f"{case.case}\n{emotion}\n{case.video}", fontsize=8)
     grid[0, 0].figure.tight_layout(pad=0.4)
     return list(grid.ravel())

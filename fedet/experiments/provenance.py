@@ -1,4 +1,4 @@
-"""Where a result comes from: version, commit, libraries, machine; no path and no name of it."""
+"""Where a result comes from: version, commit, libraries, machine; without paths and host names."""
 
 import os
 import platform
@@ -37,8 +37,8 @@ def commit(folder: Path = Path(__file__).parent) -> str:
 
 
 def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    process = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return process.stdout.strip()
 
 
 def device() -> str:

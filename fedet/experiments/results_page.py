@@ -1,6 +1,6 @@
 """Results tables as text and as Markdown between the markers of a page; no number is typed by hand.
 
-Synthetic and real results never share a table. A set that nobody has measured yet has an empty row
+Synthetic and real results never share a table. A set without figures has an empty row
 and the command that fills it.
 """
 
@@ -24,21 +24,21 @@ METHOD_OPTIONS = "--method fedn --method two-stage --method frame-wise --method 
 
 
 def results_page(results: Sequence[Mapping[str, Any]]) -> str:
-    """All tables as Markdown: generated sets first, then real ones, measured or not."""
-    made = [r for r in results if r["data"]["synthetic"]]
+    """All tables as Markdown: generated sets first, then real ones, also those without figures."""
+    generated = [r for r in results if r["data"]["synthetic"]]
     real = [r for r in results if not r["data"]["synthetic"]]
-    parts = [
+    blocks = [
         "### Generated faces",
         "These figures tell how well the machinery works, not how well it reads people.",
     ]
-    parts += [section(r) for r in made] or ["Nothing is measured yet."]
-    parts += ["### Real people", *[section(r) for r in real], unmeasured([r["data"]["name"] for r in real])]
-    return "\n\n".join(part for part in parts if part)
+    blocks += [section(r) for r in generated] or ["Nothing is measured yet."]
+    blocks += ["### Real people", *[section(r) for r in real], unmeasured([r["data"]["name"] for r in real])]
+    return "\n\n".join(block for block in blocks if block)
 
 
 def section(results: Mapping[str, Any]) -> str:
     """One set: what it is, its table, the differences, and how it was measured."""
-    data, made, protocol = results["data"], results["made_by"], results["protocol"]
+    data, machine, protocol = results["data"], results["made_by"], results["protocol"]
     methods = results["methods"]
     head = f"**{data['name']}**. {data['summary']}."
     seeds = sorted({seed for m in methods.values() for seed in m["seeds"]})
@@ -47,16 +47,16 @@ def section(results: Mapping[str, Any]) -> str:
         f"Mean over {len(seeds)} seeds (± their standard deviation), 95 % interval over subjects in "
         f"brackets; counts are means over the seeds. Test: {_folds(protocol['folds'])}; epoch, threshold "
         f"and all other choices on {100 * protocol['validation']:g} % of the remaining subjects; tIoU "
-        f"0.5, mAP over 0.3 to 0.7. fedet {made['fedet']}, commit {made['commit']}, {made['date']}; "
-        f"{hours:.2f} hours of jobs on {_machine(made)}."
+        f"0.5, mAP over 0.3 to 0.7. fedet {machine['fedet']}, commit {machine['commit']}, {machine['date']}; "
+        f"{hours:.2f} hours of jobs on {_machine(machine)}."
     )
-    again = f"`{data['command']}`" if data.get("command") else ""
-    return "\n\n".join(p for p in (head, table(results), differences(results), foot, again) if p)
+    command = f"`{data['command']}`" if data.get("command") else ""
+    return "\n\n".join(p for p in (head, table(results), differences(results), foot, command) if p)
 
 
-def _machine(made: Mapping[str, Any]) -> str:
-    gpu = "" if made["device"] == "cpu" else f", {made['device']}"
-    return f"{made['processor']}, {made['processors']} cores{gpu}"
+def _machine(facts: Mapping[str, Any]) -> str:
+    gpu = "" if facts["device"] == "cpu" else f", {facts['device']}"
+    return f"{facts['processor']}, {facts['processors']} cores{gpu}"
 
 
 def _folds(folds: str) -> str:
@@ -67,10 +67,10 @@ def table(results: Mapping[str, Any]) -> str:
     """A row per method: figures with intervals, and TP / FP / FN."""
     head = ["method", *SHOWN.values(), *[f"TP / FP / FN {name}" for name in COUNTED.values()]]
     rows = []
-    for name, found in results["methods"].items():
-        cells = [_cell(found["figures"].get(key)) for key in SHOWN]
+    for name, method in results["methods"].items():
+        cells = [_cell(method["figures"].get(key)) for key in SHOWN]
         cells += [
-            " / ".join(_count(found["counts"][kind][c]) for c in ("tp", "fp", "fn")) for kind in COUNTED
+            " / ".join(_count(method["counts"][kind][c]) for c in ("tp", "fp", "fn")) for kind in COUNTED
         ]
         rows.append([name, *cells])
     return markdown(head, rows)
@@ -96,22 +96,22 @@ def unmeasured(measured: Sequence[str]) -> str:
     )
 
 
-def _cell(found: Mapping[str, float | None] | None) -> str:
-    if found is None or found["mean"] is None:
+def _cell(figure: Mapping[str, float | None] | None) -> str:
+    if figure is None or figure["mean"] is None:
         return "-"
-    text = number(found["mean"])
-    if found["sd"] is not None:
-        text += f" ± {found['sd']:.3f}"
-    if found["low"] is not None:
-        text += f" [{found['low']:.3f}, {found['high']:.3f}]"
+    text = number(figure["mean"])
+    if figure["sd"] is not None:
+        text += f" ± {figure['sd']:.3f}"
+    if figure["low"] is not None:
+        text += f" [{figure['low']:.3f}, {figure['high']:.3f}]"
     return text
 
 
-def _gap(found: Mapping[str, float | None] | None) -> str:
-    if found is None or found["difference"] is None:
+def _gap(figure: Mapping[str, float | None] | None) -> str:
+    if figure is None or figure["difference"] is None:
         return "-"
-    text = f"{found['difference']:+.3f}"
-    return text + (f" [{found['low']:+.3f}, {found['high']:+.3f}]" if found["low"] is not None else "")
+    text = f"{figure['difference']:+.3f}"
+    return text + (f" [{figure['low']:+.3f}, {figure['high']:+.3f}]" if figure["low"] is not None else "")
 
 
 def _count(value: float | None) -> str:
@@ -129,12 +129,12 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def as_text(results: Mapping[str, Any]) -> str:
     """The headline of every method in lines, for a terminal."""
     lines = []
-    for name, found in results["methods"].items():
-        told = ", ".join(f"{label} {_cell(found['figures'].get(key))}" for key, label in SHOWN.items())
-        lines.append(f"{name}: {told}")
+    for name, method in results["methods"].items():
+        values = ", ".join(f"{label} {_cell(method['figures'].get(key))}" for key, label in SHOWN.items())
+        lines.append(f"{name}: {values}")
     for pair, gaps in results["differences"].items():
-        told = ", ".join(f"{label} {_gap(gaps.get(key))}" for key, label in SHOWN.items())
-        lines.append(f"{pair}: {told}")
+        values = ", ".join(f"{label} {_gap(gaps.get(key))}" for key, label in SHOWN.items())
+        lines.append(f"{pair}: {values}")
     return "\n".join(lines)
 
 
@@ -151,5 +151,5 @@ def update_page(path: str | Path, page: str) -> None:
         raise InputError(f"{path}: needs one line {BEGIN!r} and, below it, one line {END!r}")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    with atomic_write(path) as part:
-        part.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{after}", encoding="utf-8")
+    with atomic_write(path) as draft:
+        draft.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{after}", encoding="utf-8")

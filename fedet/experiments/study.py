@@ -1,4 +1,4 @@
-"""A set of videos made ready for cross-validation: vectors, flow, names; a user's, or a generated one."""
+"""A dataset prepared for cross-validation: vectors, optical flow, names; a user's, or a generated one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,31 +20,31 @@ from fedet.training.config import TrainConfig
 from fedet.training.records import default_config, default_inputs, records_of
 from fedet.windows import VideoFeatures
 
-# Of the set that is generated where none is given: small, and with something to find everywhere.
+# The set that is generated where none is given: small, with events in every video.
 SMALL: dict = {"subjects": 6, "seconds": 45.0, "seed": 11, "events_per_minute": 10.0, "silent_share": 0.0}
 
 
 @dataclass(frozen=True)
 class Study:
-    """An opened set with its vectors."""
+    """A dataset with its vectors."""
 
     dataset: Dataset
     name: str
     synthetic: bool
     records: list[VideoFeatures]
-    config: FEDNConfig  # of the detector: that of the shipped one, for these vectors
+    config: FEDNConfig  # the shipped detector's, for these vectors
     cache: Path
     inputs: Inputs  # what the records were read with
     _flow: list[VideoFeatures] = field(default_factory=list)
 
     @property
     def label(self) -> str:
-        """For titles: generated faces are always called so."""
+        """The name for titles, which marks generated faces."""
         return f"{self.name} (generated faces)" if self.synthetic else self.name
 
     @property
     def data(self) -> dict:
-        """For a results table."""
+        """What a results table says about the data."""
         return {"name": self.name, "synthetic": self.synthetic, "summary": self.dataset.summary()}
 
     def flow_records(self, progress: bool = True, jobs: int = 1) -> list[VideoFeatures]:
@@ -54,7 +54,7 @@ class Study:
         return self._flow
 
     def run_folder(self, folder: str | Path, *settings: object) -> Path:
-        """A folder below `folder` of these records and settings: other vectors do not meet old runs."""
+        """A folder below `folder` for these records and settings; runs on other vectors stay apart."""
         facts = [fingerprint(self.records), repr(self.config), *map(repr, settings)]
         return Path(folder) / "runs" / blake2b("\n".join(facts).encode(), digest_size=5).hexdigest()
 
@@ -73,8 +73,8 @@ class Study:
         **options,
     ) -> dict[str, CrossValidation]:
         """Cross-validates several methods on the same folds, seeds and budget; by name."""
-        found = [method_named(m, training, self.config) if isinstance(m, str) else m for m in methods]
-        return {method.name: self.cross_validate(method, out, **options) for method in found}
+        chosen = [method_named(m, training, self.config) if isinstance(m, str) else m for m in methods]
+        return {method.name: self.cross_validate(method, out, **options) for method in chosen}
 
 
 def open_study(
@@ -99,10 +99,10 @@ def open_study(
             subjects with 45 s each.
         benchmark: "easy", "default" or "hard": the whole benchmark is generated instead.
         cache: folder of the vectors; None: `folder`/vectors.
-        adapt: share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`.
+        adapt: share of each video's statistics in the ResNet18, see `fedet.faces.adaptation`.
         folds: raises InputError before any video is read where a cross-validation cannot have these folds.
 
-    Raises InputError for the benchmark "unseen", which is not there to learn from.
+    Raises InputError for the benchmark "unseen", which is for testing only.
     """
     if not str(data):
         data = _generate(Path(folder), dict(generated or {}), benchmark, progress)
@@ -110,11 +110,11 @@ def open_study(
     if folds is not None:
         make_folds(dataset_events(dataset), folds)
     inputs, net = default_inputs(face_weights, adapt)
-    place = Path(cache) if cache else Path(folder) / "vectors"
-    records = records_of(dataset, net, inputs, place, progress)
+    vectors = Path(cache) if cache else Path(folder) / "vectors"
+    records = records_of(dataset, net, inputs, vectors, progress)
     config = default_config(records)
     name, synthetic = name_of(dataset.root)
-    return Study(dataset, name, synthetic, records, config, place, inputs)
+    return Study(dataset, name, synthetic, records, config, vectors, inputs)
 
 
 def dataset_events(dataset: Dataset) -> dict[str, int]:
@@ -127,8 +127,10 @@ def _generate(folder: Path, changes: dict, benchmark: str, progress: bool) -> Pa
     from fedet.synthetic.generator import GENERATOR_VERSION, SynthConfig, synthesize
 
     if benchmark and benchmark not in DIFFICULTIES:
-        known = f"choose {', '.join(DIFFICULTIES)}; unseen is only there to be detected in and evaluated"
-        raise InputError(f"benchmark {benchmark!r}: not one to learn from; {known}")
+        raise InputError(
+            f"benchmark {benchmark!r}: not one to learn from; choose {', '.join(DIFFICULTIES)} (unseen is "
+            "for detection and evaluation only)"
+        )
     if benchmark:
         return synthesize(folder / benchmark_name(benchmark), benchmark_config(benchmark), progress=progress)
     config = SynthConfig(**(SMALL | changes))

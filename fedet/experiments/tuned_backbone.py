@@ -1,7 +1,7 @@
 """Is a tuned face network worth it? Frozen against tuned, on the same folds, seeds and starting weights.
 
-Both arms first train a detector on kept vectors, then go on from it: one on the vectors, the other
-end to end. What differs is whether the face network moves, and that its pictures are varied.
+Both arms first train a detector on cached vectors, then go on from it: one on the vectors, the other
+end to end. Only the second changes the face network, and augments its pictures.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from fedet.detection import Detector, Inputs
 from fedet.evaluation.evaluation import Evaluation
 from fedet.experiments.ablations import evaluate_runs
 from fedet.experiments.cross_validation import cross_validate
-from fedet.experiments.methods.base import Fitted, answer, detector_config
+from fedet.experiments.methods.base import Fitted, detector_config, predictor
 from fedet.experiments.study import Study
 from fedet.faces.network import FaceNet, load_facenet
 from fedet.model import FEDNConfig
@@ -28,35 +28,35 @@ class Tuned:
     """A detector trained on vectors, then tuned; reads `FaceVideo` records, sealed or not."""
 
     name: str
-    net: FaceNet = field(repr=False)  # settings name it by its digest
+    net: FaceNet = field(repr=False)  # the settings hold its digest instead
     inputs: Inputs
     config: FEDNConfig | None = None
-    first: TrainConfig = field(default_factory=TrainConfig)  # on kept vectors
+    first: TrainConfig = field(default_factory=TrainConfig)  # on cached vectors
     second: TrainConfig = TUNING
-    tuning: TuningConfig | None = TuningConfig()  # None: the second part too is on kept vectors
+    tuning: TuningConfig | None = TuningConfig()  # None: the second part too uses cached vectors
     accelerator: str = "auto"
     digest: str = ""
 
     def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
-        places = [None if folder is None else folder / part for part in ("first", "second")]
+        folders = [None if folder is None else folder / part for part in ("first", "second")]
         options = {"validation": validation, "progress": False, "accelerator": self.accelerator}
         config = detector_config(self.config, train)
-        begun = train_detector(train, config, replace(self.first, seed=seed), out=places[0], **options)
+        trained = train_detector(train, config, replace(self.first, seed=seed), out=folders[0], **options)
         second = replace(self.second, seed=seed)
         if self.tuning is None:
-            ended = train_detector(train, None, second, init=begun.model, out=places[1], **options)
-            told, model = answer(ended.model), ended.model
+            tuned = train_detector(train, None, second, init=trained.model, out=folders[1], **options)
+            predict, model = predictor(tuned.model), tuned.model
         else:
-            start = Detector(begun.model, self.net, self.inputs)
-            ended = train_end_to_end(train, start, second, self.tuning, out=places[1], **options)
-            told, model = self._answer(ended.detector), ended.detector.model
-        history = pd.concat([begun.history.assign(part="first"), ended.history.assign(part="second")])
-        choices = {"first epoch": begun.best_epoch, "epoch": ended.best_epoch}
-        return Fitted(told, model.config.default_threshold, choices, history.reset_index(drop=True))
+            start = Detector(trained.model, self.net, self.inputs)
+            tuned = train_end_to_end(train, start, second, self.tuning, out=folders[1], **options)
+            predict, model = self._predictor(tuned.detector), tuned.detector.model
+        history = pd.concat([trained.history.assign(part="first"), tuned.history.assign(part="second")])
+        choices = {"first epoch": trained.best_epoch, "epoch": tuned.best_epoch}
+        return Fitted(predict, model.config.default_threshold, choices, history.reset_index(drop=True))
 
-    def _answer(self, detector: Detector):
-        told = answer(detector.model)
-        return lambda video: told(features_with(video, detector.net, self.inputs, labels=False))
+    def _predictor(self, detector: Detector):
+        predict = predictor(detector.model)
+        return lambda video: predict(features_with(video, detector.net, self.inputs, labels=False))
 
 
 def backbone_arms(
@@ -69,10 +69,10 @@ def backbone_arms(
     accelerator: str = "auto",
 ) -> dict[str, Tuned]:
     """The two arms by name, "tuned" and "frozen", for `cross_validate` and `ablations.effects`."""
-    parts = {"first": first or TrainConfig(), "second": second, "accelerator": accelerator}
+    options = {"first": first or TrainConfig(), "second": second, "accelerator": accelerator}
     arms = {"tuned": tuning, "frozen": None}
     return {
-        name: Tuned(name, net, inputs, config, tuning=arm, digest=net.digest, **parts)
+        name: Tuned(name, net, inputs, config, tuning=arm, digest=net.digest, **options)
         for name, arm in arms.items()
     }
 

@@ -19,7 +19,7 @@ from fedet.experiments.comparison import (
     write_results,
 )
 from fedet.experiments.cross_validation import cross_validate
-from fedet.experiments.methods.base import Fitted, canonical
+from fedet.experiments.methods.base import Fitted, to_table
 from fedet.experiments.results_page import BEGIN, END, SHOWN, results_page, table, unmeasured, update_page
 
 RECORDS = people(0, 4, videos=2, n_frames=400)
@@ -45,7 +45,7 @@ class Noisy:
             lost = rng.random(len(ends)) < self.spoil
             score[: len(ends)][lost] *= 0.2
             names = [*told["emotion"], "positive", "others"]
-            return canonical(record, np.concatenate([ends, extra]), score, names, self.name)
+            return to_table(record, np.concatenate([ends, extra]), score, names, self.name)
 
         return Fitted(predict, 0.25 + 0.01 * seed, {}, pd.DataFrame())
 
@@ -65,9 +65,9 @@ def test_counts_are_of_the_kept_and_average_precision_of_all():
     run = RUNS["fedn"]
     pooled = run.predictions(0)
     result = evaluate_folds(run, 0, n_resamples=50)
-    kept = evaluate(run.predictions(0, kept=True), run.truth, run.videos, n_resamples=50)
+    kept = evaluate(run.predictions(0, above_threshold=True), run.truth, run.videos, n_resamples=50)
     whole = evaluate(pooled, run.truth, run.videos, n_resamples=50)
-    assert len(pooled) > len(run.predictions(0, kept=True))
+    assert len(pooled) > len(run.predictions(0, above_threshold=True))
     for name in result.figures.index:
         source = whole if name.startswith("map") or name.endswith(("ap_50_95", "calibration_error")) else kept
         assert result.value(name) == pytest.approx(source.value(name), nan_ok=True)

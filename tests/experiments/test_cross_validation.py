@@ -13,7 +13,7 @@ from fedet.experiments.comparison import evaluate_folds
 from fedet.experiments.cross_validation import cross_validate, prove_no_leak
 from fedet.experiments.folds import LeakError, make_folds, sealed
 from fedet.experiments.jobs import Job, run_job
-from fedet.experiments.methods.base import FEDNMethod, Fitted, canonical
+from fedet.experiments.methods.base import FEDNMethod, Fitted, to_table
 from fedet.files import locked
 from fedet.training.config import TrainConfig
 
@@ -43,7 +43,7 @@ class Constant:
         def predict(record):
             n = len(record.vectors)
             frames = np.array([[5, n // 2], [n // 2, n - 5]])
-            return canonical(record, frames, np.array([0.9, 0.02]), ["positive", "others"], "constant")
+            return to_table(record, frames, np.array([0.9, 0.02]), ["positive", "others"], "constant")
 
         return Fitted(predict, threshold, {"known": sorted(known)}, pd.DataFrame())
 
@@ -97,7 +97,7 @@ def test_a_leak_past_the_seal_is_found_by_scrambled_labels():
             def predict(record):
                 own = record.record.events.reset_index(drop=True)  # behind the seal's back
                 ends = own[["onset", "offset"]].to_numpy(int)
-                return canonical(record, ends, np.full(len(own), 0.9), list(own["emotion"]), "cheat")
+                return to_table(record, ends, np.full(len(own), 0.9), list(own["emotion"]), "cheat")
 
             return replace(fitted, predict=predict)
 
@@ -124,7 +124,7 @@ def test_each_fold_knows_its_part_and_nothing_else():
     assert run.seeds == [0, 1]
     pooled = run.predictions(1)
     assert set(pooled["video"]) == {r.video for r in RECORDS} and len(pooled) == 10
-    kept = run.predictions(1, kept=True)
+    kept = run.predictions(1, above_threshold=True)
     assert (kept["score"] >= kept["threshold"]).all() and len(kept) < len(pooled)
     assert pooled.groupby("fold")["threshold"].nunique().eq(1).all()
 

@@ -40,7 +40,7 @@ def test_choosing_on_the_test_subjects_never_lowers_their_own_f1():
         assert inflation.f1_at(ranking, best) >= np.nanmax(tried) - 1e-12
         values = {}
         for choose in ("threshold", "epoch", "both"):
-            table = inflation.cheated(result, RUN, choose)
+            table = inflation.choose_on_test(result, RUN, choose)
             own = inflation.ranking_of(table, RUN, result.job.fold.test)
             values[choose] = inflation.f1_at(own, table["threshold"].iloc[0])
         honest = inflation.f1_at(ranking, result.threshold)
@@ -85,7 +85,7 @@ def test_epochs_that_were_not_kept_are_asked_for():
         inflation.HONEST, inflation.CHEATS["threshold"], inflation.CHEATS["shared"],
     ]  # fmt: skip
     with pytest.raises(InputError, match="snapshots=True"):
-        inflation.cheated(plain.results[0], plain, "both")
+        inflation.choose_on_test(plain.results[0], plain, "both")
 
 
 def test_conventions_and_overlaps_move_the_same_predictions():
@@ -99,7 +99,7 @@ def test_conventions_and_overlaps_move_the_same_predictions():
 
 def test_policies_mend_a_truth_that_lost_offsets():
     truth = RUN.truth
-    spoilt = inflation.without_offsets(truth, 0.5, seed=3)
+    spoilt = inflation.drop_offsets(truth, 0.5, seed=3)
     macro = truth["expression_type"] == "macro"
     lost = spoilt["offset"].isna()
     assert lost.sum() == round(0.5 * macro.sum()) and not (lost & ~macro.reset_index(drop=True)).any()

@@ -12,7 +12,7 @@ from fedet.errors import InputError
 from fedet.experiments.comparison import evaluate_pooled
 from fedet.experiments.methods import frame_wise as fw
 from fedet.experiments.methods import two_stage as ts
-from fedet.experiments.methods.base import LOW_SCORE, canonical, name_intervals
+from fedet.experiments.methods.base import LOW_SCORE, name_intervals, to_table
 from fedet.experiments.methods.fitting import fit_network, in_batches
 from fedet.experiments.methods.registry import METHODS, method_named
 from fedet.intervals import EMOTIONS
@@ -100,7 +100,7 @@ def test_frames_learn_the_shortest_event_over_them(seed):
 
 @given(st.lists(st.booleans(), max_size=40))
 def test_runs_are_the_stretches_that_hold(on):
-    found = fw.runs(np.array(on, dtype=bool))
+    found = fw.true_runs(np.array(on, dtype=bool))
     again = np.zeros(len(on), dtype=bool)
     for a, b in found:
         assert not again[max(a - 1, 0) : b + 1].any()  # never beside another run
@@ -132,7 +132,7 @@ def test_smoothing_closes_a_gap_and_keeps_the_mass():
     p = curves((10, 20, 1, 0.9), (22, 32, 1, 0.9))
     raw, closed = (fw.candidates_of(p, width, (0.5,), "strength") for width in (0.0, 2.0))
     assert len(np.unique(raw.intervals, axis=0)) == 2 and len(np.unique(closed.intervals, axis=0)) == 1
-    smooth = fw.smoothed(p, 3.0)
+    smooth = fw.smooth(p, 3.0)
     assert smooth.sum(0) == pytest.approx(p.sum(0), abs=0.01) and smooth.sum(1) == pytest.approx(np.ones(120))
 
 
@@ -155,16 +155,16 @@ def test_an_interval_is_stretched_whatever_its_length():
     ramp = np.tile(np.arange(300.0)[:, None], (1, 16)).astype(np.float32)
     record = replace(record, vectors=ramp)
     for start, end in ((100, 108), (100, 180), (100.4, 131.2)):
-        x, mask = ts.stretched(record, start, end)
+        x, mask = ts.resample_interval(record, start, end)
         margin = ts.MARGIN * (end - start)
         expected = np.linspace(start - margin, end + margin, 2 * ts.LENGTH + 1)[1::2]
         assert mask.all() and np.abs(x[:, 0] + 0.5 - expected).max() <= 0.5 + 1e-6
-    x, mask = ts.stretched(record, 290, 310)
+    x, mask = ts.resample_interval(record, 290, 310)
     assert 0 < mask.sum() < ts.LENGTH and not x[~mask].any()
 
 
 def test_each_emotion_of_an_interval_is_told_and_only_one_is_loud():
-    found = canonical(FEW[0], np.array([[10, 30], [60, 70]]), np.array([0.8, 0.3]), ["expression"] * 2, "x")
+    found = to_table(FEW[0], np.array([[10, 30], [60, 70]]), np.array([0.8, 0.3]), ["expression"] * 2, "x")
     classes = np.array([[0.5, 0.4, 0.05, 0.05], [0.25, 0.3, 0.25, 0.2]])
     table = ts.with_emotions(FEW[0], found, classes, "strength", CONFIG, "two-stage")
     loud = table.sort_values("score", ascending=False).head(2)

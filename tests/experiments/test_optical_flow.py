@@ -104,8 +104,8 @@ def test_peaks_lie_on_the_bumps(width):
 
 def test_of_overlapping_peaks_the_strongest_stays():
     frames = np.array([[0, 20], [5, 15], [18, 40], [100, 110]])
-    assert sorted(flow.without_overlaps(frames, np.array([1.0, 3.0, 2.0, 0.1]))) == [1, 2, 3]
-    assert flow.without_overlaps(frames[:0], np.zeros(0)).shape == (0,)
+    assert sorted(flow.suppress_overlaps(frames, np.array([1.0, 3.0, 2.0, 0.1]))) == [1, 2, 3]
+    assert flow.suppress_overlaps(frames[:0], np.zeros(0)).shape == (0,)
 
 
 def test_flow_finds_bumps_of_somebody_else_without_naming_them():

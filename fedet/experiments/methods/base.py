@@ -1,5 +1,5 @@
-"""What is compared: each method learns from training subjects, chooses on validation subjects, and
-then tells what it finds in a video. All rivals have this one interface.
+"""The interface of all compared methods: fit on training subjects, choose on validation subjects, then
+predict the intervals of a video.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,15 +26,15 @@ Predict = Callable[[VideoFeatures], pd.DataFrame]
 class Fitted:
     """A method after training."""
 
-    predict: Predict  # canonical table of a video, down to LOW_SCORE
+    predict: Predict  # interval table of a video, down to LOW_SCORE
     threshold: float  # chosen on the validation subjects
-    choices: dict[str, Any]  # whatever else was chosen there; plain values
-    history: pd.DataFrame  # a row an epoch; empty where nothing is trained
-    epochs: Mapping[int, Predict] = field(default_factory=dict)  # the state after each, if it was kept
+    choices: dict[str, Any]  # other choices made there; plain values
+    history: pd.DataFrame  # a row per epoch; empty where nothing is trained
+    epochs: Mapping[int, Predict] = field(default_factory=dict)  # the model after each epoch, if stored
 
 
 class Method(Protocol):
-    """A frozen dataclass: its name, and all settings that make a run what it is."""
+    """A frozen dataclass: its name, and all settings that a run depends on."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +51,7 @@ class Method(Protocol):
 
 
 def method_settings(method: Method) -> dict[str, Any]:
-    """The settings of a method as plain values; a field that is no setting says `repr=False`."""
+    """The settings of a method as plain values; a field that is no setting has `repr=False`."""
     values = {f.name: getattr(method, f.name) for f in fields(method) if f.repr}  # type: ignore[arg-type]
     plain = {name: asdict(v) if is_dataclass(v) else v for name, v in values.items()}
     return {"kind": type(method).__name__} | plain
@@ -69,16 +69,16 @@ class FEDNMethod:
     name: str = "fedn"
     config: FEDNConfig | None = None  # None: the defaults
     training: TrainConfig = field(default_factory=TrainConfig)
-    snapshots: bool = False  # keep the state after every epoch, for looking at what a choice is worth
+    snapshots: bool = False  # keep the weights after every epoch, to measure what a choice is worth
     accelerator: str = "auto"
 
     def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
         from fedet.training.training import train as fit
 
-        kept: dict[int, dict] = {}
+        states: dict[int, dict] = {}
 
         def keep(epoch: int, model: FEDN) -> None:
-            kept[epoch] = {name: value.clone() for name, value in model.state_dict().items()}
+            states[epoch] = {name: value.clone() for name, value in model.state_dict().items()}
 
         result = fit(
             train,
@@ -90,30 +90,30 @@ class FEDNMethod:
             accelerator=self.accelerator,
             on_epoch=keep if self.snapshots else None,
         )
-        epochs = {epoch: answer(_with_state(result.model, state)) for epoch, state in kept.items()}
+        epochs = {epoch: predictor(_with_state(result.model, state)) for epoch, state in states.items()}
         threshold, choices = result.model.config.default_threshold, {"epoch": result.best_epoch}
-        return Fitted(answer(result.model), threshold, choices, result.history, epochs)
+        return Fitted(predictor(result.model), threshold, choices, result.history, epochs)
 
 
 def _with_state(model: FEDN, state: dict) -> FEDN:
-    other = FEDN(model.config)
-    other.load_state_dict({name: value.cpu() for name, value in state.items()})
-    return other.eval()
+    copy = FEDN(model.config)
+    copy.load_state_dict({name: value.cpu() for name, value in state.items()})
+    return copy.eval()
 
 
-def answer(model: FEDN) -> Predict:
-    """What the model finds in a record, down to LOW_SCORE."""
+def predictor(model: FEDN) -> Predict:
+    """Predicts the intervals of a record down to LOW_SCORE."""
     config = replace(model.config, min_score=min(LOW_SCORE, model.config.min_score))
     return lambda record: predict(model, config, record)
 
 
-# --- what the rivals share
+# --- shared by the other methods
 
 
-def canonical(
+def to_table(
     record: VideoFeatures, frames: np.ndarray, scores: np.ndarray, emotions: Sequence[str | None], source: str
 ) -> pd.DataFrame:
-    """Predictions of one video as a canonical table; frames (N, 2) inclusive."""
+    """Predictions of one video as an interval table; frames (N, 2) inclusive."""
     table = empty_table().reindex(range(len(frames)))
     columns = {"onset": frames[:, 0], "offset": frames[:, 1], "score": scores, "emotion": list(emotions)}
     for name, values in columns.items():
@@ -126,13 +126,13 @@ def canonical(
 def name_intervals(
     intervals: np.ndarray, strength: np.ndarray, classes: np.ndarray, rule: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each interval once for every emotion: intervals (N K, 2), scores (N K,), classes (N K,).
+    """Repeats each interval for every emotion: intervals (N K, 2), scores (N K,), classes (N K,).
 
     Args:
-        intervals: (N, 2). strength: (N,) how sure it is that there is an expression.
+        intervals: (N, 2). strength: (N,) confidence that there is an expression.
         classes: (N, K) probabilities of its emotions.
-        rule: "strength": the likeliest emotion has all of the strength, others their share of it;
-            "product": each has strength times probability.
+        rule: "strength": the likeliest emotion gets the strength, others their share of it;
+            "product": each gets strength times probability.
     """
     if rule not in RULES:
         raise InputError(f"rule={rule!r}: one of {', '.join(RULES)}")
@@ -142,15 +142,12 @@ def name_intervals(
     return np.repeat(intervals, k, axis=0), scores, np.tile(np.arange(k), len(intervals))
 
 
-def merged(record: VideoFeatures, candidates: Candidates, config: FEDNConfig, source: str) -> pd.DataFrame:
-    """Candidates merged just as those of FEDN are, as a canonical table."""
+def nms_table(record: VideoFeatures, candidates: Candidates, config: FEDNConfig, source: str) -> pd.DataFrame:
+    """Candidates after the soft-NMS of FEDN, as an interval table."""
     low = replace(config, min_score=LOW_SCORE)
     if not len(candidates.scores) or not record.mask.any():
-        return canonical(record, np.zeros((0, 2)), np.zeros(0), [], source)
+        return to_table(record, np.zeros((0, 2)), np.zeros(0), [], source)
     best = soft_nms(candidates, low)
-    frames, kept = to_frames(best, record.mask)
+    frames, valid = to_frames(best, record.mask)
     names = np.array(config.emotions, dtype=object)[best.classes]
-    return canonical(record, frames[kept], best.scores[kept], list(names[kept]), source)
-
-
-# --- by name
+    return to_table(record, frames[valid], best.scores[valid], list(names[valid]), source)

@@ -1,9 +1,7 @@
-"""The loop that trains the small networks of the rivals: the schedule, average and choices of FEDN.
+"""Trains the small networks of the other methods with the schedule, weight average and choices of FEDN.
 
-Two rivals learn: `fedet.experiments.methods.two_stage` and `fedet.experiments.methods.frame_wise`. A third,
-`fedet.experiments.methods.optical_flow`, does not. All
-read the same vectors, see the same augmentation, have the same budget of epochs and steps, and
-choose on the same validation subjects.
+`fedet.experiments.methods.two_stage` and `fedet.experiments.methods.frame_wise` use it: the same vectors,
+the same augmentation, the same budget of epochs and steps, the same validation subjects.
 """
 
 import copy
@@ -20,10 +18,10 @@ from fedet.training.trainer import learning_rate, make_optimizer, torch_seed, up
 
 
 class Fit(NamedTuple):
-    """A trained network and how it came about."""
+    """A trained network with its history."""
 
     network: nn.Module  # of the best epoch, in evaluation mode
-    history: pd.DataFrame  # a row an epoch
+    history: pd.DataFrame  # a row per epoch
     best_epoch: int
 
 
@@ -37,18 +35,18 @@ def fit_network(
     """Trains with AdamW, warm-up and cosine; keeps the averaged weights of the best epoch.
 
     Args:
-        batches: the batches of an epoch, as many in each. loss_of: of a batch, a scalar.
+        batches: the batches of an epoch, the same number in each. loss_of: of a batch, a scalar.
         judge: figures on the validation subjects; "monitored" selects the epoch.
     """
     optimizer, average = make_optimizer(network, config), copy.deepcopy(network).eval()  # type: ignore
     best, best_value, best_epoch, step = copy.deepcopy(average.state_dict()), -math.inf, 0, 0
     history = []
     for epoch in range(1, config.epochs + 1):
-        losses, todo = [], batches(epoch - 1)
+        losses, epoch_batches = [], batches(epoch - 1)
         network.train()
-        for batch in todo:
+        for batch in epoch_batches:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, len(todo) * config.epochs, config)
+                group["lr"] = learning_rate(step, len(epoch_batches) * config.epochs, config)
             with torch_seed(config.seed, 1, step):
                 loss = loss_of(network, batch)
                 optimizer.zero_grad()
@@ -71,6 +69,6 @@ def fit_network(
 
 
 def in_batches(items: Sequence, size: int) -> list[Sequence]:
-    """Whole batches; the rest comes in other epochs, whose order is another."""
+    """Whole batches; the remainder is used in other epochs, which have another order."""
     size = min(size, len(items))
     return [items[i : i + size] for i in range(0, len(items) - size + 1, size)]

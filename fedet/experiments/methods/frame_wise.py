@@ -1,8 +1,8 @@
-"""The rival that most people build: every frame is classified, and the answers are smoothed and cut.
+"""The simplest baseline: classify every frame, smooth the probabilities, and cut them into intervals.
 
-The classifier reads what FEDN reads (scaled vectors, the same augmentation, the same budget). Runs of
+The classifier has the inputs of FEDN (scaled vectors, the same augmentation, the same budget). Runs of
 frames above a level become intervals. Smoothing, level and score rule are chosen on the validation
-subjects, and as one of the choices all levels are used at once, with FEDN's own merging, after
+subjects; one of the choices uses all levels at once, merged by FEDN's soft-NMS, after
 the temporal actionness grouping of Zhao et al., "Temporal Action Detection with Structured Segment
 Networks" (ICCV 2017).
 """
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedet.experiments.methods.base import RULES, Fitted, detector_config, merged, name_intervals
+from fedet.experiments.methods.base import RULES, Fitted, detector_config, name_intervals, nms_table
 from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.model import FEDNConfig, FrameEmbedding
 from fedet.postprocess import Candidates
@@ -27,7 +27,7 @@ from fedet.training.sampling import augmented_window, draw_epoch, event_arrays, 
 from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures
 
-IGNORED = -100  # what torch's cross-entropy leaves out
+IGNORED = -100  # targets that torch's cross-entropy ignores
 ALL_LEVELS = tuple(np.round(np.arange(0.1, 0.91, 0.1), 2).tolist())
 LEVELS = (ALL_LEVELS, (0.3,), (0.4,), (0.5,), (0.6,))
 WIDTHS = (0.0, 1.0, 2.0, 4.0)  # standard deviation of the smoothing, frames
@@ -64,8 +64,8 @@ def frame_targets(intervals: np.ndarray, classes: np.ndarray, mask: np.ndarray) 
     return target
 
 
-def smoothed(curves: np.ndarray, width: float) -> np.ndarray:
-    """Curves (T, K) under a Gaussian of `width` frames; at the ends the nearest value goes on."""
+def smooth(curves: np.ndarray, width: float) -> np.ndarray:
+    """Gaussian smoothing of curves (T, K), sigma `width` frames; the end values are repeated outward."""
     if width == 0 or not len(curves):
         return curves
     from scipy.ndimage import gaussian_filter1d
@@ -73,9 +73,9 @@ def smoothed(curves: np.ndarray, width: float) -> np.ndarray:
     return gaussian_filter1d(curves, width, axis=0, mode="nearest")
 
 
-def runs(on: np.ndarray) -> np.ndarray:
-    """(N, 2) [start, end) of the stretches in which (T,) `on` holds."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int8), [0]])))
+def true_runs(mask: np.ndarray) -> np.ndarray:
+    """(N, 2) [start, end) of the runs in which `mask` (T,) is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return edges.reshape(-1, 2)
 
 
@@ -84,36 +84,36 @@ def candidates_of(curves: np.ndarray, width: float, levels: Sequence[float], rul
 
     Args:
         curves: (T, 1 + K), nothing first. width: of the smoothing, frames.
-        levels: an interval is a run of frames in which something is expressed with at least that
-            probability. rule: as for `name_intervals`; the strength is the mean over the run.
+        levels: an interval is a run of frames in which the probability of any expression is at
+            least that. rule: as for `name_intervals`; the strength is the mean over the run.
     """
-    p = smoothed(curves, width)
+    p = smooth(curves, width)
     shown = 1 - p[:, 0]
-    found = np.concatenate([runs(shown >= level) for level in levels])
-    found = np.unique(found, axis=0)
+    intervals = np.unique(np.concatenate([true_runs(shown >= level) for level in levels]), axis=0)
     total = np.concatenate([np.zeros((1, p.shape[1])), np.cumsum(p, axis=0)])
-    mean = (total[found[:, 1]] - total[found[:, 0]]) / np.maximum(found[:, 1:] - found[:, :1], 1)
+    start, end = intervals.T
+    mean = (total[end] - total[start]) / np.maximum(end - start, 1)[:, None]
     strength, classes = 1 - mean[:, 0], mean[:, 1:]
     classes = classes / np.maximum(classes.sum(1, keepdims=True), 1e-9)
-    return Candidates(*name_intervals(found.astype(float), np.clip(strength, 0, 1), classes, rule))
+    return Candidates(*name_intervals(intervals.astype(float), np.clip(strength, 0, 1), classes, rule))
 
 
 @torch.inference_mode()
 def curves_of(network: nn.Module, record: VideoFeatures) -> np.ndarray:
-    """(T, 1 + K) probabilities; frames without a face show nothing for certain."""
-    parts = []
+    """(T, 1 + K) probabilities; frames without a face have probability 1 of no expression."""
+    chunks = []
     for start in range(0, len(record.vectors), 4096):
         x = torch.from_numpy(np.array(record.vectors[start : start + 4096], dtype=np.float32))
         mask = torch.from_numpy(np.array(record.mask[start : start + 4096]))
-        parts.append(network(x[None], mask[None])[0].softmax(-1).numpy())
-    curves = np.concatenate(parts).astype(np.float64)
+        chunks.append(network(x[None], mask[None])[0].softmax(-1).numpy())
+    curves = np.concatenate(chunks).astype(np.float64)
     curves[~record.mask] = np.eye(curves.shape[1])[0]
     return curves
 
 
 @dataclass(frozen=True)
 class FrameWise:
-    """Per-frame classification, smoothed and cut."""
+    """Classification of every frame, smoothed and cut into intervals."""
 
     name: str = "frame-wise"
     config: FEDNConfig | None = None  # of its embedding, windows and merging
@@ -126,23 +126,23 @@ class FrameWise:
 
         def figures(choice: tuple) -> dict[str, float]:
             tables = [
-                merged(record, candidates_of(curve, *choice), config, self.name)
+                nms_table(record, candidates_of(curve, *choice), config, self.name)
                 for record, curve in zip(validation, curves, strict=True)
             ]
             return table_metrics(tables, validation, config.default_threshold)
 
-        tried = {choice: figures(choice) for choice in product(WIDTHS, LEVELS, RULES[:1])}
-        best = max(tried, key=lambda c: monitored_value(tried[c], self.training.monitor))
-        tried |= {(*best[:2], rule): figures((*best[:2], rule)) for rule in RULES[1:]}
-        best = max(tried, key=lambda c: monitored_value(tried[c], self.training.monitor))
+        scores_of = {choice: figures(choice) for choice in product(WIDTHS, LEVELS, RULES[:1])}
+        best = max(scores_of, key=lambda c: monitored_value(scores_of[c], self.training.monitor))
+        scores_of |= {(*best[:2], rule): figures((*best[:2], rule)) for rule in RULES[1:]}
+        best = max(scores_of, key=lambda c: monitored_value(scores_of[c], self.training.monitor))
         choices: dict = dict(zip(("smoothing", "levels", "rule"), best, strict=True))
         choices["epoch"] = trained.best_epoch
 
         def predict(record: VideoFeatures):
-            found = candidates_of(curves_of(trained.network, record), *best)
-            return merged(record, found, config, self.name)
+            candidates = candidates_of(curves_of(trained.network, record), *best)
+            return nms_table(record, candidates, config, self.name)
 
-        return Fitted(predict, tried[best]["threshold"], choices, trained.history)
+        return Fitted(predict, scores_of[best]["threshold"], choices, trained.history)
 
 
 def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
@@ -154,27 +154,26 @@ def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -
     events, augmentation = event_arrays(train, config), training.augmentation
 
     def batches(epoch: int):
-        wanted = training.least_steps * training.batch_size
-        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch, wanted)
+        windows = training.least_steps * training.batch_size
+        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch, windows)
         return in_batches(draws, training.batch_size)
 
     def loss_of(network: nn.Module, draws) -> Tensor:
         xs, masks, targets = [], [], []
         for d in draws:
-            where = train[d.record], events[d.record], d
-            x, mask, *near = augmented_window(*where, scale, config.window, augmentation)
+            x, mask, *window_events = augmented_window(
+                train[d.record], events[d.record], d, scale, config.window, augmentation
+            )
             xs.append(x)
             masks.append(mask)
-            targets.append(frame_targets(*near, mask))
-        x, mask, target = (torch.from_numpy(np.stack(part)) for part in (xs, masks, targets))
+            targets.append(frame_targets(*window_events, mask))
+        x, mask, target = (torch.from_numpy(np.stack(arrays)) for arrays in (xs, masks, targets))
         logits = network(x, mask)
         return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORED)
 
     def judge(network: nn.Module) -> dict[str, float]:
-        middle = 2.0, ALL_LEVELS, "strength"
-        tables = [
-            merged(r, candidates_of(curves_of(network, r), *middle), config, "frame-wise") for r in validation
-        ]
+        candidates = (candidates_of(curves_of(network, r), 2.0, ALL_LEVELS, "strength") for r in validation)
+        tables = [nms_table(r, c, config, "frame-wise") for r, c in zip(validation, candidates, strict=True)]
         figures = table_metrics(tables, validation, config.default_threshold)
         return figures | {"monitored": monitored_value(figures, training.monitor)}
 

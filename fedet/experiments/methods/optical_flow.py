@@ -1,8 +1,8 @@
-"""The rival without learning: movement of facial regions by optical flow, and peaks of it.
+"""The baseline without learning: peaks in the movement of facial regions by optical flow.
 
-Dense flow (OpenCV's DIS) between neighbouring face crops; an affine fit to the parts that no expression
-moves (forehead, bridge of the nose, temples) takes the head's own motion away; the rest is summed up
-over time to a displacement of each region from its place nearby. After He, "Research on
+Dense flow (OpenCV's DIS) between neighbouring face crops; an affine fit to the regions that no expression
+moves (forehead, bridge of the nose, temples) removes head motion; the rest, summed over time, is the
+displacement of each region from its median position nearby. After He, "Research on
 Micro-Expression Spotting Method Based on Optical Flow Features" (ACM MM 2021), whose method led the
 spotting challenge of that year; regions and details are our choice.
 """
@@ -20,8 +20,8 @@ import pandas as pd
 from fedet.annotations.table import validate
 from fedet.datasets.dataset import Dataset
 from fedet.errors import InputError
-from fedet.experiments.methods.base import LOW_SCORE, Fitted, canonical
-from fedet.experiments.methods.frame_wise import smoothed
+from fedet.experiments.methods.base import LOW_SCORE, Fitted, to_table
+from fedet.experiments.methods.frame_wise import smooth
 from fedet.faces.extraction import CROP, crops_of, extract_with_retry
 from fedet.faces.vectors import FPS, STATES, FaceTrack, search_version
 from fedet.files import atomic_write
@@ -73,13 +73,13 @@ def _rigid_fit() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def movements(
     crops: Iterable[tuple[np.ndarray | None, str, int]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Movement of each region from the frame before, the head's own taken away.
+    """Movement of each region since the previous frame, without head motion.
 
     Args:
         crops: face crop (112, 112, 3) or None, state, and face number of each frame.
     Returns:
         States (T,) uint8; face numbers (T,) int32; movements (T, 2 R) float32 pixels a frame, x and y of
-        one region beside each other, 0 where there is nothing to compare with.
+        one region next to each other, 0 where there is nothing to compare with.
     """
     import cv2
 
@@ -87,42 +87,42 @@ def movements(
     mask, fit, terms = _rigid_fit()
     boxes = [_pixels(box) for box in REGIONS.values()]
     rows, states, numbers = [], [], []
-    before, whose = None, -1
+    previous, person = None, -1
     for face, state, number in crops:
         states.append(STATES.index(state))
         numbers.append(number)
         row = np.zeros(2 * len(boxes), np.float32)
         grey = None if face is None else cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-        if grey is not None and before is not None and number == whose:
-            moved = flow.calc(before, grey, None)  # (S, S, 2)
+        if grey is not None and previous is not None and number == person:
+            moved = flow.calc(previous, grey, None)  # (S, S, 2)
             head = terms @ (fit @ moved[mask])  # (S S, 2)
-            own = moved - head.reshape(moved.shape)
-            row[:] = np.concatenate([own[box].mean((0, 1)) for box in boxes])
+            local = moved - head.reshape(moved.shape)
+            row[:] = np.concatenate([local[box].mean((0, 1)) for box in boxes])
         rows.append(row)
-        before, whose = grey, number
+        previous, person = grey, number
     table = np.stack(rows) if rows else np.zeros((0, 2 * len(boxes)), np.float32)
     return np.array(states, np.uint8), np.array(numbers, np.int32), table
 
 
 def flow_track(path: str | Path, opened: Video, cache: str | Path | None = None, faces=None) -> FaceTrack:
-    """The movements of a video at 30 fps, in the form of a track of face vectors; kept in `cache`."""
-    place = None
+    """The movements of a video at 30 fps, as a track of face vectors; cached in `cache`."""
+    cached_path = None
     if cache is not None:
         stat = Path(path).stat()
         facts = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {opened.fps} "
         facts += f"{search_version(opened)} {VERSION}"
         name = hashlib.sha256((facts + json.dumps(REGIONS)).encode()).hexdigest()[:12]
-        place = Path(cache) / f"{Path(path).stem}-{name}.flow.npz"
-        if place.is_file():
-            with np.load(place) as parts:
-                moved, state, track = parts["moved"], parts["state"], parts["track"]
+        cached_path = Path(cache) / f"{Path(path).stem}-{name}.flow.npz"
+        if cached_path.is_file():
+            with np.load(cached_path) as arrays:
+                moved, state, track = arrays["moved"], arrays["state"], arrays["track"]
             return _track(moved, state, track, opened)
     (state, track, moved), _ = extract_with_retry(
         lambda detector: movements(crops_of(opened, detector)), faces
     )
-    if place is not None:
-        with atomic_write(place) as part:
-            np.savez(part, moved=moved, state=state, track=track)
+    if cached_path is not None:
+        with atomic_write(cached_path) as draft:
+            np.savez(draft, moved=moved, state=state, track=track)
     return _track(moved, state, track, opened)
 
 
@@ -159,7 +159,7 @@ def flow_records_of(
 
 
 def events_at(events: pd.DataFrame, fps: float, n_frames: int, video: str) -> pd.DataFrame:
-    """Events counted at `fps`, carried over to 30 by time; within the video's `n_frames` at 30."""
+    """Events at `fps` converted to 30 by time; clipped to the video's `n_frames` at 30."""
     events = table_at_rate(events.assign(fps=fps, apex=pd.NA), FPS)
     events["offset"] = events["offset"].clip(upper=n_frames - 1)
     return validate(events, {video: n_frames}, source_name=video)[0]
@@ -170,9 +170,9 @@ def events_at(events: pd.DataFrame, fps: float, n_frames: int, video: str) -> pd
 
 @dataclass(frozen=True)
 class Peaks:
-    """How intervals are read off the movements; chosen on the known subjects."""
+    """How intervals are found in the movements; chosen on training and validation subjects."""
 
-    context_s: float  # displacement is told from the median within this time to both sides
+    context_s: float  # displacement from the median within this time to both sides
     smoothing: float  # standard deviation, frames
     width: float  # above 1: fixed, frames; up to 1: where the curve falls by this share of the peak
     relative: bool  # the curve in units of the video's own noise, not in pixels
@@ -184,87 +184,87 @@ CHOICES = [
 
 
 def displacement(record: VideoFeatures, context_s: float, step: int = 8) -> np.ndarray:
-    """(T,) how far the regions are from their place nearby, root mean square over regions, pixels.
+    """(T,) displacement of the regions from their median position, root mean square over regions, pixels.
 
-    The place is the median within `context_s` to both sides, every `step` frames, interpolated.
+    The median is taken within `context_s` to both sides, every `step` frames, interpolated.
     """
     path = np.cumsum(np.asarray(record.vectors, dtype=np.float64), axis=0)  # (T, 2 R)
     if not len(path):
         return np.zeros(0)
     reach, knots = round(context_s * record.fps), np.arange(0, len(path) + step, step)
     nearby = [path[max(0, min(k, len(path) - 1) - reach) : k + reach + 1] for k in knots]
-    place = np.stack([np.median(part, axis=0) for part in nearby])  # (K, 2 R)
+    median = np.stack([np.median(window, axis=0) for window in nearby])  # (K, 2 R)
     at = np.arange(len(path)) / step
     low = at.astype(int)
     share = (at - low)[:, None]
-    away = path - (place[low] * (1 - share) + place[low + 1] * share)
-    return np.sqrt((away**2).mean(1)) * record.mask
+    offset = path - (median[low] * (1 - share) + median[low + 1] * share)
+    return np.sqrt((offset**2).mean(1)) * record.mask
 
 
-def peaks_of(curve: np.ndarray, how: Peaks) -> tuple[np.ndarray, np.ndarray]:
+def peaks_of(curve: np.ndarray, settings: Peaks) -> tuple[np.ndarray, np.ndarray]:
     """Inclusive frames (N, 2) and prominences (N,) of the peaks of a curve (T,)."""
     from scipy.signal import find_peaks, peak_widths
 
-    s = smoothed(curve[:, None], how.smoothing)[:, 0]
-    if how.relative:
+    s = smooth(curve[:, None], settings.smoothing)[:, 0]
+    if settings.relative:
         s = s / max(float(np.median(s)), 1e-6)
-    at, found = find_peaks(s, prominence=1e-6)
+    at, properties = find_peaks(s, prominence=1e-6)
     if not len(at):
         return np.zeros((0, 2), int), np.zeros(0)
-    if how.width > 1:
-        ends = np.stack([at - how.width / 2, at + how.width / 2], axis=1)
+    if settings.width > 1:
+        ends = np.stack([at - settings.width / 2, at + settings.width / 2], axis=1)
     else:
-        ends = np.stack(peak_widths(s, at, rel_height=how.width)[2:], axis=1)
+        ends = np.stack(peak_widths(s, at, rel_height=settings.width)[2:], axis=1)
     frames = np.clip(np.rint(ends).astype(int), 0, len(s) - 1)
-    return frames, found["prominences"]
+    return frames, properties["prominences"]
 
 
-def without_overlaps(frames: np.ndarray, strength: np.ndarray) -> np.ndarray:
+def suppress_overlaps(frames: np.ndarray, strength: np.ndarray) -> np.ndarray:
     """Indices of the strongest intervals that share at most half of the shorter with a stronger one."""
-    kept: list[int] = []
+    selected: list[int] = []
     for i in np.argsort(-strength, kind="stable"):
-        a, b = frames[kept, 0], frames[kept, 1]
+        a, b = frames[selected, 0], frames[selected, 1]
         shared = np.minimum(b, frames[i, 1]) - np.maximum(a, frames[i, 0]) + 1
         shorter = np.minimum(b - a, frames[i, 1] - frames[i, 0]) + 1
         if not (shared > 0.5 * shorter).any():
-            kept.append(int(i))
-    return np.array(kept, dtype=int)
+            selected.append(int(i))
+    return np.array(selected, dtype=int)
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Peaks of movement. Nothing is trained, so all known subjects serve to choose; no emotion is named."""
+    """Peaks of movement, not trained: choices use training and validation subjects; no emotion is named."""
 
     name: str = "flow"
 
     def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
-        known = [*train, *validation]
-        contexts = {how.context_s for how in CHOICES}
-        curves = {c: [displacement(r, c) for r in known] for c in contexts}
-        tried = {}
-        for how in CHOICES:
-            read = [peaks_of(curve, how) for curve in curves[how.context_s]]
-            unit = self._unit([strength for _, strength in read])
-            tables = [self._table(r, *found, unit) for r, found in zip(known, read, strict=True)]
-            tried[how] = table_metrics(tables, known, 0.5, named=False) | {"unit": unit}
-        best = max(tried, key=lambda how: tried[how]["spotting_f1"])
-        figures = tried[best]
+        records = [*train, *validation]
+        contexts = {settings.context_s for settings in CHOICES}
+        curves = {c: [displacement(r, c) for r in records] for c in contexts}
+        figures_of = {}
+        for settings in CHOICES:
+            peaks = [peaks_of(curve, settings) for curve in curves[settings.context_s]]
+            unit = self._unit([strength for _, strength in peaks])
+            tables = [self._table(r, *p, unit) for r, p in zip(records, peaks, strict=True)]
+            figures_of[settings] = table_metrics(tables, records, 0.5, named=False) | {"unit": unit}
+        best = max(figures_of, key=lambda settings: figures_of[settings]["spotting_f1"])
+        figures = figures_of[best]
 
         def predict(record: VideoFeatures) -> pd.DataFrame:
-            found = peaks_of(displacement(record, best.context_s), best)
-            return self._table(record, *found, figures["unit"])
+            peaks = peaks_of(displacement(record, best.context_s), best)
+            return self._table(record, *peaks, figures["unit"])
 
         choices = {name: getattr(best, name) for name in Peaks.__dataclass_fields__}
         return Fitted(predict, figures["threshold"], choices, pd.DataFrame())
 
     @staticmethod
     def _unit(strengths: Sequence[np.ndarray]) -> float:
-        """A strength of this size has the score 0.5."""
+        """The strength that has the score 0.5."""
         pooled = np.concatenate(strengths)
         return float(np.quantile(pooled, 0.9)) if len(pooled) else 1.0
 
     def _table(self, record: VideoFeatures, frames: np.ndarray, strength: np.ndarray, unit: float):
         score = strength / (strength + max(unit, 1e-9))
-        kept = without_overlaps(frames, strength)
-        kept = kept[score[kept] >= LOW_SCORE]
-        return canonical(record, frames[kept], score[kept], [None] * len(kept), self.name)
+        selected = suppress_overlaps(frames, strength)
+        selected = selected[score[selected] >= LOW_SCORE]
+        return to_table(record, frames[selected], score[selected], [None] * len(selected), self.name)

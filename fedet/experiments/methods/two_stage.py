@@ -1,8 +1,8 @@
-"""The rival of the paper: FEDN with one class spots, a second network names what was spotted.
+"""The two-stage baseline of the paper: FEDN with one class spots, a second network names the emotion.
 
-The second network learns from annotated intervals only, as in published two-stage work, so what
-the spotter cuts wrongly is new to it. It is not made weak on purpose: it has attention and convolutions
-of the same width, sees intervals with shifted ends, and has its own whole budget of epochs.
+The second network learns from annotated intervals only, as in published two-stage work, so it
+has not met the spotter's errors. It is not weakened on purpose: it has attention and convolutions of the
+same width, is trained on intervals with shifted ends, and has a whole budget of epochs for itself.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,9 +20,9 @@ from fedet.experiments.methods.base import (
     RULES,
     FEDNMethod,
     Fitted,
-    canonical,
     detector_config,
     name_intervals,
+    to_table,
 )
 from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
 from fedet.intervals import intervals_of
@@ -34,9 +35,9 @@ from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures, classes_of
 
 LENGTH = 32  # frames to which every interval is stretched
-MARGIN = 0.25  # of its duration, seen on both sides: our choice
+MARGIN = 0.25  # of its duration, added on both sides: our choice
 JITTER = 0.15  # of its duration, by which each end is moved in training: our choice
-TURNS = 3  # at least, of each event in an epoch: more than FEDN sees it, since it helps the recogniser
+TURNS = 3  # repeats of each event in an epoch, at least: more than in FEDN, since it helps the recogniser
 
 
 class SegmentNet(nn.Module):
@@ -60,10 +61,10 @@ class SegmentNet(nn.Module):
         return self.classes(self.dropout(torch.cat([mean, most], dim=-1)))
 
 
-def stretched(record: VideoFeatures, start: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+def resample_interval(record: VideoFeatures, start: float, end: float) -> tuple[np.ndarray, np.ndarray]:
     """(LENGTH, C) and (LENGTH,): the interval [start, end) with its margins at a fixed length.
 
-    The nearest frame is taken, so that a masked one stays masked; beyond the video nothing is seen.
+    The nearest frame is taken, so that a masked one stays masked; beyond the video all is masked.
     """
     margin = MARGIN * (end - start)
     step = (end - start + 2 * margin) / LENGTH
@@ -81,12 +82,12 @@ def emotions_of(network: nn.Module, record: VideoFeatures, intervals: np.ndarray
     """(N, K) probabilities of the emotions of intervals (N, 2) [start, end)."""
     if not len(intervals):
         return np.zeros((0, network.classes.out_features))  # type: ignore[union-attr]
-    parts = []
+    chunks = []
     for i in range(0, len(intervals), 256):
-        cuts = [stretched(record, a, b) for a, b in intervals[i : i + 256]]
-        x, mask = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
-        parts.append(network(x, mask).softmax(-1).numpy())
-    return np.concatenate(parts).astype(np.float64)
+        cuts = [resample_interval(record, a, b) for a, b in intervals[i : i + 256]]
+        x, mask = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*cuts, strict=True))
+        chunks.append(network(x, mask).softmax(-1).numpy())
+    return np.concatenate(chunks).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -101,51 +102,60 @@ class TwoStage:
     def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
         config = detector_config(self.config, train)
         training = replace(self.training, seed=seed)
-        alone = replace(config, emotions=("expression",))
-        spotter = FEDNMethod("spotter", alone, self.training, accelerator=self.accelerator)
-        spotted = spotter.fit(train, validation, seed, folder)
-        named = train_segments(train, validation, config, training)
+        one_class = replace(config, emotions=("expression",))
+        method = FEDNMethod("spotter", one_class, self.training, accelerator=self.accelerator)
+        spotter = method.fit(train, validation, seed, folder)
+        recogniser = train_segments(train, validation, config, training)
 
         def predict(record: VideoFeatures, rule: str):
-            found = spotted.predict(record)
-            classes = emotions_of(named.network, record, intervals_of(found))
-            return with_emotions(record, found, classes, rule, config, self.name)
+            table = spotter.predict(record)
+            classes = emotions_of(recogniser.network, record, intervals_of(table))
+            return with_emotions(record, table, classes, rule, config, self.name)
 
-        tried = {
-            rule: table_metrics([predict(r, rule) for r in validation], validation, spotted.threshold)
+        figures_of = {
+            rule: table_metrics([predict(r, rule) for r in validation], validation, spotter.threshold)
             for rule in RULES
         }
-        best = max(tried, key=lambda rule: monitored_value(tried[rule], self.training.monitor))
-        choices = {"epoch": spotted.choices["epoch"], "epoch_recogniser": named.best_epoch, "rule": best}
-        history = spotted.history.merge(
-            named.history.rename(columns=lambda c: c if c == "epoch" else f"recogniser_{c}"),
+        best = max(figures_of, key=lambda rule: monitored_value(figures_of[rule], self.training.monitor))
+        choices = {"epoch": spotter.choices["epoch"], "epoch_recogniser": recogniser.best_epoch, "rule": best}
+        history = spotter.history.merge(
+            recogniser.history.rename(columns=lambda c: c if c == "epoch" else f"recogniser_{c}"),
             on="epoch", how="outer",
         )  # fmt: skip
-        return Fitted(lambda r: predict(r, best), tried[best]["threshold"], choices, history)
+        return Fitted(lambda r: predict(r, best), figures_of[best]["threshold"], choices, history)
 
 
-def with_emotions(record, found, classes: np.ndarray, rule: str, config: FEDNConfig, source: str):
-    """The spotter's table (N rows), each interval once for every emotion.
+def with_emotions(
+    record: VideoFeatures,
+    spotted: pd.DataFrame,
+    classes: np.ndarray,
+    rule: str,
+    config: FEDNConfig,
+    source: str,
+) -> pd.DataFrame:
+    """The spotter's table (N rows), with every interval repeated for every emotion.
 
-    The spotter has merged already; the less likely emotions of an interval fall as FEDN's do between
-    classes, at full overlap, so that one expression is not reported once for every emotion.
+    The spotter has suppressed overlaps already; the less likely emotions of an interval decay as FEDN's do
+    between classes, at full overlap, so that one expression is not reported once for every emotion.
     """
-    ends = found[["onset", "offset"]].to_numpy(int)
-    frames, scores, codes = name_intervals(ends, found["score"].to_numpy(float), classes, rule)
+    ends = spotted[["onset", "offset"]].to_numpy(int)
+    frames, scores, codes = name_intervals(ends, spotted["score"].to_numpy(float), classes, rule)
     decay = np.exp(-1 / config.cross_class_sigma) if config.cross_class_sigma else 1.0
     scores = np.where(codes == np.repeat(classes.argmax(1), classes.shape[1]), scores, decay * scores)
-    kept = scores >= LOW_SCORE
-    names = np.array(config.emotions, dtype=object)[codes[kept]]
-    return canonical(record, frames[kept], scores[kept], list(names), source)
+    valid = scores >= LOW_SCORE
+    names = np.array(config.emotions, dtype=object)[codes[valid]]
+    return to_table(record, frames[valid], scores[valid], list(names), source)
 
 
-def labelled(records: Sequence[VideoFeatures], config: FEDNConfig) -> list[tuple[int, float, float, int]]:
+def labelled_events(
+    records: Sequence[VideoFeatures], config: FEDNConfig
+) -> list[tuple[int, float, float, int]]:
     """(record, start, end, emotion) of every event whose emotion is known."""
-    found = []
+    events = []
     for i, record in enumerate(records):
         ends, classes = intervals_of(record.events), classes_of(record.events, config)
-        found += [(i, a, b, int(k)) for (a, b), k in zip(ends, classes, strict=True) if k >= 0]
-    return found
+        events += [(i, a, b, int(k)) for (a, b), k in zip(ends, classes, strict=True) if k >= 0]
+    return events
 
 
 def train_segments(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
@@ -154,41 +164,42 @@ def train_segments(train, validation, config: FEDNConfig, training: TrainConfig)
         network = SegmentNet(config)
     scale = feature_scale(train)
     network.embedding.scale.copy_(torch.from_numpy(scale))
-    taught, asked = labelled(train, config), labelled(validation, config)
+    train_events, validation_events = labelled_events(train, config), labelled_events(validation, config)
 
     def batches(epoch: int):
         rng = np.random.default_rng((training.seed, epoch))
-        turns = max(TURNS, round(training.least_steps * training.batch_size / len(taught)))
-        order = np.concatenate([rng.permutation(len(taught)) for _ in range(turns)])
-        shown = [((epoch, turn), int(i)) for turn, i in enumerate(order)]
-        return in_batches(shown, training.batch_size)
+        turns = max(TURNS, round(training.least_steps * training.batch_size / len(train_events)))
+        order = np.concatenate([rng.permutation(len(train_events)) for _ in range(turns)])
+        draws = [((epoch, turn), int(i)) for turn, i in enumerate(order)]
+        return in_batches(draws, training.batch_size)
 
     def loss_of(network: nn.Module, batch) -> Tensor:
         cuts = [
-            varied(train, taught[i], scale, training.augmentation, (training.seed, *at)) for at, i in batch
+            augmented_segment(train, train_events[i], scale, training.augmentation, (training.seed, *at))
+            for at, i in batch
         ]
-        x, mask = (torch.from_numpy(np.stack(part)) for part in zip(*cuts, strict=True))
-        target = torch.tensor([taught[i][3] for _, i in batch])
+        x, mask = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*cuts, strict=True))
+        target = torch.tensor([train_events[i][3] for _, i in batch])
         return F.cross_entropy(network(x, mask), target)
 
     def judge(network: nn.Module) -> dict[str, float]:
         k = len(config.emotions)
         confusion = np.zeros((k, k))
-        for i, start, end, emotion in asked:
-            answer = emotions_of(network, validation[i], np.array([[start, end]]))
-            confusion[emotion, answer[0].argmax()] += 1
+        for i, start, end, emotion in validation_events:
+            p = emotions_of(network, validation[i], np.array([[start, end]]))
+            confusion[emotion, p[0].argmax()] += 1
         value = float(np.nan_to_num(uf1(confusion)))
         return {"uf1": value, "monitored": value}
 
     return fit_network(network, batches, loss_of, judge, training)
 
 
-def varied(
+def augmented_segment(
     records, event: tuple[int, float, float, int], scale, augmentation: Augmentation, seed: tuple[int, ...]
 ):
-    """An interval with moved ends, varied as the windows of FEDN are."""
+    """An interval with shifted ends, augmented as the windows of FEDN are."""
     record, start, end, _ = event
     rng = np.random.default_rng(seed)
-    moved = rng.uniform(-JITTER, JITTER, 2) * (end - start)
-    x, mask = stretched(records[record], start + moved[0], end + moved[1])
+    shift = rng.uniform(-JITTER, JITTER, 2) * (end - start)
+    x, mask = resample_interval(records[record], start + shift[0], end + shift[1])
     return vary(x, scale, augmentation, rng) * mask[:, None], mask

@@ -1,7 +1,7 @@
 """The edits of a review as pure functions: rows in, changed rows out.
 
 A row is a dict of plain JSON values; `status` is one of STATUSES. An edit returns whole new rows, and
-raises before anything changes if the result would be no interval.
+raises InputError, before anything changes, if the result is no interval.
 """
 
 import inspect
@@ -14,11 +14,11 @@ from fedet.errors import InputError
 from fedet.intervals import EMOTIONS, expression_type_of
 
 DECIDED = ("accepted", "corrected", "added")  # confirmed by a person
-STATUSES = ("open", *DECIDED, "rejected", "seen")  # "seen": a stretch watched, nothing in it
+STATUSES = ("open", *DECIDED, "rejected", "seen")  # "seen": a stretch watched in full
 
 Row = dict
 Rows = Mapping[str, Row]
-Changes = dict[str, Row | None]  # row id -> the row now, None: gone
+Changes = dict[str, Row | None]  # row id -> new row, None: deleted
 
 EMPTY: Row = dict.fromkeys(
     ["subject", "onset", "apex", "offset", "expression_type", "emotion", "emotion_self_report",
@@ -28,12 +28,12 @@ EMPTY: Row = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Clip:
-    """The bounds that rows must keep to."""
+    """The bounds on the rows of a review: the video's length and the allowed emotions."""
 
     video: str
     fps: float
     n_frames: int | None = None  # None: unknown, no upper bound
-    labels: tuple[str, ...] = EMOTIONS  # emotions that may be given
+    labels: tuple[str, ...] = EMOTIONS  # allowed emotions
 
 
 def edit(op: str, rows: Rows, clip: Clip, new_id: str, values: dict) -> Changes:
@@ -42,7 +42,7 @@ def edit(op: str, rows: Rows, clip: Clip, new_id: str, values: dict) -> Changes:
     Args:
         op: One of OPS.
         rows: The review's rows by id.
-        clip: What the frames and labels must keep to.
+        clip: The bounds on frames and labels.
         new_id: Id of the row that the edit may create.
         values: Arguments of the edit (see the functions below).
 
@@ -51,34 +51,34 @@ def edit(op: str, rows: Rows, clip: Clip, new_id: str, values: dict) -> Changes:
     """
     if op not in OPS:
         raise InputError(f"no edit {op!r}: one of {', '.join(OPS)}, undo, redo")
-    needed = inspect.signature(OPS[op]).parameters
+    parameters = inspect.signature(OPS[op]).parameters
     context = {"rows": rows, "clip": clip, "new_id": new_id}
-    arguments = {name: (values | context)[name] for name in needed if name in values or name in context}
-    unknown = sorted(name for name in values if name not in needed or name in context)
-    missing = [n for n, p in needed.items() if n not in arguments and p.default is p.empty]
+    arguments = {name: (values | context)[name] for name in parameters if name in values or name in context}
+    unknown = sorted(name for name in values if name not in parameters or name in context)
+    missing = [n for n, p in parameters.items() if n not in arguments and p.default is p.empty]
     if unknown or missing:
         raise InputError(f"edit {op!r}: missing {missing}, unknown {unknown}")
     return OPS[op](**arguments)
 
 
 def accept(rows: Rows, row: str) -> Changes:
-    """The interval is right."""
+    """Confirms the interval."""
     old = _row(rows, row)
     return {row: old | {"status": old["status"] if old["status"] in DECIDED else "accepted"}}
 
 
 def reject(rows: Rows, row: str) -> Changes:
-    """There is no such expression; the row stays, as a known false alarm."""
+    """Rejects the interval; the row stays, as a known false alarm."""
     return {row: _row(rows, row) | {"status": "rejected"}}
 
 
 def reopen(rows: Rows, row: str) -> Changes:
-    """Back to undecided."""
+    """Makes the interval undecided again."""
     return {row: _row(rows, row) | {"status": "open"}}
 
 
 def move(rows: Rows, clip: Clip, row: str, onset=None, offset=None, apex=None) -> Changes:
-    """Other frames; those not given stay, but an old apex follows the edges inwards."""
+    """Sets new frames, None keeps the old one; an old apex is clipped to the new edges."""
     old = _row(rows, row)
     new = {"onset": onset, "offset": offset, "apex": apex}
     new = {k: v if v is not None else old[k] for k, v in new.items()}
@@ -88,31 +88,31 @@ def move(rows: Rows, clip: Clip, row: str, onset=None, offset=None, apex=None) -
 
 
 def relabel(rows: Rows, clip: Clip, row: str, emotion: str) -> Changes:
-    """Another emotion."""
+    """Sets another emotion."""
     old = _row(rows, row)
     return {row: old | {"emotion": _label(clip, emotion), "status": _status_after_change(old)}}
 
 
 def note(rows: Rows, row: str, text: str) -> Changes:
-    """A remark; it decides nothing."""
+    """Sets a remark; the status stays."""
     return {row: _row(rows, row) | {"note": str(text)}}
 
 
 def add(clip: Clip, new_id: str, onset, offset, emotion=None, apex=None) -> Changes:
-    """An interval that was not predicted."""
+    """Adds an interval that was not predicted."""
     cells = frames_of(clip, onset, offset, apex) | {"emotion": _label(clip, emotion)}
     return {f"a{new_id}": EMPTY | cells | {"status": "added"}}
 
 
 def seen(clip: Clip, new_id: str, onset, offset) -> Changes:
-    """A stretch was watched; all that is in it is in the review."""
+    """Marks a stretch as watched: every expression in it is in the review."""
     return {f"g{new_id}": EMPTY | frames_of(clip, onset, offset, None) | {"status": "seen"}}
 
 
 def split(rows: Rows, clip: Clip, new_id: str, row: str, frame: int) -> Changes:
-    """Two intervals of one: the second starts at `frame`."""
+    """Splits an interval in two: the second starts at `frame`."""
     old = _row(rows, row)
-    if not old["onset"] < _whole(frame, "frame") <= old["offset"]:
+    if not old["onset"] < _frame_number(frame, "frame") <= old["offset"]:
         raise InputError(
             f"cannot split {old['onset']}-{old['offset']} at frame {frame}: it must be inside, "
             "after the first frame"
@@ -125,13 +125,13 @@ def split(rows: Rows, clip: Clip, new_id: str, row: str, frame: int) -> Changes:
 
 
 def delete(rows: Rows, row: str) -> Changes:
-    """Takes the row out of the review."""
+    """Removes the row from the review."""
     _row(rows, row)
     return {row: None}
 
 
 def replace(changes: Changes) -> Changes:
-    """Several rows at once, as an import makes them."""
+    """Replaces several rows at once, as an import does."""
     return {row: None if new is None else EMPTY | new for row, new in changes.items()}
 
 
@@ -140,9 +140,9 @@ OPS = {f.__name__: f for f in (accept, reject, reopen, move, relabel, note, add,
 
 
 def frames_of(clip: Clip, onset, offset, apex) -> Row:
-    """The four cells of a row that follow from its frames, checked."""
-    onset, offset = _whole(onset, "onset"), _whole(offset, "offset")
-    apex = None if apex is None else _whole(apex, "apex")
+    """The checked cells onset, apex and offset, and the expression type they imply."""
+    onset, offset = _frame_number(onset, "onset"), _frame_number(offset, "offset")
+    apex = None if apex is None else _frame_number(apex, "apex")
     last = float("inf") if clip.n_frames is None else clip.n_frames - 1
     if not 0 <= onset <= offset <= last:
         end = "" if clip.n_frames is None else f" <= {last}"
@@ -155,13 +155,13 @@ def frames_of(clip: Clip, onset, offset, apex) -> Row:
 
 def row_of(record: Mapping) -> Row:
     """A row of a canonical table as plain JSON values, status `open`."""
-    row = {key: _plain(record.get(key)) for key in EMPTY}
+    row = {key: _json_value(record.get(key)) for key in EMPTY}
     for frame in ("onset", "apex", "offset"):
         row[frame] = None if row[frame] is None else int(row[frame])
     return row | {"status": "open", "note": row["note"] or ""}
 
 
-def _plain(value):
+def _json_value(value):
     if value is None or value is pd.NA or value != value:
         return None
     return value.item() if hasattr(value, "item") else value
@@ -179,9 +179,9 @@ def _label(clip: Clip, emotion: str | None) -> str | None:
     return emotion
 
 
-def _whole(value, name: str) -> int:
-    whole = isinstance(value, int | float) or hasattr(value, "__index__")
-    if not whole or isinstance(value, bool) or value != value or value % 1:
+def _frame_number(value, name: str) -> int:
+    is_number = isinstance(value, int | float) or hasattr(value, "__index__")
+    if not is_number or isinstance(value, bool) or value != value or value % 1:
         raise InputError(f"{name} {value!r}: must be a whole frame number")
     return int(value)
 

@@ -1,7 +1,7 @@
 """An append-only file of JSON lines that survives a dying process.
 
-The first line (the header) appears with the file, whole or not at all; every further line is on
-the disk before `append` returns. A line that a crash cut off is removed on reopening, with a
+The file is created atomically with its first line (the header); every further line is on the disk
+before `append` returns. A line that a crash cut off is removed on reopening, with a
 notice; a broken line anywhere else is an error, because the state depends on every line.
 """
 
@@ -15,14 +15,14 @@ from fedet.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # not on Windows; there, two kernels on one journal are not detected
+except ImportError:  # missing on Windows, where two kernels on one journal go undetected
     fcntl = None  # type: ignore[assignment]
 
 _OPEN_JOURNALS: "weakref.WeakValueDictionary[Path, Journal]" = weakref.WeakValueDictionary()
 
 
 class Journal:
-    """One journal file, opened for appending by one process at a time.
+    """One journal file, open for appending in one process at a time.
 
     Args:
         path: The file; it is created by `start`, not before.
@@ -84,12 +84,12 @@ class Journal:
         end = os.lseek(self._fd, 0, os.SEEK_END)
         data = _line(entry)
         try:
-            written = os.write(self._fd, data)
-            if written != len(data):
-                raise OSError("the disk took only part of a line")
+            n_bytes = os.write(self._fd, data)
+            if n_bytes != len(data):
+                raise OSError("the disk wrote only part of a line")
             os.fsync(self._fd)
         except OSError:
-            os.ftruncate(self._fd, end)  # half a line would stay broken for ever
+            os.ftruncate(self._fd, end)  # half a line would make the file unreadable
             raise
         self.entries.append(entry)
 
@@ -127,7 +127,7 @@ class Journal:
                 f"{self.path}: another kernel is reviewing in this file; shut it down, or give "
                 "another autosave="
             ) from None
-        except OSError as error:  # some network disks know no locks
+        except OSError as error:  # some network disks have no locks
             self.notices.append(f"{self.path.name}: no lock on this disk ({error.strerror})")
 
     def _recover(self) -> None:
@@ -139,13 +139,13 @@ class Journal:
         except InputError:
             self.close()
             raise
-        broken = data[len(complete) :]
-        if broken and self._fd is not None:
+        incomplete = data[len(complete) :]
+        if incomplete and self._fd is not None:
             os.ftruncate(self._fd, len(complete))
             os.fsync(self._fd)
-            shown = broken[:60].decode("utf-8", "replace")
+            excerpt = incomplete[:60].decode("utf-8", "replace")
             self.notices.append(
-                f"{self.path.name}: the last line was cut off while it was written and is left out: {shown!r}"
+                f"{self.path.name}: the last line was cut off during writing and is left out: {excerpt!r}"
             )
         if not self.entries:
             self.close()
@@ -183,7 +183,7 @@ def _line(entry: dict) -> bytes:
 
 
 def _publish(temporary: str, path: Path) -> None:
-    """Gives the finished file its name, unless another process has taken the name meanwhile."""
+    """Renames the finished file to `path`, unless another process has created that meanwhile."""
     try:
         os.link(temporary, path)
     except FileExistsError:

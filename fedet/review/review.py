@@ -1,8 +1,8 @@
-"""The review of one video: what a person decided about each interval, who and when.
+"""The review of one video: what was decided about each interval, by whom and when.
 
 A review starts from the predicted intervals (status `open`). Every edit replaces whole rows, is
-written to the journal before it counts, and can be undone; undoing is itself an entry, so that
-the file is the whole history and its entries, replayed, give the state.
+written to the journal before it counts, and can be undone; undoing is itself an entry, so
+the file is the whole history, and replaying its entries gives the state.
 """
 
 import getpass
@@ -22,7 +22,7 @@ from fedet.review.journal import Journal, read_journal
 
 REVIEW_COLUMNS = ["row_id", "status", "reviewer", "reviewed_at", "note"]
 _HEAD = {"video", "fps", "by", "labels", "base"}  # of a journal's first line
-PAUSE_S = 90  # a longer silence between two decisions was a pause, not work
+PAUSE_S = 90  # a longer gap between two decisions counts as a pause
 
 
 class Review:
@@ -36,11 +36,11 @@ class Review:
         reviewer: Name on every edit; default: the login name.
         journal: File to write every edit to, and to continue if it exists. The first edit
             creates it. None: nothing is saved.
-        labels: Emotions that may be given.
+        labels: Allowed emotions.
 
     Attributes:
         rows: row id -> {onset, apex, offset, emotion, status, note, reviewer, reviewed_at, ...}.
-        key: One name for this review in every process: from the journal's path and the video.
+        key: Id of this review, the same in every process: hash of the journal's path and the video.
         notices: What happened on opening, one sentence each.
         listeners: Called after every edit with its id, its name and the rows that changed.
 
@@ -94,7 +94,7 @@ class Review:
         return len(self._ids)
 
     def applied(self, ids: Iterable[str]) -> list[str]:
-        """Those of the edits that were applied already."""
+        """The ids of edits that were already applied."""
         return [id for id in ids if id in self._ids]
 
     @property
@@ -111,11 +111,11 @@ class Review:
         Args:
             op: One of `fedet.review.edits.OPS`, "undo" or "redo".
             id: Name of the edit; default: a fresh one.
-            by: The reviewer, if it is not the review's own.
-            values: What the edit needs, e.g. row, onset, apex, offset, emotion, frame, text.
+            by: The reviewer; default: that of the review.
+            values: Arguments of the edit, e.g. row, onset, apex, offset, emotion, frame, text.
 
         Returns:
-            The rows that changed, as they are now, None for those that are gone.
+            Row id -> new row, None if deleted.
 
         Raises:
             InputError: No such edit or row, or values that make no interval; nothing has changed.
@@ -135,50 +135,50 @@ class Review:
 
     def _edit(self, op: str, id: str, by: str, at: str, values: dict) -> Changes:
         after = edit(op, self.rows, self.clip, id, values)
-        signed: Changes = {
+        changes: Changes = {
             row: None if new is None else new | {"reviewer": by, "reviewed_at": at}
             for row, new in after.items()
         }
-        self._write({"op": op, "id": id, "by": by, "at": at, "rows": signed})
-        self._do(signed)
+        self._write({"op": op, "id": id, "by": by, "at": at, "rows": changes})
+        self._do(changes)
         self._ids.add(id)
         self._times.append(at)
-        return signed
+        return changes
 
     def accept(self, row: str) -> Changes:
-        """The interval is right."""
+        """Confirms the interval."""
         return self.apply("accept", row=row)
 
     def reject(self, row: str) -> Changes:
-        """There is no such expression; the row stays, as a known false alarm."""
+        """Rejects the interval; the row stays, as a known false alarm."""
         return self.apply("reject", row=row)
 
     def move(self, row: str, onset=None, offset=None, apex=None) -> Changes:
-        """Other frames for onset, offset or apex; what is not given stays."""
+        """Sets new frames; None keeps the old one."""
         return self.apply("move", row=row, onset=onset, offset=offset, apex=apex)
 
     def relabel(self, row: str, emotion: str) -> Changes:
-        """Another emotion."""
+        """Sets another emotion."""
         return self.apply("relabel", row=row, emotion=emotion)
 
     def note(self, row: str, text: str) -> Changes:
-        """A remark; it decides nothing."""
+        """Sets a remark; the status stays."""
         return self.apply("note", row=row, text=text)
 
     def add(self, onset: int, offset: int, emotion: str | None = None, apex=None) -> Changes:
-        """An interval that was not predicted."""
+        """Adds an interval that was not predicted."""
         return self.apply("add", onset=onset, offset=offset, emotion=emotion, apex=apex)
 
     def split(self, row: str, frame: int) -> Changes:
-        """Two intervals of one: the second starts at `frame`."""
+        """Splits an interval in two: the second starts at `frame`."""
         return self.apply("split", row=row, frame=frame)
 
     def delete(self, row: str) -> Changes:
-        """Takes the row out of the review; the journal still has it."""
+        """Removes the row from the review; the journal keeps it."""
         return self.apply("delete", row=row)
 
     def undo(self) -> Changes:
-        """Takes back the last edit; {} if there is none."""
+        """Undoes the last edit; {} if there is none."""
         return self.apply("undo")
 
     def redo(self) -> Changes:
@@ -189,15 +189,15 @@ class Review:
         """The intervals as a canonical table, then REVIEW_COLUMNS; sorted by onset.
 
         Args:
-            include: Statuses to return, or "all" (every row but the "seen" stretches).
-                `source` says "review by NAME at UTC: STATUS" for rows that a person touched.
+            include: Statuses to return, or "all" (every row except "seen" stretches).
+                `source` says "review by NAME at UTC: STATUS" for rows that a person edited.
         """
-        wanted = {include} if isinstance(include, str) else set(include)
-        wanted = set(STATUSES) - {"seen"} if include == "all" else wanted
-        if wanted - set(STATUSES):
-            unknown = ", ".join(map(repr, sorted(wanted - set(STATUSES))))
+        statuses = {include} if isinstance(include, str) else set(include)
+        statuses = set(STATUSES) - {"seen"} if include == "all" else statuses
+        if statuses - set(STATUSES):
+            unknown = ", ".join(map(repr, sorted(statuses - set(STATUSES))))
             raise InputError(f"include={unknown}: of {', '.join(STATUSES)}, or all")
-        rows = [self._record(i, r) for i, r in self.rows.items() if r["status"] in wanted]
+        rows = [self._record(i, r) for i, r in self.rows.items() if r["status"] in statuses]
         rows.sort(key=lambda r: (r["onset"], r["offset"], r["row_id"]))
         table = pd.DataFrame(rows, columns=[*COLUMNS, *REVIEW_COLUMNS], dtype=object)
         kinds = dict.fromkeys(table.columns, "string")
@@ -264,20 +264,20 @@ class Review:
         self._times: list[str] = []
 
     def _resume(self, entries: list[dict]) -> None:
-        """Continues a journal; it starts from the rows in its header, not from the predictions of today."""
-        head = _checked(entries, self.path)
-        for what, value in (("video", self.clip.video), ("fps", self.clip.fps)):
-            if head[what] != value:
+        """Continues a journal; it starts from the rows in its header, not from the current predictions."""
+        head = _check_header(entries, self.path)
+        for key, value in (("video", self.clip.video), ("fps", self.clip.fps)):
+            if head[key] != value:
                 raise InputError(
-                    f"{self.path}: a review of {what} {head[what]!r}, not {value!r}; name another "
+                    f"{self.path}: a review of {key} {head[key]!r}, not {value!r}; name another "
                     "file with autosave="
                 )
         labels = tuple(dict.fromkeys([*self.clip.labels, *head["labels"]]))
         self.clip = Clip(self.clip.video, self.clip.fps, self.clip.n_frames, labels)
-        changed = head["base"] != self._base
+        predictions_changed = head["base"] != self._base
         self._replay(entries, self.path)
         self.notices.append(f"{self.path}: the review goes on after {len(entries) - 1} edits")
-        if changed:
+        if predictions_changed:
             self.notices.append("The predictions have changed since; the review keeps its rows")
 
     def _replay(self, entries: list[dict], path) -> None:
@@ -300,24 +300,24 @@ class Review:
 def read_review(path: str | Path, include: str | tuple[str, ...] = DECIDED) -> pd.DataFrame:
     """The table of a journal, as `Review.table`, without opening it for review."""
     entries = read_journal(path)
-    head = _checked(entries, path)
+    head = _check_header(entries, path)
     review = Review(pd.DataFrame(), video=head["video"], fps=head["fps"], reviewer=head["by"])
     review._replay(entries, path)
     return review.table(include)
 
 
-def _checked(entries: list[dict], path) -> dict:
+def _check_header(entries: list[dict], path) -> dict:
     if not entries:
         raise InputError(f"{path}: line 1: no review in this file; delete it or name another")
     head = entries[0]
     if head.get("fedet_review") != 1:
         raise InputError(f"{path}: line 1: not a review of this version of fedet; name another file")
-    needed = {"undo": {"id", "op"}, "redo": {"id", "op"}}
+    keys_of_op = {"undo": {"id", "op"}, "redo": {"id", "op"}}
     for number, entry in enumerate(entries, start=1):
-        wanted = _HEAD if number == 1 else needed.get(entry.get("op"), {"id", "op", "rows", "at"})
-        if lacking := wanted - set(entry):
+        keys = _HEAD if number == 1 else keys_of_op.get(entry.get("op"), {"id", "op", "rows", "at"})
+        if missing := keys - set(entry):
             raise InputError(
-                f"{path}: line {number} has no {sorted(lacking)[0]!r}; was the journal changed by hand? "
+                f"{path}: line {number} has no {sorted(missing)[0]!r}; was the journal changed by hand? "
                 "restore it"
             )
     return head

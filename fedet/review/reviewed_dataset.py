@@ -1,9 +1,9 @@
-"""What reviewers confirmed, collected from their files into a dataset to learn from.
+"""The intervals that reviewers confirmed, collected from their files into a training dataset.
 
 A review is a journal (`*.review.jsonl`), or what the explorer exported: canonical CSV, ELAN,
 ActivityNet JSON, WebVTT, BORIS. Only reviewed videos are in the dataset: a video
-without a review says nothing, above all not that nothing happens in it. In a reviewed video, what is
-not decided counts as no expression; rows that look forgotten are counted and reported.
+without a review may hold expressions. In a reviewed video, undecided intervals count as no expression;
+those that look forgotten are reported.
 """
 
 import math
@@ -32,18 +32,18 @@ from fedet.video.reader import open_video
 
 SUFFIXES = (".review.jsonl", ".eaf", ".csv", ".json", ".vtt")
 _COMPARED = ["onset", "offset", "emotion"]
-_INTERNAL = [c for c in REVIEW_COLUMNS if c != "note"]  # fedet's own columns, no loss if they are dropped
+_INTERNAL = [c for c in REVIEW_COLUMNS if c != "note"]  # fedet's own columns, no loss if dropped
 
 
 def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Dataset:
     """The reviewed videos and the intervals that their reviewers confirmed.
 
     Args:
-        videos: folder of the videos, or one video. A `videos.csv` (video, subject) in it says who
-            is in which; without, subjects are those of the reviews, else each video is a subject.
-            An `emotions.csv` there or next to the reviews is that of `annotations.emotion_words`.
-        reviews: files, or folders in which files with SUFFIXES are taken. Rows that are still open
-            or were rejected are left out; a table without review columns is taken whole.
+        videos: folder of the videos, or one video. A `videos.csv` (video, subject) in it names the
+            subjects; without it, subjects are those of the reviews, else each video is a subject.
+            An `emotions.csv` there or next to the reviews is read as by `annotations.emotion_words`.
+        reviews: files, or folders of files with SUFFIXES. Open and rejected rows are left out; a table
+            without review columns is read in full.
 
     Returns:
         The dataset. A review that looks half finished (`undecided_notice`) is a line of its report of
@@ -58,12 +58,12 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
         raise InputError(f"{videos}: no such file or folder")
     in_folder = find_videos(videos) if videos.is_dir() else {}
     paths = {stem(name): path for name, path in (in_folder or {videos.stem: videos}).items()}
-    reviews = [Path(given) for given in reviews]
-    files = [file for given in reviews for file in _files(given)]
+    reviews = [Path(source) for source in reviews]
+    files = [file for source in reviews for file in _files(source)]
     reviewed: dict[str, tuple[Path, pd.DataFrame, float]] = {}
     reports: list[pd.DataFrame] = []
     for file in files:
-        decided, rows, report = _read(file, paths)
+        decided, rows, report = _read_reviewed(file, paths)
         reports.append(report)
         if notice := undecided_notice(rows):
             reports.append(repair(file.name, notice, "kept"))
@@ -79,19 +79,19 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
             reviewed.setdefault(video, (file, table, fps))
     if not reviewed:
         raise InputError("no review: name journals (*.review.jsonl), exports, or folders of them")
-    words: dict[str, str] = {}
+    emotions: dict[str, str] = {}
     for path in (videos, *reviews):
-        words |= emotion_words(path)
-    dataset = _dataset(videos, paths, reviewed, words)
+        emotions |= emotion_words(path)
+    dataset = _dataset(videos, paths, reviewed, emotions)
     return replace(dataset, repairs=join_repairs(*reports, dataset.repairs))
 
 
 def undecided_notice(rows: pd.DataFrame) -> str:
-    """What looks forgotten in a review, in a sentence; "" if nothing does.
+    """A sentence about intervals that look forgotten in a review; "" if none do.
 
-    A detector also reports intervals of very low scores, and nobody decides all of them. So an open
-    row counts only if it scores as high as some row that was accepted, corrected or rejected; if none
-    was, every open row counts.
+    A detector also reports intervals of very low scores, which nobody decides. So an open row counts
+    only if its score reaches that of some accepted, corrected or rejected row; without such rows, every
+    open row counts.
 
     Args:
         rows: all rows of a review with their status and score.
@@ -102,46 +102,48 @@ def undecided_notice(rows: pd.DataFrame) -> str:
     forgotten = score[open_rows & (score.ge(decided) | score.isna() if pd.notna(decided) else True)]
     if forgotten.empty:
         return ""
-    best = "" if forgotten.isna().all() else f", the highest scores {forgotten.max():.2f}"
-    others = "nothing that was predicted was" if pd.isna(decided) else f"others from {decided:.2f} on were"
+    highest = "" if forgotten.isna().all() else f", the highest scores {forgotten.max():.2f}"
+    comparison = (
+        "nothing that was predicted was" if pd.isna(decided) else f"others from {decided:.2f} on were"
+    )
     return (
-        f"{len(forgotten)} of {len(rows)} intervals were never decided{best}, while {others}: they count as "
-        "no expression; finish the review, or leave this video out"
+        f"{len(forgotten)} of {len(rows)} intervals were never decided{highest}, while {comparison}: they "
+        "count as no expression; finish the review, or leave this video out"
     )
 
 
-def _files(given: Path) -> list[Path]:
-    if not given.exists():
-        raise InputError(f"{given}: no such review")
-    if not given.is_dir():
-        return [given]
-    inside = sorted(p for p in given.iterdir() if p.name[0] != "." and p.name.lower().endswith(SUFFIXES))
-    no_reviews = ("videos.csv", "missing_faces.csv", "detections.csv", EMOTION_WORDS)
-    return [p for p in inside if p.name not in no_reviews]
+def _files(source: Path) -> list[Path]:
+    if not source.exists():
+        raise InputError(f"{source}: no such review")
+    if not source.is_dir():
+        return [source]
+    candidates = sorted(p for p in source.iterdir() if p.name[0] != "." and p.name.lower().endswith(SUFFIXES))
+    excluded = ("videos.csv", "missing_faces.csv", "detections.csv", EMOTION_WORDS)
+    return [p for p in candidates if p.name not in excluded]
 
 
-def _read(file: Path, paths: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
-    """Video -> (what is decided there, frames per second); all rows with status and score; the report."""
+def _read_reviewed(file: Path, paths: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+    """Video -> (decided rows, frames per second); all rows with status and score; the report."""
     if file.name.endswith(".jsonl"):
-        table, every = read_review(file, DECIDED), read_review(file, "all")[["status", "score"]]
+        table, all_rows = read_review(file, DECIDED), read_review(file, "all")[["status", "score"]]
         head = read_journal(file)[0]
         video = stem(table["video"].iloc[0] if len(table) else head["video"])
-        return {video: (table, float(head["fps"]))}, every, empty_repairs()
+        return {video: (table, float(head["fps"]))}, all_rows, empty_repairs()
     video = _video_of(file, paths)
     fps = _fps_of(paths[video]) if video in paths else None
     table, report = read_intervals(file, fps=fps, video=video, emotion_map=AS_WRITTEN)
     report = without_unread(report, _INTERNAL)
     cells = table.astype("string").fillna("").to_dict("records")
-    reviewed = [row for row in cells if tier_of(row) == "review"]
-    status = [row["source"].rpartition(": ")[2] for row in reviewed]
-    rows = pd.DataFrame({"status": status, "score": [row["score"] for row in reviewed]}, dtype=object)
+    reviewed_rows = [row for row in cells if tier_of(row) == "review"]
+    status = [row["source"].rpartition(": ")[2] for row in reviewed_rows]
+    rows = pd.DataFrame({"status": status, "score": [row["score"] for row in reviewed_rows]}, dtype=object)
     way_out = "if that is the result, give the journal"
-    if reviewed:
-        table = table[[_decided(row) for row in cells]]
+    if reviewed_rows:
+        table = table[[_is_decided(row) for row in cells]]
     elif file.name.lower().endswith(".eaf"):  # its tier fedet holds detections, decided or not
-        detected = [tier_of(row) == "fedet" for row in cells]
-        table = table[[not of_detector for of_detector in detected]]
-        if n := sum(detected):
+        is_detection = [tier_of(row) == "fedet" for row in cells]
+        table = table[[not flag for flag in is_detection]]
+        if n := sum(is_detection):
             way_out = f"put what is right in the tier fedet into the tier review; {way_out}"
             line = repair(file.name, f"{n} detections that nobody decided", "left out", column="fedet")
             report = join_repairs(report, line)
@@ -159,9 +161,9 @@ def _read(file: Path, paths: dict[str, Path]) -> tuple[dict, pd.DataFrame, pd.Da
 
 
 def _video_of(file: Path, paths: dict[str, Path]) -> str:
-    """The video that a file is named after: the longest beginning of its name, up to a dot, that is one."""
-    words = file.name.split(".")
-    names = [stem(".".join(words[:n])) for n in range(len(words) - 1, 0, -1)]
+    """The video that a file is named after: the longest prefix of its name, up to a dot, that is a video."""
+    parts = file.name.split(".")
+    names = [stem(".".join(parts[:n])) for n in range(len(parts) - 1, 0, -1)]
     return next((name for name in names if name in paths), names[-1])
 
 
@@ -170,7 +172,7 @@ def _fps_of(path: Path) -> float | None:
     return None if path.is_dir() else open_video(path).fps
 
 
-def _decided(row: dict[str, str]) -> bool:
+def _is_decided(row: dict[str, str]) -> bool:
     """Whether a row of an export is reviewed and neither open nor rejected."""
     return tier_of(row) == "review" and not undecided(row["source"])
 
@@ -182,12 +184,12 @@ def _same_events(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFram
     return a == b and abs(one[2] - other[1]) < 1e-3 * one[2]
 
 
-def _dataset(root: Path, paths: dict[str, Path], reviewed: dict, words: dict[str, str]) -> Dataset:
-    listed = _subjects(root / "videos.csv") if root.is_dir() else {}
+def _dataset(root: Path, paths: dict[str, Path], reviewed: dict, emotions: dict[str, str]) -> Dataset:
+    subject_of = _subjects(root / "videos.csv") if root.is_dir() else {}
     rows, tables, ends = [], [empty_table()], {}
     for video, (_, table, fps) in reviewed.items():
-        named = table["subject"].dropna()
-        subject = listed.get(video) or (named.iloc[0] if len(named) else video)
+        subjects = table["subject"].dropna()
+        subject = subject_of.get(video) or (subjects.iloc[0] if len(subjects) else video)
         path = paths[video]
         row = {"subject": subject, "video": video, "path": str(path), "fps": fps, "n_missing": None}
         if path.is_dir():
@@ -200,7 +202,7 @@ def _dataset(root: Path, paths: dict[str, Path], reviewed: dict, words: dict[str
     videos = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
     videos = videos.astype({c: kinds.get(c, "string") for c in VIDEO_COLUMNS})
     events = pd.concat(tables, ignore_index=True).drop(columns=_INTERNAL, errors="ignore")
-    options = {"source_name": "reviews", "missing_offset": "drop", "emotion_map": words}
+    options = {"source_name": "reviews", "missing_offset": "drop", "emotion_map": emotions}
     annotations, repairs = validate(events, ends, **options)
     return Dataset("reviewed", root, videos, annotations, repairs, "drop")
 

@@ -1,7 +1,7 @@
-"""A simulated reviewer: decides as annotations say, in demonstrations, tests, experiments.
+"""A simulated reviewer: decides according to annotations, for demonstrations, tests and experiments.
 
-It makes the edits that a careful person would make in the explorer, so that journals, exports and
-learning get realistic input. A result that rests on it must say so.
+It makes the edits of a careful person in the explorer, so that journals, exports and training get
+realistic input. Results that use it must say so.
 """
 
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ def simulate_review(
     seed: int = 0,
     by: str | None = None,
 ) -> pd.Series:
-    """Decides every open interval of a review as the annotations of its video say.
+    """Decides every open interval of a review according to the annotations of its video.
 
     Intervals near an event (tIoU >= NEAR, the closest pairs first) are accepted, or moved and
-    renamed where they differ; the others are rejected; events left over are added.
+    relabelled where they differ; the others are rejected; unmatched events are added.
 
     Args:
         review: edited in place, each decision by its own edit.
@@ -42,7 +42,7 @@ def simulate_review(
         jitter: standard deviation, in frames, of how a person places onsets and offsets.
         slips: share of the events that get another emotion than the annotated one.
         seed: of jitter and slips.
-        by: the reviewer's name; default: the review's own.
+        by: the reviewer's name; default: that of the review.
 
     Returns:
         The number of edits of each kind: accept, move, relabel, reject, add.
@@ -52,42 +52,42 @@ def simulate_review(
 
     >>> review = Review(pd.DataFrame(), video="v", fps=30.0, reviewer="nobody")
     >>> event = {"video": "v", "fps": 30.0, "onset": 3, "offset": 9, "emotion": "positive"}
-    >>> int(play(review, pd.DataFrame([event]))["add"])
+    >>> int(simulate_review(review, pd.DataFrame([event]))["add"])
     1
     """
     if not 0 <= slips <= 1 or jitter < 0:
         raise InputError(f"slips={slips!r}, jitter={jitter!r}: a share of 0 ... 1, frames of 0 or more")
-    events = _perceived(_events_of(truth, review), review, jitter, slips, np.random.default_rng(seed))
+    events = _with_errors(_events_of(truth, review), review, jitter, slips, np.random.default_rng(seed))
     rows = review.table("open")
     rows = rows[~(rows["score"] < threshold)].reset_index(drop=True)
-    done = dict.fromkeys(("accept", "move", "relabel", "reject", "add"), 0)
+    counts = dict.fromkeys(("accept", "move", "relabel", "reject", "add"), 0)
 
-    def do(op: str, **values) -> None:
+    def apply(op: str, **values) -> None:
         review.apply(op, by=by, **values)
-        done[op] += 1
+        counts[op] += 1
 
     event_of = _match(rows, events)
     for at, row in rows.iterrows():
         if at not in event_of:
-            do("reject", row=row["row_id"])
+            apply("reject", row=row["row_id"])
             continue
         event = events.loc[event_of[at]]
         frames = {name: int(event[name]) for name in ("onset", "offset")}
         if any(abs(frames[name] - int(row[name])) > tolerance for name in frames):
-            do("move", row=row["row_id"], apex=_whole(event["apex"]), **frames)
+            apply("move", row=row["row_id"], apex=_int_or_none(event["apex"]), **frames)
         if pd.notna(event["emotion"]) and event["emotion"] != row["emotion"]:
-            do("relabel", row=row["row_id"], emotion=event["emotion"])
+            apply("relabel", row=row["row_id"], emotion=event["emotion"])
         if review.rows[row["row_id"]]["status"] == "open":
-            do("accept", row=row["row_id"])
+            apply("accept", row=row["row_id"])
     for _, event in events.drop(index=list(event_of.values())).iterrows():
         emotion = event["emotion"] if pd.notna(event["emotion"]) else None
         frames = {name: int(event[name]) for name in ("onset", "offset")}
-        do("add", apex=_whole(event["apex"]), emotion=emotion, **frames)
-    return pd.Series(done, name="edits")
+        apply("add", apex=_int_or_none(event["apex"]), emotion=emotion, **frames)
+    return pd.Series(counts, name="edits")
 
 
 def stretch_intervals(events: pd.DataFrame, factor: float, n_frames: Mapping[str, int]) -> pd.DataFrame:
-    """Annotations as another laboratory would place them: every interval longer by `factor`.
+    """Annotations by another laboratory's convention: every interval longer by `factor`.
 
     Where an expression begins and ends is a convention (first trace, or clearly visible); a detector
     learns the convention of its training set. Middles stay; intervals end at the video's ends.
@@ -128,8 +128,8 @@ def _events_of(truth: pd.DataFrame, review: Review) -> pd.DataFrame:
     return truth.reindex(columns=["onset", "apex", "offset", "emotion"]).reset_index(drop=True)
 
 
-def _perceived(events, review: Review, jitter: float, slips: float, rng) -> pd.DataFrame:
-    """The events as this person perceives them: edges off by some frames, some emotions wrong."""
+def _with_errors(events, review: Review, jitter: float, slips: float, rng) -> pd.DataFrame:
+    """The events with this reviewer's errors: edges off by some frames, some emotions wrong."""
     last = np.inf if review.clip.n_frames is None else review.clip.n_frames - 1
     shift = np.rint(rng.normal(0, jitter, (len(events), 2))) if jitter else np.zeros((len(events), 2))
     onset = np.clip(events["onset"].to_numpy(float) + shift[:, 0], 0, last)
@@ -158,5 +158,5 @@ def _match(rows: pd.DataFrame, events: pd.DataFrame) -> dict[int, int]:
     return {int(row): int(event) for row, event in enumerate(truth_of) if event >= 0}
 
 
-def _whole(value) -> int | None:
+def _int_or_none(value) -> int | None:
     return None if pd.isna(value) else int(value)

@@ -1,6 +1,6 @@
-"""The order of a review: the mistakes that a minute of a person's time is expected to correct.
+"""The review queue, ordered by expected corrected mistakes per minute of a person's time.
 
-The model is simple and stated, so that it can be checked:
+The model:
 
 - The chance p that a predicted interval is right grows with its score around the threshold t,
   p = 1 / (1 + exp(-(score - t) / spread)). A threshold chosen for F1 is where keeping and dropping
@@ -8,10 +8,10 @@ The model is simple and stated, so that it can be checked:
   over them; a seed without such an interval (tIoU >= 0.5, same emotion) votes with score 0.
 - Without a review, intervals at or above t are kept and others dropped. The chance of a mistake is
   therefore 1 - p or p, and a review corrects it.
-- A dropped interval that lies to half or more in a kept, a decided or a stronger one is a duplicate
-  of it and is not in the queue.
+- A dropped interval of which half or more is inside a kept, decided or stronger one is a duplicate
+  and not in the queue.
 - A stretch without any kept interval may hold missed events: the rate of true kept events times
-  `missed / (1 - missed)`, `missed` being the share of events that nothing points to.
+  `missed / (1 - missed)`, `missed` being the share of events without a kept interval.
 - An interval costs `decide_s` plus `watch` times its length with `context_s` on both sides; a
   stretch costs its length at `scan_speed`, plus `decide_s` for each event expected there.
 
@@ -33,10 +33,10 @@ QUEUE_COLUMNS = ["kind", "row_id", "onset", "offset", "p", "mistakes", "minutes"
 
 @dataclass(frozen=True)
 class Effort:
-    """Assumptions of the queue; set them to what is known of the reviewers."""
+    """Assumptions of the queue; set them to fit the reviewers."""
 
     spread: float = 0.1  # of scores: how fast p grows around the threshold
-    missed: float = 0.2  # share of all events to which no kept interval points
+    missed: float = 0.2  # share of all events without a kept interval
     decide_s: float = 4.0  # seconds to judge and answer
     watch: float = 2.0  # times an interval is watched
     context_s: float = 1.0  # seconds watched before and after it
@@ -77,49 +77,49 @@ def queue(
         threshold: Scores from here on are kept without a review.
         fps, n_frames: Frames per second; length of the video in frames.
         others: Predictions of other seeds for the same video.
-        covered: Spans (onset, offset), inclusive, that need no search: watched
-            already, or without a face.
+        covered: Spans (onset, offset), inclusive, that need no search: already watched, or without
+            a face.
         effort: The assumptions.
 
     Returns:
         QUEUE_COLUMNS: `kind` "interval" or "stretch"; `p` chance to be right (missing for a
-        stretch); `mistakes` expected; `f1_after` expected F1 once this and all before it are done;
+        stretch); `mistakes` expected; `f1_after` expected F1 after this and all earlier entries;
         `attrs["f1_now"]` the expected F1 without a review (None if nothing is expected at all),
         `attrs["assumptions"]` the model in words.
     """
     open_ = rows[rows["status"] == "open"].reset_index(drop=True)
     open_ = open_[~_duplicates(open_, rows, threshold)].reset_index(drop=True)
-    kept = (open_["score"].fillna(np.inf) >= threshold).to_numpy(bool)
+    above = (open_["score"].fillna(np.inf) >= threshold).to_numpy(bool)
     chances = _chances(open_, others, threshold, effort)
     p = chances.mean(axis=0)
     decided = rows[rows["status"].isin(DECIDED)]
-    sure = len(decided) + float(p[kept].sum())
-    busy = pd.concat([open_[kept], decided])[["onset", "offset"]].to_numpy(np.int64)
-    items = _intervals(open_, chances, kept, fps, effort)
-    stretches = _stretches(busy, covered, sure, fps, n_frames, effort)
+    n_true = len(decided) + float(p[above].sum())
+    occupied = pd.concat([open_[above], decided])[["onset", "offset"]].to_numpy(np.int64)
+    items = _intervals(open_, chances, above, fps, effort)
+    stretches = _stretches(occupied, covered, n_true, fps, n_frames, effort)
     entries = pd.concat([t for t in (items, stretches) if len(t)] or [items], ignore_index=True)
     entries["per_minute"] = entries["mistakes"] / entries["minutes"]
     entries = entries.sort_values(["per_minute", "onset"], ascending=[False, True], kind="stable")
-    entries = _with_f1(entries.reset_index(drop=True), sure)
+    entries = _with_f1(entries.reset_index(drop=True), n_true)
     entries.attrs["assumptions"] = effort.sentence()
     return entries
 
 
 def _duplicates(open_: pd.DataFrame, rows: pd.DataFrame, threshold: float) -> np.ndarray:
-    """(N,) bool: dropped intervals that a better one covers to half or more."""
+    """(N,) bool: dropped intervals of which a better one covers half or more."""
     decided = rows[rows["status"].isin([*DECIDED, "rejected"])]
-    every = pd.concat([open_, decided.assign(score=np.inf)], ignore_index=True)
-    strength = every["score"].fillna(np.inf).to_numpy(float)
-    onset, offset = (every[c].to_numpy(np.int64) for c in ("onset", "offset"))
+    intervals = pd.concat([open_, decided.assign(score=np.inf)], ignore_index=True)
+    strength = intervals["score"].fillna(np.inf).to_numpy(float)
+    onset, offset = (intervals[c].to_numpy(np.int64) for c in ("onset", "offset"))
     order = np.argsort(onset, kind="stable")
     starts, longest = onset[order], int((offset - onset + 1).max(initial=0))
     duplicate = np.zeros(len(open_), dtype=bool)
     for i in np.flatnonzero(strength[: len(open_)] < threshold):
         first, last = np.searchsorted(starts, [onset[i] - longest, offset[i] + 1])
-        near = order[first:last]
-        better = near[(strength[near] > strength[i]) | ((strength[near] == strength[i]) & (near < i))]
-        shared = np.minimum(offset[better], offset[i]) - np.maximum(onset[better], onset[i]) + 1
-        duplicate[i] = bool((2 * shared >= offset[i] - onset[i] + 1).any())
+        nearby = order[first:last]
+        better = nearby[(strength[nearby] > strength[i]) | ((strength[nearby] == strength[i]) & (nearby < i))]
+        n_common = np.minimum(offset[better], offset[i]) - np.maximum(onset[better], onset[i]) + 1
+        duplicate[i] = bool((2 * n_common >= offset[i] - onset[i] + 1).any())
     return duplicate
 
 
@@ -131,7 +131,7 @@ def _chances(open_: pd.DataFrame, others, threshold: float, effort: Effort) -> n
 
 
 def _votes(open_: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    """The score that another seed gives to each interval, 0 where it has no such interval."""
+    """The score of each interval by another seed, 0 where that has no such interval."""
     other = other.sort_values("onset", kind="stable")
     onset, offset = (other[c].to_numpy(np.int64) for c in ("onset", "offset"))
     score, emotion = other["score"].fillna(1.0).to_numpy(float), other["emotion"].to_numpy(object)
@@ -175,8 +175,8 @@ def _why(chances: np.ndarray, p: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.where((yes > 0) & (yes < seeds), split, alone)
 
 
-def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) -> pd.DataFrame:
-    spans = sorted([*map(tuple, busy.tolist()), *covered, (-1, -1), (n_frames, n_frames)])
+def _stretches(occupied, covered, n_true: float, fps: float, n_frames: int, effort) -> pd.DataFrame:
+    spans = sorted([*map(tuple, occupied.tolist()), *covered, (-1, -1), (n_frames, n_frames)])
     ends = np.maximum.accumulate([end for _, end in spans]).tolist()
     gaps = [
         (end + 1, start - 1)
@@ -185,7 +185,7 @@ def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) ->
     ]
     onset, offset = (np.array([gap[i] for gap in gaps], dtype=np.int64) for i in (0, 1))
     length = offset - onset + 1
-    per_frame = sure / max(n_frames, 1) * effort.missed / (1 - effort.missed)
+    per_frame = n_true / max(n_frames, 1) * effort.missed / (1 - effort.missed)
     mistakes = per_frame * length
     texts = zip(length / fps, mistakes, strict=True)
     return pd.DataFrame(
@@ -204,7 +204,7 @@ def _stretches(busy, covered, sure: float, fps: float, n_frames: int, effort) ->
 
 
 def _with_f1(entries: pd.DataFrame, sure: float) -> pd.DataFrame:
-    """Adds the F1 that is expected after each entry, all before it done."""
+    """Adds the expected F1 after each entry and all earlier ones."""
     mistakes, kept = entries["mistakes"].to_numpy(float), entries["kept"].to_numpy(bool)
     alarms, misses = np.where(kept, mistakes, 0.0), np.where(kept, 0.0, mistakes)
     total = sure + alarms.sum() + misses.sum()

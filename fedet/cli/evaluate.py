@@ -104,17 +104,23 @@ def evaluate(
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     fps: Fps = None,
+    subset: Annotated[
+        str, typer.Option(help="Only the videos of this subset of the truth, like validation.")
+    ] = "",
     as_written: Annotated[
         bool, typer.Option("--as-written", help="The files' own labels, not mapped to four emotions.")
     ] = False,
     report: Report = None,
 ) -> None:
-    """Scores predictions: spotting, recognition, detection, with intervals over subjects."""
-    from fedet.annotations.formats import read_intervals
+    """Scores predictions: spotting, recognition, detection, with intervals over subjects.
+
+    Videos without events that a truth file lists (JSON, BORIS projects) count as such.
+    """
+    from fedet.annotations.formats import read_intervals, read_labels
     from fedet.annotations.repairs import join_repairs
     from fedet.annotations.spellings import AS_WRITTEN
     from fedet.datasets.dataset import read_dataset
-    from fedet.experiments.comparison import evaluate_pooled
+    from fedet.experiments.comparison import evaluate_pooled, listed_truth
 
     check_options(seed=seed)
     if math.isnan(threshold):
@@ -123,12 +129,16 @@ def evaluate(
         raise InputError(f"--out {out}: is one of the files to be compared; name another file")
     emotion_map = AS_WRITTEN if as_written else None
     found, repairs = read_intervals(predictions, fps=fps, emotion_map=emotion_map)
-    videos = None
     if truth.is_dir():
+        if subset:
+            raise InputError(f"--subset {subset}: {truth} is a folder, which has no subsets; leave it out")
         dataset = read_dataset(truth, emotion_map=emotion_map)
         table, more, videos = dataset.annotations, dataset.repairs, dataset.videos
     else:
-        table, more = read_intervals(truth, fps=fps, emotion_map=emotion_map)
+        labels = read_labels(truth, fps=fps, emotion_map=emotion_map)
+        labels.refuse_if_nothing_is_left(truth)
+        found, table, videos = listed_truth(found, labels, truth, subset)
+        more = labels.repairs
     report_repairs(join_repairs(repairs, more), report)
     if score is not None:
         found["score"] = found["score"].fillna(score)

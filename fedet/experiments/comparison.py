@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedet.annotations.cells import as_text
+from fedet.annotations.table import LabelFile, all_videos
+from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
 from fedet.evaluation.bootstrap import interval
 from fedet.evaluation.evaluation import Evaluation, compare, evaluate
@@ -21,7 +24,7 @@ from fedet.evaluation.tables import to_plain
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.provenance import provenance
 from fedet.experiments.results_page import section
-from fedet.files import atomic_write
+from fedet.files import atomic_write, shortened
 from fedet.metrics import mean_defined
 
 FROM_ALL = ("map", "ap_50_95", "spotting_ap_50_95", "calibration_error")  # figures of the whole ranking
@@ -55,6 +58,41 @@ def evaluate_pooled(
     samples = {name: ranking.samples[name] for name in ranked if name in ranking.samples}
     replaced = {name: getattr(ranking, name) for name in ("ap", "curves", "calibration")}
     return replace(at_threshold, figures=figures, samples=at_threshold.samples | samples, **replaced)
+
+
+def listed_truth(
+    predictions: pd.DataFrame, labels: LabelFile, path: Path, subset: str = ""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
+    """Predictions, truth and videos of one subset of a truth file, or of all that it lists.
+
+    Args:
+        labels: What the file holds.
+        path: The file, for errors.
+        subset: As the file names it; "" takes all videos.
+
+    Returns:
+        The videos are None, as for `align`, if all that the file lists have events.
+
+    Raises:
+        InputError: No video is of this subset, or a prediction is of a video that is not listed.
+    """
+    listed = all_videos(labels.events, labels.videos)
+    if not subset:
+        return predictions, labels.events, listed if len(labels.silent()) else None
+    chosen = listed[listed["subset"].eq(subset).fillna(False)]
+    if not len(chosen):
+        known = shortened(list(listed["subset"].dropna().unique())) or "none"
+        raise InputError(f"--subset {subset}: {path} has no video of this subset; its subsets: {known}")
+    predicted, true = _keys(predictions), _keys(labels.events)
+    names = resolve(predicted, true, _keys(listed))
+    keys = {key for one in _keys(chosen) for key in names.listed[one]}
+    predictions = predictions[[names.predicted[key] in keys for key in predicted]]
+    return predictions, labels.events[[names.true[key] in keys for key in true]], chosen
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """(subject, video) of each row."""
+    return [(as_text(s), as_text(v)) for s, v in zip(table["subject"], table["video"], strict=True)]
 
 
 def _of_ranking(name: str) -> bool:

@@ -240,6 +240,24 @@ def test_predictions_without_a_score_are_never_left_out_in_silence(tmp_path):
     assert "cannot be written" in refused(fedet("evaluate", tmp_path / "p.csv", tmp_path / "t.csv", *options))
 
 
+def test_a_subset_and_videos_without_events_of_a_truth_file_count(tmp_path):
+    note = {"segment": [1, 2], "label": "happy"}
+    entry = {"fps": 25, "duration": 60, "subset": "validation", "annotations": [note]}
+    videos = {"a": entry, "b": entry | {"annotations": []}, "c": entry | {"subset": "test"}, "d": entry}
+    (tmp_path / "t.json").write_text(json.dumps({"database": videos}))
+    rows = [f"{video},25,25,49,positive,0.9" for video in ("a", "c", "d")]
+    (tmp_path / "p.csv").write_text("\n".join(["video,fps,onset,offset,emotion,score", *rows]))
+    files = ("evaluate", tmp_path / "p.csv", tmp_path / "t.json", "--resamples", 0)
+    whole, part, test = (
+        fedet(*files, *more) for more in ((), ("--subset", "validation"), ("--subset", "test"))
+    )
+    assert "4 videos (1 without events" in whole.stdout and "3 predictions" in whole.stdout, whole.stderr
+    assert "3 videos (1 without events" in part.stdout and "2 predictions" in part.stdout, part.stderr
+    assert "1 videos (0 without events" in test.stdout and "1 predictions" in test.stdout, test.stderr
+    wrong = refused(fedet(*files, "--subset", "train"))
+    assert "--subset train" in wrong and "validation, test" in wrong
+
+
 def test_a_threshold_counts_from_there_on_and_ranks_everything(tmp_path):
     truth = "subject,video,fps,onset,offset,emotion\ns1,a,30,10,40,positive\ns2,b,30,5,60,surprise\n"
     (tmp_path / "t.csv").write_text(truth)

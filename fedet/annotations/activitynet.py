@@ -112,7 +112,7 @@ def read_json(
 
     Returns:
         The events (a row number of the report is the rank of an annotation in its video) and all videos. An
-        annotation that ends after its video stays as it is and is reported.
+        annotation that ends after its video is kept and reported.
 
     Raises:
         InputError: Not such a file, or no frame rate known.
@@ -155,7 +155,7 @@ def read_json(
 
 
 def _entries(path: Path) -> tuple[list[tuple[str, dict]], list[pd.DataFrame]]:
-    """(video, its entry) of a file, and a line for each entry that is none."""
+    """(video, its entry) of a file, and a line for each invalid entry."""
     try:
         document = parse_json(read_text(path))
     except ValueError as error:
@@ -193,13 +193,13 @@ def _row(annotation: object, video: Mapping[str, object]) -> dict:
     if not isinstance(annotation, dict):
         raise ValueError("no annotation: an object with segment and label is needed")
     segment: list = annotation.get("segment")  # type: ignore[assignment]
-    good = isinstance(segment, list) and len(segment) == 2
-    if not good or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in segment):
+    is_pair = isinstance(segment, list) and len(segment) == 2
+    if not is_pair or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in segment):
         raise ValueError("no segment of two numbers, [start, end] in seconds")
     if not all(abs(x) <= MAX_SECONDS for x in segment):
         raise ValueError("no time in a video, in seconds")
     label = annotation.get("label")
     cells = dict(video) | {"start_s": segment[0], "end_s": segment[1]}
     cells |= {"emotion": None if label == UNKNOWN else label}
-    known = [c for c in [*COLUMNS, *EXTRA_COLUMNS, "row"] if c not in _FRAMES]
-    return cells | {c: annotation[c] for c in known if c in annotation}
+    columns = [c for c in [*COLUMNS, *EXTRA_COLUMNS, "row"] if c not in _FRAMES]
+    return cells | {c: annotation[c] for c in columns if c in annotation}

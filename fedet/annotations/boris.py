@@ -1,9 +1,9 @@
-"""Event tables as the behaviour coding software BORIS exports them; its projects are in `boris_project`.
+"""Event tables of the behaviour coding software BORIS; its projects are in `boris_project`.
 
 Written: "aggregated events", one row per interval (behaviour = emotion, category = type, comment =
 note). Read: aggregated events, and "tabular events" with a START and a STOP row per interval. Times of an
-observation count on through the videos that its first player shows one after the other; observations of
-pictures have the pictures' numbers instead.
+observation run on through the successive videos of its first player; observations of pictures have picture
+numbers instead.
 """
 
 import csv
@@ -23,6 +23,7 @@ from fedet.annotations.captions import (
     cells_of,
     span_frames,
     span_ms,
+    validate_cells,
 )
 from fedet.annotations.cells import (
     as_fps,
@@ -36,17 +37,16 @@ from fedet.annotations.cells import (
 )
 from fedet.annotations.repairs import join_repairs, repair, unread_columns
 from fedet.annotations.spellings import type_label
-from fedet.annotations.table import EmotionMap, LabelFile, listed_videos, validate, video_facts, words_for
+from fedet.annotations.table import EmotionMap, LabelFile, listed_videos, video_facts, words_for
 from fedet.annotations.video_names import distinct_names, link_path, names_of
 from fedet.errors import InputError
 from fedet.files import atomic_write
-from fedet.intervals import COLUMNS
 
 HEADER = ["Observation id", "Observation date", "Description", "Media file", "Total length", "FPS",
           "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",
           "Stop (s)", "Duration (s)", "Comment start", "Comment stop"]  # fmt: skip
 _NO_SUBJECT = "No focal subject"
-_NOTHING = ("", "na", "none", "not found", "not defined", "nan")  # what BORIS writes for an unknown value
+_NOTHING = ("", "na", "none", "not found", "not defined", "nan")  # how BORIS writes an unknown value
 _KEYS = {header_key(name): name for name in HEADER} | {
     "mediafilename": "Media file", "mediafilepath": "Media file",
     "mediafilenameatstart": "Media file", "mediafilenameatstop": "Stop file", "timeoffsets": "Offset",
@@ -56,7 +56,7 @@ _KEYS = {header_key(name): name for name in HEADER} | {
     "imageindexstop": "Stop image", "imagefilepath": "Image path", "imagefilepathstart": "Image path",
     "observationtype": "Type",
 }  # fmt: skip
-# Columns without which nothing is lost.
+# Columns without information of their own.
 _DULL = ("observationduration", "codingduration", "observationdurationbysubjectbyobservation",
          "imagefilepathstop")  # fmt: skip
 EVENT_COLUMNS = ("Observation id", "Media file", "Stop file", "Type", "Image", "Stop image", "Start (s)",
@@ -68,8 +68,8 @@ _AFTER_FIRST = "not in the first video of its observation, from which times coun
 
 @dataclass
 class Observation:
-    """The videos that the first player shows, in order; rate and length (s) of all videos, where known; and
-    what fedet wrote about it."""
+    """The videos of the first player, in order; rate and length (s) of all videos, where known; and the head
+    that fedet wrote."""
 
     films: list[str] = field(default_factory=list)
     rates: dict[str, str] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = No
     rows = []
     for name, cells in zip(names_of(table), cells_of(table, fps), strict=True):
         start, end = span_ms(cells)
-        emotion = cells["emotion"] or UNKNOWN  # a score would make each row a behaviour of its own
+        emotion = cells["emotion"] or UNKNOWN  # with a score each row would be a separate behaviour
         base = _base(name, cells["subject"], cells)
         text, details = caption_and_details(cells, base, emotion)
         rows.append({
@@ -111,7 +111,7 @@ def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = No
 
 
 def _base(video: str, subject: str, cells: Mapping[str, str]) -> Cells:
-    """The cells that the columns of BORIS hold."""
+    """The cells that have columns in BORIS."""
     return {"video": video, "subject": subject} | {
         c: cells[c] for c in ("fps", "note", "action_units", "expression_type")
     }
@@ -136,7 +136,7 @@ def read_boris(path: str | Path, *, fps: float | None = None, emotion_map: Emoti
     table, unread = _columns(table_of(grid, at))
     lines = [unread_columns(path.name, unread), *offset_line(table.get("Offset", []), path.name)]
     if "Start (s)" not in table:
-        table, more = paired(table, path)
+        table, more = pair_events(table, path)
         lines += more
     events = table.reindex(columns=[*table, *(c for c in EVENT_COLUMNS if c not in table)], fill_value="")
     return labels_of(path, events, _observations(events), lines, fps, emotion_map)
@@ -150,7 +150,7 @@ def labels_of(
     fps: float | None,
     emotion_map: EmotionMap,
 ) -> LabelFile:
-    """What aggregated events (EVENT_COLUMNS, text; index = row numbers) hold.
+    """The labels in aggregated events (EVENT_COLUMNS, text; index = row numbers).
 
     Args:
         lines: The report so far.
@@ -158,8 +158,8 @@ def labels_of(
     emotion_map, words = words_for(path, emotion_map)
     rows: dict[int, Cells] = {}
     films: dict[int, str] = {}
-    every = [film for o in observations.values() for film in o.films] + list(events["Media file"])
-    names = distinct_names(link_path(film) for film in every if _filled(film))
+    all_films = [film for o in observations.values() for film in o.films] + list(events["Media file"])
+    names = distinct_names(link_path(film) for film in all_films if _known_value(film))
     n_left_out = sum(int((line["action"].eq("left out") & line["row"].notna()).sum()) for line in lines)
     for label, event in events.iterrows():
         number, observation = int(str(label)), observations[event["Observation id"]]
@@ -172,29 +172,27 @@ def labels_of(
             n_left_out += 1
             continue
         name = as_text(observation.head.get("video")) or names.get(link_path(film)) or event["Observation id"]
-        known = _known(event, as_text(rate), name)
+        cells_of_event = _event_cells(event, as_text(rate), name)
         details = event["Comment stop"] if event["Comment stop"].startswith("{") else ""
-        cells, more = cells_from(event["Behavior"], details, known, words)
+        cells, more = cells_from(event["Behavior"], details, cells_of_event, words)
         lines += [_line(path, event, number, problem, "kept") for problem in [*problems, *more]]
         rows[number], films[number] = cells | frames, film
     for name, observation in observations.items():
-        rates = sorted({text for text in observation.rates.values() if _filled(text)})
+        rates = sorted({text for text in observation.rates.values() if _known_value(text)})
         if len(rates) > 1:
             problem = f"several rates ({', '.join(rates)}): frames are those of {_leaf(observation.films[0])}"
             lines.append(repair(path.name, problem, "kept", value=name))
-    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in rows.values()))]
-    table = pd.DataFrame(list(rows.values()), columns=columns)
-    checked, report = validate(table, source_name=path.name, rows=list(rows), emotion_map=emotion_map)
+    valid_events, report = validate_cells(rows.items(), path.name, emotion_map)
     keys = {film: (rows[n]["subject"], rows[n]["video"]) for n, film in films.items()}
-    videos = _listed(observations, names, keys, fps)
-    return LabelFile(checked, join_repairs(*lines, report), videos, len(rows) + n_left_out)
+    videos = _video_table(observations, names, keys, fps)
+    return LabelFile(valid_events, join_repairs(*lines, report), videos, len(rows) + n_left_out)
 
 
 def _line(path: Path, event: Mapping, number: int, problem: str, action: str) -> pd.DataFrame:
     return repair(path.name, problem, action, row=number, column="Behavior", value=event["Behavior"])
 
 
-def _listed(
+def _video_table(
     observations: Mapping[str, Observation],
     names: Mapping[str, str],
     keys: Mapping[str, tuple[str, str]],
@@ -207,18 +205,18 @@ def _listed(
             name = names[link_path(film)]
             subject, video = keys.get(film, (name, name))
             head = observation.head
-            said = {"subject": subject or video, "video": video} | head
+            values = {"subject": subject or video, "video": video} | head
             rate = _number(as_fps, observation.rates.get(film, "")) or fps
             length = _number(as_seconds, observation.lengths.get(film, ""))
             facts = video_facts({"duration_s": length} | head)
-            named = {c: as_text(said[c]) for c in ("subject", "video")}
-            rows.append(named | {"fps": rate, "link": film} | facts)
+            cells = {c: as_text(values[c]) for c in ("subject", "video")}
+            rows.append(cells | {"fps": rate, "link": film} | facts)
     return listed_videos(rows).drop_duplicates(["subject", "video"], ignore_index=True)
 
 
 def _number(parse: Callable[[str], float | None], text: str) -> float | None:
     try:
-        return parse(_filled(text))
+        return parse(_known_value(text))
     except ValueError:
         return None
 
@@ -229,7 +227,7 @@ def _film(event: pd.Series, observation: Observation) -> str:
     Raises:
         ValueError: It ends in another one.
     """
-    start, stop = (_filled(event[c].split(";")[0]) for c in ("Media file", "Stop file"))
+    start, stop = (_known_value(event[c].split(";")[0]) for c in ("Media file", "Stop file"))
     start = start or stop or next(iter(observation.films), "")
     if stop and _leaf(stop) != _leaf(start):
         raise ValueError(_AFTER_FIRST)
@@ -240,8 +238,8 @@ def _leaf(film: str) -> str:
     return link_path(film).rsplit("/", 1)[-1]
 
 
-def _filled(cell: str) -> str:
-    """A cell, "" where BORIS wrote that it has no value."""
+def _known_value(cell: str) -> str:
+    """A cell, "" for an unknown value of BORIS."""
     return "" if cell.strip().lower() in _NOTHING else cell.strip()
 
 
@@ -249,11 +247,11 @@ def _rate(event: pd.Series, observation: Observation, film: str, fps: float | No
     """The frame rate of a video.
 
     Raises:
-        ValueError: What stands there is none.
+        ValueError: The cell holds no frame rate.
     """
-    rates = {text for text in observation.rates.values() if _filled(text)}
+    rates = {text for text in observation.rates.values() if _known_value(text)}
     text = observation.rates.get(film) if film else event["FPS"]
-    text = _filled(text or (rates.pop() if len(rates) == 1 else ""))
+    text = _known_value(text or (rates.pop() if len(rates) == 1 else ""))
     try:
         return as_fps(text) or fps
     except ValueError as error:
@@ -263,15 +261,15 @@ def _rate(event: pd.Series, observation: Observation, film: str, fps: float | No
 def _interval(
     event: pd.Series, observation: Observation, film: str, rate: float | None, path: Path
 ) -> tuple[Cells, list[str]]:
-    """Onset and offset of one aggregated event, and what is to be reported of it.
+    """Onset and offset of one aggregated event, and problems to report.
 
     Raises:
-        ValueError: It is no interval.
+        ValueError: The event is no interval.
     """
     if event["Behavior type"].upper() == "POINT":
         raise ValueError("a point event has no duration")
-    start, end = _filled(event["Start (s)"]), _filled(event["Stop (s)"])
-    if re.search("picture|image", event["Type"], re.I) and _filled(event["Image"]):
+    start, end = _known_value(event["Start (s)"]), _known_value(event["Stop (s)"])
+    if re.search("picture|image", event["Type"], re.I) and _known_value(event["Image"]):
         return _picture_numbers(event, observation, film)
     try:
         start_s, end_s = as_seconds(start), as_seconds(end)
@@ -289,7 +287,7 @@ def _interval(
 
 
 def _picture_numbers(event: pd.Series, observation: Observation, film: str) -> tuple[Cells, list[str]]:
-    """The interval from the picture with which an event starts to the one before that with which it stops.
+    """The interval from the first picture of an event to the one before its stop.
 
     Raises:
         ValueError: There are no such numbers, or those of a further folder.
@@ -305,23 +303,25 @@ def _picture_numbers(event: pd.Series, observation: Observation, film: str) -> t
 
 
 def _seconds_before(observation: Observation, film: str) -> float:
-    """How long the videos last that are shown before this one.
+    """Total seconds of the videos shown before this one.
 
     Raises:
-        ValueError: Their length is not known.
+        ValueError: Their length is unknown.
     """
     at = observation.films.index(film) if film in observation.films else 0
-    lengths = [_number(as_seconds, _filled(observation.lengths.get(f, ""))) for f in observation.films[:at]]
+    lengths = [
+        _number(as_seconds, _known_value(observation.lengths.get(f, ""))) for f in observation.films[:at]
+    ]
     if not all(lengths):
         raise ValueError(_AFTER_FIRST)
     return sum(length or 0.0 for length in lengths)
 
 
-def _known(event: pd.Series, rate: str, video: str) -> Cells:
+def _event_cells(event: pd.Series, rate: str, video: str) -> Cells:
     subject = "" if event["Subject"] == _NO_SUBJECT else event["Subject"]
     modifiers = "|".join(m for m in event["Modifiers"].split("|") if m.strip().lower() != "none")
     note, details = event["Comment start"], event["Comment stop"]
-    if details and not details.startswith("{"):  # a person's comment, not ours
+    if details and not details.startswith("{"):  # a person's comment, not fedet's
         note = f"{note} {details}".strip()
     kind = type_label(event["Behavioral category"]) or ""
     cells = {"fps": rate, "note": note, "action_units": modifiers.strip("|"), "expression_type": kind}
@@ -333,25 +333,25 @@ def _columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     that are not read."""
     modifiers = [c for c in table if re.fullmatch(r"modifiers?\d*", header_key(c))]
     if modifiers:
-        joined = ["|".join(filter(None, cells)) for cells in table[modifiers].itertuples(index=False)]
-        table = table.drop(columns=modifiers).assign(Modifiers=joined)
+        modifier_cells = ["|".join(filter(None, cells)) for cells in table[modifiers].itertuples(index=False)]
+        table = table.drop(columns=modifiers).assign(Modifiers=modifier_cells)
     names = pd.Series([_KEYS.get(header_key(c)) for c in table], index=table.columns, dtype=object)
-    known = names.notna() & ~names.duplicated()
-    unread = [str(c) for c in table.columns[~known]
+    is_read = names.notna() & ~names.duplicated()
+    unread = [str(c) for c in table.columns[~is_read]
               if table[c].astype(bool).any() and header_key(c) not in _DULL]  # fmt: skip
-    return table.loc[:, known].set_axis(names[known].tolist(), axis=1), unread
+    return table.loc[:, is_read].set_axis(names[is_read].tolist(), axis=1), unread
 
 
 def offset_line(offsets: Iterable[str], file: str) -> list[pd.DataFrame]:
-    """A line on observations whose times BORIS was told to shift."""
-    shifted = [cell for cell in offsets if cell and cell.strip("-0:.,")]
+    """A line on observations with a time offset."""
+    offsets_set = [cell for cell in offsets if cell and cell.strip("-0:.,")]
     problem = "times are taken as they stand: check that they are those of the video"
-    return [repair(file, problem, "kept", column="Time offset (s)", value=c) for c in shifted[:1]]
+    return [repair(file, problem, "kept", column="Time offset (s)", value=c) for c in offsets_set[:1]]
 
 
 def _observations(events: pd.DataFrame) -> dict[str, Observation]:
-    """The videos of each observation, as Source, FPS and Media duration list them, else in the order in which
-    its events name them."""
+    """The videos of each observation, from Source, FPS and Media duration, or else in the order of its
+    events."""
     observations: dict[str, Observation] = defaultdict(Observation)
     order = [_number(as_seconds, cell) or 0.0 for cell in events["Start (s)"]]
     for at in sorted(range(len(events)), key=order.__getitem__):
@@ -364,7 +364,7 @@ def _observations(events: pd.DataFrame) -> dict[str, Observation]:
             ]
         else:
             players = [[*source.split(";"), event["Media file"].split(";")[0]]]
-        players = [[film.strip() for film in player if _filled(film)] for player in players]
+        players = [[film.strip() for film in player if _known_value(film)] for player in players]
         leaves = {_leaf(film) for film in observation.films}
         observation.films += [film for film in dict.fromkeys(players[0]) if _leaf(film) not in leaves]
         for column, facts in (("FPS", observation.rates), ("Durations", observation.lengths)):
@@ -374,11 +374,11 @@ def _observations(events: pd.DataFrame) -> dict[str, Observation]:
     return dict(observations)
 
 
-def paired(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+def pair_events(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
     """Tabular events (START and STOP rows) as aggregated ones; unpaired rows are reported."""
-    needed = [c for c in ("Time", "Behavior type") if c not in table]
-    if needed:
-        raise InputError(f"{path}: neither Start (s) and Stop (s) nor {' and '.join(needed)}")
+    missing = [c for c in ("Time", "Behavior type") if c not in table]
+    if missing:
+        raise InputError(f"{path}: neither Start (s) and Stop (s) nor {' and '.join(missing)}")
     open_rows: dict[tuple, tuple[int, pd.Series]] = {}
     events, lines = {}, []
     for number, row in table.iterrows():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.boris import EVENT_COLUMNS, Observation, labels_of, offset_line, paired
+from fedet.annotations.boris import EVENT_COLUMNS, Observation, labels_of, offset_line, pair_events
 from fedet.annotations.captions import UNKNOWN, Cells, caption_and_details, cells_of, span_ms
 from fedet.annotations.cells import as_seconds, as_text, read_text
 from fedet.annotations.repairs import repair
@@ -20,7 +20,7 @@ from fedet.annotations.video_names import names_of
 from fedet.errors import InputError
 from fedet.files import atomic_write, parse_json
 
-_MARK = "fedet "  # begins a description that holds what fedet wrote about a video
+_MARK = "fedet "  # begins a description with the head that fedet wrote
 
 
 def write_boris_project(
@@ -144,17 +144,17 @@ def read_boris_project(
         raise InputError(f"{path}: not a project of BORIS ({type(error).__name__}: {error})") from error
     rows: list[dict] = []
     observations, lines = {}, []
-    for name, observation, found in events:
+    for name, observation, entries in events:
         observations[name] = _videos(observation)
-        good = [event for event in found if isinstance(event, list) and len(event) >= 3]
-        rows += _tabular(name, as_text(observation.get("type")).upper(), good, kinds)
-        if n := len(found) - len(good):
+        valid = [event for event in entries if isinstance(event, list) and len(event) >= 3]
+        rows += _tabular(name, as_text(observation.get("type")).upper(), valid, kinds)
+        if n := len(entries) - len(valid):
             problem = f"{n} events are no lists of time, subject and behaviour"
             lines.append(repair(path.name, problem, "left out", value=name))
         lines += offset_line([as_text(observation.get("time offset"))], path.name)
     columns = [*EVENT_COLUMNS, "Time"]
     table = pd.DataFrame(rows, index=range(1, len(rows) + 1), columns=columns, dtype=object).fillna("")
-    aggregated, more = paired(table, path)
+    aggregated, more = pair_events(table, path)
     return labels_of(path, aggregated, observations, lines + more, fps, emotion_map)
 
 
@@ -201,6 +201,6 @@ def _videos(observation: Mapping) -> Observation:
         head = parse_json(text.removeprefix(_MARK)) if text.startswith(_MARK) else {}
     except ValueError:
         head = {}
-    said = head if isinstance(head, dict) else {}
-    head = {key: value for key, value in said.items() if key in ("subject", "video", *VIDEO_FACTS)}
+    loaded = head if isinstance(head, dict) else {}
+    head = {key: value for key, value in loaded.items() if key in ("subject", "video", *VIDEO_FACTS)}
     return Observation([as_text(film) for film in films if as_text(film)], rates, lengths, head)

@@ -1,20 +1,21 @@
 """An interval as a line of text that a person reads and edits, and back.
 
-The line is such as `positive macro 0.83`. The cells that it does not hold (apex, full score, action units
-...) are saved next to it as JSON, together with the line itself: if the line comes back unchanged, every
-cell does too; if a person changed it, emotion, type and score are read from the new line.
+An example is `positive macro 0.83`. The other cells (apex, full score, action units ...) are saved next to
+it as JSON, together with the line itself: if the line is unchanged on reading, every cell is restored; if
+a person changed it, emotion, type and score are read from the new line.
 """
 
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from fedet.annotations.cells import MAX_SECONDS, as_fps, as_number, as_text, header_key
 from fedet.annotations.spellings import FINE_TO_COARSE, type_label
+from fedet.annotations.table import VIDEO_FACTS, EmotionMap, validate
 from fedet.errors import InputError
 from fedet.files import parse_json, shortened
 from fedet.intervals import COLUMNS, EXTRA_COLUMNS
@@ -22,8 +23,8 @@ from fedet.intervals import COLUMNS, EXTRA_COLUMNS
 Cells = dict[str, str]  # column -> text, an empty text where unknown
 
 MAX_MS_FPS = 900.0  # above it, milliseconds cannot tell two neighbouring frames apart
-UNKNOWN = "unknown"  # stands for an emotion that is not known
-# Characters that XML cannot hold; a carriage return, which it would change, among them.
+UNKNOWN = "unknown"  # the label of an unknown emotion
+# Characters that XML cannot hold, and the carriage return, which it would change.
 NOT_XML = re.compile(r"[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LABELS = ("emotion", "expression_type", "score")
 _COLUMNS = [c for c in [*COLUMNS, *EXTRA_COLUMNS] if c not in ("schema_version", "onset", "offset")]
@@ -37,8 +38,8 @@ def cells_of(table: pd.DataFrame, fps: float | None = None) -> list[Cells]:
     """The rows of a canonical table as text, with their rank as "row".
 
     Raises:
-        InputError: An interval without frames or frame rate, or one that time stamps in
-            milliseconds cannot keep.
+        InputError: An interval without frames or frame rate, or at a rate too high for time stamps in
+            milliseconds.
     """
     missing = [c for c in ("video", "onset", "offset", "fps") if c not in table]
     if missing:
@@ -57,8 +58,21 @@ def cells_of(table: pd.DataFrame, fps: float | None = None) -> list[Cells]:
     return rows
 
 
-def one_video(rows: list[Cells], path: Path, fps: float | None, video: str | None) -> Cells:
-    """The cells video, fps and subject of a file that holds one video.
+def validate_cells(
+    rows: Collection[tuple[int, Cells]], file: str, emotion_map: EmotionMap
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The canonical table of (row number, cells), and the report, by `table.validate`."""
+    numbers, intervals = [n for n, _ in rows], [cells for _, cells in rows]
+    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in intervals))]
+    table = pd.DataFrame(intervals, columns=columns)
+    return validate(table, source_name=file, rows=numbers, emotion_map=emotion_map)
+
+
+def one_video(
+    rows: list[Cells], path: Path, fps: float | None, video: str | None, facts: Mapping[str, object] | None
+) -> tuple[Cells, dict]:
+    """The cells video, fps and subject of a file of one video; and its head, these and VIDEO_FACTS where
+    known.
 
     Raises:
         InputError: The rows are of several videos or frame rates.
@@ -72,21 +86,24 @@ def one_video(rows: list[Cells], path: Path, fps: float | None, video: str | Non
     rates = list(dict.fromkeys(r["fps"] for r in rows)) or [as_text(fps)]
     if len(rates) > 1 and path.suffix == ".eaf":
         raise InputError(f"{path}: {videos[0]!r} has rows at several fps ({', '.join(rates)})")
-    return {"video": videos[0], "fps": rates[0], "subject": rows[0]["subject"] if rows else ""}
+    known = {name: value for name, value in (facts or {}).items() if as_text(value)}
+    subject = (rows[0]["subject"] if rows else "") or as_text(known.get("subject"))
+    base = {"video": videos[0], "fps": rates[0], "subject": subject}
+    return base, {k: v for k, v in (base | {f: known.get(f) for f in VIDEO_FACTS}).items() if v}
 
 
 def to_ms(frame: float, fps: float) -> int:
-    """Milliseconds of the beginning of a frame; `to_frame` gives the frame back exactly."""
+    """Start of a frame in milliseconds; `to_frame` is its exact inverse."""
     return math.floor(frame * 1000 / fps + 0.5)
 
 
 def to_frame(ms: float, fps: float) -> int:
-    """The frame whose beginning is nearest to a time in milliseconds."""
+    """The frame whose start is nearest to a time in milliseconds."""
     return math.floor(ms * fps / 1000 + 0.5)
 
 
 def span_ms(cells: Cells) -> tuple[int, int]:
-    """Start and end of an interval in milliseconds; the end is that of its last frame."""
+    """Start and end of an interval in milliseconds; the end is the end of its last frame."""
     fps = float(cells["fps"])
     return to_ms(int(cells["onset"]), fps), to_ms(int(cells["offset"]) + 1, fps)
 
@@ -95,7 +112,7 @@ def span_frames(start_ms: float, end_ms: float, fps: float) -> Cells:
     """Onset and offset of an interval in milliseconds; it has one frame at least.
 
     Raises:
-        ValueError: The times are none that a video can have.
+        ValueError: No video can have such times.
     """
     if not (abs(start_ms) <= 1000 * MAX_SECONDS and abs(end_ms) <= 1000 * MAX_SECONDS):
         raise ValueError(f"{start_ms / 1000:g} to {end_ms / 1000:g} s: no time in a video")
@@ -103,24 +120,24 @@ def span_frames(start_ms: float, end_ms: float, fps: float) -> Cells:
     return {"onset": str(onset), "offset": str(max(onset, to_frame(end_ms, fps) - 1))}
 
 
-def fps_of_file(written: object, given: float | None, path: object) -> str:
+def fps_of_file(cell: object, default: float | None, path: object) -> str:
     """The frame rate that a file holds, else the given one, "" without either.
 
     Raises:
         InputError: They differ by more than 0.5 % (29.97 and 30 do not), or the file holds no rate.
     """
-    text = as_text(written)
+    text = as_text(cell)
     try:
         fps = as_fps(text)
     except ValueError as error:
         raise InputError(f"{path}: tells fps={text!r}, not a number above 0; correct it there") from error
-    if fps and given and abs(fps / given - 1) > 0.005:
-        raise InputError(f"{path}: written at fps={text}, not fps={given:g}; leave fps out")
-    return as_text(fps) or as_text(given)
+    if fps and default and abs(fps / default - 1) > 0.005:
+        raise InputError(f"{path}: written at fps={text}, not fps={default:g}; leave fps out")
+    return as_text(fps) or as_text(default)
 
 
 def row_rank(cells: Cells) -> float:
-    """The rank of an interval in the table that was written; infinite where it has none."""
+    """The rank of an interval in the written table; infinite without one."""
     text = cells.get("row", "")
     return float(text) if re.fullmatch(r"\d{1,12}", text) else math.inf
 
@@ -133,7 +150,7 @@ def caption(cells: Cells) -> str:
 
 
 def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[Cells, str]:
-    """Emotion, type and score in a line as a person may type it, and the words left over.
+    """Emotion, type and score in a line that a person may have typed, and the remaining words.
 
     Args:
         text: The line.
@@ -145,23 +162,23 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
     cells: Cells = {}
     rest = []
     tokens = [t for t in re.split(r"[\s;:|()\[\]]+|(?<!\d),|,(?!\d)", text) if t]
-    at = 0
-    while at < len(tokens):
-        token, taken = tokens[at], 1
+    i = 0
+    while i < len(tokens):
+        token, n_tokens = tokens[i], 1
         key = header_key(token)
-        label = "" if "emotion" in cells else _label_at(tokens, at, words)
+        label = "" if "emotion" in cells else _label_at(tokens, i, words)
         if "score" not in cells and _SCORE.fullmatch(token):
             cells["score"] = as_text(as_number(token.replace(",", ".")))
         elif "expression_type" not in cells and key and not key.isdigit() and type_label(key):
             cells["expression_type"] = type_label(key) or ""
         elif label:
             cells["emotion"] = header_key(label) if header_key(label) in FINE_TO_COARSE else label
-            taken = len(label.split(" "))
+            n_tokens = len(label.split(" "))
         elif key and key not in (UNKNOWN, "expression"):
             rest.append(token)
-        at += taken
+        i += n_tokens
     if not cells and header_key(text) != UNKNOWN:
-        return cells, text.strip()  # nothing understood: the line as it stands
+        return cells, text.strip()  # nothing recognised: the line unchanged
     return cells, " ".join(rest)
 
 
@@ -174,27 +191,28 @@ def _label_at(tokens: list[str], at: int, words: Collection[str]) -> str:
 
 
 def are_captions(texts: list[str], words: Collection[str] = FINE_TO_COARSE) -> bool:
-    """Whether at least half of the filled lines are captions as a whole, and any names emotion or type; the
-    number or letter of an intensity may follow.
+    """Whether at least half of the nonempty lines are captions and nothing else, and any names emotion or
+    type; the number or letter of an intensity may follow.
 
     >>> are_captions(["happy 3", "micro 0.7", "unknown"]), are_captions(["I was so happy", "hello"])
     (True, False)
     """
     parsed = [parse_caption(text, words) for text in texts if text.strip()]
-    named = [bool(c.get("emotion") or c.get("expression_type")) for c, _ in parsed]
-    whole = [
+    has_label = [bool(c.get("emotion") or c.get("expression_type")) for c, _ in parsed]
+    is_caption = [
         not rest or (label and all(_INTENSITY.fullmatch(word) for word in rest.split()))
-        for label, (_, rest) in zip(named, parsed, strict=True)
+        for label, (_, rest) in zip(has_label, parsed, strict=True)
     ]
-    return any(a and b for a, b in zip(named, whole, strict=True)) and 2 * sum(whole) >= len(parsed)
+    both = any(a and b for a, b in zip(has_label, is_caption, strict=True))
+    return both and 2 * sum(is_caption) >= len(parsed)
 
 
 def caption_and_details(cells: Cells, base: Cells, text: str | None = None) -> tuple[str, str]:
     """The line of an interval (its caption unless `text`) and the JSON of the cells that neither it nor
     `base` holds."""
     text = caption(cells) if text is None else text
-    known = base | parse_caption(text)[0]
-    rest = {c: cells[c] for c in [*_COLUMNS, "row"] if cells.get(c, "") != known.get(c, "")}
+    derivable = base | parse_caption(text)[0]
+    rest = {c: cells[c] for c in [*_COLUMNS, "row"] if cells.get(c, "") != derivable.get(c, "")}
     details = json.dumps({"value": text} | rest, ensure_ascii=False)
     return text, NOT_XML.sub(lambda match: f"\\u{ord(match.group()):04x}", details)
 
@@ -202,7 +220,7 @@ def caption_and_details(cells: Cells, base: Cells, text: str | None = None) -> t
 def cells_from(
     text: str, details: str, base: Cells, words: Collection[str] = FINE_TO_COARSE
 ) -> tuple[Cells, list[str]]:
-    """The cells of an interval, from its line, the JSON saved with it and what else is known.
+    """The cells of an interval, from its line, the JSON saved with it and the cells `base`.
 
     Returns:
         The cells, and a sentence for each thing that could not be read.

@@ -20,7 +20,7 @@ import pandas as pd
 from fedet.errors import InputError
 
 Grid = list[tuple[int, list[str]]]
-Filled = tuple[int, int, str]  # first and last row of merged cells, and what they hold
+MergedCells = tuple[int, int, str]  # first and last row of merged cells, and what they hold
 
 # Limits of a label file. The largest released set has 4,600 events of 15 columns.
 MAX_BYTES = 100_000_000  # of a text file
@@ -122,7 +122,7 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 
 def without_formula(cell: object) -> object:
     """A cell for a CSV file: a text that begins with = + - or @ gets an apostrophe in front, so that no
-    spreadsheet computes it; `with_formula` takes it away again on reading."""
+    spreadsheet runs it as a formula; `with_formula` removes it on reading."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
@@ -167,7 +167,7 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # In cp1252 letters beyond ASCII stand alone or in pairs; in other scripts they are all there is.
+        # In cp1252 letters beyond ASCII come alone or in pairs; other scripts consist of them.
         runs = re.findall(rb"[\x80-\xff]+", data)
         if 2 * sum(len(run) > 2 for run in runs) > len(runs):
             raise InputError(f"{path}: in an encoding that is not known; save it as UTF-8") from None
@@ -175,7 +175,7 @@ def read_text(path: Path) -> str:
 
 
 def csv_grid(path: Path) -> Grid:
-    """Rows of a CSV file; comma, semicolon or tab, whichever its first full line has most of.
+    """Rows of a CSV file; comma, semicolon or tab, the most frequent in its first line with any.
 
     Raises:
         InputError: The file cannot be read, is not text, is too large, or has a quote that is not closed.
@@ -188,7 +188,7 @@ def csv_grid(path: Path) -> Grid:
     delimiter = max(";,\t", key=first.count)
     csv.field_size_limit(10_000_000)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    records, line, n_cells = [], 1, 0  # the line on which a record begins: an open quote swallows all below
+    records, line, n_cells = [], 1, 0  # line: where a record begins; an open quote swallows all below
     try:
         for record in reader:
             n_cells += len(record)
@@ -206,10 +206,10 @@ def csv_grid(path: Path) -> Grid:
     return [(i, [with_formula(as_text(c)) for c in cells]) for i, cells in enumerate(records, start=1)]
 
 
-def xlsx_grids(path: Path) -> list[tuple[Grid, list[Filled]]]:
+def xlsx_grids(path: Path) -> list[tuple[Grid, list[MergedCells]]]:
     """One grid per sheet of an xlsx file; numbers shown with leading zeros keep them.
 
-    Cells that are merged downwards all hold what the first one does; with each grid, which these are.
+    Cells merged downwards all get the first one's value; each grid comes with the list of these.
 
     Raises:
         InputError: The file is no workbook, has no sheets, or is too large.
@@ -222,14 +222,16 @@ def xlsx_grids(path: Path) -> list[tuple[Grid, list[Filled]]]:
         book = openpyxl.load_workbook(path, data_only=True, read_only=True)
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # some programs write a wrong size
-            grid = [(n, [_displayed(c) for c in row]) for n, row in enumerate(sheet.iter_rows(), 1) if row]
+            grid = [
+                (n, [_displayed_text(c) for c in row]) for n, row in enumerate(sheet.iter_rows(), 1) if row
+            ]
             first = min((i for _, cells in grid for i, c in enumerate(cells) if c), default=0)
             grid = [(n, cells[first:]) for n, cells in grid]
             grids.append((grid, _fill_down(grid, merged.get(sheet._worksheet_path, []), first)))
         book.close()
     except InputError:
         raise
-    except Exception as error:  # openpyxl raises zip, XML and key errors for a broken file
+    except Exception as error:  # openpyxl raises zip, XML and key errors for broken files
         raise InputError(f"{path}: not a readable xlsx file ({error})") from error
     if not grids:
         raise InputError(f"{path}: a workbook without sheets; save the table as CSV")
@@ -237,24 +239,24 @@ def xlsx_grids(path: Path) -> list[tuple[Grid, list[Filled]]]:
 
 
 def _checked_workbook(path: Path) -> dict[str, list[str]]:
-    """Part of a workbook -> its merged cells, like "A2:A5", after a look at how much it holds."""
+    """Entry of a workbook -> its merged cells, like "A2:A5"; checks the size first."""
     merged: dict[str, list[str]] = {}
     n_rows = n_cells = 0
     with zipfile.ZipFile(path) as archive:
-        for part in archive.infolist():
-            if part.file_size > MAX_WORKBOOK_BYTES:
+        for entry in archive.infolist():
+            if entry.file_size > MAX_WORKBOOK_BYTES:
                 raise InputError(
-                    f"{path}: {part.filename} in it is {part.file_size:,} bytes, at most "
+                    f"{path}: {entry.filename} in it is {entry.file_size:,} bytes, at most "
                     f"{MAX_WORKBOOK_BYTES:,} are read; save the table as CSV"
                 )
-            if not part.filename.endswith(".xml") or re.search(
-                "sharedStrings|styles|calcChain", part.filename
+            if not entry.filename.endswith(".xml") or re.search(
+                "sharedStrings|styles|calcChain", entry.filename
             ):
                 continue
-            with archive.open(part) as sheet:
-                for rows, cells, found in _counted(sheet):
+            with archive.open(entry) as sheet:
+                for rows, cells, ranges in _count_cells(sheet):
                     n_rows, n_cells = n_rows + rows, n_cells + cells
-                    merged.setdefault(part.filename, []).extend(found)
+                    merged.setdefault(entry.filename, []).extend(ranges)
                     if n_rows > MAX_WORKBOOK_ROWS or n_cells > MAX_WORKBOOK_CELLS:
                         raise InputError(
                             f"{path}: more than {MAX_WORKBOOK_ROWS:,} rows or {MAX_WORKBOOK_CELLS:,} cells, "
@@ -263,7 +265,7 @@ def _checked_workbook(path: Path) -> dict[str, list[str]]:
     return merged
 
 
-def _counted(sheet: IO[bytes], step: int = 1 << 20) -> Iterable[tuple[int, int, list[str]]]:
+def _count_cells(sheet: IO[bytes], step: int = 1 << 20) -> Iterable[tuple[int, int, list[str]]]:
     """Rows, cells and merged cells of the XML of a sheet, chunk by chunk, each cut before a tag."""
     rest = b""
     while chunk := sheet.read(step):
@@ -277,25 +279,25 @@ def _counted(sheet: IO[bytes], step: int = 1 << 20) -> Iterable[tuple[int, int, 
         )
 
 
-def _fill_down(grid: Grid, merged: list[str], first: int) -> list[Filled]:
-    """Fills merged cells of one column, in place; wider ones are titles and remarks."""
+def _fill_down(grid: Grid, merged: list[str], first: int) -> list[MergedCells]:
+    """Fills merged cells of one column, in place; wider merged cells are titles and remarks."""
     from openpyxl.utils.cell import range_boundaries
 
     rows, filled = dict(grid), []
-    used = [n for n, cells in grid if any(cells)]
+    filled_rows = [n for n, cells in grid if any(cells)]
     for left, top, right, bottom in sorted(map(range_boundaries, merged), key=lambda r: (r[1], r[0])):
         column = left - 1 - first
         cells = rows.get(top, [])
-        below = used[bisect_right(used, top) : bisect_right(used, bottom)]
-        if left == right and 0 <= column < len(cells) and cells[column] and below:
-            for n in below:
+        rows_below = filled_rows[bisect_right(filled_rows, top) : bisect_right(filled_rows, bottom)]
+        if left == right and 0 <= column < len(cells) and cells[column] and rows_below:
+            for n in rows_below:
                 rows[n] += [""] * (column + 1 - len(rows[n]))
                 rows[n][column] = cells[column]
-            filled.append((top, below[-1], cells[column]))
+            filled.append((top, rows_below[-1], cells[column]))
     return filled
 
 
-def _displayed(cell: Any) -> str:
+def _displayed_text(cell: Any) -> str:
     """The text a spreadsheet shows for a cell whose format is all zeros, else its value."""
     value = cell.value
     shape = getattr(cell, "number_format", "") or "" if isinstance(value, int) else ""
@@ -307,7 +309,7 @@ def _displayed(cell: Any) -> str:
 def table_of(grid: Grid, header_at: int) -> pd.DataFrame:
     """Table (dtype str cells, index = row numbers) of the rows below position `header_at`.
 
-    Blank rows are passed over; a column without a header is named "column N" when it holds a value.
+    Blank rows are skipped; a column without a header is named "column N" when it holds a value.
     """
     headers = dict(enumerate(grid[header_at][1]))
     body = [(n, cells) for n, cells in grid[header_at + 1 :] if any(cells)]
@@ -323,8 +325,8 @@ def table_of(grid: Grid, header_at: int) -> pd.DataFrame:
 
 def find_header(grid: Grid, needed: Iterable[str], within: int = 40) -> int | None:
     """Position of the first row that has every header key of `needed`, None if there is none."""
-    wanted = set(needed)
+    keys = set(needed)
     for position, (_, cells) in enumerate(grid[:within]):
-        if wanted <= {header_key(c) for c in cells}:
+        if keys <= {header_key(c) for c in cells}:
             return position
     return None

@@ -1,8 +1,8 @@
-"""The XML of ELAN documents: tiers, annotations and the times of all of them, and how they are written.
+"""The XML of ELAN documents: tiers, annotations and their times, read and written.
 
-Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN. Ids are any text. An annotation that ELAN aligns with
-time names two slots, of which those between two others may have no time: ELAN spreads them evenly. One that
-depends on another has its span, or an even share of it (Symbolic_Subdivision).
+Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN. Ids are any text. A time-aligned annotation has
+two slots; slots between others may have no time: ELAN spreads them evenly. A dependent annotation has its
+parent's span, or an even share of it (Symbolic_Subdivision).
 """
 
 import math
@@ -29,7 +29,7 @@ _CONSTRAINTS = {
     "Included_In": "Time alignable annotations within the parent annotation's time interval, gaps are "
     "allowed",
 }
-# What fedet does not write, and what each is called: writing a file anew would lose it.
+# Elements that fedet does not write, with their names: rewriting a file would lose them.
 _FOREIGN = {
     "CONTROLLED_VOCABULARY": ("vocabulary", "CV_ID"),
     "LEXICON_REF": ("lexicon", "LEX_REF_ID"),
@@ -79,7 +79,7 @@ class Document:
         properties: Properties of the header.
         slots: Time slot -> milliseconds, None where it has no time; in the order of time.
         tiers: By name, in the order of the file.
-        foreign: What the document holds that fedet never writes, like "vocabulary 'emotions'".
+        foreign: Content that fedet never writes, like "vocabulary 'emotions'".
     """
 
     media: list[dict[str, str]] = field(default_factory=list)
@@ -106,19 +106,19 @@ class Document:
 
     def _aligned_spans(self, tier: Tier) -> dict[str, Span]:
         order = {slot: i for i, slot in enumerate(self.slots)}
-        known = [a for a in tier.annotations if a.start in order and a.end in order]
-        known.sort(key=lambda a: order[a.start])
-        chain = list(dict.fromkeys(slot for a in known for slot in (a.start, a.end)))
+        aligned = [a for a in tier.annotations if a.start in order and a.end in order]
+        aligned.sort(key=lambda a: order[a.start])
+        chain = list(dict.fromkeys(slot for a in aligned for slot in (a.start, a.end)))
         times = self._spread(chain)
         spans = {}
-        for a in known:
+        for a in aligned:
             start, end = times[a.start], times[a.end]
             if start is not None and end is not None:
                 spans[a.id] = Span(start, end, None in (self.slots[a.start], self.slots[a.end]))
         return spans
 
     def _spread(self, chain: list[str]) -> dict[str, float | None]:
-        """The times of the slots of a tier; those without one lie evenly between their neighbours."""
+        """The times of the slots of a tier; those without one are spread evenly between their neighbours."""
         times = {slot: self.slots[slot] for slot in chain}
         at = 0
         while at < len(chain):
@@ -143,39 +143,39 @@ class Document:
 
 
 def _dependent_spans(tier: Tier, spans: dict[str, Span]) -> dict[str, Span]:
-    """The spans of annotations that depend on others: the whole of it, or an even share."""
+    """The spans of dependent annotations: that of the parent, or an even share."""
     groups: dict[str, list[Annotation]] = defaultdict(list)
     for annotation in tier.annotations:
         if annotation.parent in spans:
             groups[annotation.parent].append(annotation)
-    found = {}
+    dependent = {}
     for parent, members in groups.items():
         start, end, spread = spans[parent]
         shares = len(members) if tier.constraint == "Symbolic_Subdivision" else 1
         for i, annotation in enumerate(_in_order(members)):
             first = start + (end - start) * (i % shares) / shares
-            found[annotation.id] = Span(first, first + (end - start) / shares, spread or shares > 1)
-    return found
+            dependent[annotation.id] = Span(first, first + (end - start) / shares, spread or shares > 1)
+    return dependent
 
 
 def _in_order(members: list[Annotation]) -> list[Annotation]:
     """Annotations of one parent, each after the one that it names as previous."""
-    after = {a.previous: a for a in members if a.previous}
+    follower_of = {a.previous: a for a in members if a.previous}
     ids = {a.id for a in members}
-    ordered = {a.id: a for a in members if a.previous not in ids}
-    rest = list(ordered.values())
-    while rest and (follower := after.get(rest.pop(0).id)):
-        if follower.id not in ordered:
-            ordered[follower.id] = follower
+    chain = {a.id: a for a in members if a.previous not in ids}
+    rest = list(chain.values())
+    while rest and (follower := follower_of.get(rest.pop(0).id)):
+        if follower.id not in chain:
+            chain[follower.id] = follower
             rest.append(follower)
-    return list(ordered.values()) if len(ordered) == len(members) else members
+    return list(chain.values()) if len(chain) == len(members) else members
 
 
 def read_document(path: Path) -> Document:
     """Reads the XML of an .eaf file.
 
     Raises:
-        InputError: Not an ELAN file, or one whose times are no milliseconds.
+        InputError: Not an ELAN file, or its times are not in milliseconds.
     """
     try:
         root = ElementTree.fromstring(read_bytes(path))
@@ -280,9 +280,9 @@ def _write_tier(root: ElementTree.Element, tier: Tier) -> None:
     for annotation in tier.annotations:
         outer = ElementTree.SubElement(element, "ANNOTATION")
         if annotation.parent:
-            tag, where = "REF_ANNOTATION", {"ANNOTATION_REF": annotation.parent}
+            tag, references = "REF_ANNOTATION", {"ANNOTATION_REF": annotation.parent}
         else:
-            where = {"TIME_SLOT_REF1": annotation.start, "TIME_SLOT_REF2": annotation.end}
+            references = {"TIME_SLOT_REF1": annotation.start, "TIME_SLOT_REF2": annotation.end}
             tag = "ALIGNABLE_ANNOTATION"
-        inner = ElementTree.SubElement(outer, tag, {"ANNOTATION_ID": annotation.id} | where)
+        inner = ElementTree.SubElement(outer, tag, {"ANNOTATION_ID": annotation.id} | references)
         ElementTree.SubElement(inner, "ANNOTATION_VALUE").text = annotation.text

@@ -1,9 +1,9 @@
 """ELAN files: tiers `truth`, `fedet` and `review`, milliseconds, one file per video.
 
-Intervals of one tier must not overlap in ELAN, so those that do go to `truth-2`, `truth-3` ...
-Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, the cells that the line
-itself does not hold (see `fedet.annotations.captions`). A property of the file lists what was written, so
-that later edits can be recognised (see `fedet.annotations.elan_write`).
+ELAN allows no overlaps in a tier, so overlapping intervals go to `truth-2`, `truth-3` ...
+Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, the cells that are not
+in the line (see `fedet.annotations.captions`). A property of the file lists the written intervals,
+so that later edits can be recognised (see `fedet.annotations.elan_write`).
 """
 
 import re
@@ -22,20 +22,20 @@ from fedet.annotations.captions import (
     row_rank,
     span_frames,
     to_frame,
+    validate_cells,
 )
 from fedet.annotations.cells import as_number, as_text, header_key
 from fedet.annotations.eaf import Annotation, Document, Span, Tier, read_document
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.spellings import FINE_TO_COARSE
-from fedet.annotations.table import EmotionMap, LabelFile, known_video, validate, words_for
+from fedet.annotations.table import EmotionMap, LabelFile, known_video, words_for
 from fedet.annotations.video_names import is_sound, link_path, media_stem
 from fedet.errors import InputError
 from fedet.files import parse_json, shortened
-from fedet.intervals import COLUMNS
 
 TIERS = ("truth", "fedet", "review")
-HEAD_PROPERTY = "fedet"  # header property with video, fps, subject and what was written, as JSON
-_PARTS_OF_SPEECH = ("pos", "neg")  # what linguists call tiers
+HEAD_PROPERTY = "fedet"  # header property: video, fps, subject and the written intervals, as JSON
+_PARTS_OF_SPEECH = ("pos", "neg")  # names of tiers in linguistics
 _ACTION_UNITS = re.compile(r"(aus?|actionunits?|facs|facsaus?)", re.I)
 
 
@@ -50,8 +50,8 @@ class Interval(NamedTuple):
 
 
 class Media(NamedTuple):
-    """A linked file: its path as a name, the file, the time (ms) in it at which the time of the ELAN file
-    begins, and whether it holds no pictures."""
+    """A linked file: its path as a name, the file, the time (ms) in it at which the annotations' time
+    starts, and whether it is sound only."""
 
     path: str
     file: Path
@@ -66,14 +66,14 @@ def interval_of(cells: Cells) -> Interval:
 
 
 def tier_of(cells: Cells) -> str:
-    """`review` and `fedet` by source, `fedet` also for whatever has a score, else `truth`."""
+    """`review` or `fedet` by source, `fedet` also for rows with a score, else `truth`."""
     source = cells.get("source", "").lower()
     if source.startswith("review"):
         return "review"
     return "fedet" if source.startswith("fedet") or cells.get("score") else "truth"
 
 
-def undecided(source: str) -> bool:
+def is_undecided(source: str) -> bool:
     """Whether a review says that an interval is open or rejected."""
     return source.startswith("review") and source.endswith((": open", ": rejected"))
 
@@ -98,7 +98,7 @@ def read_eaf(
     """Reads an ELAN file, fedet's own (edited or not) or any with tiers of emotions.
 
     A tier of another name is read if most of its intervals hold an emotion or type and nothing else, if it
-    is called after an emotion, or if a tier that depends on it, however deep, names emotions or types of its
+    is named after an emotion, or if a tier that depends on it, at any depth, names emotions or types of its
     intervals. Action units are read from dependent tiers called AU, FACS or action units. Speech, in which
     somebody says "happy", is left out; every tier that is not read is reported. Where ELAN lets the video
     begin later than the annotations' time, frames are those of the video.
@@ -130,32 +130,29 @@ def labels_of(
     emotion_map: EmotionMap,
     words: Collection[str],
 ) -> LabelFile:
-    """What a document holds; `words` are the keys of the words that name an emotion."""
-    base, chosen, reports = _video(document, path, fps, video)
+    """The labels of a document; `words` are the keys of the words that name an emotion."""
+    base, media, reports = _video(document, path, fps, video)
     head = read_head(document)
-    reader = TierReader(document, words, base, path.name, chosen.origin if chosen else 0.0)
+    reader = TierReader(document, words, base, path.name, media.origin if media else 0.0)
     rows: list[tuple[int, Cells]] = []
     for tier in reader.event_tiers():
-        found, report = reader.rows(tier, len(rows))
-        _reviewed_if_changed([cells for _, cells in found], written_in(head, base_tier(tier)))
-        rows += found
+        tier_rows, report = reader.rows(tier, len(rows))
+        _mark_reviewed([cells for _, cells in tier_rows], written_in(head, base_tier(tier)))
+        rows += tier_rows
         reports.append(report)
     reports += reader.unread()
     rows.sort(key=lambda r: (row_rank(r[1]), float(r[1]["onset"])))
-    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for _, r in rows))]
-    table = pd.DataFrame([cells for _, cells in rows], columns=columns)
-    numbers = [n for n, _ in rows]
-    events, report = validate(table, source_name=path.name, rows=numbers, emotion_map=emotion_map)
-    videos = known_video(base, head, events, chosen.path if chosen else None)
-    ours = any(base_tier(tier) in TIERS for tier in document.tiers)
-    n_annotations = len(rows) if ours else reader.n_annotations()
+    events, report = validate_cells(rows, path.name, emotion_map)
+    videos = known_video(base, head, events, media.path if media else None)
+    is_ours = any(base_tier(tier) in TIERS for tier in document.tiers)
+    n_annotations = len(rows) if is_ours else reader.n_annotations()
     return LabelFile(events, join_repairs(*reports, report), videos, n_annotations)
 
 
-def _reviewed_if_changed(rows: list[Cells], was: list[Interval]) -> None:
-    """Takes the mark of an open or rejected interval off those that a person has changed, in place."""
+def _mark_reviewed(rows: list[Cells], original: list[Interval]) -> None:
+    """Marks open or rejected intervals that a person has changed as reviewed, in place."""
     for cells in rows:
-        if undecided(cells["source"]) and was and interval_of(cells) not in was:
+        if is_undecided(cells["source"]) and original and interval_of(cells) not in original:
             cells["source"] = "review"
 
 
@@ -186,7 +183,7 @@ class TierReader:
         self.parents = {a.id: a.parent for t in self.tiers.values() for a in t.annotations}
         self.owners = {a.id: name for name, t in self.tiers.items() for a in t.annotations}
         self.remarks = {name: self._remarks(name) for name in self.tiers if name not in self.timed}
-        self.labelling: dict[str, list[str]] = defaultdict(list)  # timed tier -> what labels its intervals
+        self.labelling: dict[str, list[str]] = defaultdict(list)  # timed tier -> tiers with its labels
         for name in self.remarks:
             if not _is_ours(name, self.tiers) and (name in self.labels or are_action_units(name)):
                 labelled = next((t for t in document.ancestors(name) if t in self.timed), "")
@@ -197,12 +194,12 @@ class TierReader:
         tier = self.tiers[name]
         if not tier.parent or tier.constraint in ("Time_Subdivision", "Included_In"):
             return True
-        divided = tier.constraint == "Symbolic_Subdivision" and name in self.labels
-        return divided and not self.labels & set(self.document.ancestors(name))
+        is_divided = tier.constraint == "Symbolic_Subdivision" and name in self.labels
+        return is_divided and not self.labels & set(self.document.ancestors(name))
 
     def _remarks(self, name: str) -> dict[str, str]:
         """Annotation with times -> text of those that depend on it in a tier, joined."""
-        between = "+" if are_action_units(name) else " "
+        separator = "+" if are_action_units(name) else " "
         remarks: dict[str, str] = {}
         for annotation in self.tiers[name].annotations:
             root = annotation.parent
@@ -210,13 +207,13 @@ class TierReader:
                 if self.owners.get(root, root) in self.timed or root not in self.parents:
                     break
                 root = self.parents[root]
-            before = f"{remarks[root]}{between}" if root in remarks else ""
-            remarks[root] = before + annotation.text
+            prefix = f"{remarks[root]}{separator}" if root in remarks else ""
+            remarks[root] = prefix + annotation.text
         return remarks
 
     def _emotion_of_name(self, tier: str) -> str:
-        """The emotion after which a tier is called, like `happy` or `happy@Anna`; "" if its annotations are
-        sentences, those of a person called Joy, say."""
+        """The emotion in the name of a tier, like `happy` or `happy@Anna`; "" if its annotations are
+        sentences, for example of a person called Joy."""
         name = tier.partition("@")[0].strip()
         texts = [a.text.split() for a in self.tiers[tier].annotations]
         sentences = sum(len(words) > 2 for words in texts)
@@ -241,11 +238,11 @@ class TierReader:
     def unread(self) -> list[pd.DataFrame]:
         """A line for each tier with annotations that is not read."""
         events = set(self.event_tiers())
-        read = events | {label for tier in events for label in self.labelling.get(tier, [])}
+        read_tiers = events | {label for tier in events for label in self.labelling.get(tier, [])}
         lines = []
         for name, tier in self.tiers.items():
             n = len(tier.annotations)
-            if not n or name in read or _is_ours(name, self.tiers):
+            if not n or name in read_tiers or _is_ours(name, self.tiers):
                 continue
             if name not in self.timed:
                 problem = f"tier {name!r} depends on another: {n} annotations not read"
@@ -262,10 +259,10 @@ class TierReader:
         return sum(len(self.tiers[name].annotations) for name in self.timed)
 
     def rows(self, tier: str, before: int) -> tuple[list[tuple[int, Cells]], pd.DataFrame]:
-        """(running number, cells) of a tier's annotations, and what could not be read in them.
+        """(running number, cells) of a tier's annotations, and the report.
 
         Args:
-            before: How many rows other tiers gave.
+            before: Number of rows of earlier tiers.
         """
         rows: list[tuple[int, Cells]] = []
         lines = []
@@ -298,63 +295,63 @@ class TierReader:
         return frames
 
     def _cells(self, tier: str, annotation: Annotation) -> tuple[Cells, list[str]]:
-        ours, own = base_tier(tier) in TIERS, annotation.text.strip()
+        ours, text_of_annotation = base_tier(tier) in TIERS, annotation.text.strip()
         notes, details = (self._remark(f"{tier}-{kind}", annotation) for kind in ("note", "details"))
         labelling = self.labelling.get(tier, [])
         texts = {t: text for t in labelling if (text := self._remark(t, annotation))}
         units = [text for t, text in texts.items() if are_action_units(t)]
         labels = [text for t, text in texts.items() if not are_action_units(t)]
-        known = self.base | {
+        base = self.base | {
             "subject": self.base["subject"] or self.tiers[tier].participant,
             "source": source_of_tier(tier) if ours else tier,
             "note": notes,
             "action_units": "+".join(units),
         }
         if not ours and tier not in self.labels:  # numbered segments, or a tier called after an emotion
-            known["note"] = " ".join(filter(None, [notes, own]))
-            own = "" if labels else self._emotion_of_name(tier)
-        return cells_from(" ".join(filter(None, [own, *labels])), details, known, self.words)
+            base["note"] = " ".join(filter(None, [notes, text_of_annotation]))
+            text_of_annotation = "" if labels else self._emotion_of_name(tier)
+        return cells_from(" ".join(filter(None, [text_of_annotation, *labels])), details, base, self.words)
 
     def _remark(self, tier: str, annotation: Annotation) -> str:
         return self.remarks.get(tier, {}).get(annotation.id, "").strip()
 
 
 def _is_ours(name: str, tiers: Mapping[str, Tier]) -> bool:
-    """Whether a dependent tier holds notes or details of a tier of fedet's kind."""
+    """Whether a dependent tier holds fedet's notes or details."""
     kind = re.search("-(note|details)$", name)
     return kind is not None and tiers[name].parent in (name[: kind.start()], "")
 
 
 def are_action_units(tier: str) -> bool:
-    """Whether a tier is called AU, FACS, action units or the like."""
+    """Whether a tier is named AU, FACS, action units or similar."""
     return any(_ACTION_UNITS.fullmatch(header_key(word)) for word in [tier, *re.split(r"[@\s_.-]+", tier)])
 
 
 def _video(
     document: Document, path: Path, fps: float | None, video: str | None
 ) -> tuple[Cells, Media | None, list[pd.DataFrame]]:
-    """Video, fps and subject: as fedet wrote them, else from the arguments or the linked video; which of
-    the linked files that is, and what is worth a line in the report."""
+    """Video, fps and subject: from the head that fedet wrote, or else the arguments or the linked video; the
+    link of this video; and lines of the report."""
     head = read_head(document)
     media = sorted(media_of(document, path), key=lambda m: m.sound)
     rate = fps_of_file(head.get("fps"), fps, path) or next((r for m in media if (r := _film_fps(m.file))), "")
     if not rate and any(a.start for tier in document.tiers.values() for a in tier.annotations):
         raise InputError(f"{path}: no fps known (its video is not there): give fps, or the video")
     name = as_text(head.get("video")) or video or (media_stem(media[0].path) if media else path.stem)
-    chosen = next((m for m in media if media_stem(m.path) == name), media[0] if media else None)
+    own_media = next((m for m in media if media_stem(m.path) == name), media[0] if media else None)
     lines = []
-    if chosen and chosen.origin:
-        problem = f"the video begins {chosen.origin / 1000:g} s late: frames are those of the video"
-        lines.append(repair(path.name, problem, "repaired", value=f"{chosen.origin:g}", video=name))
-    others = [m.path for m in media if not m.sound and m is not chosen]
+    if own_media and own_media.origin:
+        problem = f"the video begins {own_media.origin / 1000:g} s late: frames are those of the video"
+        lines.append(repair(path.name, problem, "repaired", value=f"{own_media.origin:g}", video=name))
+    others = [m.path for m in media if not m.sound and m is not own_media]
     if others and not head and not video:
         lines.append(repair(path.name, f"several videos are linked: taken for those of {name}", "kept",
                             video=name, value=shortened(others)))  # fmt: skip
-    return {"video": name, "fps": rate, "subject": as_text(head.get("subject"))}, chosen, lines
+    return {"video": name, "fps": rate, "subject": as_text(head.get("subject"))}, own_media, lines
 
 
 def read_head(document: Document) -> dict:
-    """What fedet wrote about the file as a whole: video, fps, subject, written; {} if it did not."""
+    """The head that fedet wrote: video, fps, subject, written; {} without one."""
     try:
         head = parse_json(document.properties.get(HEAD_PROPERTY) or "{}")
     except ValueError:
@@ -363,42 +360,42 @@ def read_head(document: Document) -> dict:
 
 
 def written_in(head: dict, tier: str) -> list[Interval]:
-    """The intervals that fedet wrote into a tier; none if the file does not say."""
+    """The intervals that fedet wrote into a tier; none without a head."""
     written = head.get("written")
     rows = written.get(tier) if isinstance(written, dict) else None
     rows = [row for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
-    whole = [row for row in rows if [type(x) for x in row] == [int, int, str, str, str]]
-    return [Interval(*row) for row in whole]
+    valid = [row for row in rows if [type(x) for x in row] == [int, int, str, str, str]]
+    return [Interval(*row) for row in valid]
 
 
 def media_of(document: Document, path: Path) -> list[Media]:
-    """The linked files: by the relative address where a file is there, else by the absolute one.
+    """The linked files: by the relative address if that file exists, else by the absolute one.
 
     Raises:
-        InputError: The time at which one begins is no number.
+        InputError: The start time of one is no number.
     """
     media = []
     for link in document.media:
         absolute, relative = link.get("MEDIA_URL", ""), link.get("RELATIVE_MEDIA_URL", "")
-        tries = [path.parent / form for form in (link_path(relative), relative) if relative]
-        file = next((f for f in tries if _is_file(f)), Path(link_path(absolute)))
-        shown = file.resolve().as_posix() if _is_file(file) else link_path(absolute or relative)
+        candidates = [path.parent / form for form in (link_path(relative), relative) if relative]
+        file = next((f for f in candidates if _is_file(f)), Path(link_path(absolute)))
+        name = file.resolve().as_posix() if _is_file(file) else link_path(absolute or relative)
         try:
             origin = as_number(link.get("TIME_ORIGIN", "")) or 0.0
         except ValueError as error:
             raise InputError(
-                f"{path}: its video {shown} begins at {link['TIME_ORIGIN']!r}, not a number of milliseconds; "
+                f"{path}: its video {name} begins at {link['TIME_ORIGIN']!r}, not a number of milliseconds; "
                 "correct TIME_ORIGIN there"
             ) from error
-        if shown:
-            media.append(Media(shown, file, origin, is_sound(shown, link.get("MIME_TYPE", ""))))
+        if name:
+            media.append(Media(name, file, origin, is_sound(name, link.get("MIME_TYPE", ""))))
     return media
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long for a file
+    except OSError:  # a name too long for a file
         return False
 
 

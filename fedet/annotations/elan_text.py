@@ -1,7 +1,7 @@
 """The tab-delimited text that ELAN exports: one row per annotation, or a column for each tier.
 
-Its columns of times are found by their unit (`hh:mm:ss.ms`, `ss.msec`, `msec`), since the rest of a header is
-in the language of ELAN; a file without a header by its times. The columns before them are tier and
+Columns of times are recognised by their unit (`hh:mm:ss.ms`, `ss.msec`, `msec`), since the rest of a header
+depends on ELAN's language; without a header by their cells. The columns before them are tier and
 participant; without those, each column after them is a tier.
 """
 
@@ -22,7 +22,7 @@ _UNIT = re.compile(r"(.*?)\s*-\s*(hh:mm:ss\.ms|ss\.msec|msec)", re.I)
 _CLOCK = re.compile(r"\d+:\d\d:\d\d[.,]\d{3}")
 # A comment that names a linked file, like "#file:///C:/talk.mp4 -- offset: 40"
 _LINK = re.compile(r'^"?#\s*(\S*[/\\].*?\.\w{2,4})(?:\s+--\s+offset:\s*(\d{1,12}))?"?\s*$', re.M)
-_LOOKED_AT = 30  # rows in which a header or times are looked for
+_MAX_HEADER_ROWS = 30  # rows searched for a header or times
 
 
 class _Row(NamedTuple):
@@ -36,7 +36,7 @@ class _Row(NamedTuple):
 
 def is_elan_text(path: str | Path) -> bool:
     """Whether a text file is ELAN's tab-delimited export."""
-    lines = _lines(read_text(Path(path)))[:_LOOKED_AT]
+    lines = _lines(read_text(Path(path)))[:_MAX_HEADER_ROWS]
     if any(_times_in_header(cells) for _, cells in lines):
         return True
     first = lines[0][1] if lines else []
@@ -50,9 +50,9 @@ def read_elan_text(
     video: str | None = None,
     emotion_map: EmotionMap = None,
 ) -> LabelFile:
-    """Reads it as `elan.read_eaf` reads the file it was exported from.
+    """Reads the export like `elan.read_eaf` its ELAN file.
 
-    Tiers of types and action units count for the intervals of the same times in the tiers of emotions.
+    Types and action units label the intervals of the same times in the tiers of emotions.
 
     Args:
         path: The .txt, .tsv or .csv file.
@@ -88,7 +88,7 @@ def _lines(text: str) -> list[tuple[int, list[str]]]:
     """(number, cells) of the filled lines that are no comments."""
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     lines = [(n, line) for n, line in lines if not re.match(r'"?#', line)]
-    if any("\t" in line for _, line in lines[:_LOOKED_AT]):
+    if any("\t" in line for _, line in lines[:_MAX_HEADER_ROWS]):
         return [(n, line.split("\t")) for n, line in lines]
     delimiter = ";" if any(line.count(";") > line.count(",") for _, line in lines[:1]) else ","
     return [(n, next(csv.reader([line], delimiter=delimiter))) for n, line in lines]
@@ -105,7 +105,7 @@ def _times_in_header(cells: list[str]) -> dict[str, list[tuple[int, str]]]:
 
 def _rows(lines: list[tuple[int, list[str]]]) -> tuple[list[_Row], list[tuple[int, str, str]]]:
     """The annotations, and (row, problem, value) of those without times."""
-    at = next((i for i, (_, cells) in enumerate(lines[:_LOOKED_AT]) if _times_in_header(cells)), None)
+    at = next((i for i, (_, cells) in enumerate(lines[:_MAX_HEADER_ROWS]) if _times_in_header(cells)), None)
     if at is not None:
         header = [as_text(cell) for cell in lines[at][1]]
         times = list(_times_in_header(header).values())

@@ -11,7 +11,7 @@
 | .vtt | WebVTT | one video |
 
 Read, not written: .tsv and .txt as .csv, ELAN's tab-delimited export by its times, .srt as .vtt. Subset,
-length and videos without events are kept by .json, .eaf, .vtt and .boris; what another format loses is
+length and videos without events are kept by .json, .eaf, .vtt and .boris; losses in other formats are
 reported.
 """
 
@@ -61,8 +61,8 @@ def format_of(path: str | Path) -> str:
     suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
     if suffix is None:
         hint = "save the table as CSV" if name.endswith((".xlsx", ".xls", ".ods")) else ""
-        known = f"no format has this suffix; known are {', '.join(_SUFFIXES)}"
-        raise InputError(f"{path}: {hint or known}")
+        unknown = f"no format has this suffix; known are {', '.join(_SUFFIXES)}"
+        raise InputError(f"{path}: {hint or unknown}")
     return suffix
 
 
@@ -82,8 +82,8 @@ def read_intervals(
         emotion_map: As for `annotations.validate`; None takes that of `annotations.emotion_words`.
 
     Raises:
-        InputError: The file is not what its suffix says, lacks what is needed, or holds annotations of which
-            none can be read.
+        InputError: The file does not have the format of its suffix, lacks something required, or none of its
+            annotations can be read.
     """
     labels = read_labels(path, fps=fps, video=video, emotion_map=emotion_map)
     labels.refuse_if_nothing_is_left(path)
@@ -97,7 +97,7 @@ def read_labels(
     video: str | None = None,
     emotion_map: EmotionMap = None,
 ) -> LabelFile:
-    """As `read_intervals`, with all videos that the file lists, also where no annotation can be read."""
+    """As `read_intervals`, with all videos of the file, even if no annotation can be read."""
     path, name = Path(path), Path(path).name.lower()
     kind = next((kind for suffix, kind in _READ_AS.items() if name.endswith(suffix)), "") or format_of(path)
     if not path.exists():
@@ -134,11 +134,11 @@ def write_intervals(
         fps: Frames per second where the table has none.
         media: Video file for ELAN to open.
         durations: Seconds of each video, for JSON and for comparing with an .eaf file that is there.
-        videos: As `LabelFile.videos`; formats that can keep those without events and what is known of them.
+        videos: As `LabelFile.videos`; for formats that keep videos without events and VIDEO_FACTS.
 
     Raises:
-        InputError: Several videos for a format of one, no frame rate, or an .eaf file is there in
-            which somebody did what would be lost (see `elan_write.check_replaceable`).
+        InputError: Several videos for a format of one, no frame rate, or an existing .eaf
+            file has edits that would be lost (see `elan_write.check_replaceable`).
     """
     kind = format_of(path)
     if kind in _ONE_VIDEO:
@@ -170,9 +170,9 @@ def convert(
 ) -> pd.DataFrame:
     """Converts intervals between formats; labels and frames stay as they are.
 
-    A video is known by subject and name: where people share the name of a video, each has a file of
-    its own, called `subject_video`. Videos of one name in different folders, linked in ELAN, are different
-    videos, called after their folders as well.
+    A video is identified by subject and name: where people share the name of a video, each gets a file
+    called `subject_video`. Videos of one name that ELAN files link in different folders are different
+    videos, named with their folders.
 
     Args:
         src: File, or folder of which all .eaf and .vtt files are read; of an event that two of
@@ -184,14 +184,14 @@ def convert(
             does not name it, and if `src` holds several videos only the one of this name is written
             (where people share it, that of the subject after whom its folder is called). A folder of
             videos gives the rate and the link of each.
-        overwrite: Write also where a file of other intervals is, or the source itself.
+        overwrite: Replace also a file of other intervals, or the source itself.
 
     Returns:
         The report of what was repaired, left out, kept or lost.
 
     Raises:
         InputError: Unknown suffix, unreadable file, no annotation that can be read, several videos for one
-            .eaf or .vtt, or something is there that would be lost.
+            .eaf or .vtt, or an existing file would lose something.
     """
     src, dst = Path(src), Path(dst)
     kind = format_of(dst)
@@ -202,7 +202,7 @@ def convert(
     files, labels = _read_all(src, rate, film)
     table, videos = labels.events, all_videos(labels.events, labels.videos)
     if film and len(videos) > 1:
-        videos = _only(videos, film, src)
+        videos = _select_video(videos, film, src)
         keys = set(zip(videos["subject"], videos["video"], strict=True))
         table = table[[key in keys for key in zip(table["subject"], table["video"], strict=True)]]
     names = dict(zip(zip(videos["subject"], videos["video"], strict=True), names_of(videos), strict=True))
@@ -216,10 +216,10 @@ def convert(
     )
     of_row = keys.map(names)
     table = _with_rates(table, of_row, media)
-    report = join_repairs(labels.repairs, _lost(videos, labels, kind, src.name))
+    report = join_repairs(labels.repairs, _lost_facts(videos, labels, kind, src.name))
     if "{video}" not in dst.name:
         if kind in _ONE_VIDEO:
-            _one_person(videos, dst)
+            _check_one_person(videos, dst)
         targets = {dst: (table, videos, next(iter(media.values()), None))}
     else:
         rows = {name: videos[[n == name for n in names.values()]] for name in media}
@@ -235,13 +235,13 @@ def convert(
 
 
 def _refuse_to_overwrite(path: Path, events: pd.DataFrame, sources: list[Path], fps: float | None) -> None:
-    """Raises InputError if a file is a source, or holds what the events to be written there do not."""
+    """Raises InputError if the file is a source, or holds intervals that `events` lacks."""
     if not path.exists():
         return
     if any(path.samefile(source) for source in sources):
         raise InputError(f"{path}: is the source itself; name another file, or say --overwrite")
     if format_of(path) == ".eaf":
-        return  # write_intervals looks closer
+        return  # write_intervals checks these
     try:
         old = read_labels(path, fps=fps, emotion_map=AS_WRITTEN)
     except InputError as error:
@@ -260,8 +260,8 @@ def _refuse_to_overwrite(path: Path, events: pd.DataFrame, sources: list[Path], 
         )
 
 
-def _lost(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -> pd.DataFrame:
-    """A line on what the format that is written cannot keep of the videos."""
+def _lost_facts(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -> pd.DataFrame:
+    """A line on the facts about videos that the written format loses."""
     if kind in _KEEP_FACTS:
         return join_repairs()
     names = {"subset": "subset", "duration_s": "length", "n_frames": "number of frames"}
@@ -274,25 +274,25 @@ def _lost(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -> pd.D
     return repair(file, f"a {kind} file does not keep {', '.join(lost)}: lost", "left out")
 
 
-def _only(videos: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
-    """The row of the video that a file holds."""
-    mine = videos["video"] == film.stem
-    if not mine.any():
+def _select_video(videos: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
+    """The row of the video `film`."""
+    matches = videos["video"] == film.stem
+    if not matches.any():
         some = shortened(list(dict.fromkeys(videos["video"])))
         raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}")
-    if names_of(videos)[mine].nunique() > 1:
-        people = ", ".join(dict.fromkeys(videos.loc[mine, "subject"]))
-        mine &= videos["subject"] == film.resolve().parent.name
-        if not mine.any():
+    if names_of(videos)[matches].nunique() > 1:
+        people = ", ".join(dict.fromkeys(videos.loc[matches, "subject"]))
+        matches &= videos["subject"] == film.resolve().parent.name
+        if not matches.any():
             raise InputError(
                 f"{src}: {film.stem!r} is a video of several people ({people}), and the folder of {film} "
                 "is called after none of them: put it into a folder with the subject's name"
             )
-    return videos[mine]
+    return videos[matches]
 
 
-def _one_person(videos: pd.DataFrame, dst: Path) -> None:
-    """Raises InputError if people who share the name of a video would come into one file."""
+def _check_one_person(videos: pd.DataFrame, dst: Path) -> None:
+    """Raises InputError if one file would mix people who share the name of a video."""
     if names_of(videos).nunique() > 1 and videos["video"].nunique() == 1:
         people = ", ".join(list(dict.fromkeys(videos["subject"]))[:3])
         raise InputError(
@@ -302,22 +302,22 @@ def _one_person(videos: pd.DataFrame, dst: Path) -> None:
 
 
 def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Path], LabelFile]:
-    """The source files, and what they hold together."""
+    """The source files, and their joined labels."""
     if not src.exists():
         raise InputError(f"{src}: no such file or folder")
     files = [src]
     if src.is_dir():
-        inside = [f for f in src.iterdir() if f.suffix.lower() in _ONE_VIDEO and f.name[0] != "."]
-        files = sorted(inside, key=lambda f: natural_key(f.name))
+        candidates = [f for f in src.iterdir() if f.suffix.lower() in _ONE_VIDEO and f.name[0] != "."]
+        files = sorted(candidates, key=lambda f: natural_key(f.name))
         if not files:
             raise InputError(f"{src}: no .eaf or .vtt file in this folder")
     name = film.stem if film and len(files) == 1 else None  # else each file has its own video
     labels = {f.name: read_labels(f, fps=fps, video=name, emotion_map=AS_WRITTEN) for f in files}
-    labels, apart = _apart(labels)
-    table, twice = _joined({f: one.events for f, one in labels.items() if len(one.events)})
+    labels, renames = _rename_distinct(labels)
+    table, repeats = _join_tables({f: one.events for f, one in labels.items() if len(one.events)})
     joined = LabelFile(
         table if len(table) else next(iter(labels.values())).events,
-        join_repairs(*(one.repairs for one in labels.values()), apart, twice),
+        join_repairs(*(one.repairs for one in labels.values()), renames, repeats),
         pd.concat([one.videos for one in labels.values()], ignore_index=True),
         sum(one.n_annotations for one in labels.values()),
     )
@@ -325,8 +325,8 @@ def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Pat
     return files, joined
 
 
-def _apart(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataFrame]:
-    """The files with videos of one name, but different links, under different names; and a line for each."""
+def _rename_distinct(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataFrame]:
+    """Renames videos of one name but with different links; and a line for each."""
     links: dict[str, dict[str, None]] = {}
     for one in labels.values():
         for row in one.videos.dropna(subset="link").to_dict("records") if len(labels) > 1 else ():
@@ -343,9 +343,9 @@ def _apart(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataF
             video, name = next(iter(names.items()))
             problem = f"videos called {video!r} lie in several folders: this one is called {name!r}"
             lines.append(repair(file, problem, "repaired", video=name))
-            weak = one.events["subject"] == one.events["video"]
+            unnamed = one.events["subject"] == one.events["video"]
             events = one.events.assign(video=one.events["video"].replace(names))
-            events["subject"] = events["subject"].mask(weak, events["video"])
+            events["subject"] = events["subject"].mask(unnamed, events["video"])
             videos = one.videos.assign(video=one.videos["video"].replace(names))
             videos["subject"] = videos["subject"].mask(
                 one.videos["subject"] == one.videos["video"], videos["video"]
@@ -354,7 +354,7 @@ def _apart(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataF
     return labels, join_repairs(*lines)
 
 
-def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _join_tables(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables of several files (by name) as one; an event that two of them hold is reported,
     and left out where all its cells are the same."""
     if not tables:
@@ -372,21 +372,21 @@ def _joined(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     return table[~again].reset_index(drop=True), join_repairs(*lines)
 
 
-def _media(name: str, given: Path | None, src: Path, dst: Path) -> Path | None:
-    """The video file of this name in the folder given, next to the files, or in a folder `videos` there;
-    one that people share is not taken for any of them."""
-    near = [src if src.is_dir() else src.parent, dst.parent]
-    for folder in dict.fromkeys([given, *near] if given else near):
-        for place in (folder, folder / "videos"):
+def _media(name: str, video_folder: Path | None, src: Path, dst: Path) -> Path | None:
+    """The video file of this name in `video_folder`, next to the files, or in a folder `videos` there;
+    one that people share counts for none of them."""
+    nearby = [src if src.is_dir() else src.parent, dst.parent]
+    for folder in dict.fromkeys([video_folder, *nearby] if video_folder else nearby):
+        for parent in (folder, folder / "videos"):
             for suffix in ("", *VIDEO_SUFFIXES):
-                film = place / f"{Path(name).name}{suffix}"
+                film = parent / f"{Path(name).name}{suffix}"
                 if film.suffix.lower() in VIDEO_SUFFIXES and film.is_file():
                     return film
     return None
 
 
 def _with_rates(table: pd.DataFrame, names: pd.Series, media: Mapping[str, Path | None]) -> pd.DataFrame:
-    """Fills missing frame rates in from the video files."""
+    """Fills in missing frame rates from the video files."""
     for name in names[table["fps"].isna()].unique():
         if film := media.get(name):
             table.loc[(names == name) & table["fps"].isna(), "fps"] = open_video(film).fps

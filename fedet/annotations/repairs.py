@@ -1,7 +1,7 @@
-"""The report of repairs: one line for each cell or annotation that a reader could not take as it stood.
+"""The report of repairs: one line for each cell or annotation that a reader changed, left out or doubted.
 
-Lines of what was left out come first, then those of what was repaired or kept; columns and other things
-that no reader looks at come last, one line for all of a file.
+Lines on what was left out come first, then those on what was repaired or kept, and at the end one line
+per file for all columns that are not read.
 """
 
 import re
@@ -16,7 +16,7 @@ from fedet.intervals import FRAMES
 REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
 ACTIONS = ("repaired", "left out", "kept")
 UNREAD_COLUMNS = "columns that are not part of the interval table"
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.]\d{3})+")  # as a frame, 1,000 is 1000 or else 1
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.]\d{3})+")  # 1,000 may be frame 1000 or frame 1
 
 
 def _report(lines: Sequence[tuple]) -> pd.DataFrame:
@@ -42,11 +42,11 @@ def repair(
     """A report of one line.
 
     Args:
-        file: Name of the file, as the user knows it.
-        problem: What is wrong, and what was done about it.
+        file: Name of the file.
+        problem: What is wrong, and how it was handled.
         action: One of ACTIONS.
         row: Row as a spreadsheet shows it, from 1; None for the whole file.
-        video, column, value: Where in the row, and the cell as it stood.
+        video, column, value: Where in the row, and the original cell.
     """
     line = (file, row, video, column, value, problem, action)
     return _report([tuple(pd.NA if x is None else x for x in line)])
@@ -60,7 +60,7 @@ def unread_columns(file: str, names: Sequence[str]) -> pd.DataFrame:
 
 
 def without_unread(report: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
-    """A report in which these columns do not count among those that are not read."""
+    """The report without these columns in the lines on columns that are not read."""
     report = report.copy()
     for at in report.index[report["problem"] == UNREAD_COLUMNS]:
         rest = [name for name in str(report.at[at, "value"]).split(", ") if name not in names]
@@ -69,16 +69,16 @@ def without_unread(report: pd.DataFrame, names: Collection[str]) -> pd.DataFrame
 
 
 def join_repairs(*reports: pd.DataFrame) -> pd.DataFrame:
-    """Reports one below the other, what was left out first, columns that are not read last."""
-    filled = [r for r in reports if len(r)]
-    if not filled:
+    """Joins reports: what was left out first, columns that are not read last."""
+    nonempty = [r for r in reports if len(r)]
+    if not nonempty:
         return empty_repairs()
-    joined = pd.concat(filled, ignore_index=True)
+    joined = pd.concat(nonempty, ignore_index=True)
     return joined.iloc[np.argsort(_ranks(joined), kind="stable")].reset_index(drop=True)
 
 
 def _ranks(report: pd.DataFrame) -> np.ndarray:
-    """The place of each line in the order of `join_repairs`."""
+    """The sort key of each line in `join_repairs`."""
     ranks = report["action"].map({"left out": 0, "repaired": 1, "kept": 1}).to_numpy(int, copy=True)
     ranks[(report["problem"] == UNREAD_COLUMNS).to_numpy(bool)] = 2
     return ranks
@@ -96,22 +96,22 @@ def as_lines(report: pd.DataFrame) -> list[str]:
 
 
 def _sentence(file, row, video, column, value, problem, action) -> str:
-    place = file + ("" if row is pd.NA else f", row {row}") + ("" if video is pd.NA else f" ({video})")
+    position = file + ("" if row is pd.NA else f", row {row}") + ("" if video is pd.NA else f" ({video})")
     cell = " ".join(str(x) for x in (column, value) if x is not pd.NA and str(x))
-    return " ".join(f"{action}: {place}: {cell + ': ' if cell else ''}{problem}".split())
+    return " ".join(f"{action}: {position}: {cell + ': ' if cell else ''}{problem}".split())
 
 
 class Check:
-    """The text cells of a table, the clean table that comes of them, and the report.
+    """The text cells of a table, the clean table made from them, and the report.
 
     Attributes:
         raw: Cells as text, one column per name.
         others: Cells of the columns that are not part of the interval table.
         out: The clean columns, same rows.
-        alive: Mask of the rows that are not left out.
+        alive: Mask of the rows still in the table.
         lines: Lines of the report so far.
         unread: Names of filled columns that are not read.
-        instead: Column -> the one that stands for it where it is not there itself.
+        instead: Column -> the one to report where it is missing.
     """
 
     def __init__(
@@ -162,8 +162,8 @@ class Check:
         parse: Callable[[str], float | None] = as_number,
         problem: str = "not a number",
     ) -> pd.Series:
-        """The cells of a column as Float64, by `parse`; what it refuses, and in a column of frames what may
-        be thousands or decimals, is left empty, and reported in the rows `where`."""
+        """The cells of a column as Float64, by `parse`. Cells that it refuses, and frames that may be
+        thousands or decimals, are left empty, and reported in the rows `where`."""
         cells = self.text(column)
         values: list[float | None] = []
         bad = np.zeros(len(self.raw), bool)
@@ -180,6 +180,6 @@ class Check:
         return pd.Series(values, index=self.raw.index, dtype="Float64")
 
     def repairs(self) -> pd.DataFrame:
-        """The report: what was left out, row by row; then the other lines, those of the whole file first."""
+        """The report by `join_repairs`, each group in the order of rows, lines on the whole file first."""
         lines = sorted(self.lines, key=lambda line: 0 if line[1] is pd.NA else line[1])
         return join_repairs(_report(lines), unread_columns(self.file, self.unread))

@@ -2,8 +2,8 @@
 
 Frames are 0-based and INCLUSIVE, so an interval lasts `offset - onset + 1` frames; in seconds it
 runs from `start_s = onset / fps` to `end_s = (offset + 1) / fps`. Unknown values are empty.
-A plain validator rather than a schema library: what is needed is one line per bad cell with the
-row the user sees, and a repair, and schema libraries give only the refusal.
+A plain validator rather than a schema library: schema libraries refuse a table, while here each bad
+cell gets a repair and a line in the report with the row that the user sees.
 """
 
 import csv
@@ -45,29 +45,29 @@ from fedet.intervals import (
 
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
 
-EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for words that nobody else uses
+EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for the user's own words
 EmotionMap = Mapping[str, str] | str | None
 
-VIDEO_FACTS = ("duration_s", "n_frames", "subset")  # what a file may say of a video besides its events
-_LAST_FRAME = 10**9  # a larger number is no frame
+VIDEO_FACTS = ("duration_s", "n_frames", "subset")  # what a file may hold about a video besides its events
+_LAST_FRAME = 10**9  # larger numbers are no frames
 _CLOCKS = {  # headers that mean a time where their cells are like 00:01:02.500
     "onset": {"start", "begin", "starttime", "begintime"},
     "offset": {"end", "stop", "endtime", "stoptime"},
 }
-_LISTED = {"subject": "string", "video": "string", "fps": "Float64", "duration_s": "Float64",
+_VIDEO_DTYPES = {"subject": "string", "video": "string", "fps": "Float64", "duration_s": "Float64",
            "n_frames": "Int64", "subset": "string", "link": "string"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """What a file of labels holds.
+    """The content of a label file.
 
     Attributes:
         events: The canonical table.
         repairs: The report of what was repaired, left out or kept.
         videos: One row for each video, also for those without events: subject, video, fps, duration_s,
             n_frames, subset, and link, the video file that an ELAN file names; missing where unknown.
-        n_annotations: How many annotations the file holds, those that were left out among them.
+        n_annotations: Number of annotations in the file, including those left out.
     """
 
     events: pd.DataFrame
@@ -93,7 +93,7 @@ class LabelFile:
         raise InputError(f"{path}: none of its {n} annotations can be read: {'; '.join(reasons)}")
 
     def silent(self) -> pd.DataFrame:
-        """The rows of `videos` without events; a video whose subject is not known is one of any subject."""
+        """The rows of `videos` without events; an unknown subject matches any."""
         with_events = set(zip(self.events["subject"], self.events["video"], strict=True))
         names = {video for _, video in with_events}
         keys = zip(self.videos["subject"], self.videos["video"], strict=True)
@@ -102,26 +102,26 @@ class LabelFile:
 
 
 def listed_videos(rows: Iterable[Mapping[str, object]] = ()) -> pd.DataFrame:
-    """The table `LabelFile.videos`, of rows of some of its columns."""
-    return pd.DataFrame(list(rows), columns=list(_LISTED), dtype=object).astype(_LISTED)
+    """The table `LabelFile.videos` from rows with some of its columns."""
+    return pd.DataFrame(list(rows), columns=list(_VIDEO_DTYPES), dtype=object).astype(_VIDEO_DTYPES)
 
 
 def all_videos(events: pd.DataFrame, videos: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The videos that are listed and those that have events, each once, as `LabelFile.videos`.
+    """The listed videos and those with events, each once, as `LabelFile.videos`.
 
-    What is listed for a video whose subject is not known counts for every subject who has one of its name.
+    A listed video without subject stands for the videos of this name of all subjects.
     """
     rows: dict[tuple, dict] = {}
     with_events = videos_of(events)
     subjects = with_events.groupby("video")["subject"].apply(list).to_dict()
     for row in [] if videos is None else videos.to_dict("records"):
         subject, video = as_text(row["subject"]) or row["video"], row["video"]
-        for one in subjects.get(video, [subject]) if subject == video else [subject]:
-            rows.setdefault((one, video), row | {"subject": one})
+        for name in subjects.get(video, [subject]) if subject == video else [subject]:
+            rows.setdefault((name, video), row | {"subject": name})
     for row in with_events.to_dict("records"):
         row["subject"] = as_text(row["subject"]) or row["video"]
-        known = rows.setdefault((row["subject"], row["video"]), row)
-        known["fps"] = row["fps"] if pd.isna(known["fps"]) else known["fps"]
+        listed = rows.setdefault((row["subject"], row["video"]), row)
+        listed["fps"] = row["fps"] if pd.isna(listed["fps"]) else listed["fps"]
     return listed_videos(rows.values())
 
 
@@ -131,8 +131,8 @@ def known_video(
     """The one row of `LabelFile.videos` for a file of one video.
 
     Args:
-        base: Its cells video, fps and subject.
-        head: VIDEO_FACTS as the file says; those that make no sense are dropped.
+        base: The cells video, fps and subject.
+        head: VIDEO_FACTS in the file; invalid ones are dropped.
         events: The canonical table.
     """
     subject = base["subject"] or next(iter(events["subject"].dropna()), base["video"])
@@ -140,19 +140,19 @@ def known_video(
     return listed_videos([row | video_facts(head) | {"link": link}])
 
 
-def video_facts(said: Mapping[str, object]) -> dict[str, object]:
-    """VIDEO_FACTS as a file says them, None for those that make no sense."""
+def video_facts(values: Mapping[str, object]) -> dict[str, object]:
+    """VIDEO_FACTS in a file, None for invalid ones."""
     facts: dict[str, object] = {}
     for fact, kind in (("duration_s", float), ("n_frames", int)):
-        value = said.get(fact)
-        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LAST_FRAME
-        facts[fact] = kind(value) if good else None  # type: ignore[arg-type, call-overload]
-    subset = said.get("subset")
+        value = values.get(fact)
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LAST_FRAME
+        facts[fact] = kind(value) if valid else None  # type: ignore[arg-type, call-overload]
+    subset = values.get("subset")
     return facts | {"subset": as_text(subset) or None if isinstance(subset, str) else None}
 
 
 def videos_of(events: pd.DataFrame) -> pd.DataFrame:
-    """The table `LabelFile.videos` of the videos that have events."""
+    """The videos that have events, as `LabelFile.videos`."""
     return listed_videos(events.drop_duplicates(["subject", "video"]).to_dict("records"))
 
 
@@ -169,7 +169,7 @@ def validate(
     emotion_map: EmotionMap = None,
     missing_frames: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Turns any interval table into a canonical one and reports what it had to repair.
+    """Turns any interval table into a canonical one and reports every repair.
 
     Needs `video`, `onset` (or `start_s`) and `offset` (or `end_s`), in any case and punctuation.
 
@@ -181,22 +181,22 @@ def validate(
         source_name: Name of the file for the report.
         rows: Row number of each row in the file; by default the header is row 1.
         fps: Frames per second where the table has none, one for all or by video.
-        first_number: The number that the file gives to the first frame of a video.
+        first_number: Number of a video's first frame in the file.
         zero_is_missing: Of onset, apex, offset, those in which 0 means "not annotated".
         emotion_map: Label -> emotion, over FINE_TO_COARSE; AS_WRITTEN merges and refuses none.
-        missing_frames: Frames that a video lacks; events that name them are reported and kept.
+        missing_frames: Frames that a video lacks; events with them are reported and kept.
 
     Returns:
-        The canonical table (COLUMNS, then those of EXTRA_COLUMNS that were there) and the report
-        (REPAIR_COLUMNS; `value` as it stood in the file).
+        The canonical table (COLUMNS, then EXTRA_COLUMNS of the input) and the report
+        (REPAIR_COLUMNS; `value` as in the file).
 
     Raises:
-        InputError: A column that is needed is missing, or an option has no such value.
+        InputError: A required column is missing, or an option has an invalid value.
     """
     if missing_offset not in MISSING_OFFSETS:
         raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
     rows = range(2, len(table) + 2) if rows is None else rows
-    check = Check(*_named(table, source_name), rows, source_name, SECONDS)
+    check = Check(*_canonical_columns(table, source_name), rows, source_name, SECONDS)
     _names_and_fps(check, fps)
     _unread_cells(check)
     _intervals(check, first_number, zero_is_missing)
@@ -210,7 +210,7 @@ def validate(
     return out[check.alive].reset_index(drop=True), check.repairs()
 
 
-def _named(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _canonical_columns(table: pd.DataFrame, file: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table as text under canonical names, and its other columns."""
     names = columns_of(table.columns)
     for column, headers in _CLOCKS.items():
@@ -264,23 +264,23 @@ def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> Non
     rate = check.number("fps", "repaired", parse=as_fps, problem=problem)
     if isinstance(fps, (int, float)) and not MIN_FPS <= fps <= MAX_FPS:
         raise InputError(f"{check.file}: fps is {fps!r}; {problem}")
-    given = check.out["video"].map(fps) if isinstance(fps, Mapping) else fps
-    if given is not None:
-        rate = rate.fillna(pd.Series(given, index=check.raw.index, dtype="Float64"))
+    default = check.out["video"].map(fps) if isinstance(fps, Mapping) else fps
+    if default is not None:
+        rate = rate.fillna(pd.Series(default, index=check.raw.index, dtype="Float64"))
     check.out["fps"] = rate
 
 
 def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
-    """Frames from 0, out of frame numbers or else out of seconds."""
+    """Fills in the frames, from 0: from frame numbers, or else from seconds."""
     _clocks_as_seconds(check)
     for column in FRAMES:
         action = "repaired" if column == "apex" else "left out"
         number = check.number(column, action)
         number[(number == 0).fillna(False) & (column in zero_is_missing)] = pd.NA
-        broken = ((number % 1 != 0) | (number.abs() > _LAST_FRAME)).fillna(False)
+        invalid = ((number % 1 != 0) | (number.abs() > _LAST_FRAME)).fillna(False)
         problem = "not a whole frame (seconds belong in start_s, apex_s, end_s)"
-        check.report(broken, column, problem, action)
-        number[broken] = pd.NA
+        check.report(invalid, column, problem, action)
+        number[invalid] = pd.NA
         frame = (number - first_number).astype("Int64")
         if SECONDS[column] in check.raw:
             by_time = _from_seconds(check, column, frame.isna())
@@ -304,47 +304,46 @@ def _clocks_as_seconds(check: Check) -> None:
 
 def _compare(check: Check, column: str, frame: pd.Series, by_time: pd.Series) -> None:
     """Reports frame columns that disagree with the seconds columns."""
-    apart = ((frame - by_time).abs() > 1).fillna(False) & check.alive
-    if apart.any():
-        at = int(apart.to_numpy().argmax())
+    differs = ((frame - by_time).abs() > 1).fillna(False) & check.alive
+    if differs.any():
+        at = int(differs.to_numpy().argmax())
         problem = (
-            f"{apart.sum()} rows: not the time of the frame in {column}, which counts; in row "
+            f"{differs.sum()} rows: not the time of the frame in {column}, which counts; in row "
             f"{check.rows[at]} frame {frame[at]}, by time {by_time[at]} (another fps?)"
         )
         check.once(SECONDS[column], check.raw[SECONDS[column]].iloc[at], problem, "kept")
 
 
 def _from_seconds(check: Check, column: str, needed: pd.Series) -> pd.Series:
-    """Frames of a column of seconds; an offset is the last frame before `end_s`. What is wrong with them
-    matters where they are `needed`."""
+    """Frames of a column of seconds; an offset is the last frame before `end_s`. Errors are reported
+    only where the frames are `needed`."""
     action = "repaired" if column == "apex" else "left out"
     seconds = check.number(SECONDS[column], action, needed, as_seconds, "no time in a video, in seconds")
     if needed.any() and check.out["fps"].isna().all():
         raise InputError(
             f"{check.file}: {SECONDS[column]} is in seconds, and no fps is known: add a column fps"
         )
-    lost = needed & seconds.notna() & check.out["fps"].isna()
-    check.report(lost, SECONDS[column], "seconds, but no fps is known", "left out")
-    far = (seconds.abs() * check.out["fps"] > _LAST_FRAME).fillna(False)
-    check.report(far & needed, SECONDS[column], "no time in a video, in seconds", "left out")
-    seconds[far] = pd.NA
+    no_fps = needed & seconds.notna() & check.out["fps"].isna()
+    check.report(no_fps, SECONDS[column], "seconds, but no fps is known", "left out")
+    too_late = (seconds.abs() * check.out["fps"] > _LAST_FRAME).fillna(False)
+    check.report(too_late & needed, SECONDS[column], "no time in a video, in seconds", "left out")
+    seconds[too_late] = pd.NA
     frames = ((seconds * check.out["fps"] + 0.5) // 1).astype("Int64")  # halves up
     return frames - 1 if column == "offset" else frames
 
 
 def _missing_offsets(check: Check, policy: str) -> None:
     out = check.out
-    lost = out["offset"].isna()
+    missing = out["offset"].isna()
     if policy == "drop":
-        check.report(lost, "offset", "no offset (missing_offset=drop)", "left out")
+        check.report(missing, "offset", "no offset (missing_offset=drop)", "left out")
         return
-    check.report(lost & out["apex"].isna(), "offset", "no offset and no apex", "left out")
-    early = lost & (out["apex"] < out["onset"]).fillna(False)
-    check.report(early, "offset", "no offset, and the apex is before the onset", "left out")
+    check.report(missing & out["apex"].isna(), "offset", "no offset and no apex", "left out")
+    too_early = missing & (out["apex"] < out["onset"]).fillna(False)
+    check.report(too_early, "offset", "no offset, and the apex is before the onset", "left out")
     guess = out["apex"] if policy == "apex" else 2 * out["apex"] - out["onset"]
-    shown = guess.astype("string")
-    problem = "no offset: frame " + shown.fillna("") + f" (missing_offset={policy})"
-    check.report(lost, "offset", problem, "repaired")
+    problem = "no offset: frame " + guess.astype("string").fillna("") + f" (missing_offset={policy})"
+    check.report(missing, "offset", problem, "repaired")
     out["offset"] = out["offset"].fillna(guess)
 
 
@@ -363,16 +362,16 @@ def _order_and_ends(check: Check, n_frames: Mapping[str, int | None]) -> None:
     beyond = (out["offset"] > last).fillna(False)
     check.report(beyond, "offset", text + ": ends there", "repaired")
     out["offset"] = out["offset"].mask(beyond, last)
-    aside = ((out["apex"] < out["onset"]) | (out["apex"] > out["offset"])).fillna(False)
-    check.report(aside, "apex", "apex outside onset and offset: emptied", "repaired")
-    out.loc[aside, "apex"] = pd.NA
+    outside = ((out["apex"] < out["onset"]) | (out["apex"] > out["offset"])).fillna(False)
+    check.report(outside, "apex", "apex outside onset and offset: emptied", "repaired")
+    out.loc[outside, "apex"] = pd.NA
 
 
 def _missing_frames(check: Check, missing_frames: Mapping[str, Collection[int]]) -> None:
     for column in FRAMES:
         cells = zip(check.out["video"], check.out[column], strict=True)
-        lacking = [not pd.isna(f) and f in missing_frames.get(v, ()) for v, f in cells]
-        check.report(lacking, column, "the video lacks this frame", "kept")
+        is_missing = [not pd.isna(f) and f in missing_frames.get(v, ()) for v, f in cells]
+        check.report(is_missing, column, "the video lacks this frame", "kept")
 
 
 def _labels(check: Check, emotion_map: EmotionMap) -> None:
@@ -390,8 +389,8 @@ def _labels(check: Check, emotion_map: EmotionMap) -> None:
         empty = int((written.isna() & rows & check.alive).sum())
         if empty:
             check.once("expression_type", "", f"empty in {empty} rows: {text}", action)
-    long = (kind == "micro").fillna(False) & (derived == "macro").fillna(False)
-    check.report(long, "expression_type", f"micro, but longer than {MICRO_MAX_S} s", "kept")
+    too_long = (kind == "micro").fillna(False) & (derived == "macro").fillna(False)
+    check.report(too_long, "expression_type", f"micro, but longer than {MICRO_MAX_S} s", "kept")
     out["expression_type"] = kind.fillna(derived)
     for column in ("emotion", "emotion_self_report"):
         out[column] = _emotions(check, column, emotion_map)
@@ -420,15 +419,7 @@ def _emotions(check: Check, column: str, emotion_map: EmotionMap) -> pd.Series:
 
 def _duplicates(check: Check) -> None:
     """An exact repetition is left out; the same interval with other details stays, reported."""
-    same_event = [
-        "subject",
-        "video",
-        *FRAMES[::2],
-        "expression_type",
-        "emotion",
-        "score",
-        "source",
-    ]
+    same_event = ["subject", "video", *FRAMES[::2], "expression_type", "emotion", "score", "source"]
     for keys, action in ((list(check.out), "left out"), (same_event, "kept")):
         cells = check.out.loc[check.alive, keys].astype("string").fillna("")
         again = cells.duplicated().reindex(check.raw.index, fill_value=False)
@@ -455,12 +446,12 @@ def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def read_csv_labels(path: str | Path, **options) -> LabelFile:
-    """As `read_csv`; a row that names a video and nothing else stands for a video without events."""
+    """As `read_csv`; a row with only a video stands for a video without events."""
     path = Path(path)
     table = csv_table(path)
-    silent = _without_interval(table)
-    named = {"source_name": path.name, "rows": list(table.index[~silent])}
-    events, report = validate(table[~silent], **named | options)
+    silent = _has_no_interval(table)
+    defaults = {"source_name": path.name, "rows": list(table.index[~silent])}
+    events, report = validate(table[~silent], **defaults | options)
     columns = columns_of(table.columns)
     listed = []
     for row, cells in table[silent].iterrows():
@@ -473,7 +464,7 @@ def read_csv_labels(path: str | Path, **options) -> LabelFile:
     return LabelFile(events, report, videos.drop_duplicates(["subject", "video"]), int((~silent).sum()))
 
 
-def _without_interval(table: pd.DataFrame) -> pd.Series:
+def _has_no_interval(table: pd.DataFrame) -> pd.Series:
     """Mask of the rows that name a video and hold neither times nor labels."""
     columns = columns_of(table.columns)
     if "video" not in columns:
@@ -495,21 +486,21 @@ def csv_table(path: Path) -> pd.DataFrame:
     filled = [i for i, (_, cells) in enumerate(grid[:40]) if any(cells)]
     if not filled:
         raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
-    found = {i: columns_of(grid[i][1]) for i in filled}
-    fits = (i for i in filled if "video" in found[i] and {"onset", "start_s"} & set(found[i]))
-    return table_of(grid, next(fits, filled[0]))
+    columns_in = {i: columns_of(grid[i][1]) for i in filled}
+    candidates = (i for i in filled if "video" in columns_in[i] and {"onset", "start_s"} & set(columns_in[i]))
+    return table_of(grid, next(candidates, filled[0]))
 
 
-def emotion_words(place: Path) -> dict[str, str]:
-    """Label -> emotion as `emotions.csv` says, in this folder or next to this file; {} without one.
+def emotion_words(folder_or_file: Path) -> dict[str, str]:
+    """Label -> emotion from `emotions.csv` in this folder or next to this file; {} without one.
 
     It has a header `label,emotion`; other columns are not read.
 
     Raises:
-        InputError: A column is missing, an emotion is none of ours, or a label has two.
+        InputError: A column is missing, an emotion is not in EMOTIONS, or a label has two.
     """
-    path = (place if place.is_dir() else place.parent) / EMOTION_WORDS
-    if not path.is_file() or path == place:
+    path = (folder_or_file if folder_or_file.is_dir() else folder_or_file.parent) / EMOTION_WORDS
+    if not path.is_file() or path == folder_or_file:
         return {}
     table = csv_table(path)
     headers = {header_key(h): h for h in table.columns}
@@ -524,14 +515,14 @@ def emotion_words(place: Path) -> dict[str, str]:
             raise InputError(
                 f"{path}: row {row}: {label!r} is {emotion!r}; an emotion is one of {', '.join(EMOTIONS)}"
             )
-        if (before := words.setdefault(header_key(label), emotion)) != emotion:
-            raise InputError(f"{path}: row {row}: {label!r} is {emotion!r}, and {before!r} above; keep one")
+        if (previous := words.setdefault(header_key(label), emotion)) != emotion:
+            raise InputError(f"{path}: row {row}: {label!r} is {emotion!r}, and {previous!r} above; keep one")
     return words
 
 
 def words_for(path: Path, emotion_map: EmotionMap) -> tuple[EmotionMap, set[str]]:
-    """How the labels of a file are read: the map for `validate`, and the keys of all words that name an
-    emotion there; those of `emotions.csv` count in every format.
+    """The emotion map of a file for `validate`, and the keys of all its words for emotions, those of
+    `emotions.csv` included.
 
     Args:
         path: The file.
@@ -546,7 +537,7 @@ def words_for(path: Path, emotion_map: EmotionMap) -> tuple[EmotionMap, set[str]
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     """Writes a canonical table as UTF-8 CSV, missing values empty; the file appears whole.
 
-    A text that a spreadsheet would compute is written with an apostrophe (`cells.without_formula`).
+    Text that a spreadsheet would run as a formula is written with an apostrophe (`cells.without_formula`).
     """
     columns = [*COLUMNS, *[c for c in EXTRA_COLUMNS if c in table]]
     # A lone carriage return within a text ends a row on reading unless its cell is quoted.
@@ -558,8 +549,8 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def write_megc(table: pd.DataFrame, path: str | Path) -> None:
-    """Writes results as the Facial Micro-Expression Grand Challenge takes them: vid, pred_onset, pred_offset,
-    type (mae or me), and emotion; the file appears whole. A video is its name, frames stay as they are."""
+    """Writes results in the format of the Facial Micro-Expression Grand Challenge: vid, pred_onset,
+    pred_offset, type (mae or me), and emotion; the file appears whole. Subjects are not written."""
     kinds = table["expression_type"].map({"macro": "mae", "micro": "me"})
     columns = {"vid": table["video"], "pred_onset": table["onset"], "pred_offset": table["offset"]}
     results = pd.DataFrame(columns | {"type": kinds, "emotion": table["emotion"]}).map(without_formula)

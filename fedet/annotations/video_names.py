@@ -1,7 +1,7 @@
-"""Names of videos: of the files that other programs link, and in two tables that are brought together.
+"""Names of videos: of the files that other programs link, and the common names of two tables.
 
 A video is known by subject AND name, since two subjects may each have a video `a`. A subject that
-is missing, or is only the video's own name (what the reader of tables puts there), is looked up.
+is missing, or equals the video's name (the default of the table reader), is looked up.
 """
 
 import re
@@ -51,10 +51,10 @@ def stem(video: str) -> str:
     >>> stem("clips/a.mp4")
     'a'
     """
-    return _without(composed(video).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1], VIDEO_SUFFIXES)
+    return _remove_suffix(composed(video).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1], VIDEO_SUFFIXES)
 
 
-def _without(name: str, suffixes: tuple[str, ...]) -> str:
+def _remove_suffix(name: str, suffixes: tuple[str, ...]) -> str:
     lower = name.lower()
     suffix = next((s for s in suffixes if lower.endswith(s)), "")
     return name[: len(name) - len(suffix)] or name
@@ -66,17 +66,16 @@ def subtitle_stem(name: str) -> str:
     >>> subtitle_stem("talk.en.vtt"), subtitle_stem("talk.mp4.pt-BR.srt"), subtitle_stem("s01.02.vtt")
     ('talk', 'talk', 's01.02')
     """
-    bare, _, language = stem(name).rpartition(".")[0].rpartition(".")
-    whole = name.rpartition(".")[0] or name
-    known = f" {re.split('[-_]', language.lower())[0]} " in _LANGUAGES
-    return stem(bare if bare and known else whole)
+    base, _, language = stem(name).rpartition(".")[0].rpartition(".")
+    full = name.rpartition(".")[0] or name
+    is_language = f" {re.split('[-_]', language.lower())[0]} " in _LANGUAGES
+    return stem(base if base and is_language else full)
 
 
 def link_path(address: str) -> str:
-    """The path in the link of another program, whether it is escaped as an address or not: with forward
-    slashes, and as it would be written for the file system.
+    """The file path in a link of another program, escaped or not; with forward slashes.
 
-    A link is taken for an escaped one if nothing in it would have to be escaped.
+    A link counts as escaped if it holds no character that needs escaping.
 
     >>> link_path("file:///C:/data/interview #1.mp4"), link_path("file:///d/my%20clip.mp4")
     ('C:/data/interview #1.mp4', '/d/my clip.mp4')
@@ -90,14 +89,14 @@ def link_path(address: str) -> str:
     )
     escaped = re.fullmatch(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*", path)
     if "%" in path and escaped:
-        with suppress(UnicodeDecodeError):  # then the signs of per cent are part of the name
+        with suppress(UnicodeDecodeError):  # then the per cent signs belong to the name
             path = unquote(path, errors="strict")
     return composed(re.sub(r"^/+(?=[A-Za-z]:/)", "", path))
 
 
 def media_stem(path: str) -> str:
-    """The name of a linked file without folders and suffix: a video, or else its sound."""
-    return _without(path.rstrip("/").rsplit("/", 1)[-1], VIDEO_SUFFIXES + _OTHER_MEDIA)
+    """The name of a linked video or sound file without folders and suffix."""
+    return _remove_suffix(path.rstrip("/").rsplit("/", 1)[-1], VIDEO_SUFFIXES + _OTHER_MEDIA)
 
 
 def is_sound(path: str, mime: str = "") -> bool:
@@ -108,8 +107,8 @@ def is_sound(path: str, mime: str = "") -> bool:
 
 
 def distinct_names(paths: Iterable[str]) -> dict[str, str]:
-    """A name for each of several video files that no other has: that of the file, or with as many folders
-    in front as tell it apart, joined by `_`.
+    """A unique name for each of several video files: that of the file, with as many folders in front as
+    needed, joined by `_`.
 
     >>> distinct_names(["d/s1/talk.mp4", "d/s2/talk.mp4", "d/b.mp4"])
     {'d/s1/talk.mp4': 's1_talk', 'd/s2/talk.mp4': 's2_talk', 'd/b.mp4': 'b'}
@@ -123,17 +122,16 @@ def distinct_names(paths: Iterable[str]) -> dict[str, str]:
             if counts[name] > 1:
                 names[path] = "_".join([*folders[path][-depth:], media_stem(path)])
     counts = Counter(names.values())
-    taken = set(names.values())
+    used = set(names.values())
     for path, name in names.items():
-        if counts[name] > 1 and (whole := re.sub(r"[/\\:]+", "_", path).strip("_.")) not in taken:
-            names[path] = whole
+        if counts[name] > 1 and (joined_path := re.sub(r"[/\\:]+", "_", path).strip("_.")) not in used:
+            names[path] = joined_path
     return names
 
 
 def names_of(table: pd.DataFrame) -> pd.Series:
-    """A name for the video of each row that no other video has: the video's own, or `subject_video`
-    where several people have one of that name. A subject that is missing, or is only the video's name,
-    is no further person.
+    """A unique name for the video of each row: the video's own, or `subject_video` where several people
+    share that. A subject that is missing or equals the video's name counts as no person.
 
     Args:
         table: Canonical table.
@@ -148,13 +146,13 @@ def names_of(table: pd.DataFrame) -> pd.Series:
     keys = list(zip(table["subject"].fillna(""), table["video"], strict=True))
     people: dict[str, set[str]] = defaultdict(set)
     for subject, video in keys:
-        people[video] |= set() if _weak((subject, video)) else {subject}
+        people[video] |= set() if _has_no_subject((subject, video)) else {subject}
     names: dict[Key, str] = {}
     owners: dict[str, Key] = {}
     for subject, video in dict.fromkeys(keys):
-        apart = len(people[video]) > 1 and not _weak((subject, video))
-        name = names[subject, video] = f"{subject}_{video}" if apart else video
-        key = (subject if apart else "", video)
+        shared = len(people[video]) > 1 and not _has_no_subject((subject, video))
+        name = names[subject, video] = f"{subject}_{video}" if shared else video
+        key = (subject if shared else "", video)
         if owners.setdefault(name, key) != key:
             raise InputError(f"two videos would both be called {name!r}: rename one of them")
     return pd.Series([names[key] for key in keys], index=table.index, dtype=object)
@@ -163,7 +161,7 @@ def names_of(table: pd.DataFrame) -> pd.Series:
 @dataclass
 class Names:
     """The common key of each (subject, video) of a table, several for a listed name without subject;
-    `known` are all keys, `notes` what was decided."""
+    `known` are all keys, `notes` the decisions."""
 
     predicted: dict[Key, Key]
     true: dict[Key, Key]
@@ -225,31 +223,31 @@ def _unmatched_note(new: set[Key], known: set[Key], predicted: set[Key]) -> str:
 def _all_subjects(key: Key, *tables: list[Key]) -> list[Key]:
     """A listed video; without a subject, that of every subject who has a video of this name."""
     subject, video = key
-    if _weak(key):
+    if _has_no_subject(key):
         for table in tables:
-            named = [other for other in table if other[1] == video and not _weak(other)]
-            if named:
-                return named
+            matches = [other for other in table if other[1] == video and not _has_no_subject(other)]
+            if matches:
+                return matches
     return [(subject or video, video)]
 
 
 def _show(keys: Iterable[Key]) -> str:
     keys = sorted(keys)
-    shown = ", ".join(repr(f"{s}/{v}" if s and s != v else v) for s, v in keys[:3])
-    return shown + (", ..." if len(keys) > 3 else "")
+    text = ", ".join(repr(f"{s}/{v}" if s and s != v else v) for s, v in keys[:3])
+    return text + (", ..." if len(keys) > 3 else "")
 
 
-def _weak(key: Key) -> bool:
+def _has_no_subject(key: Key) -> bool:
     return key[0] in ("", key[1])
 
 
 def _own_subject(key: Key, others: list[Key]) -> Key:
-    """A truth key with its subject: its own, or the one that the predictions give this video."""
+    """A truth key with its subject: its own, or that of the predictions for this video."""
     subject, video = key
-    if not _weak(key):
+    if not _has_no_subject(key):
         return key
     name = composed(video)
-    candidates = [other for other in others if composed(other[1]) == name and not _weak(other)]
+    candidates = [other for other in others if composed(other[1]) == name and not _has_no_subject(other)]
     if len(candidates) > 1:
         raise InputError(
             f"truth names no subject for video {video!r}, and the predictions have it for "
@@ -259,23 +257,23 @@ def _own_subject(key: Key, others: list[Key]) -> Key:
 
 
 def _known_key(key: Key, known: set[Key], table: str) -> Key | None:
-    """The known video that a key means: by its name, or else by its name without folder and
-    suffix; among all subjects if it names none."""
+    """The known video of a key: by name, or else by name without folder and suffix; among all subjects
+    if it has none."""
     if key in known:
         return key
     subject, video = key
-    same_subject = [k for k in known if _weak(key) or k[0] == subject]
-    for meant in (
+    same_subject = [k for k in known if _has_no_subject(key) or k[0] == subject]
+    for candidates in (
         [k for k in same_subject if k[1] == video],
         [k for k in same_subject if stem(k[1]) == stem(video)],
     ):
-        if len(meant) > 1:
+        if len(candidates) > 1:
             raise InputError(
-                f"{table}: video {video!r} can be any of {_show(meant)}: add the column "
+                f"{table}: video {video!r} can be any of {_show(candidates)}: add the column "
                 "subject, or give the video's full name"
             )
-        if meant:
-            return meant[0]
+        if candidates:
+            return candidates[0]
     return None
 
 

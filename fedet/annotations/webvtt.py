@@ -1,7 +1,7 @@
-"""WebVTT subtitles: the labels in any video player, one cue per interval.
+"""WebVTT subtitles: labels for any video player, one cue per interval.
 
-After each cue a NOTE holds as JSON the cells that its text does not (see `fedet.annotations.captions`);
-players pass over notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
+After each cue a NOTE holds the other cells as JSON (see `fedet.annotations.captions`); players skip
+notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
 """
 
 import html
@@ -23,14 +23,14 @@ from fedet.annotations.captions import (
     row_rank,
     span_frames,
     span_ms,
+    validate_cells,
 )
 from fedet.annotations.cells import as_text, read_text
 from fedet.annotations.repairs import join_repairs, repair
-from fedet.annotations.table import VIDEO_FACTS, EmotionMap, LabelFile, known_video, validate, words_for
+from fedet.annotations.table import EmotionMap, LabelFile, known_video, words_for
 from fedet.annotations.video_names import subtitle_stem
 from fedet.errors import InputError
 from fedet.files import atomic_write, parse_json
-from fedet.intervals import COLUMNS
 
 _STAMP = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[.,](\d{3})"
 _TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
@@ -48,25 +48,22 @@ def write_vtt(
     """Writes the intervals of one video as WebVTT; the file appears whole.
 
     Args:
-        facts: What else is known of the video (table.VIDEO_FACTS, subject), for the way back.
+        facts: VIDEO_FACTS and the subject of the video, kept for reading the file again.
 
     Raises:
         InputError: Several videos, no frame rate, or one too high for milliseconds.
     """
     rows = cells_of(table, fps)
-    base = one_video(rows, Path(path), fps, video)
-    facts = {name: value for name, value in (facts or {}).items() if as_text(value)}
-    base["subject"] = base["subject"] or as_text(facts.get("subject"))
-    head = {k: v for k, v in (base | {f: facts.get(f) for f in VIDEO_FACTS}).items() if v}
+    base, head = one_video(rows, Path(path), fps, video, facts)
     blocks = ["WEBVTT", _MARK + _json(head)]
     for cells in sorted(rows, key=lambda r: (span_ms(r), int(r["row"]))):
         start, end = span_ms(cells)
         text, details = caption_and_details(cells, base)
-        shown = html.escape(" ".join(text.split()), quote=False)
-        blocks.append(f"{_stamp(start)} --> {_stamp(end)}\n{shown}")
+        line = html.escape(" ".join(text.split()), quote=False)
+        blocks.append(f"{_stamp(start)} --> {_stamp(end)}\n{line}")
         blocks.append(_MARK + _json(json.loads(details)))
-    with atomic_write(Path(path)) as part:
-        part.write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
+    with atomic_write(Path(path)) as partial:
+        partial.write_text("\n\n".join(blocks) + "\n", encoding="utf-8", newline="\n")
 
 
 def _json(values: dict) -> str:
@@ -91,8 +88,8 @@ def _span(times: str) -> tuple[int, int]:
     match = _TIMES.fullmatch(times)
     if not match:
         raise ValueError("times cannot be read: needs 00:00:01.000 --> 00:00:02.500")
-    parts = [int(part or 0) for part in match.groups()]
-    start, end = (((h * 60 + m) * 60 + s) * 1000 + ms for h, m, s, ms in (parts[:4], parts[4:]))
+    numbers = [int(text or 0) for text in match.groups()]
+    start, end = (((h * 60 + m) * 60 + s) * 1000 + ms for h, m, s, ms in (numbers[:4], numbers[4:]))
     if end <= start:
         raise ValueError(f"end {_stamp(end)} is not after the start {_stamp(start)}")
     return start, end
@@ -110,13 +107,13 @@ def read_vtt(
     Args:
         path: The .vtt or .srt file.
         fps: Frames per second where the file does not say.
-        video: Name of the video where the file does not say; None: the name of the file, without that of a
+        video: Name of the video where the file does not say; None: the name of the file, without the
             language, as in talk.en.vtt.
         emotion_map: As for `annotations.validate`.
 
     Returns:
         The events (a row number of the report is the rank of a cue in its file) and the video. If most cues
-        name no emotion or type they are what somebody says, and none of them is an event.
+        name no emotion or type, they are speech, and none of them is an event.
 
     Raises:
         InputError: Not a WebVTT file, or no frame rate known.
@@ -130,8 +127,8 @@ def read_vtt(
     emotion_map, words = words_for(path, emotion_map)
     head, cues = _cues([b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b])
     n_cues, lines = len(cues), []
-    if head is None and cues and not are_captions([shown for _, shown, _ in cues], words):
-        problem = f"most of its {n_cues} cues name no emotion or type: subtitles of what somebody says"
+    if head is None and cues and not are_captions([line for _, line, _ in cues], words):
+        problem = f"most of its {n_cues} cues name no emotion or type: subtitles of speech"
         lines.append(repair(path.name, problem, "left out"))
         cues = []
     head = head or {}
@@ -141,20 +138,17 @@ def read_vtt(
     base = {"video": as_text(head.get("video")) or video or subtitle_stem(path.name), "fps": rate,
             "subject": as_text(head.get("subject"))}  # fmt: skip
     rows: list[tuple[int, Cells]] = []
-    for number, (times, shown, details) in enumerate(cues, start=1):
-        cells, problems = cells_from(shown, details, base, words)
+    for number, (times, line, details) in enumerate(cues, start=1):
+        cells, problems = cells_from(line, details, base, words)
         try:
             cells |= span_frames(*_span(times), float(cells["fps"]))  # rows may differ in fps
         except ValueError as error:
             lines.append(repair(path.name, str(error), "left out", row=number, value=times.strip()))
             continue
         rows.append((number, cells))
-        lines += [repair(path.name, p, "kept", row=number, value=shown) for p in problems]
+        lines += [repair(path.name, p, "kept", row=number, value=line) for p in problems]
     rows.sort(key=lambda r: row_rank(r[1]))
-    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for _, r in rows))]
-    table = pd.DataFrame([c for _, c in rows], columns=columns)
-    numbers = [n for n, _ in rows]
-    events, report = validate(table, source_name=path.name, rows=numbers, emotion_map=emotion_map)
+    events, report = validate_cells(rows, path.name, emotion_map)
     return LabelFile(events, join_repairs(*lines, report), known_video(base, head, events), n_cues)
 
 
@@ -169,16 +163,16 @@ def _cues(blocks: list[str]) -> tuple[dict | None, list[tuple[str, str, str]]]:
             if cues:
                 cues[-1] = (*cues[-1][:2], note)
             else:
-                head = _loaded(note)
+                head = _parse_head(note)
             continue
         starts = [i for i, line in enumerate(lines) if "-->" in line]  # also without a blank line between
         for at, end in zip(starts, [*starts[1:], None], strict=False):
-            shown = re.sub(r"<[^<>]*>", "", " ".join(lines[at + 1 : end]))
-            cues.append((lines[at], html.unescape(shown), ""))
+            line_text = re.sub(r"<[^<>]*>", "", " ".join(lines[at + 1 : end]))
+            cues.append((lines[at], html.unescape(line_text), ""))
     return head, cues
 
 
-def _loaded(note: str) -> dict:
+def _parse_head(note: str) -> dict:
     try:
         head = parse_json(note)
     except ValueError:

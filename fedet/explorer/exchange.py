@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.elan import tier_of, undecided
+from fedet.annotations.elan import is_undecided, tier_of
 from fedet.annotations.formats import format_of, read_intervals, write_intervals
 from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.video_names import stem
@@ -86,7 +86,7 @@ def _clip_to_video(table: pd.DataFrame, lanes: Lanes, path: Path) -> pd.DataFram
 
 def decided_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The intervals without open and rejected ones."""
-    return table[~table["source"].fillna("").map(undecided).astype(bool)]
+    return table[~table["source"].fillna("").map(is_undecided).astype(bool)]
 
 
 def changes_from(table: pd.DataFrame, review: Review) -> Changes:

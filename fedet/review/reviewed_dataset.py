@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations.cells import csv_grid, table_of
-from fedet.annotations.elan import tier_of, undecided
+from fedet.annotations.elan import is_undecided, tier_of
 from fedet.annotations.formats import read_intervals
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair, without_unread
 from fedet.annotations.spellings import AS_WRITTEN
@@ -174,7 +174,7 @@ def _fps_of(path: Path) -> float | None:
 
 def _is_decided(row: dict[str, str]) -> bool:
     """Whether a row of an export is reviewed and neither open nor rejected."""
-    return tier_of(row) == "review" and not undecided(row["source"])
+    return tier_of(row) == "review" and not is_undecided(row["source"])
 
 
 def _same_events(one: tuple[Path, pd.DataFrame, float], other: tuple[pd.DataFrame, float]) -> bool:

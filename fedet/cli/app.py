@@ -1,4 +1,4 @@
-"""The command line application and what its commands share.
+"""The command line application, and options and functions that its commands share.
 
 Each command imports the heavy modules that it needs itself, so that `fedet --help` is quick.
 """
@@ -15,7 +15,7 @@ from fedet.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_LINES = 10  # of the report that are printed
+MOST_LINES = 10  # lines of the report that are printed
 REPORT = "labels_report.csv"  # the whole report, in an output folder
 
 app = typer.Typer(
@@ -25,8 +25,8 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"fedet {__version__}")
         raise typer.Exit
 
@@ -62,20 +62,20 @@ def check_options(
         raise InputError(f"--adapt {adapt}: a share, from 0 to 1")
 
 
-def say(error: Exception | str) -> None:
+def print_error(error: Exception | str) -> None:
     print(f"fedet: {' '.join(str(error).split())}", file=sys.stderr)
 
 
-def named(**folders: Path | None) -> dict[str, Path]:
-    """The folders that were given."""
+def given_folders(**folders: Path | None) -> dict[str, Path]:
+    """The folders that are not None, by option."""
     return {name: folder for name, folder in folders.items() if folder is not None}
 
 
 def report_repairs(repairs: "pd.DataFrame", report: Path | None = None) -> None:
-    """Prints how labels were read: counts, and the first lines, what was left out before all else.
+    """Prints how labels were read: counts, and the first lines, omissions first.
 
     Args:
-        report: The file into which the whole report goes, as CSV; none is written without lines.
+        report: The CSV file for the whole report; not written if there are no lines.
     """
     from fedet.annotations.repairs import UNREAD_COLUMNS, as_lines
     from fedet.files import atomic_write
@@ -84,19 +84,19 @@ def report_repairs(repairs: "pd.DataFrame", report: Path | None = None) -> None:
     if not lines:
         return
     if report is not None:
-        with atomic_write(report) as part:
-            repairs.to_csv(part, index=False, lineterminator="\n", errors="replace")
+        with atomic_write(report) as draft:
+            repairs.to_csv(draft, index=False, lineterminator="\n", errors="replace")
     counts = repairs.loc[repairs["problem"] != UNREAD_COLUMNS, "action"].value_counts()
     print("annotations: " + (", ".join(f"{n} {action}" for action, n in counts.items()) or "all read"))
     for line in lines[:MOST_LINES]:
         print(f"  {line}")
     if len(lines) > MOST_LINES:
-        way_out = f"all are in {report}" if report is not None else "--report FILE writes all"
-        print(f"  ... and {len(lines) - MOST_LINES} more ({way_out})")
+        hint = f"all are in {report}" if report is not None else "--report FILE writes all"
+        print(f"  ... and {len(lines) - MOST_LINES} more ({hint})")
 
 
 def parse_fps(text: str) -> float:
-    """The frame rate of an option, also like 30000/1001."""
+    """Parses a frame rate such as 25 or 30000/1001. Raises InputError if it is none."""
     from fedet.annotations.cells import MAX_FPS, MIN_FPS, as_fps
 
     try:

@@ -1,4 +1,4 @@
-"""Detection in many videos: processes or a cluster, and a folder of results that later runs add to."""
+"""Detection in many videos, in processes or on a cluster, and the result folder that runs add to."""
 
 import csv
 import errno
@@ -25,48 +25,48 @@ if TYPE_CHECKING:
 class ResultFolder:
     """`detections.csv` and `missing_faces.csv` of a folder; rows of other videos are never touched.
 
-    `videos.json` notes which video each row is from and how it was detected, so that a later run does only
-    what is missing. Several runs may write into one folder at a time.
+    `videos.json` records the video and the settings of each row, so that a later run does only what is
+    missing. Several runs may write into one folder at a time.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.index = folder, folder / "videos.json"
         for name in ("detections.csv", "missing_faces.csv"):
-            _read_text_table(folder / name)  # refused before hours of work
+            _read_text_table(folder / name)  # raises now, not after hours of work
         self.known: dict[str, dict] = read_json_object(self.index) if self.index.is_file() else {}
 
     def subject_of(self, video: Path) -> str | None:
-        """The name that the rows of this video have in the folder; None: it has none yet."""
+        """The name of this video's rows in the folder; None if there are none."""
         return self.known.get(path_digest(video), {}).get("subject")
 
-    def taken(self, videos: Iterable[Path]) -> set[str]:
+    def taken_names(self, videos: Iterable[Path]) -> set[str]:
         """Names of the folder's other videos."""
         keys = {path_digest(video) for video in videos}
         return {entry["subject"] for key, entry in self.known.items() if key not in keys}
 
     def is_current(self, video: Path, signature: str) -> bool:
-        """Whether the folder has the detections of this video as it is, with the same settings."""
-        noted = self.known.get(path_digest(video), {}).get("signature")
-        return bool(signature) and noted == signature
+        """Whether the folder has the detections of this video, unchanged, with the same settings."""
+        recorded = self.known.get(path_digest(video), {}).get("signature")
+        return bool(signature) and recorded == signature
 
-    def add(self, video: Path, subject: str, found: "Detections", signature: str) -> None:
-        """Writes the detections of one video in place of earlier ones of the same video.
+    def add(self, video: Path, subject: str, detections: "Detections", signature: str) -> None:
+        """Writes the detections of one video; they replace earlier ones of the same video.
 
         Raises InputError if the folder cannot be written, naming it.
         """
         from fedet.annotations.table import write_csv
 
-        missing = found.missing.assign(video=found.video, subject=subject)
-        entry = {"subject": subject, "signature": signature, "expressions": len(found)}
+        missing = detections.missing.assign(video=detections.video, subject=subject)
+        entry = {"subject": subject, "signature": signature, "expressions": len(detections)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _locked(self.folder):
                 with atomic_write(self.folder / "detections.csv") as draft:
-                    write_csv(found.table, draft)
-                    _merge(self.folder / "detections.csv", draft, found.video, subject)
+                    write_csv(detections.table, draft)
+                    _merge(self.folder / "detections.csv", draft, detections.video, subject)
                 with atomic_write(self.folder / "missing_faces.csv") as draft:
                     missing.to_csv(draft, index=False)
-                    _merge(self.folder / "missing_faces.csv", draft, found.video, subject)
+                    _merge(self.folder / "missing_faces.csv", draft, detections.video, subject)
                 self.known = read_json_object(self.index) if self.index.is_file() else {}
                 self.known[path_digest(video)] = entry
                 with atomic_write(self.index) as draft:
@@ -76,7 +76,7 @@ class ResultFolder:
 
 
 def _read_text_table(path: Path) -> "pd.DataFrame | None":
-    """A CSV table with its cells as they are written; None if there is no file."""
+    """A CSV table with all cells as text; None if there is no file."""
     import pandas as pd
 
     if not path.is_file():
@@ -91,22 +91,22 @@ def _read_text_table(path: Path) -> "pd.DataFrame | None":
 
 
 def _merge(path: Path, draft: Path, video: str | None, subject: str) -> None:
-    """Puts the rows of other videos that `path` has before the new rows in `draft`."""
+    """Prepends the rows of other videos in `path` to the new rows in `draft`."""
     import pandas as pd
 
-    earlier, new = _read_text_table(path), _read_text_table(draft)
-    if earlier is None:
+    existing, new = _read_text_table(path), _read_text_table(draft)
+    if existing is None:
         return
-    subjects = earlier["subject"] if "subject" in earlier else earlier["video"]
-    others = earlier[(earlier["video"] != video) | (subjects != subject)]
+    subjects = existing["subject"] if "subject" in existing else existing["video"]
+    others = existing[(existing["video"] != video) | (subjects != subject)]
     table = pd.concat([others, new], ignore_index=True).fillna("")
-    quoted = table.map(lambda cell: "\r" in cell).any(axis=None)  # as `write_csv`
+    quoted = table.map(lambda cell: "\r" in cell).any(axis=None)  # as in `write_csv`
     table.to_csv(draft, index=False, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Waits until no other process writes into the folder."""
+    """Holds the folder's lock; waits while another process writes there."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -118,7 +118,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def path_digest(video: Path) -> str:
-    """Stands for the video's absolute path in `videos.json`, which may be given to others."""
+    """A digest of the video's absolute path for `videos.json`, which may be shared with others."""
     return blake2b(str(video.resolve()).encode(), digest_size=12).hexdigest()
 
 
@@ -154,17 +154,17 @@ def detect_or_explain(
     except InputError as error:
         return str(error)
     except OSError as error:
-        return f"{video}: {error.strerror or error}{_where(error, options.get('cache'))}"
+        return f"{video}: {error.strerror or error}{_path_hint(error, options.get('cache'))}"
 
 
-def _where(error: OSError, cache: Path | None) -> str:
-    """The place that an error of the operating system is about."""
+def _path_hint(error: OSError, cache: Path | None) -> str:
+    """The file or folder of an error of the operating system, as a hint."""
     if error.filename is not None:
         return f" ({error.filename}); name another place"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return ""
-    places = [Path(tempfile.gettempdir()), *([cache] if cache is not None and cache.exists() else [])]
-    return f" ({min(places, key=lambda place: shutil.disk_usage(place).free)}); name another place"
+    folders = [Path(tempfile.gettempdir()), *([cache] if cache is not None and cache.exists() else [])]
+    return f" ({min(folders, key=lambda folder: shutil.disk_usage(folder).free)}); name another place"
 
 
 @lru_cache(maxsize=1)
@@ -177,10 +177,10 @@ def _detector_of_process(weights: Path | None) -> Any:
 def _work(
     number: int, video: Path, subject: str | None, weights: Path | None, options: dict[str, Any]
 ) -> "tuple[int, Detections | str]":
-    """One video in a process of its own, whatever happens to it."""
+    """Detects in one video in a worker process; every error is returned as text."""
     try:
         return number, detect_or_explain(video, subject, _detector_of_process(weights), options)
-    except Exception as error:  # of one video; the others go on
+    except Exception as error:  # the other videos go on
         return number, f"{video}: {type(error).__name__}: {error}"
 
 
@@ -191,7 +191,7 @@ def detect_many(
     jobs: int = 1,
     scheduler: str | None = None,
 ) -> "Iterator[tuple[int, Detections | str]]":
-    """Detections of each video with its number, as they are finished; an error as text.
+    """Yields each video's number with its detections, or an error as text, as they finish.
 
     Args:
         videos: with the subject of each; None: the video's name.
@@ -232,7 +232,7 @@ def _on_cluster(
             raise InputError(f"{scheduler}: the scheduler has no workers; start some with 'dask worker'")
         options = {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}
         options["sources"] = {name: folder.resolve() for name, folder in options["sources"].items()}
-        weights = None if weights is None else weights.resolve()  # workers run in folders of their own
+        weights = None if weights is None else weights.resolve()  # workers run in other folders
         numbers = {
             client.submit(_work, i, video.resolve(), name, weights, options, pure=False): i
             for i, (video, name) in enumerate(videos)

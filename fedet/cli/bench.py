@@ -14,7 +14,7 @@ def bench(
     profile: Annotated[str, typer.Option(help="quick (minutes) or standard (an hour).")] = "quick",
     only: Annotated[list[str] | None, typer.Option(help="Parts, like detect; default: all.")] = None,
 ) -> None:
-    """Measures speed and memory as ratios in one run: against the machine's limit and other ways."""
+    """Measures speed and memory in one run, as ratios to the machine's limits and to alternatives."""
     import matplotlib
 
     from fedet.bench.plots import plot_growth, plot_speed

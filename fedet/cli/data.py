@@ -67,9 +67,7 @@ def convert(
         Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
     ] = None,
     report: Report = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there and differs.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that differs.")] = False,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT, BORIS and MEGC, frames preserved."""
     from fedet.annotations.formats import convert as convert_file

@@ -1,16 +1,17 @@
 """`fedet detect`: expressions of many videos into one table."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from fedet.cli.app import OpenFace, PyFeat, Weights, app, check_options, named, say
+from fedet.cli.app import OpenFace, PyFeat, Weights, app, check_options, given_folders, print_error
 from fedet.errors import InputError
 
 if TYPE_CHECKING:
+    from fedet.cli.batch import ResultFolder
     from fedet.detection import Detections
 
 
@@ -29,12 +30,12 @@ def detect(
         ),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Rate of folders of images; default: 30.")] = None,
-    abstain: Annotated[bool, typer.Option(help="Leave out what shows faces unlike all known ones.")] = False,
+    abstain: Annotated[bool, typer.Option(help="Leave out faces unlike those of training.")] = False,
     thumbnails: Annotated[bool, typer.Option(help="Pictures of the apexes into OUT.")] = False,
     blur_faces: Annotated[bool, typer.Option(help="Make the faces in them unrecognisable.")] = False,
     second_opinion: Annotated[
         str | None,
-        typer.Option(help="Ask it too: fer, a classifier's YAML file, openface or pyfeat."),
+        typer.Option(help="Also ask fer, a classifier's YAML file, openface or pyfeat."),
     ] = None,
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
@@ -54,51 +55,81 @@ def detect(
         raise InputError(f"--out {out} is a file; name a folder")
     check_options(jobs=jobs)
     print("loading the detector ...", file=sys.stderr, flush=True)
-    from fedet.cli.batch import ResultFolder, detect_many
-    from fedet.datasets.own_folder import videos_in
+    from fedet.cli.batch import ResultFolder
 
-    sources = named(openface=openface, pyfeat=pyfeat)
+    sources = given_folders(openface=openface, pyfeat=pyfeat)
     check_sources(weights, sources, second_opinion)
-    links = [link for given in videos for link in broken_links(given)]
-    for link in links:
-        say(f"{link}: a link to a file that is not here; fetch it")
-    found = list(dict.fromkeys(v for given in videos for v in videos_in(given) if v not in links))
+    files, failed = find_videos(videos)
     results = None if out is None else ResultFolder(out)
-    names = [results.subject_of(v) if results else None for v in found]
-    distinct = distinct_names(found, results.taken(found) if results else set())
-    names = [old or new for old, new in zip(names, distinct, strict=True)]
     options = {"threshold": threshold, "cache": cache, "fps": fps, "sources": sources, "abstain": abstain}
     options["second_opinion"] = second_opinion
-    signatures = [signature_of(v, weights, options) for v in found]
-    waiting = [
-        i
-        for i, video in enumerate(found)
-        if fresh or results is None or thumbnails or not results.is_current(video, signatures[i])
-    ]
-    if kept := len(found) - len(waiting):
-        print(f"{kept} of {len(found)} videos are in {out} already; --fresh detects again")
-    tasks = [(found[i], names[i] if names[i] != plain_name(found[i]) else None) for i in waiting]
-    failed, done = len(links), 0
-    for number, detections in detect_many(tasks, weights, options, jobs, scheduler) if tasks else ():
-        video, name, signature = found[waiting[number]], names[waiting[number]], signatures[waiting[number]]
+    names = zip(files, name_videos(files, results), strict=True)
+    tasks = [Task(video, name, signature_of(video, weights, options)) for video, name in names]
+    repeat = fresh or thumbnails or results is None
+    pending = [task for task in tasks if repeat or not results.is_current(task.video, task.signature)]
+    if skipped := len(tasks) - len(pending):
+        print(f"{skipped} of {len(tasks)} videos are in {out} already; --fresh detects again")
+    saved = 0
+    for task, detections in run_tasks(pending, weights, options, jobs, scheduler):
         if isinstance(detections, str):
-            say(detections)
+            print_error(detections)
             failed += 1
             continue
-        if results is not None:
-            results.add(video, name, detections, signature)  # after each: whatever ends the run, it is there
-            done += 1
-        print_detections(video, detections)
-        if thumbnails and len(detections) and video.suffix != ".f16":
-            save_thumbnails(out / f"{one_part(name)}_apexes.png", video, detections.table, blur_faces)
-    if done:
+        if results is not None:  # after each video, so that a run that ends early has saved it
+            results.add(task.video, task.name, detections, task.signature)
+            saved += 1
+        print_detections(task.video, detections)
+        if thumbnails and len(detections) and task.video.suffix != ".f16":
+            target = out / f"{file_name(task.name)}_apexes.png"
+            save_thumbnails(target, task.video, detections.table, blur_faces)
+    if saved:
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
     if failed:
         sys.exit(2)
 
 
+class Task(NamedTuple):
+    """A video to detect in, its name in the results, and what its detections depend on."""
+
+    video: Path
+    name: str
+    signature: str
+
+
+def find_videos(paths: list[Path]) -> tuple[list[Path], int]:
+    """The videos in files and folders, and the number of broken links, each of which is reported."""
+    from fedet.datasets.own_folder import videos_in
+
+    links = [link for path in paths for link in broken_links(path)]
+    for link in links:
+        print_error(f"{link}: a link to a file that is not here; fetch it")
+    videos = dict.fromkeys(video for path in paths for video in videos_in(path) if video not in links)
+    return list(videos), len(links)
+
+
+def name_videos(videos: list[Path], results: "ResultFolder | None") -> list[str]:
+    """A name for each video: that of its rows in the result folder, else one that is not taken there."""
+    if results is None:
+        return distinct_names(videos)
+    names = distinct_names(videos, results.taken_names(videos))
+    return [results.subject_of(video) or name for video, name in zip(videos, names, strict=True)]
+
+
+def run_tasks(
+    tasks: list[Task], weights: Path | None, options: dict, jobs: int, scheduler: str | None
+) -> "Iterator[tuple[Task, Detections | str]]":
+    """Each task with its detections, or with an error as text, as they finish."""
+    from fedet.cli.batch import detect_many
+
+    if not tasks:
+        return
+    subjects = [(t.video, t.name if t.name != plain_name(t.video) else None) for t in tasks]
+    for number, detections in detect_many(subjects, weights, options, jobs, scheduler):
+        yield tasks[number], detections
+
+
 def signature_of(video: Path, weights: Path | None, options: dict) -> str:
-    """What the detections of a video depend on; "" if it cannot be read, which detecting will report."""
+    """A digest of what the detections of a video depend on; "" if the video cannot be read."""
     from fedet.cli.batch import run_signature
     from fedet.faces.network import shipped
 
@@ -121,11 +152,11 @@ def check_sources(weights: Path | None, sources: dict[str, Path], second_opinion
             raise InputError(f"--{name} {folder}: this detector does not read it; train one with --{name}")
 
 
-def broken_links(given: Path) -> list[Path]:
-    """Links to nothing in a folder, as git-annex leaves for files that were not fetched."""
-    if not given.is_dir():
-        return [given] if given.is_symlink() and not given.exists() else []
-    return sorted(p for p in given.rglob("[!.]*") if p.is_symlink() and not p.exists())
+def broken_links(path: Path) -> list[Path]:
+    """Links to missing files in a folder, such as git-annex leaves for files that were not fetched."""
+    if not path.is_dir():
+        return [path] if path.is_symlink() and not path.exists() else []
+    return sorted(p for p in path.rglob("[!.]*") if p.is_symlink() and not p.exists())
 
 
 def plain_name(video: Path) -> str:
@@ -133,13 +164,14 @@ def plain_name(video: Path) -> str:
     return video.name if video.is_dir() else video.stem
 
 
-def one_part(name: str) -> str:
+def file_name(name: str) -> str:
+    """A video's name as part of a file's name."""
     return name.replace("/", "_")
 
 
 def distinct_names(videos: list[Path], taken: Iterable[str] = ()) -> list[str]:
-    """A name for each video that no other has, as part of a file's name too: the plain one, else with
-    its folder, with its suffix, as a last resort the whole path.
+    """A unique name for each video, unique as part of a file's name too: the plain one, else with its
+    folder, else with its suffix, as a last resort the whole path.
 
     Args:
         taken: names that are not free.
@@ -152,11 +184,11 @@ def distinct_names(videos: list[Path], taken: Iterable[str] = ()) -> list[str]:
         [f"{v.parent.name}/{v.name}" for v in videos],
         [v.as_posix() for v in videos],
     ]
-    counts, names, used = [Counter(map(one_part, c)) for c in candidates], [], set(map(one_part, taken))
+    counts, names, used = [Counter(map(file_name, c)) for c in candidates], [], set(map(file_name, taken))
     for tries in zip(*candidates, strict=True):
-        unique = [n for n, count in zip(tries, counts, strict=True) if count[one_part(n)] == 1]
-        names.append(next((n for n in unique if one_part(n) not in used), tries[-1]))
-        used.add(one_part(names[-1]))
+        unique = [n for n, count in zip(tries, counts, strict=True) if count[file_name(n)] == 1]
+        names.append(next((n for n in unique if file_name(n) not in used), tries[-1]))
+        used.add(file_name(names[-1]))
     return names
 
 
@@ -171,22 +203,25 @@ def save_thumbnails(target: Path, video: Path, table, blur: bool) -> None:
     print(f"  written: {target}")
 
 
-def print_detections(video: Path, found: "Detections") -> None:
+def print_detections(video: Path, detections: "Detections") -> None:
+    """Prints the table, the spans without a face, and the notes."""
     from fedet.faces.novelty import MOSTLY_UNFAMILIAR
 
-    table, missing = found.table, found.missing
-    print(f"{video}: {len(table)} expression{'s' * (len(table) != 1)} in {found.seconds:.1f} s")
+    table, missing = detections.table, detections.missing
+    print(f"{video}: {len(table)} expression{'s' * (len(table) != 1)} in {detections.seconds:.1f} s")
     if len(table):
         shown = table[["onset", "offset", "emotion", "expression_type", "score"]].copy()
         shown.insert(0, "start_s", table["onset"] / table["fps"])
         shown.insert(1, "end_s", (table["offset"] + 1) / table["fps"])
         print(shown.to_string(index=False, float_format="{:.2f}".format))
-    if len(missing) and found.missing_s >= found.seconds - 0.05:
+    if len(missing) and detections.missing_s >= detections.seconds - 0.05:
         print("  no face was found in this video")
     elif len(missing):
         spans = ", ".join(f"{m.start_s:.1f}-{m.end_s:.1f} s" for m in missing.head(8).itertuples())
         print(f"  no face: {spans}{' ...' if len(missing) > 8 else ''}")
-    if found.unfamiliar is not None and (strange := int((found.unfamiliar > MOSTLY_UNFAMILIAR).sum())):
+    if detections.unfamiliar is not None and (
+        strange := int((detections.unfamiliar > MOSTLY_UNFAMILIAR).sum())
+    ):
         print(f"  {strange} of them on faces unlike those it learned from: look twice, or --abstain")
-    for note in found.notes:
+    for note in detections.notes:
         print(f"  note: {note}", file=sys.stderr)

@@ -19,7 +19,7 @@ def crossval(
         list[str] | None, typer.Option(help="fedn, two-stage, frame-wise or flow; again for more.")
     ] = None,
     folds: Annotated[str, typer.Option(help="loso, or a number of folds.")] = "loso",
-    seeds: Annotated[int, typer.Option(help="How often all is trained.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Number of training runs of each fold.")] = 3,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
@@ -31,7 +31,7 @@ def crossval(
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
     checkpoints: Annotated[bool, typer.Option(help="Killed folds go on at their last epoch.")] = False,
 ) -> None:
-    """Measures methods on subjects they never saw; goes on where it was stopped."""
+    """Measures methods on subjects left out of training; resumes where it was stopped."""
     from fedet.experiments.comparison import failures, results_of, write_results
     from fedet.experiments.cross_validation import check_scheduler
     from fedet.experiments.methods.registry import METHODS
@@ -45,8 +45,8 @@ def crossval(
         raise InputError(f"--seeds {seeds}: at least 1")
     if unknown := [name for name in method or () if name not in METHODS]:
         raise InputError(f"--method {unknown[0]}: one of {', '.join(METHODS)}")
-    asked = {"epochs": epochs, "batch_size": batch_size}
-    changed = {name: value for name, value in asked.items() if value is not None}
+    given = {"epochs": epochs, "batch_size": batch_size}
+    changed = {name: value for name, value in given.items() if value is not None}
     training = TrainConfig(**changed) if changed else None
     check_writable(out)
     if scheduler is not None:
@@ -55,7 +55,7 @@ def crossval(
         data, layout, missing_offset, face_weights, out, cache=cache, adapt=adapt or 0.0, folds=folds
     )
     report_repairs(study.dataset.repairs, out / REPORT)
-    shown = changed if adapt is None else changed | {"adapt": adapt}
+    options = changed if adapt is None else changed | {"adapt": adapt}
     runs = study.compare(
         method or ["fedn"], out, training,
         folds=folds, seeds=seeds, jobs=jobs, scheduler=scheduler, checkpoints=checkpoints,
@@ -65,12 +65,12 @@ def crossval(
             print(f"fedet: {line}", file=sys.stderr)
         print("fedet: the same command runs these again and keeps the rest", file=sys.stderr)
         sys.exit(1)
-    named = " ".join(f"--method {name}" for name in runs)
-    command = f"fedet crossval {data.name}/ {named} --folds {folds} --seeds {seeds} --out {out.name}/"
-    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in shown.items())
-    found = results_of(runs, study.data | {"command": command})
-    write_results(found, out / "results.json")
-    print(as_text(found))
+    methods = " ".join(f"--method {name}" for name in runs)
+    command = f"fedet crossval {data.name}/ {methods} --folds {folds} --seeds {seeds} --out {out.name}/"
+    command += "".join(f" --{name.replace('_', '-')} {value}" for name, value in options.items())
+    figures = results_of(runs, study.data | {"command": command})
+    write_results(figures, out / "results.json")
+    print(as_text(figures))
     print(f"written: {out / 'results.json'}")
 
 
@@ -96,7 +96,7 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Intervals with scores.")],
     truth: Annotated[Path, typer.Argument(help="Annotated intervals, or a dataset's folder.")],
     out: Annotated[Path | None, typer.Option(help="Write everything as JSON here.")] = None,
-    tiou: Annotated[float, typer.Option(help="Overlap that counts as found.")] = 0.5,
+    tiou: Annotated[float, typer.Option(help="Overlap that counts as a match.")] = 0.5,
     threshold: Annotated[
         float, typer.Option(help="Count from this score on; average precision and calibration rank all.")
     ] = 0.0,
@@ -128,22 +128,24 @@ def evaluate(
     if out is not None and any(out.exists() and out.samefile(p) for p in (predictions, truth) if p.exists()):
         raise InputError(f"--out {out}: is one of the files to be compared; name another file")
     emotion_map = AS_WRITTEN if as_written else None
-    found, repairs = read_intervals(predictions, fps=fps, emotion_map=emotion_map)
+    predicted, repairs = read_intervals(predictions, fps=fps, emotion_map=emotion_map)
     if truth.is_dir():
         if subset:
             raise InputError(f"--subset {subset}: {truth} is a folder, which has no subsets; leave it out")
         dataset = read_dataset(truth, emotion_map=emotion_map)
-        table, more, videos = dataset.annotations, dataset.repairs, dataset.videos
+        annotated, truth_repairs, videos = dataset.annotations, dataset.repairs, dataset.videos
     else:
         labels = read_labels(truth, fps=fps, emotion_map=emotion_map)
         labels.refuse_if_nothing_is_left(truth)
-        found, table, videos = listed_truth(found, labels, truth, subset)
-        more = labels.repairs
-    report_repairs(join_repairs(repairs, more), report)
+        predicted, annotated, videos = listed_truth(predicted, labels, truth, subset)
+        truth_repairs = labels.repairs
+    report_repairs(join_repairs(repairs, truth_repairs), report)
     if score is not None:
-        found["score"] = found["score"].fillna(score)
-    found["threshold"] = threshold
-    result = evaluate_pooled(found, table, videos, tiou=tiou, fps=fps, n_resamples=resamples, seed=seed)
+        predicted["score"] = predicted["score"].fillna(score)
+    predicted["threshold"] = threshold
+    result = evaluate_pooled(
+        predicted, annotated, videos, tiou=tiou, fps=fps, n_resamples=resamples, seed=seed
+    )
     print(result.format())
     if out is not None:
         result.to_json(out)

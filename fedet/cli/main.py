@@ -5,7 +5,7 @@ import sys
 from types import FrameType
 
 from fedet.cli import bench, data, detect, evaluate, report, train  # noqa: F401  these register the commands
-from fedet.cli.app import app, say
+from fedet.cli.app import app, print_error
 from fedet.errors import InputError
 
 COMMANDS = [
@@ -25,9 +25,9 @@ app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C and the signals that end a process: says so at once, then ends it so that all is tidied up."""
+    """Handles signals that end a process: reports them at once, then exits with all clean-up."""
     print("\nstopping; what is finished is kept", file=sys.stderr, flush=True)
-    signal.signal(number, signal.default_int_handler)  # a second one does not say it again
+    signal.signal(number, signal.default_int_handler)  # a second signal prints nothing
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
@@ -38,16 +38,16 @@ def main() -> None:
     defaults = (signal.SIG_DFL, signal.default_int_handler)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, signal.SIGINT)
-        if signal.getsignal(number) in defaults:  # nohup ignores SIGHUP, and so it stays
+        if signal.getsignal(number) in defaults:  # nohup ignores SIGHUP; leave that
             signal.signal(number, stop)
     try:
         app()
     except InputError as error:
-        say(error)
+        print_error(error)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
         path = f"{error.filename}: " if error.filename is not None else ""
-        say(f"{path}{error.strerror or error}; name another place")
+        print_error(f"{path}{error.strerror or error}; name another place")
         sys.exit(2)

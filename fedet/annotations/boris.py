@@ -319,12 +319,14 @@ def _seconds_before(observation: Observation, film: str) -> float:
 
 def _event_cells(event: pd.Series, rate: str, video: str) -> Cells:
     subject = "" if event["Subject"] == _NO_SUBJECT else event["Subject"]
-    modifiers = "|".join(m for m in event["Modifiers"].split("|") if m.strip().lower() != "none")
-    note, details = event["Comment start"], event["Comment stop"]
-    if details and not details.startswith("{"):  # a person's comment, not fedet's
+    note, details, units = event["Comment start"], event["Comment stop"], event["Modifiers"]
+    written_by_fedet = details.startswith("{")
+    if not written_by_fedet:  # BORIS writes None for a modifier that nobody chose
+        units = "|".join(m for m in units.split("|") if m.strip().lower() != "none").strip("|")
+    if details and not written_by_fedet:  # a person's comment
         note = f"{note} {details}".strip()
     kind = type_label(event["Behavioral category"]) or ""
-    cells = {"fps": rate, "note": note, "action_units": modifiers.strip("|"), "expression_type": kind}
+    cells = {"fps": rate, "note": note, "action_units": units, "expression_type": kind}
     return _base(video, subject, cells)
 
 

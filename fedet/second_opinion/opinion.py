@@ -12,7 +12,7 @@ from fedet.faces.tracking import track_faces
 from fedet.intervals import EMOTIONS
 from fedet.second_opinion.classifier import Classifier, Run, open_classifier
 from fedet.video.reader import MAX_SIDE, Video, open_video
-from fedet.video.side_signals import OPENFACE_AUS, on_grid, read_openface
+from fedet.video.side_signals import OPENFACE_AUS, csv_of, on_grid, read_openface
 
 FPS = 30.0  # frames a second of all curves, those that the detector reads
 PICTURES = 32  # run at once
@@ -128,12 +128,7 @@ def opinion_on(
     """
     name = str(name)
     if name in ("openface", "pyfeat"):
-        folder = (sources or {}).get(name)
-        if folder is None:
-            raise InputError(f"the second opinion {name!r} needs the folder of its CSV files: --{name} DIR")
-        path = Path(folder) / f"{Path(video).stem}.csv"
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; {name} needs a CSV named after each video")
+        path = csv_of(video, name, sources)
         if name == "openface":
             return openface_curves(path, n_frames)
         return pyfeat_curves(path, n_frames, float(open_video(video, folder_fps=folder_fps or FPS).fps))

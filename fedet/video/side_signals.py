@@ -117,13 +117,22 @@ def on_grid(time: np.ndarray, values: np.ndarray, n_frames: int, fps: float) -> 
 # ---------------------------------------------------------------- files of other tools
 
 
-def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np.ndarray]:
-    folder = sources.get(name)
+def csv_of(video: str | Path, name: str, sources: Mapping[str, str | Path] | None) -> Path:
+    """The CSV file that "openface" or "pyfeat" has for a video, in its folder of `sources`.
+
+    Raises InputError where the folder is not given or has no file named after the video.
+    """
+    folder = (sources or {}).get(name)
     if folder is None:
         raise InputError(f"the signal {name!r} needs the folder of its CSV files: --{name} DIR")
-    path = Path(folder) / f"{video.stem}.csv"
+    path = Path(folder) / f"{Path(video).stem}.csv"
     if not path.is_file():
         raise InputError(f"{path}: no such file; {name} needs a CSV named after each video")
+    return path
+
+
+def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    path = csv_of(video, name, sources)
     if name == "openface":
         return read_openface(path)
     from fedet.video.reader import open_video

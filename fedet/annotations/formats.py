@@ -25,9 +25,9 @@ from fedet.annotations.activitynet import read_json, write_json
 from fedet.annotations.boris import is_boris, read_boris, write_boris
 from fedet.annotations.boris_project import read_boris_project, write_boris_project
 from fedet.annotations.cells import natural_key
-from fedet.annotations.elan import read_eaf
-from fedet.annotations.elan_text import is_elan_text, read_elan_text
-from fedet.annotations.elan_write import check_replaceable, write_eaf
+from fedet.annotations.elan.reader import read_eaf
+from fedet.annotations.elan.text import is_elan_text, read_elan_text
+from fedet.annotations.elan.writer import check_replaceable, write_eaf
 from fedet.annotations.repairs import join_repairs, left_out, repair
 from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.table import (
@@ -138,7 +138,7 @@ def write_intervals(
 
     Raises:
         InputError: Several videos for a format of one, no frame rate, or an existing .eaf
-            file has edits that would be lost (see `elan_write.check_replaceable`).
+            file has edits that would be lost (see `elan.writer.check_replaceable`).
     """
     kind = format_of(path)
     if kind in _ONE_VIDEO:

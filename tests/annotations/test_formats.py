@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedet.annotations.captions import parse_caption, to_frame, to_ms
-from fedet.annotations.elan import TIERS
-from fedet.annotations.elan_write import write_eaf
+from fedet.annotations.elan.reader import TIERS
+from fedet.annotations.elan.writer import write_eaf
 from fedet.annotations.formats import convert, read_intervals, write_intervals
 from fedet.annotations.repairs import UNREAD_COLUMNS
 from fedet.annotations.spellings import AS_WRITTEN

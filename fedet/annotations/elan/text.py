@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from fedet.annotations.captions import are_captions, parse_caption
 from fedet.annotations.cells import as_seconds, as_text, read_text
-from fedet.annotations.eaf import Annotation, Document, Tier
-from fedet.annotations.elan import are_action_units, labels_of
+from fedet.annotations.elan.eaf import Annotation, Document, Tier
+from fedet.annotations.elan.reader import are_action_units, labels_of
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import EmotionMap, LabelFile, words_for
 

@@ -20,8 +20,8 @@ from fedet.annotations.captions import (
     span_ms,
 )
 from fedet.annotations.cells import header_key
-from fedet.annotations.eaf import Annotation, Document, Tier, read_document, write_document
-from fedet.annotations.elan import (
+from fedet.annotations.elan.eaf import Annotation, Document, Tier, read_document, write_document
+from fedet.annotations.elan.reader import (
     HEAD_PROPERTY,
     TIERS,
     Interval,

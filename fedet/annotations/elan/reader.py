@@ -3,7 +3,7 @@
 ELAN allows no overlaps in a tier, so overlapping intervals go to `truth-2`, `truth-3` ...
 Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, the cells that are not
 in the line (see `fedet.annotations.captions`). A property of the file lists the written intervals,
-so that later edits can be recognised (see `fedet.annotations.elan_write`).
+so that later edits can be recognised (see `fedet.annotations.elan.writer`).
 """
 
 import re
@@ -25,7 +25,7 @@ from fedet.annotations.captions import (
     validate_cells,
 )
 from fedet.annotations.cells import as_number, as_text, header_key
-from fedet.annotations.eaf import Annotation, Document, Span, Tier, read_document
+from fedet.annotations.elan.eaf import Annotation, Document, Span, Tier, read_document
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.spellings import FINE_TO_COARSE
 from fedet.annotations.table import EmotionMap, LabelFile, known_video, words_for

@@ -1,0 +1,1 @@
+"""ELAN: the file format (`eaf`), files read (`reader`, `text`) and written (`writer`)."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fedet.errors import missing_library
+
 if TYPE_CHECKING:
     from fedet.detection import detect, load_detector
     from fedet.evaluation.evaluation import evaluate
@@ -26,7 +28,12 @@ def hand_on(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any], 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        try:
+            return getattr(import_module(f"{package}.{homes[name]}"), name)
+        except ModuleNotFoundError as error:
+            if (hint := missing_library(error)) is None:
+                raise
+            raise ModuleNotFoundError(hint, name=error.name) from error
 
     return get, lambda: sorted({*homes, *vars(import_module(package))})
 

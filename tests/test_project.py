@@ -13,11 +13,19 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 
+TOOLS = ("docs", "test")  # extras that the package itself never imports
+
 
 def requirements() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    parts = [re.fullmatch(r"([\w.-]+)(.*)", r).groups() for r in project["dependencies"]]
-    return dict(parts)
+    extras = project["optional-dependencies"]
+    lines = [
+        *project["dependencies"],
+        *(line for extra in extras for line in extras[extra] if extra not in TOOLS),
+    ]
+    return dict(
+        re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in lines if not line.startswith("fedet[")
+    )
 
 
 def test_environment_yml_names_the_same_requirements():

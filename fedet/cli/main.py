@@ -6,7 +6,7 @@ from types import FrameType
 
 from fedet.cli import bench, data, detect, evaluate, report, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, print_error
-from fedet.errors import InputError
+from fedet.errors import InputError, missing_library
 
 COMMANDS = [
     "synth",
@@ -44,6 +44,11 @@ def main() -> None:
         app()
     except InputError as error:
         print_error(error)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if (hint := missing_library(error)) is None:
+            raise
+        print_error(hint)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from fedet.files import atomic_write
 from fedet.report.images import shrink_outputs, write_pictures
-from fedet.report.plan import RUN_NOTE, Chapter
+from fedet.report.plan import INSTALLED, RUN_NOTE, Chapter
 
 CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning
 IN_REPORT = "FEDET_REPORT"  # set while notebooks run: widgets then leave data for the page
@@ -64,7 +64,9 @@ def _execute(draft: Path, chapter: Chapter, limit_s: int | None) -> str | None:
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    options = {"cwd": str(chapter.path.parent), "progress_bar": sys.stderr.isatty()}
+    home = chapter.path.parent
+    home = draft.parent if home == INSTALLED else home  # notebooks write into ../data, never into the package
+    options = {"cwd": str(home), "progress_bar": sys.stderr.isatty()}
     options |= {"kernel_manager_class": SilentKernelManager, "execution_timeout": limit_s}
     path = str(draft.resolve())
     try:

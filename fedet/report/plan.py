@@ -22,6 +22,7 @@ from fedet.report.parameters import (
 
 PROFILES = ("quick", "standard")
 MINUTES = 2.0  # of a notebook that does not say
+INSTALLED = Path(__file__).parents[1] / "notebooks"  # in a package that was built and installed
 RUN_NOTE = "fedet_report"  # key in the metadata of an executed notebook
 
 
@@ -44,8 +45,10 @@ class Chapter:
 
 
 def notebook_folder(folder: str | Path | None = None) -> Path:
-    """The folder of the notebooks: the one given, else ./notebooks, else the one next to the package."""
-    candidates = [Path(folder)] if folder else [Path("notebooks"), Path(__file__).parents[2] / "notebooks"]
+    """The folder of the notebooks: the one given, else ./notebooks, else that of the repository or of the
+    installed package."""
+    beside = [Path("notebooks"), Path(__file__).parents[2] / "notebooks", INSTALLED]
+    candidates = [Path(folder)] if folder else beside
     for candidate in candidates:
         if any(candidate.glob("[0-9][0-9]_*.ipynb")):
             return candidate.resolve()

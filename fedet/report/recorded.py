@@ -80,10 +80,12 @@ def record_stored(path: str | Path, notebook: str, command: str) -> None:
     """
     from pandas import DataFrame
 
-    if not Path(path).is_file():
+    path = Path(path)
+    packed = Path(__file__).parents[1] / "reports" / path.parent.name / path.name  # in an installed package
+    if not path.is_file() and not packed.is_file():
         print(f"no stored results in {path}; make them with: {command}")
         return
-    results = read_json_object(Path(path), "made", "notebooks")
+    results = read_json_object(path if path.is_file() else packed, "made", "notebooks")
     if notebook not in results["notebooks"]:
         raise InputError(f"{path}: no results of {notebook}; make them with: {command}")
     origin = f"measured {results['made']['date'][:10]}, commit {results['made']['commit']}"

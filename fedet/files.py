@@ -4,11 +4,14 @@ import errno
 import json
 import math
 import os
+import platform
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -32,12 +35,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path = path.resolve() if path.is_symlink() else path
         if path.exists() and not os.access(path, os.W_OK):
             raise InputError(f"{path}: is protected against writing; name another file")
-        unique = f"{zlib.crc32(path.name.encode(errors='replace')):08x}.{os.getpid()}"
-        part = path.with_name(f".{path.name[:40]}.{unique}.part{path.suffix[:16]}")  # names have a limit
+        part = part_of(path)
     except (OSError, RuntimeError) as error:  # a link to itself
         raise InputError(f"{path}: cannot be written ({error}); name another place") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clean_once(path.parent.resolve())
         yield part
         if path.is_file():
             old = path.stat()
@@ -53,6 +56,43 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """A hidden name next to a file, of this process alone; names have a limit."""
+    unique = f"{zlib.crc32(path.name.encode(errors='replace')):08x}.{_this_machine()}.{os.getpid()}"
+    return path.with_name(f".{path.name[:40]}.{unique}.part{path.suffix[:16]}")
+
+
+def _this_machine() -> str:
+    """A short name of this machine: processes of others may write into a shared folder."""
+    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes the parts that processes of this machine left in a folder when they were killed."""
+    pattern = re.compile(rf"\..*\.{_this_machine()}\.(\d+)\.part(\..*)?", re.DOTALL)
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if (match := pattern.fullmatch(name)) and not is_running(int(match[1])):
+                with suppress(OSError):
+                    (folder / name).unlink()
+
+
+_clean_once = lru_cache(remove_unfinished)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process with this number; on Windows, where that is not asked, True."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def check_writable(folder: Path) -> None:

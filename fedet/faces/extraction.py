@@ -1,16 +1,17 @@
 """From a video to its face vectors: decode, track the face, crop, and run the network; memory stays flat."""
 
-import os
+import errno
+import mmap
 import queue
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -26,10 +27,10 @@ from fedet.faces.vectors import (
     FaceTrack,
     cache_file,
     load_track,
-    map_vectors,
     save_cached,
     search_version,
 )
+from fedet.files import atomic_write
 from fedet.video.reader import MAX_SIDE, Video, open_video
 
 CROP = 112  # side of the face crops, pixels
@@ -69,24 +70,61 @@ def extract(
     if target and target.with_suffix(".json").exists():
         with suppress(InputError):
             return load_track(target)
-    handle, name = tempfile.mkstemp(dir=target.parent if target else None, suffix=".f16")
-    temporary = Path(name)
+    read = partial(_read_video, video, net, detector, adapt, batch_size, progress)
+    if target is None:
+        with _private_file() as file:
+            arrays, notes = read(file)
+            vectors = _map_private(file, len(arrays.state))
+        return FaceTrack(vectors, **arrays._asdict(), **notes)
+    with atomic_write(target) as part, part.open("wb") as file:
+        arrays, notes = read(file)
+    save_cached(target, arrays._asdict(), notes | {"digest": net.digest, "adapt": adapt})
+    return load_track(target)
+
+
+@contextmanager
+def _private_file() -> Iterator[BinaryIO]:
+    """A file for the vectors of a face that nobody else can open, and that is gone however the process ends.
+
+    Raises InputError where the folder for such files is full or cannot be written.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            read = partial(_extract_to, file, video, net, adapt, batch_size, progress)
-            arrays, problems = extract_with_retry(read, detector)
-        fps, problems = float(video.fps or FPS), [*video.problems, *problems]
-        if fps < MIN_FPS:
-            problems.append(f"{fps:.3g} frames a second: an expression needs {MIN_FPS:g} or more to show")
-        if target:
-            os.replace(temporary, target)
-            notes = {"fps": fps, "problems": problems, "weights": net.name, "digest": net.digest}
-            save_cached(target, arrays._asdict(), notes | {"adapt": adapt})
-            return load_track(target)
-        vectors = map_vectors(temporary, len(arrays.state))
-        return FaceTrack(vectors, fps=fps, problems=tuple(problems), weights=net.name, **arrays._asdict())
-    finally:
-        temporary.unlink(missing_ok=True)  # a mapped file lives until the mapping is dropped
+        with tempfile.TemporaryFile() as file:  # has no name
+            yield file
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        raise InputError(
+            f"{tempfile.gettempdir()}: vectors cannot be written there ({error.strerror}); "
+            "set TMPDIR to another folder, or name one with --cache"
+        ) from error
+
+
+def _map_private(file: BinaryIO, n: int) -> np.ndarray:
+    """(n, 512) float16 of the file, mapped; the mapping lives on when the file is closed."""
+    file.flush()
+    if not n:
+        return np.zeros((0, WIDTH), np.float16)
+    mapped = mmap.mmap(file.fileno(), n * WIDTH * 2, access=mmap.ACCESS_READ)
+    return np.frombuffer(mapped, np.float16).reshape(n, WIDTH)
+
+
+def _read_video(
+    video: Video,
+    net: FaceNet,
+    detector: FaceDetector | None,
+    adapt: float,
+    batch_size: int,
+    progress: bool,
+    file: BinaryIO,
+) -> tuple["_Arrays", dict[str, Any]]:
+    """Writes the vectors to `file`; returns the other arrays, and the other fields of a `FaceTrack`."""
+    read = partial(_extract_to, file, video, net, adapt, batch_size, progress)
+    arrays, problems = extract_with_retry(read, detector)
+    fps, problems = float(video.fps or FPS), [*video.problems, *problems]
+    if fps < MIN_FPS:
+        problems.append(f"{fps:.3g} frames a second: an expression needs {MIN_FPS:g} or more to show")
+    return arrays, {"fps": fps, "problems": tuple(problems), "weights": net.name}
 
 
 def extract_with_retry(
@@ -103,12 +141,17 @@ def extract_with_retry(
     """
     counting = CountingDetector(detector or HaarDetector())
     result = read(counting)
-    if detector is not None or not len(result[0]) or (result[0] != STATES.index("missing")).any():
+    if (result[0] != STATES.index("missing")).any() or not len(result[0]):
         return result, counting.problems()
-    small = HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE)
-    return read(small), [
+    if detector is not None:
+        return result, [f"nobody seen: {counting.why_nobody()}"]
+    small = CountingDetector(HaarDetector(SURE_NEIGHBORS, min_face=SMALL_FACE))
+    result = read(small)
+    nobody = (result[0] == STATES.index("missing")).all()
+    return result, [
         f"no face of {MIN_FACE:.0%} of the picture's shorter side or more: looked for ones from "
-        f"{SMALL_FACE:.0%} on"
+        f"{SMALL_FACE:.0%} on",
+        *([f"nobody seen: {small.why_nobody()}"] if nobody else []),
     ]
 
 

@@ -187,6 +187,10 @@ class _Tracker:
         if len(self.looks) == 1 and self.rival:
             self._switch_to_rival(only_last=True)
 
+    def looked_until(self) -> float:
+        """Time of the latest look; minus infinity before the first."""
+        return self.looks[-1].time_s if self.looks else -math.inf
+
     def forget(self, before_s: float) -> None:
         """Drops the looks before `before_s` but the latest of them."""
         while len(self.looks) > 1 and self.looks[1].time_s < before_s:
@@ -205,7 +209,7 @@ def track_faces(
 
     Args:
         frames: in order of time, e.g. `open_video(path).frames(fps=30, max_side=1280)`; reducing
-            very large frames keeps the held ones small.
+            very large frames keeps the held ones small. In damaged ones there is no face.
         detector: called every `config.every_s`, and at the first and last frame.
 
     Yields:
@@ -236,7 +240,8 @@ def track_boxes(
         waiting.append(frame)
         if frame.time_s < due_s - TICK_TOLERANCE_S:
             continue
-        tracker.look(frame, detector)
+        if not frame.damaged:
+            tracker.look(frame, detector)
         late = frame.time_s - due_s > config.every_s
         due_s = (frame.time_s if late else due_s) + config.every_s
         ready = []
@@ -244,7 +249,7 @@ def track_boxes(
             ready.append(waiting.popleft())
         yield from _with_boxes(ready, tracker.looks, config)
         tracker.forget(waiting[0].time_s - config.lookahead_s)
-    if waiting and tracker.looks[-1].time_s < waiting[-1].time_s:
+    if waiting and not waiting[-1].damaged and tracker.looked_until() < waiting[-1].time_s:
         tracker.look(waiting[-1], detector)
     tracker.finish()
     yield from _with_boxes(list(waiting), tracker.looks, config)
@@ -254,7 +259,10 @@ def _with_boxes(
     frames: list[Frame | LazyFrame], looks: list[_Look], config: TrackingConfig
 ) -> Iterator[Tracked]:
     """The frames with smoothed boxes and states, from the looks around them."""
-    faces = [_face_at(frame.time_s, looks, config) for frame in frames]
+    faces = [
+        ("missing", -1, -1) if frame.damaged or not looks else _face_at(frame.time_s, looks, config)
+        for frame in frames
+    ]
     boxes: dict[int, Box] = {}
     for path in {path for _, path, _ in faces} - {-1}:
         numbers = [i for i, face in enumerate(faces) if face[1] == path]
@@ -297,15 +305,34 @@ class CountingDetector:
     OFTEN = 0.3  # share of the searches from which on it is reported, ...
     LEAST = 3  # ... and least number of them: a single one may be a false alarm
 
+    DARK = 30.0  # mean brightness, of 255, below which faces are not seen
+    SMALL_PX = 120  # shorter side of a picture below which they are too small
+
     def __init__(self, detector: FaceDetector):
         self.detector, self.searches, self.several = detector, 0, 0
+        self.seen, self.brightness, self.side = 0, 0.0, 0  # searches with a face; sum; shorter side
 
     def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
         boxes = self.detector.detect(image, near=near)
         if near is None:
             self.searches += 1
             self.several += self._several(boxes)
+            self.seen += bool(boxes)
+            self.brightness += float(image[::8, ::8].mean())
+            self.side = min(image.shape[:2])
         return boxes
+
+    def why_nobody(self) -> str:
+        """The likely reason why no face was tracked, for a sentence."""
+        if not self.searches:
+            return "every picture is damaged"
+        if self.brightness < self.DARK * self.searches:
+            return f"the picture is dark, {self.brightness / self.searches:.0f} of 255 on average"
+        if self.seen:
+            return f"something like a face in {self.seen} of {self.searches} searches, never twice in a row"
+        if self.side < self.SMALL_PX:
+            return f"the picture is tiny, {self.side} pixels on its shorter side"
+        return "no face that is upright, seen from the front and uncovered"
 
     def _several(self, boxes: list[Box]) -> bool:
         first = max(boxes, key=lambda b: b.size, default=None)

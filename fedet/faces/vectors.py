@@ -15,6 +15,7 @@ import numpy as np
 from fedet.errors import InputError
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.network import WIDTH, FaceNet
+from fedet.files import atomic_write
 from fedet.video.reader import IMAGE_SUFFIXES, MAX_SIDE, Video
 
 FPS = 30.0  # frames a second of every vector sequence; videos are resampled by time
@@ -92,8 +93,10 @@ def file_identity(path: Path) -> str:
 
 def save_cached(path: Path, arrays: dict[str, np.ndarray], notes: dict) -> None:
     """Writes the .npz and the .json file next to the vectors' .f16 file."""
-    np.savez(path.with_suffix(".npz"), **arrays)
-    path.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+    with atomic_write(path.with_suffix(".npz")) as part:
+        np.savez(part, **arrays)
+    with atomic_write(path.with_suffix(".json")) as part:
+        part.write_text(json.dumps(notes) + "\n")
 
 
 def read_cached(path: str | Path, net: FaceNet, adapt: float = 0.0) -> FaceTrack:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
-from fedet.files import atomic_write, dataclass_from, read_json_object
+from fedet.files import atomic_write, dataclass_from, part_of, read_json_object, remove_unfinished
 from fedet.intervals import AU_INDEX, AUS, COLUMNS, EMOTIONS, SCHEMA_VERSION
 from fedet.synthetic.expressions import VISEMES, pattern, pick, sample_rest
 from fedet.synthetic.families import RENDERERS, family
@@ -454,7 +454,7 @@ def synthesize(
             threads = None if jobs == 1 else 1
             tables = parallel(delayed(write_one)(out, config, s, v, threads, counter) for s, v in todo)
     finally:
-        remove_unfinished(out)
+        remove_parts(out)
     tables = [table for table in tables if len(table)]
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_csv(events, out / "annotations.csv")
@@ -474,7 +474,7 @@ def frame_bar(out: Path, total: int, show: bool) -> Iterator[Path]:
     """
     from tqdm.auto import tqdm
 
-    path, ended = out / f".frames.{os.getpid()}.part", Event()
+    path, ended = part_of(out / "frames"), Event()
     path.write_bytes(b"")
     with tqdm(total=total, desc="generating frames", unit="frame", disable=not show or not total) as bar:
 
@@ -500,7 +500,7 @@ def counted(frames: Iterator[np.ndarray], counter: Path) -> Iterator[np.ndarray]
         SystemExit: the file has been removed to stop the work.
         ParentEndedError: the process that started the work is gone.
     """
-    parent = int(counter.name.split(".")[2])
+    parent = int(counter.name.split(".")[-2])
     for frame in frames:
         try:
             file = os.open(counter, os.O_WRONLY | os.O_APPEND)
@@ -513,25 +513,10 @@ def counted(frames: Iterator[np.ndarray], counter: Path) -> Iterator[np.ndarray]
         yield frame
 
 
-def remove_unfinished(out: Path) -> None:
-    """Removes what runs that were killed left: hidden files with the number of a process that has ended."""
-    for path in [*out.glob(".*.part"), *(out / "videos").glob(".*.part.mp4")]:
-        number = path.name.removesuffix(".mp4").split(".")[-2]
-        if number.isdigit() and not is_running(int(number)):
-            path.unlink(missing_ok=True)
-
-
-def is_running(process: int) -> bool:
-    """Whether there is a process with this number; on Windows, where that is not asked, False."""
-    if process == os.getpid() or os.name != "posix":
-        return process == os.getpid()
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def remove_parts(out: Path) -> None:
+    """Removes what runs that were killed left in a set."""
+    remove_unfinished(out)
+    remove_unfinished(out / "videos")
 
 
 def claim(out: Path, config: SynthConfig) -> None:
@@ -551,7 +536,7 @@ def claim(out: Path, config: SynthConfig) -> None:
             f"{out} is not empty and holds no generated set (no synthetic.json); name a new folder"
         )
     (out / "videos").mkdir(parents=True, exist_ok=True)
-    remove_unfinished(out)
+    remove_parts(out)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(note, indent=2) + "\n")
 

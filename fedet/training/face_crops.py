@@ -5,8 +5,6 @@ They are personal data as the videos are: `cache` is a folder of pictures of fac
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,9 +29,11 @@ from fedet.faces.vectors import (
     check_file_size,
     damaged_cache,
     file_identity,
+    save_cached,
     search_version,
 )
 from fedet.features import change_from_rest, face_channels
+from fedet.files import atomic_write
 from fedet.intervals import empty_table
 from fedet.training.records import record_of, videos_of
 from fedet.video.reader import Video, open_video
@@ -80,16 +80,10 @@ def cut_crops(
     if cached.with_suffix(".json").exists():
         with suppress(InputError):  # damaged: cut anew
             return _read_crops(cached)
-    handle, name = tempfile.mkstemp(dir=cached.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            (state, track, spread), problems = extract_with_retry(partial(_cut_into, file, video), detector)
-        os.replace(name, cached)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    np.savez(cached.with_suffix(".npz"), state=state, track=track, spread=spread)
+    with atomic_write(cached) as part, part.open("wb") as file:
+        (state, track, spread), problems = extract_with_retry(partial(_cut_into, file, video), detector)
     notes = {"fps": float(video.fps or FPS), "problems": [*video.problems, *problems]}
-    cached.with_suffix(".json").write_text(json.dumps(notes) + "\n")
+    save_cached(cached, {"state": state, "track": track, "spread": spread}, notes)
     return _read_crops(cached)
 
 

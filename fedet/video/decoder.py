@@ -19,6 +19,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from fedet.errors import InputError
+from fedet.video.damage import Damage, Decoded
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Matroska and WebM round time stamps to milliseconds, so 2/30 s is stored as 0.067, and the first
 # frame's stamp is rounded too: a frame counts as shown at a time if it is at most this much later.
 TICK_TOLERANCE_S = 0.0011
+MOST_SPANS = 5  # that a sentence about damage lists
 GAP_S = 0.5  # a still picture for longer is reported: an expression could hide in it
 MAX_LAST_S = 60.0  # the last frame is shown for no longer, whatever the header says
 MAX_STILL_S = 600.0  # a longer jump between two stamps is a broken stamp, not a still picture
@@ -50,16 +52,19 @@ class Decoder:
         with _open(path) as container:
             self._formats = set(container.format.name.split(","))
             stream = _picture_stream(container, path)
+            if (choice := _describe_choice(container)) is not None:
+                self.problems["streams"] = choice
             self._time_base = stream.time_base  # frames drained at the end do not carry it
             self._spacing_s = self._nominal_spacing(container, stream)
         with _open(path) as container:
             stream = _picture_stream(container, path)
             clock = _Clock(self._spacing_s, 0.0)
-            first = next(_decode(container, stream, clock), None)
+            decoded = _decode(container, stream, clock)
+            first = next((item.frame for item in decoded if item.frame and not item.damaged), None)
             if first is None:
                 raise InputError(f"{path}: no frame can be read; the file is empty or broken")
             self._t0 = self._stamp(first) or 0.0
-            if clock.broken and self._earliest is not None and "avi" not in self._formats:
+            if clock.damage.broken and self._earliest is not None and "avi" not in self._formats:
                 self._t0 = min(self._t0, self._earliest)  # count from the first frame, even if broken
             self._turn = _orientation(first)
             self.duration_s = _claimed_duration(container, stream, self._t0)
@@ -72,10 +77,11 @@ class Decoder:
         self.fps = 1.0 / self._spacing_s
         self._stamps: np.ndarray | None = None
 
-    def frames_from(self, start_s: float) -> Iterator[tuple[int, float, av.VideoFrame]]:
+    def frames_from(self, start_s: float) -> Iterator[tuple[int, float, av.VideoFrame | None]]:
         """Yields (rank, seconds since the first frame, frame) from the frame at or before `start_s` on.
 
-        If there is none before `start_s`, the first frame comes first.
+        None stands for a frame that is broken or leans on a broken one. If there is none before `start_s`,
+        the first frame comes first.
         """
         for back_s in (0.0, 1.0, 5.0):
             if start_s <= back_s or not self._formats & SEEKABLE:
@@ -83,15 +89,20 @@ class Decoder:
             timed = self._timed(start_s - back_s)
             first = next(timed, None)
             if first is not None and first[0] <= start_s + TICK_TOLERANCE_S:
-                rank = self._rank(first[0])
-                yield rank, *first
-                yield from ((r, *timed_frame) for r, timed_frame in enumerate(timed, rank + 1))
+                yield from self._numbered(chain([first], timed), self._rank(first[0]))
                 return
-        timed = self._timed(0.0)
-        for first in timed:
-            rank = self._rank(first[0]) if first[0] > TICK_TOLERANCE_S else 0  # after broken ones
-            yield rank, *first
-            yield from ((r, *timed_frame) for r, timed_frame in enumerate(timed, rank + 1))
+        yield from self._numbered(self._timed(0.0), 0)
+
+    def _numbered(
+        self, timed: Iterator[tuple[float, av.VideoFrame | None]], rank: int
+    ) -> Iterator[tuple[int, float, av.VideoFrame | None]]:
+        """With the number of each frame, the first of which is `rank`; after damage counted anew."""
+        before: av.VideoFrame | None = None
+        for time_s, frame in timed:
+            if before is None and frame is not None and time_s > TICK_TOLERANCE_S:
+                rank = self._rank(time_s)  # some frames of the damage may have left no trace
+            yield rank, time_s, frame
+            rank, before = rank + 1, frame
 
     def converter(self, scale: float) -> Callable[[av.VideoFrame], np.ndarray]:
         """A function from frame to (H, W, 3) uint8 RGB as displayed, sides times `scale`."""
@@ -147,8 +158,8 @@ class Decoder:
         ticks = self._ticks(frame)
         return None if ticks is None else float(ticks * self._time_base)
 
-    def _timed(self, seek_s: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decodes from the key frame before `seek_s` on: (seconds since the first frame, frame)."""
+    def _timed(self, seek_s: float) -> Iterator[tuple[float, av.VideoFrame | None]]:
+        """Decodes from the key frame before `seek_s` on: (seconds since the first frame, frame or None)."""
         clock = _Clock(self._spacing_s, self._t0)
         complete = False
         try:
@@ -156,13 +167,15 @@ class Decoder:
                 stream = _picture_stream(container, self.path)
                 if seek_s > 0 and not _seek(container, stream, self._t0 + seek_s):
                     return  # the caller then seeks further back, at last to the beginning
-                for frame in _decode(container, stream, clock):
-                    stamp = self._stamp(frame)
+                for frame, pts, damaged in _decode(container, stream, clock):
+                    ticks = pts if frame is None else self._ticks(frame)
+                    stamp = None if ticks is None else float(ticks * self._time_base)
                     if stamp is None and seek_s > 0 and clock.now is None:
                         return  # without a time stamp the position after the seek is unknown
-                    time_s = clock.advance(stamp)
-                    self._check(frame, time_s)
-                    yield time_s, frame
+                    time_s = clock.advance(stamp, damaged)
+                    if frame is not None and not damaged:
+                        self._check(frame, time_s)
+                    yield time_s, None if damaged else frame
                 complete = clock.now is not None
         finally:
             self._report(clock, complete, seek_s <= 0)
@@ -184,8 +197,10 @@ class Decoder:
     def _report(self, clock: _Clock, complete: bool, from_start: bool) -> None:
         """Adds the problems of a pass; only a complete pass shows where the video ends."""
         problems = {}
-        if clock.broken:
-            problems["broken"] = f"{clock.broken} broken frames or packets skipped"
+        if clock.damage.broken:
+            problems["broken"] = f"{clock.damage.broken} broken frames or packets skipped"
+        if clock.damaged:
+            problems["damage"] = _describe_damage(clock.damaged)
         if clock.repaired and "avi" not in self._formats:  # whose last stamps are always missing
             problems["stamps"] = f"{clock.repaired} frames without a usable time stamp; times guessed"
         if clock.gaps:
@@ -206,9 +221,9 @@ class Decoder:
     def _problems_of_whole(self, clock: _Clock, end_s: float) -> dict[str, str]:
         """Problems that only a pass over the whole video shows."""
         problems = {}
-        if clock.first > TICK_TOLERANCE_S:
-            problems["start"] = f"no frame before {clock.first:.2f} s can be read; the one there stands in"
-        if not clock.broken and abs(clock.count - end_s * self.fps) > max(2, 0.02 * clock.count):
+        if clock.good is not None and clock.good > TICK_TOLERANCE_S:
+            problems["start"] = f"no frame before {clock.good:.2f} s can be read; the one there stands in"
+        if not clock.damage.broken and abs(clock.count - end_s * self.fps) > max(2, 0.02 * clock.count):
             problems["rate"] = (
                 f"frames come unevenly, {clock.count} in {end_s:.2f} s; frame numbers are counted by "
                 f"time, {self.fps:.2f} a second"
@@ -234,18 +249,32 @@ class _Clock:
         self.spacing_s = spacing_s
         self.shift = -t0
         self.now: float | None = None
-        self.first = 0.0  # time of the first readable frame: above 0 after broken ones
+        self.good: float | None = None  # time of the first good frame: above 0 after broken ones
         self.count = 0  # frames
         self.repaired = 0
-        self.broken = 0
+        self.damage = Damage("", True)
+        self.damaged: list[list[float]] = []  # spans, (start, end) in seconds, in which no frame is good
+        self._was_good = True
         self.gaps, self.gap_s, self.gap_at_s = 0, 0.0, 0.0  # number, length and time of the longest
         self.error: str | None = None  # that ended the reading before the end of the file
 
-    def advance(self, stamp: float | None) -> float:
+    def advance(self, stamp: float | None, damaged: bool) -> float:
+        """The time of a frame with this stamp; also notes from when to when frames are damaged."""
+        time_s = self._advance(stamp)
+        if not damaged and self.good is None:
+            self.good = time_s
+        if self.damaged and not self._was_good:
+            self.damaged[-1][1] = time_s
+        if damaged and self._was_good:
+            self.damaged.append([time_s, time_s + self.spacing_s])
+        self._was_good = not damaged
+        return time_s
+
+    def _advance(self, stamp: float | None) -> float:
         time_s = None if stamp is None else stamp + self.shift
         self.count += 1
         if self.now is None:
-            self.now = self.first = time_s or 0.0
+            self.now = time_s or 0.0
             return self.now
         following = self.now + self.spacing_s
         if time_s is None:
@@ -304,8 +333,7 @@ def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
         raise InputError(f"{path}: a single image; give a video or a folder of numbered images")
     if name == "tty":  # FFmpeg shows any text file as a video of a terminal
         raise InputError(f"{path}: a text file, not a video")
-    attached = av.stream.Disposition.attached_pic  # the cover of a sound file
-    streams = [s for s in container.streams.video if not s.disposition & attached]
+    streams = _by_preference(container)
     if not streams:
         kinds = " and ".join(sorted({s.type for s in container.streams}))
         raise InputError(
@@ -315,6 +343,37 @@ def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
         raise InputError(f"{path}: no decoder for this kind of video; convert it to H.264 first")
     streams[0].thread_type = "AUTO"
     return streams[0]
+
+
+def _by_preference(container: InputContainer) -> list[VideoStream]:
+    """The streams with moving pictures, the one to read first: marked as default, larger, earlier.
+
+    A cover, a thumbnail or a single still is none where anything else moves.
+    """
+    still = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & still]
+    default = av.stream.Disposition.default
+    return sorted(
+        streams,
+        key=lambda s: (
+            s.frames == 1,
+            not s.disposition & default,
+            -(s.width or 0) * (s.height or 0),
+            s.index,
+        ),
+    )
+
+
+def _describe_choice(container: InputContainer) -> str | None:
+    """Which of several streams is read, in a sentence; None if there is one."""
+    streams = _by_preference(container)
+    if len(streams) < 2:
+        return None
+    sizes = [f"stream {s.index} of {s.width}x{s.height}" for s in streams]
+    return (
+        f"{len(streams)} videos in one file: read is {sizes[0]}, not {', '.join(sizes[1:4])}; "
+        "save another one as a file of its own to read it"
+    )
 
 
 def _seek(container: InputContainer, stream: VideoStream, time_s: float) -> bool:
@@ -340,21 +399,35 @@ def _packets(
         pass  # at the end PyAV drains all streams and fails on those that appeared within the file
 
 
-def _decode(container: InputContainer, stream: VideoStream, clock: _Clock) -> Iterator[av.VideoFrame]:
-    """Frames in presentation order; broken ones are counted and left out."""
+def _decode(container: InputContainer, stream: VideoStream, clock: _Clock) -> Iterator[Decoded]:
+    """Frames in presentation order, and the places of lost ones."""
+    # AVI does not say when its packets are shown, see `Decoder._ticks`.
+    damage = clock.damage = Damage(stream.codec_context.name, container.format.name != "avi")
+    stream.codec_context.copy_opaque = True  # frames bear the numbers that `damage` gives to packets
     for packet in chain(_packets(container, stream, clock), [None]):
+        if packet is not None:
+            damage.send(packet)
         try:
             frames = stream.decode(packet)  # None drains the frames that the decoder holds back
         except EOFError:
             frames = []
         except FFmpegError:
-            clock.broken += 1
+            damage.refuse()
             frames = []
         for frame in frames:
-            if frame.is_corrupt:
-                clock.broken += 1
-            else:
-                yield frame
+            yield from damage.receive(frame)
+    yield from damage.flush()
+
+
+def _describe_damage(spans: list[list[float]]) -> str:
+    """A sentence about the spans, (start, end) in seconds, in which no picture can be trusted."""
+    shown = ", ".join(f"{start:.2f}-{end:.2f} s" for start, end in spans[:MOST_SPANS])
+    more = f" and {len(spans) - MOST_SPANS} more" if len(spans) > MOST_SPANS else ""
+    total = sum(end - start for start, end in spans)
+    return (
+        f"damaged for {total:.2f} s, from broken frames to the next key frame: {shown}{more}; "
+        "nothing is found there"
+    )
 
 
 def _claimed_duration(container: InputContainer, stream: VideoStream, t0: float) -> float | None:

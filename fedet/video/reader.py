@@ -38,6 +38,7 @@ class Frame(NamedTuple):
     time_s: float  # seconds since the first frame, or tick / fps when resampled
     image: np.ndarray  # (H, W, 3) uint8 RGB
     scale: float = 1.0  # pixels of `image` per displayed pixel, below 1 when reduced
+    damaged: bool = False  # the picture shown at this time is broken, `image` is another one
 
     @property
     def picture(self) -> object:
@@ -51,6 +52,7 @@ class LazyFrame(NamedTuple):
     index: int
     time_s: float
     picture: Callable[[], np.ndarray]  # the same object for all frames that show the same picture
+    damaged: bool = False  # as in `Frame`
 
     @property
     def image(self) -> np.ndarray:
@@ -65,6 +67,7 @@ class _Source(NamedTuple):
     time_s: float
     lasts_s: float
     load: Callable[[], np.ndarray]
+    damaged: bool = False  # `load` gives another frame's picture
 
 
 class Video:
@@ -104,6 +107,9 @@ class Video:
             max_side: reduce each frame while it is converted, so that its longer side has at most
                 this many pixels; `Frame.scale` is the factor.
 
+        Frames that are broken, or lean on a broken one, are left out; at a rate they are `damaged`, and
+        the good frame before stands in.
+
         Raises:
             InputError: a negative start, or a rate or size that is not positive.
         """
@@ -119,7 +125,7 @@ class Video:
     def lazy_frames(self, fps: float, max_side: int | None = None) -> Iterator[Frame | LazyFrame]:
         """As `frames` at a rate, from the beginning to the end; frames are decoded, but not converted."""
         return (
-            LazyFrame(tick, tick / fps, source.load)
+            LazyFrame(tick, tick / fps, source.load, source.damaged)
             for tick, source in self._ticks(0.0, math.inf, fps, self._scale(max_side))
         )
 
@@ -136,7 +142,7 @@ class Video:
             time_s >= first.time_s + first.lasts_s + TICK_TOLERANCE_S and next(shown, None) is None
         ):
             raise InputError(f"{self.path}: no frame at {time_s:g} s, the video ends before that")
-        return Frame(first.index, first.time_s, first.load(), scale)
+        return Frame(first.index, first.time_s, first.load(), scale, first.damaged)
 
     def _scale(self, max_side: int | None) -> float:
         if max_side is None:
@@ -149,15 +155,19 @@ class Video:
         for shown in self._sources(start_s, scale):
             if shown.time_s >= end_s - TICK_TOLERANCE_S:
                 return
-            if shown.time_s >= start_s - TICK_TOLERANCE_S:
+            if shown.time_s >= start_s - TICK_TOLERANCE_S and not shown.damaged:
                 yield Frame(shown.index, shown.time_s, shown.load(), scale)
 
     def _resampled(self, start_s: float, end_s: float, fps: float, scale: float) -> Iterator[Frame]:
-        current, image = None, None
+        load, image = None, None
         for tick, source in self._ticks(start_s, end_s, fps, scale):
-            if source is not current:
-                current, image = source, source.load()
-            yield Frame(tick, tick / fps, image, scale)
+            if source.load is not load:
+                load, image = source.load, source.load()
+            yield Frame(tick, tick / fps, image, scale, source.damaged or self._is_broken(source))
+
+    def _is_broken(self, source: _Source) -> bool:
+        """Whether it turned out as the frame was loaded that it cannot be read."""
+        return False
 
     def _ticks(self, start_s: float, end_s: float, fps: float, scale: float) -> Iterator[tuple[int, _Source]]:
         """Numbers of the ticks, and the frame that each shows."""
@@ -214,20 +224,36 @@ class VideoFile(Video):
         return list(self._decoder.problems.values())
 
     def _sources(self, start_s: float, scale: float) -> Iterator[_Source]:
+        previous: _Source | None = None
+        for source in self._pictured(start_s, scale):
+            if previous is not None and source.time_s > start_s + TICK_TOLERANCE_S:
+                yield previous
+            previous = source
+        if previous is not None:
+            yield previous
+
+    def _pictured(self, start_s: float, scale: float) -> Iterator[_Source]:
+        """The decoder's frames; for a damaged one stands the good one before, at the beginning the first."""
         from fedet.video.decoder import same_picture
 
         convert = self._decoder.converter(scale)
-        previous: _Source | None = None
+        good: partial | None = None
+        unseen: list[tuple[int, float]] = []  # number and time of damaged frames before the first good one
         for index, time_s, frame in self._decoder.frames_from(start_s):
-            lasts_s = self._decoder.lasts_s(frame)
-            load = partial(convert, frame)
-            if previous is not None and same_picture(frame, previous.load.args[0]):
-                load = previous.load
-            if previous is not None and time_s > start_s + TICK_TOLERANCE_S:
-                yield previous
-            previous = _Source(index, time_s, lasts_s, load)
-        if previous is not None:
-            yield previous
+            if frame is None:
+                if good is None:
+                    unseen.append((index, time_s))
+                else:
+                    yield _Source(index, time_s, 1 / self.fps, good, damaged=True)
+                continue
+            if good is None:
+                good = partial(convert, frame)
+                if not unseen and start_s <= 0 and time_s > TICK_TOLERANCE_S:
+                    unseen = [(0, 0.0)]
+                yield from (_Source(*place, 1 / self.fps, good, damaged=True) for place in unseen)
+            elif not same_picture(frame, good.args[0]):
+                good = partial(convert, frame)
+            yield _Source(index, time_s, self._decoder.lasts_s(frame), good)
 
 
 class ImageFolder(Video):
@@ -265,6 +291,7 @@ class ImageFolder(Video):
             self._problems["gaps"] = f"{missing} of {count} frames have no image; the image before stands in"
         self.n_frames_estimate, self.duration_s = count, count / self.fps
         readable = ((f, i) for f, i in _read_images(self._files.values()) if i is not None)
+        self._broken: set[Path] = set()  # files that turned out to be unreadable
         self._first, image = next(readable, (None, None))
         if image is None:
             raise InputError(f"{path}: none of its {len(self._files)} images can be read")
@@ -288,12 +315,14 @@ class ImageFolder(Video):
             file = self._files.get(index, file)
             yield _Source(index, index / self.fps, 1 / self.fps, lambda file=file: load(file))
 
+    def _is_broken(self, source: _Source) -> bool:
+        return self._files.get(source.index) in self._broken
+
     def _loader(self, scale: float) -> Callable[[Path], np.ndarray]:
         """Reads image files at a scale; repeats the last one for those that cannot be read."""
         import cv2
 
         size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
-        broken: set[Path] = set()
         last_file: Path | None = None
         last_image: np.ndarray | None = None
 
@@ -303,9 +332,10 @@ class ImageFolder(Video):
                 return last_image
             image = _read_image(file)
             if image is None:
-                broken.add(file)
+                self._broken.add(file)
                 self._problems["broken"] = (
-                    f"{len(broken)} images cannot be read, e.g. {file.name}; the image before stands in"
+                    f"{len(self._broken)} images cannot be read, e.g. {file.name}; the image before stands "
+                    "in, and nothing is found there"
                 )
                 image = _read_image(self._first) if last_image is None else last_image
             elif image.shape[:2] != (self.height, self.width):

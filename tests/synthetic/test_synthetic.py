@@ -17,6 +17,7 @@ import torch
 from fedet.annotations.table import read_csv
 from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
+from fedet.files import is_running, part_of
 from fedet.intervals import AU_INDEX, AUS, MICRO_MAX_S
 from fedet.synthetic.benchmark import name_of
 from fedet.synthetic.expressions import RECIPES, pick
@@ -28,7 +29,6 @@ from fedet.synthetic.generator import (
     counted,
     frame_bar,
     generator_for,
-    is_running,
     parse_confounders,
     synthesize,
     write_script,
@@ -240,16 +240,19 @@ def test_a_configuration_of_wrong_type_is_one_line_that_names_the_file(tmp_path,
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_what_killed_runs_left_is_removed_and_running_ones_keep_theirs(tmp_path):
+def test_what_killed_runs_left_is_removed_and_running_ones_keep_theirs(tmp_path, monkeypatch):
     claim(tmp_path, SynthConfig())
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
+    parts = {}
     for process in (ended.pid, os.getppid()):
-        (tmp_path / "videos" / f".s01_01.mp4.{process}.part.mp4").touch()
-        (tmp_path / f".frames.{process}.part").touch()
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        parts[process] = {part_of(tmp_path / "videos" / "s01_01.mp4"), part_of(tmp_path / "frames")}
+        for part in parts[process]:
+            part.touch()
+    monkeypatch.undo()
     claim(tmp_path, SynthConfig())
-    left = {path.name for path in tmp_path.rglob(".*")}
-    assert left == {f".s01_01.mp4.{os.getppid()}.part.mp4", f".frames.{os.getppid()}.part"}
+    assert set(tmp_path.rglob(".*")) == parts[os.getppid()]
 
 
 def test_the_bar_counts_frames_and_work_ends_with_it(tmp_path, capsys):

@@ -327,10 +327,15 @@ def test_broken_frames_are_left_out_and_counted(tmp_path):
     assert [f.time_s for f in frames] == pytest.approx(
         [n / 30 for n in range(60) if n not in (7, 20, 21)], abs=0.001
     )
-    assert video.problems == ["3 broken frames or packets skipped"]
-    resampled = numbers(video.frames(fps=30))
+    assert video.problems == [
+        "3 broken frames or packets skipped",
+        "damaged for 0.10 s, from broken frames to the next key frame: 0.23-0.27 s, 0.67-0.73 s; nothing is "
+        "found there",
+    ]
+    resampled = list(video.frames(fps=30))
     assert len(resampled) == 60
-    assert resampled[6:9] == [6, 6, 8]
+    assert numbers(resampled)[6:9] == [6, 6, 8]
+    assert [f.index for f in resampled if f.damaged] == [7, 20, 21]
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
@@ -694,5 +699,5 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_frames_are_plain_tuples():
-    index, time_s, image, scale = Frame(0, 0.0, numbered(0))
-    assert (index, time_s, scale, image.shape) == (0, 0.0, 1.0, (64, 96, 3))
+    index, time_s, image, scale, damaged = Frame(0, 0.0, numbered(0))
+    assert (index, time_s, scale, damaged, image.shape) == (0, 0.0, 1.0, False, (64, 96, 3))

@@ -4,7 +4,8 @@ Frames are 0-based and inclusive. Thresholds are compared in whole numbers, so t
 5 frames in 10 reaches 0.5 always, and one of 3 in 10 reaches 0.3.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -20,7 +21,7 @@ PAIRS_AT_ONCE = 4_000_000  # bounds the memory of the overlap search
 @dataclass(frozen=True)
 class Conventions:
     """How intervals are counted. The defaults are ours; each other value is a habit of published
-    code, there so that a user can compare with it.
+    code, there so that a user can compare with it. NAMED_CONVENTIONS has those that belong together.
 
     Args:
         inclusive: False leaves out the +1: [10, 19] then has length 9.
@@ -30,7 +31,17 @@ class Conventions:
         dummy_false_positive: a video in which nothing is predicted counts one false positive, the
             interval [0, 0], which is micro by its duration.
         skip_videos_without_events: predictions in videos without events are left out.
+        skip_subjects_without_predictions: so are the events of subjects without any prediction.
         uar_is_mean_precision: the value called UAR is the mean of the precisions.
+        mean_over_all_classes: means of recognition run over all annotated emotions; one of which
+            nothing was spotted counts 0.
+        typed: a prediction of macro duration can find macro-expressions only, one of micro duration
+            micro-expressions only.
+        megc_border: the longest micro-expression has the frames of MEGC_BORDERS, not half a second.
+        file_order: predictions match in the order of the file's rows, whatever their scores.
+        wide_map: the mean AP called mAP is that over tIoU 0.5 to 0.95 instead of 0.3 to 0.7.
+        recall_points: an average precision is the mean of the precisions at 101 recalls.
+        best_100: average precision knows the 100 strongest predictions of a video and emotion.
     """
 
     inclusive: bool = True
@@ -39,30 +50,59 @@ class Conventions:
     dummy_false_positive: bool = False
     skip_videos_without_events: bool = False
     uar_is_mean_precision: bool = False
+    typed: bool = False
+    megc_border: bool = False
+    file_order: bool = False
+    skip_subjects_without_predictions: bool = False
+    mean_over_all_classes: bool = False
+    wide_map: bool = False
+    recall_points: bool = False
+    best_100: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Conventions":
-        """"strict", or a comma-separated list of fields to set against their default.
+        """Of a comma-separated list: names of NAMED_CONVENTIONS, and fields to set against their default.
 
-        >>> Conventions.parse("inclusive,strict_greater")
-        Conventions(inclusive=False, strict_greater=True, one_to_one=True, \
-dummy_false_positive=False, skip_videos_without_events=False, uar_is_mean_precision=False)
+        >>> Conventions.parse("megc,strict_greater").changed()
+        ['strict_greater', 'typed', 'megc_border']
         """
-        names = [name.strip() for name in text.split(",") if name.strip() not in ("", "strict")]
         defaults = {field.name: field.default for field in fields(cls)}
+        names = [name.strip() for name in text.split(",") if name.strip()]
         for name in names:
-            if name not in defaults:
+            if name not in defaults and name not in NAMED_CONVENTIONS:
                 raise InputError(
-                    f"Unknown convention {name!r}: use 'strict', or any of {', '.join(defaults)}"
+                    f"Unknown convention {name!r}: use {', '.join(NAMED_CONVENTIONS)}, or any of "
+                    f"{', '.join(defaults)}"
                 )
-        return cls(**{name: not defaults[name] for name in names})
+        changed = {field for name in names for field in NAMED_CONVENTIONS.get(name, (name,))}
+        return cls(**{name: not defaults[name] for name in changed})
 
     def changed(self) -> list[str]:
         """The fields that differ from the default, in order; empty for the strict definitions."""
-        strict = asdict(Conventions())
-        return [name for name, value in asdict(self).items() if value != strict[name]]
+        return [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+
+    def __str__(self) -> str:
+        """The name, if it has one, and what it changes."""
+        changed = ", ".join(self.changed())
+        name = next((n for n, names in NAMED_CONVENTIONS.items() if set(names) == set(self.changed())), "")
+        return f"{name} ({changed})" if name and name != changed and changed else name or changed
 
 
+# What each table of the field changes against the definitions of the protocol.
+NAMED_CONVENTIONS: dict[str, tuple[str, ...]] = {
+    "strict": (),
+    "typed": ("typed",),
+    # The Facial Micro-Expression Grand Challenge
+    "megc": ("typed", "megc_border"),
+    # The program of Liong, See and Chan (2023)
+    "strs-metric": (
+        "one_to_one", "skip_videos_without_events", "uar_is_mean_precision", "file_order",
+        "skip_subjects_without_predictions", "mean_over_all_classes",
+    ),
+    "activitynet": ("wide_map",),
+    "coco": ("wide_map", "recall_points", "best_100"),
+}  # fmt: skip
+MEGC_BORDERS = {30.0: 16, 200.0: 105}  # frames of the longest micro-expression, by nominal rate
 STRICT = Conventions()
 
 
@@ -220,10 +260,11 @@ def _sort_pairs(pairs: Pairs, predictions: Events, truths: Events) -> Pairs:
     """The pairs in the order of the matching."""
     # Dividing keeps the order and the ties of fractions exact up to 2**26 frames.
     order = np.lexsort((_ranks(truths)[pairs.truth], -pairs.tiou(), _ranks(predictions)[pairs.prediction]))
-    return _select(pairs, order)
+    return select_pairs(pairs, order)
 
 
-def _select(pairs: Pairs, index: np.ndarray) -> Pairs:
+def select_pairs(pairs: Pairs, index: np.ndarray) -> Pairs:
+    """The pairs at `index` (positions or a mask), in order."""
     return Pairs(
         pairs.prediction[index],
         pairs.truth[index],
@@ -287,10 +328,16 @@ def match_emotions(
     return replace(labelled, ignored=unknown.truth_of >= 0)
 
 
+def same_type(pairs: Pairs, predictions: Events, truths: Events) -> Pairs:
+    """The pairs of typed counting: the prediction's duration is of the event's annotated type."""
+    alike = predictions.micro[pairs.prediction] == truths.micro[pairs.truth]
+    return select_pairs(pairs, alike)
+
+
 def match_closest(pairs: Pairs, tiou: float = 0.5, conventions: Conventions = STRICT) -> Matching:
     """Matching of two annotators, neither of whom has scores: the closest pairs first."""
     order = np.argsort(-pairs.tiou(), kind="stable")
-    return match(_select(pairs, order), tiou, conventions=conventions)
+    return match(select_pairs(pairs, order), tiou, conventions=conventions)
 
 
 @dataclass(frozen=True)
@@ -307,6 +354,7 @@ class Aligned:
     subjects: tuple[str, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    uncounted: tuple[int, ...] = ()  # codes of emotions that recognition and detection leave out
 
     def video_subjects(self) -> np.ndarray:
         """Subject code of each video, (V,)."""
@@ -318,3 +366,24 @@ class Aligned:
         keep = np.isin(self.predictions.video, self.truths.video)
         note = f"predictions in videos without events: {(~keep).sum()}, left out (convention)"
         return replace(self, predictions=self.predictions.take(keep), notes=(*self.notes, note))
+
+    def without_unpredicted_subjects(self) -> "Aligned":
+        """The same without the events of subjects for whom nothing is predicted."""
+        keep = np.isin(self.truths.subject, self.predictions.subject)
+        note = f"events of subjects without predictions: {(~keep).sum()}, left out (convention)"
+        return replace(self, truths=self.truths.take(keep), notes=(*self.notes, note))
+
+    def only_emotions(self, emotions: Sequence[str]) -> "Aligned":
+        """The same, with recognition and detection of these emotions only; spotting stays as it is.
+
+        Events of other emotions count as of unknown emotion; a prediction of another emotion is no
+        false alarm of detection. Raises InputError where one is neither annotated nor predicted.
+        """
+        if unknown := [name for name in emotions if name not in self.classes]:
+            known = ", ".join(self.classes) or "none is named"
+            raise InputError(f"emotion {unknown[0]!r}: neither annotated nor predicted; there are: {known}")
+        other = tuple(code for code, name in enumerate(self.classes) if name not in emotions)
+        left_out = np.isin(self.truths.emotion, other)
+        truths = replace(self.truths, emotion=np.where(left_out, -1, self.truths.emotion))
+        note = f"recognition and detection of {', '.join(emotions)} only: {left_out.sum()} events of others"
+        return replace(self, truths=truths, uncounted=other, notes=(*self.notes, note))

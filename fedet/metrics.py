@@ -100,33 +100,39 @@ def _margins(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return right, confusion.sum(-1), confusion.sum(-2)
 
 
-def _mean_over_present(values: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Unweighted mean over the classes with at least one event."""
-    return _ratio(np.where(events > 0, values, 0.0).sum(-1), (events > 0).sum(-1))
+Present = np.ndarray | None  # (K,) bool, the classes of a mean; None: those with an event
 
 
-def uf1(confusion: np.ndarray) -> np.ndarray:
+def _mean_over(values: np.ndarray, events: np.ndarray, present: Present) -> np.ndarray:
+    """Unweighted mean over the present classes; undefined without any event."""
+    counted = np.broadcast_to((events > 0) if present is None else present, events.shape)
+    mean = _ratio(np.where(counted, values, 0.0).sum(-1), counted.sum(-1))
+    return np.where(events.sum(-1) > 0, mean, np.nan)
+
+
+def uf1(confusion: np.ndarray, present: Present = None) -> np.ndarray:
     """Unweighted F1: mean of the per-class F1 over the classes present in the ground truth.
 
     Args:
         confusion: (..., K, K) counts, rows true, columns predicted. The present classes are those
             with an event among the counted ones: over spotted events, a class of which nothing
             was spotted has no F1.
+        present: other classes to average over; one without an event then counts 0.
     """
     right, events, predicted = _margins(confusion)
-    return _mean_over_present(np.nan_to_num(_ratio(2 * right, events + predicted)), events)
+    return _mean_over(np.nan_to_num(_ratio(2 * right, events + predicted)), events, present)
 
 
-def uar(confusion: np.ndarray) -> np.ndarray:
+def uar(confusion: np.ndarray, present: Present = None) -> np.ndarray:
     """Unweighted average recall over the classes present in the ground truth; as `uf1`."""
     right, events, _ = _margins(confusion)
-    return _mean_over_present(np.nan_to_num(_ratio(right, events)), events)
+    return _mean_over(np.nan_to_num(_ratio(right, events)), events, present)
 
 
-def macro_precision(confusion: np.ndarray) -> np.ndarray:
+def macro_precision(confusion: np.ndarray, present: Present = None) -> np.ndarray:
     """Mean precision over the classes present in the ground truth; 0 for one never predicted."""
     right, events, predicted = _margins(confusion)
-    return _mean_over_present(np.nan_to_num(_ratio(right, predicted)), events)
+    return _mean_over(np.nan_to_num(_ratio(right, predicted)), events, present)
 
 
 def accuracy(confusion: np.ndarray) -> np.ndarray:
@@ -135,9 +141,9 @@ def accuracy(confusion: np.ndarray) -> np.ndarray:
     return _ratio(right.sum(-1), events.sum(-1))
 
 
-def recognition_f1(confusion: np.ndarray) -> np.ndarray:
+def recognition_f1(confusion: np.ndarray, present: Present = None) -> np.ndarray:
     """F1 of macro-averaged precision and recall (Liong, See and Chan 2023); 0 if both are 0."""
-    p, r = macro_precision(confusion), uar(confusion)
+    p, r = macro_precision(confusion, present), uar(confusion, present)
     return np.where((p + r) == 0, 0.0, _ratio(2 * p * r, p + r))
 
 
@@ -164,13 +170,20 @@ class Ranking:
     events: np.ndarray  # (S,) events of the class by subject
 
 
-def rank_predictions(aligned: Aligned, matching: Matching, emotion: int | None = None) -> Ranking:
-    """The ranking from which an average precision is taken; of all classes if `emotion` is None."""
+def rank_predictions(
+    aligned: Aligned, matching: Matching, emotion: int | None = None, best: int | None = None
+) -> Ranking:
+    """The ranking from which an average precision is taken; of all classes if `emotion` is None.
+
+    `best` keeps so many of each video, the strongest ones.
+    """
     predictions, truths = aligned.predictions, aligned.truths
     order = predictions.order
     of_class = truths.emotion == emotion if emotion is not None else truths.onset >= 0
     if emotion is not None:
         order = order[predictions.emotion[order] == emotion]
+    if best is not None:
+        order = order[pd.Series(order).groupby(predictions.video[order]).cumcount().to_numpy() < best]
     return Ranking(
         matching.true_positives()[order],
         matching.false_positives()[order],
@@ -180,9 +193,12 @@ def rank_predictions(aligned: Aligned, matching: Matching, emotion: int | None =
     )
 
 
-def average_precision(ranking: Ranking) -> float:
+def average_precision(ranking: Ranking, recall_points: bool = False) -> float:
     """Area under the interpolated precision-recall curve, as ActivityNet's evaluation takes it:
-    at every recall the best precision at that recall or beyond. NaN without events."""
+    at every recall the best precision at that recall or beyond. NaN without events.
+
+    `recall_points`: the mean of these precisions at the recalls 0, 0.01 ... 1, as COCO takes it.
+    """
     n_events = int(ranking.events.sum())
     if not n_events:
         return float("nan")
@@ -190,7 +206,23 @@ def average_precision(ranking: Ranking) -> float:
     found = np.cumsum(ranking.true_positives)
     counted = found + np.cumsum(ranking.false_positives)
     best = np.maximum.accumulate((found[hits] / counted[hits])[::-1])[::-1]
+    if recall_points:
+        return float(mean_at_recall_points(found[hits], best, np.array(n_events)))
     return float((ranking.true_positives[hits] * best).sum() / n_events)
+
+
+def mean_at_recall_points(found: np.ndarray, best: np.ndarray, n_events: np.ndarray) -> np.ndarray:
+    """Mean (...) of the interpolated precision at the recalls 0, 0.01 ... 1.
+
+    Args:
+        found: (..., K) events found up to each hit. best: (..., K) precision there or beyond.
+        n_events: (...), above 0.
+    """
+    # A recall j / 100 is reached with the first hit for which j n <= 100 found: whole numbers, no rounding.
+    reached = np.floor_divide(100 * found, n_events[..., None])
+    gained = np.diff(reached, axis=-1, prepend=0.0)
+    at_recall_0 = best.max(-1, initial=0.0)
+    return (at_recall_0 + (gained * best).sum(-1)) / 101
 
 
 def precision_recall_curve(ranking: Ranking) -> pd.DataFrame:

@@ -134,8 +134,52 @@ def slow_recognition(answers):
     }
 
 
-def slow_ap(predictions, truths, emotion, threshold, classes, **switches):
-    """Interpolated average precision of one emotion, or of all regardless of it ("spotting")."""
+def slow_typed_counts(predictions, truths, threshold, classes, fps, kind=None):
+    """As `slow_counts`, where a prediction finds only events of the type of its duration."""
+    pairs = slow_match(
+        predictions, truths, threshold, classes, lambda p, t: duration_type(p, fps) == t["type"]
+    )
+    found, finding = {j for _, j in pairs}, {i for i, _ in pairs}
+    of_t = [j for j, t in enumerate(truths) if kind in (None, t["type"])]
+    of_p = [i for i, p in enumerate(predictions) if kind in (None, duration_type(p, fps))]
+    return len(found & set(of_t)), len(set(of_p) - finding), len(set(of_t) - found)
+
+
+def slow_strs_metric(predictions, truths):
+    """What the program of Liong, See and Chan counts, from its description: in the order of the rows a
+    prediction takes every free event of its video at tIoU 0.5; only videos with events and subjects with
+    predictions exist; recognition averages over all annotated emotions. Predictions need no score."""
+    people = {p["subject"] for p in predictions}
+    known = [t for t in truths if t["subject"] in people]
+    films = {place(t) for t in known}
+    free, answers, wrong = list(known), [], 0
+    for p in predictions:
+        if place(p) not in films:
+            continue
+        hits = [t for t in free if place(t) == place(p) and slow_tiou(p, t) >= Fraction(1, 2)]
+        answers += [(t["emotion"], p["emotion"]) for t in hits]
+        free = [t for t in free if all(t is not hit for hit in hits)]
+        wrong += not hits
+    counts = len(answers), wrong, len(free)
+    named = [(t, p) for t, p in answers if t is not None]
+    present = {t["emotion"] for t in known} - {None}
+    rows = []
+    for name in present:
+        hit = sum(t == p == name for t, p in named)
+        shown, there = (sum(a[side] == name for a in named) for side in (1, 0))
+        rows.append(
+            (hit / shown if shown else 0, hit / there if there else 0, 2 * hit / max(1, shown + there))
+        )
+    if not named:
+        return counts, None
+    p, r, uf1 = (sum(column) / len(present) for column in zip(*rows, strict=True))
+    return counts, {"uf1": uf1, "uar": p, "recognition_f1": 2 * p * r / (p + r) if p + r else 0.0}
+
+
+def slow_ap(predictions, truths, emotion, threshold, classes, points=False, best=None, **switches):
+    """Interpolated average precision of one emotion, or of all regardless of it ("spotting").
+
+    `points`: the mean over 101 recalls. `best`: so many predictions of each video are known."""
     if emotion == "spotting":
         pairs, ignored = slow_match(predictions, truths, threshold, classes, **switches), set()
         there = len(truths)
@@ -155,13 +199,20 @@ def slow_ap(predictions, truths, emotion, threshold, classes, **switches):
         return *spot, emotion_key(p, classes), p.get("row", 0), p.get("copy", 0)
 
     precisions, recalls, hits, shown = [0.0], [0.0], 0, 0
+    seen = Counter()
     for i in sorted(ours, key=pooled):
-        if i in ignored:
+        seen[place(predictions[i])] += 1
+        if i in ignored or (best and seen[place(predictions[i])] > best):
             continue
         hits += finds[i]
         shown += max(finds[i], 1)
         precisions.append(hits / shown)
-        recalls.append(hits / there)
+        recalls.append(Fraction(hits, there) if points else hits / there)
+    if points:
+        reached = [
+            [p for p, r in zip(precisions[1:], recalls[1:], strict=True) if 100 * r >= j] for j in range(101)
+        ]
+        return sum(max(some, default=0.0) for some in reached) / 101
     area = 0.0
     for k in range(1, len(recalls)):
         area += (recalls[k] - recalls[k - 1]) * max(precisions[k:])

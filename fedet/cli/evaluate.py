@@ -9,6 +9,7 @@ import typer
 
 from fedet.cli.app import REPORT, Adapt, Fps, Report, app, check_options, report_repairs
 from fedet.errors import InputError
+from fedet.matching import NAMED_CONVENTIONS, Conventions
 
 
 @app.command()
@@ -110,6 +111,12 @@ def evaluate(
     as_written: Annotated[
         bool, typer.Option("--as-written", help="The files' own labels, not mapped to four emotions.")
     ] = False,
+    convention: Annotated[
+        str, typer.Option(help=f"How to count: {', '.join(NAMED_CONVENTIONS)}.")
+    ] = "strict",
+    emotions: Annotated[
+        str, typer.Option(help="Recognition and detection of these only, like positive,negative.")
+    ] = "",
     report: Report = None,
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects.
@@ -123,6 +130,8 @@ def evaluate(
     from fedet.experiments.comparison import evaluate_pooled, listed_truth
 
     check_options(seed=seed)
+    Conventions.parse(convention)  # before any file is read
+    asked = [name.strip() for name in emotions.split(",") if name.strip()]
     if math.isnan(threshold):
         raise InputError("--threshold nan: a number, from which predictions count")
     if out is not None and any(out.exists() and out.samefile(p) for p in (predictions, truth) if p.exists()):
@@ -144,8 +153,9 @@ def evaluate(
         predicted["score"] = predicted["score"].fillna(score)
     predicted["threshold"] = threshold
     result = evaluate_pooled(
-        predicted, annotated, videos, tiou=tiou, fps=fps, n_resamples=resamples, seed=seed
-    )
+        predicted, annotated, videos, tiou=tiou, fps=fps, n_resamples=resamples, seed=seed,
+        conventions=convention, emotions=asked or None,
+    )  # fmt: skip
     print(result.format())
     if out is not None:
         result.to_json(out)

@@ -3,13 +3,15 @@
 Every repair and assumption is in `Aligned.notes`, which every evaluation prints.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
 from fedet.intervals import EMOTIONS, MICRO_MAX_S, RATE_TOLERANCE, at_rate, nominal_fps
-from fedet.matching import Aligned, Events
+from fedet.matching import MEGC_BORDERS, STRICT, Aligned, Conventions, Events
 
 
 def align(
@@ -20,6 +22,7 @@ def align(
     score: float | None = None,
     label: str = "emotion",
     fps: float | None = None,
+    conventions: Conventions = STRICT,
 ) -> Aligned:
     """Aligns two canonical tables.
 
@@ -31,11 +34,13 @@ def align(
         score: the score of a prediction that has none; None refuses such predictions.
         label: the truth column that names the emotion (emotion or emotion_self_report).
         fps: the rate of videos for which no table gives one.
+        conventions: `megc_border` and `file_order` are read here.
 
     Returns:
         The aligned arrays. Repairs: a missing subject is looked up by the video's name; `a.mp4` and
         `x/a` match `a`; predictions at another frame rate are converted by time, except
-        where the rates differ by less than 0.5 % (29.97 is 30).
+        where the rates differ by less than 0.5 % (29.97 is 30); an interval that starts before the
+        first frame starts there, and one that ends before it is left out, as when a file is read.
 
     Raises:
         InputError: a column, frame, score, rate or label is missing or impossible, a video is
@@ -43,11 +48,18 @@ def align(
     """
     predicted, annotated = _side(predictions, "predictions", "emotion"), _side(truth, "truth", label)
     listing = None if videos is None else _names_and_rate(videos, "videos")
-    predicted["score"] = _scores(predictions, score)
+    if conventions.file_order:
+        predicted["score"] = 1 - np.arange(len(predicted)) / max(1, len(predicted))
+    else:
+        predicted["score"] = _scores(predictions, score)
+    predicted, early = _within_video(predicted, "predictions")
+    annotated, early_truth = _within_video(annotated, "truth")
     names, notes = _common_names(predicted, annotated, listing)
+    notes = [*early, *early_truth, *notes]
     _common_rate(names, predicted, annotated, listing, fps, notes)
-    predicted["micro"] = _micro_by_duration(predicted, names)
-    annotated["micro"] = _annotated_micro(annotated, names, notes)
+    borders = MEGC_BORDERS if conventions.megc_border else {}
+    predicted["micro"] = _micro_by_duration(predicted, names, borders)
+    annotated["micro"] = _annotated_micro(annotated, names, notes, borders)
     unlabelled = int(annotated["emotion"].isna().sum())
     if unlabelled:
         notes.append(
@@ -110,11 +122,24 @@ def _side(table: pd.DataFrame, which: str, label: str) -> pd.DataFrame:
     way_out = "choose a missing_offset policy when reading" if which == "truth" else "fill it in"
     _refuse(np.isnan(onset) | np.isnan(offset), table, which, f"onset or offset empty; {way_out}")
     _refuse((onset % 1 != 0) | (offset % 1 != 0), table, which, "frames must be whole numbers")
-    _refuse((onset < 0) | (offset < onset), table, which, "needs 0 <= onset <= offset")
+    _refuse(offset < onset, table, which, "needs onset <= offset")
     side["onset"], side["offset"] = onset.astype(np.int64), offset.astype(np.int64)
     side["emotion"] = _text(table, label).replace("", None)
     side["type"] = _text(table, "expression_type")
     return side
+
+
+def _within_video(side: pd.DataFrame, which: str) -> tuple[pd.DataFrame, list[str]]:
+    """Without what lies before the first frame, and a note for each repair."""
+    before, outside = side["onset"] < 0, side["offset"] < 0
+    clipped = before & ~outside
+    side.loc[clipped, "onset"] = 0
+    notes = []
+    if clipped.any():
+        notes.append(f"{which} that start before the first frame: {clipped.sum()}, start there")
+    if outside.any():
+        notes.append(f"{which} that end before the first frame: {outside.sum()}, left out")
+    return side[~outside].reset_index(drop=True), notes
 
 
 def _scores(predictions: pd.DataFrame, default: float | None) -> np.ndarray:
@@ -195,7 +220,8 @@ def _common_rate(
             predicted.loc[rows, column] = frames.astype(predicted[column].dtype)
 
 
-def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame) -> np.ndarray:
+def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame, borders: Mapping[float, int]) -> np.ndarray:
+    """Whether each interval lasts half a second at most, or the frames of `borders` at its rate."""
     rate = names["fps"].to_numpy(float)[side["code"]]
     if np.isnan(rate).any():
         video = names.video[int(side["code"].to_numpy()[np.isnan(rate)][0])]
@@ -204,17 +230,23 @@ def _micro_by_duration(side: pd.DataFrame, names: pd.DataFrame) -> np.ndarray:
             "fps, or give one for all (fps=30)"
         )
     frames = (side["offset"] - side["onset"] + 1).to_numpy()
-    return frames <= MICRO_MAX_S * nominal_fps(rate) * (1 + 1e-9)
+    nominal = nominal_fps(rate)
+    longest = MICRO_MAX_S * nominal * (1 + 1e-9)
+    for border_rate, border in borders.items():
+        longest = np.where(nominal == border_rate, border, longest)
+    return frames <= longest
 
 
-def _annotated_micro(truth: pd.DataFrame, names: pd.DataFrame, notes: list[str]) -> np.ndarray:
+def _annotated_micro(
+    truth: pd.DataFrame, names: pd.DataFrame, notes: list[str], borders: Mapping[float, int]
+) -> np.ndarray:
     kind = truth["type"].to_numpy(object)
     unknown = sorted(set(kind) - {"", "macro", "micro"})
     if unknown:
         raise InputError(f"truth: expression_type {unknown[0]!r}: macro, micro or empty")
     micro, empty = kind == "micro", kind == ""
     if empty.any():
-        micro[empty] = _micro_by_duration(truth[empty], names)
+        micro[empty] = _micro_by_duration(truth[empty], names, borders)
         notes.append(f"events without a type: {empty.sum()}, taken from their duration")
     return micro.astype(bool)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedet.errors import InputError
-from fedet.metrics import Ranking
+from fedet.metrics import Ranking, mean_at_recall_points
 
 N_RESAMPLES = 1_000
 LEVEL = 0.95
@@ -46,7 +46,7 @@ def resampled_sums(weights: np.ndarray, per_subject: np.ndarray) -> np.ndarray:
     return (weights @ flat).reshape(len(weights), *np.shape(per_subject)[1:])
 
 
-def resampled_ap(weights: np.ndarray, ranking: Ranking) -> np.ndarray:
+def resampled_ap(weights: np.ndarray, ranking: Ranking, recall_points: bool = False) -> np.ndarray:
     """Average precision of each resample, (R,), NaN where no event of the class was drawn.
 
     Which prediction finds which event does not depend on who is drawn, so only the counts along
@@ -70,8 +70,10 @@ def resampled_ap(weights: np.ndarray, ranking: Ranking) -> np.ndarray:
         hits, total = np.cumsum(gained, axis=1), chunk @ along.T
         reached = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
         best = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
-        result[start : start + step] = (gained * best).sum(axis=1)
-    return np.divide(result, n_events, out=np.full(len(result), np.nan), where=n_events > 0)
+        there = np.maximum(n_events[start : start + step], 1)
+        area = (gained * best).sum(axis=1) / there
+        result[start : start + step] = mean_at_recall_points(hits, best, there) if recall_points else area
+    return np.where(n_events > 0, result, np.nan)
 
 
 def interval(samples: np.ndarray, level: float = LEVEL) -> Interval:

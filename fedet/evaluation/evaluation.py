@@ -23,7 +23,7 @@ from fedet.evaluation.tables import as_text, notes, tables, write_json
 from fedet.matching import STRICT, Conventions, threshold_fraction
 from fedet.metrics import mean_defined
 
-SAME_SETTINGS = ("tiou", "conventions", "label", "n_resamples", "seed", "level")
+SAME_SETTINGS = ("tiou", "conventions", "emotions", "label", "n_resamples", "seed", "level")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Evaluation:
         figures: the headline values. Index: name; columns value, low, high and undefined, the
             number of resamples in which the figure had no value.
         spotting: overall, macro, micro; tp, fp, fn, precision, recall, f1.
+        typed: the same by typed counting: macro finds macro only, micro finds micro only.
         detection: overall and by emotion; the same columns.
         confusion: recognition over the spotted events; rows true.
         recognition: by emotion, over the spotted events: events, precision, recall, f1.
@@ -54,6 +55,7 @@ class Evaluation:
     data: dict
     figures: pd.DataFrame
     spotting: pd.DataFrame
+    typed: pd.DataFrame
     detection: pd.DataFrame
     confusion: pd.DataFrame
     recognition: pd.DataFrame
@@ -88,7 +90,8 @@ def evaluate(
     videos: pd.DataFrame | None = None,
     tiou: float = 0.5,
     *,
-    conventions: Conventions = STRICT,
+    conventions: Conventions | str = STRICT,
+    emotions: Sequence[str] | None = None,
     score: float | None = None,
     label: str = "emotion",
     fps: float | None = None,
@@ -101,7 +104,9 @@ def evaluate(
     Args:
         predictions, truth, videos, score, label, fps: as for `fedet.evaluation.alignment.align`.
         tiou: the threshold of spotting, recognition and detection; average precision has its own.
-        conventions: how intervals are counted; the default is the protocol's.
+        conventions: how intervals are counted; the default is the protocol's. Also as text, like "megc",
+            see `fedet.matching.NAMED_CONVENTIONS`.
+        emotions: recognition and detection of these only; None: all.
         n_resamples: of the bootstrap over subjects; 0 leaves the intervals out.
         seed: of the resamples. Methods that are compared must share it.
         level: of the intervals.
@@ -112,9 +117,16 @@ def evaluate(
     threshold_fraction(tiou)
     if n_resamples < 0 or not 0 < level < 1:
         raise InputError(f"n_resamples={n_resamples}, level={level}: needs >= 0, and 0 < level < 1")
-    aligned = align(predictions, truth, videos, score=score, label=label, fps=fps)
+    if isinstance(conventions, str):
+        conventions = Conventions.parse(conventions)
+    options: dict = {"score": score, "label": label, "fps": fps, "conventions": conventions}
+    aligned = align(predictions, truth, videos, **options)
     if conventions.skip_videos_without_events:
         aligned = aligned.without_eventless_videos()
+    if conventions.skip_subjects_without_predictions:
+        aligned = aligned.without_unpredicted_subjects()
+    if emotions is not None:
+        aligned = aligned.only_emotions(emotions)
     scored = score_aligned(aligned, tiou, conventions)
     values = figures({name: sums.sum(axis=0) for name, sums in scored.sums.items()}, scored, None)
     samples: Figures = {}
@@ -122,7 +134,7 @@ def evaluate(
         weights = subject_weights(len(aligned.subjects), n_resamples, seed)
         drawn = {name: resampled_sums(weights, sums) for name, sums in scored.sums.items()}
         samples = figures(drawn, scored, weights)
-    settings = {"tiou": tiou, "conventions": ", ".join(conventions.changed()) or "strict"}
+    settings = {"tiou": tiou, "conventions": str(conventions), "emotions": ", ".join(emotions or ())}
     settings |= {"label": label, "n_resamples": n_resamples, "seed": seed, "level": level}
     return Evaluation(
         settings=settings,

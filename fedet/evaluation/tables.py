@@ -24,11 +24,15 @@ HEADLINE = {
     "spotting_f1": "spotting F1",
     "macro_f1": "spotting F1, macro (MaE)",
     "micro_f1": "spotting F1, micro (ME)",
+    "typed_spotting_f1": "spotting F1, typed",
+    "typed_macro_f1": "spotting F1, typed, macro (MaE)",
+    "typed_micro_f1": "spotting F1, typed, micro (ME)",
     "uf1": "recognition UF1",
     "uar": "recognition UAR",
     "accuracy": "recognition accuracy",
     "kappa": "recognition kappa",
     "strs": "STRS",
+    "typed_strs": "STRS, typed",
     "detection_f1": "detection F1",
     "map_0.3": "mAP at tIoU 0.3",
     "map_0.4": "mAP at tIoU 0.4",
@@ -57,6 +61,7 @@ def tables(scored: Scored) -> dict:
     return {
         "data": _data(scored.aligned),
         "spotting": rates(total["spotting"], TYPES),
+        "typed": rates(total["typed"], TYPES),
         "detection": _detection_table(scored, total["detection"]),
         "confusion": confusion,
         "recognition": _recognition_table(confusion),
@@ -125,7 +130,8 @@ def _ap_table(scored: Scored) -> pd.DataFrame:
     names = dict.fromkeys(name for name, _ in scored.rankings)
     rows = {}
     for name in names:
-        aps = {t: metrics.average_precision(scored.rankings[name, t]) for t in ALL_THRESHOLDS}
+        points = scored.conventions.recall_points
+        aps = {t: metrics.average_precision(scored.rankings[name, t], points) for t in ALL_THRESHOLDS}
         events = int(scored.rankings[name, ALL_THRESHOLDS[0]].events.sum())
         rows[name] = {"events": events} | {f"{t:g}": ap for t, ap in aps.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("kind")
@@ -246,6 +252,7 @@ def as_text(result: "Evaluation") -> str:
     ap = result.ap.rename(columns=lambda name: f"AP {name}" if name != "events" else name)
     sections = {
         "Spotting": text_table(result.spotting),
+        "Spotting, typed (macro finds macro only, micro finds micro only)": text_table(result.typed),
         "Detection": text_table(result.detection),
         "Recognition of the spotted events": text_table(result.recognition),
         "Confusion (rows: truth, columns: predicted)": text_table(result.confusion),
@@ -279,7 +286,8 @@ def _head(result: "Evaluation") -> str:
             f"{d['videos_without_predictions']} without predictions)",
             f"{d['events']} events ({d['macro_events']} macro, {d['micro_events']} micro), "
             f"{d['predictions']} predictions",
-            f"tIoU {s['tiou']:g}; conventions: {s['conventions']}; label: {s['label']}",
+            f"tIoU {s['tiou']:g}; conventions: {s['conventions']}; label: {s['label']}"
+            + (f"; emotions: {s['emotions']}" if s["emotions"] else ""),
         ]
     )
 
@@ -287,7 +295,8 @@ def _head(result: "Evaluation") -> str:
 def _headline(result: "Evaluation") -> str:
     s = result.settings
     shown = result.figures.loc[[name for name in HEADLINE if name in result.figures.index]]
-    table = shown.rename(index=HEADLINE)[["value", "low", "high"]].copy()
+    wide = {"map": "mAP, mean of 0.5 to 0.95"} if "wide_map" in s["conventions"] else {}
+    table = shown.rename(index=HEADLINE | wide)[["value", "low", "high"]].copy()
     if (shown["undefined"] > 0).any():
         table["undefined in"] = shown["undefined"].to_numpy()
     if not result.samples:

@@ -46,6 +46,11 @@ NAMES = HEADLINE | {
     "dummy_false_positive": "a false alarm in silent videos",
     "skip_videos_without_events": "no videos without events",
     "uar_is_mean_precision": "UAR as a mean of precisions",
+    "typed": "macro finds macro only, micro finds micro only",
+    "megc": "MEGC: typed, micro up to 16 frames at 30 fps",
+    "strs-metric": "the program STRS-Metric",
+    "activitynet": "ActivityNet",
+    "coco": "COCO",
     "apex_mirror": "apex mirrored",
 }
 

@@ -278,8 +278,8 @@ def test_dummy_false_positives_are_micro_and_one_per_silent_video():
 def test_conventions_are_parsed_and_refused():
     assert Conventions.parse("strict") == Conventions()
     assert Conventions.parse(" inclusive , one_to_one") == Conventions(False, one_to_one=False)
-    with pytest.raises(InputError, match="'megc'"):
-        Conventions.parse("megc")
+    with pytest.raises(InputError, match="'megk'"):
+        Conventions.parse("megk")
 
 
 def test_the_higher_score_takes_the_event_and_falls_back_to_the_next():

@@ -115,14 +115,18 @@ def test_the_core_is_thin_and_knows_no_dataset_renderer_or_training():
         assert not foreign, f"{path.name} imports {foreign}"
 
 
-def test_detecting_loads_no_dataset_renderer_or_training():
+SLOW_TO_IMPORT = {"torchvision", "torch._dynamo", "matplotlib", "scipy", "sklearn", "lightning", "IPython"}
+
+
+def test_detecting_loads_no_dataset_renderer_or_training_and_no_slow_library():
     import subprocess
     import sys
 
-    code = "import sys; from fedet.detection import detect, load_detector; print(*sys.modules)"
+    code = "import sys; from fedet.detection import load_detector; load_detector(); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = [m for m in shown.stdout.split() if m.startswith("fedet.")]
-    assert not [m for m in loaded if part_of(m) in FOREIGN_TO_CORE], loaded
+    loaded = shown.stdout.split()
+    assert not [m for m in loaded if m.startswith("fedet.") and part_of(m) in FOREIGN_TO_CORE], loaded
+    assert not SLOW_TO_IMPORT & set(loaded)
 
 
 MAP = PACKAGE / "README.md"

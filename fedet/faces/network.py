@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedet.errors import InputError
 from fedet.faces.adaptation import adapt_batch_norms
+from fedet.faces.resnet import ResNet18
 from fedet.files import atomic_write, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
 
@@ -32,10 +33,7 @@ class FaceNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        from torchvision.models import resnet18
-
-        self.body = resnet18(weights=None)
-        self.body.fc = nn.Identity()
+        self.body = ResNet18()
         self.heads: nn.ModuleDict | None = None  # only our own weights have them
         self.name = "untrained"
         self.digest = ""  # of the weights themselves: the file of that name may change

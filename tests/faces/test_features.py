@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faces import drawing
@@ -62,6 +63,15 @@ def test_third_party_checkpoints_load_whatever_their_names(tmp_path, net, crops,
     loaded = load_facenet(tmp_path / "net.pth")
     assert torch.allclose(vectors_of(loaded, crops), vectors_of(net, crops), atol=1e-4)
     assert loaded.heads is None and not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_the_network_is_torchvisions_resnet18_name_for_name_and_bit_for_bit(net):
+    theirs = torchvision.models.resnet18(weights=None)
+    theirs.fc = torch.nn.Identity()
+    assert list(theirs.state_dict()) == list(net.body.state_dict())
+    theirs.load_state_dict(net.body.state_dict())
+    pictures = torch.randn(3, 3, 90, 112, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(theirs.eval()(pictures), net(pictures))
 
 
 def test_saved_weights_come_back_with_their_read_outs(tmp_path, net, crops):

@@ -248,17 +248,30 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
     batch: Annotated[int, typer.Option(help="People in a step.")] = 32,
     device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
+    landmarks: Annotated[bool, typer.Option("--landmarks", help="The network that finds points.")] = False,
+    minutes: Annotated[float, typer.Option(help="With --landmarks: how long it learns.")] = 75.0,
 ) -> None:
-    """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores)."""
+    """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores).
+
+    With --landmarks it is the network that finds points of the face; people are drawn while it learns,
+    and a run that was interrupted goes on.
+    """
+    kinds = tuple(k.strip() for k in families.split(","))
+    if landmarks:
+        from fedet.training.landmarks.learning import LandmarkConfig, learn_landmarks
+
+        config = LandmarkConfig(people=people, families=kinds, lr=lr, seed=seed, batch=batch)
+        print(f"weights in {learn_landmarks(out, config, minutes)}")
+        return
     from fedet.training.novelty import describe_weights
     from fedet.training.pretraining import PretrainConfig
     from fedet.training.pretraining import pretrain as fit
 
     if not all(part.strip().isdigit() for part in passes.split(",")):
         raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")
-    sizes, kinds = tuple(map(int, passes.split(","))), tuple(k.strip() for k in families.split(","))
-    config = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
-    fit(out, config, init or None, device=device)
+    sizes = tuple(map(int, passes.split(",")))
+    settings = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
+    fit(out, settings, init or None, device=device)
     print("computing feature statistics for the novelty check")
     describe_weights(out)
     print(f"weights in {out}; use them with --face-weights {out}")

@@ -26,7 +26,7 @@ A new family is a module, or a folder with modules, named in `MODULES` and `LAND
 - `pictures`: (B, 3, size, size) float, RGB 0..1 after exposure (`scene.expose` or the family's camera),
   on the device of `aus`. A row depends on its row of the arguments alone, on no random number, and on
   each action unit smoothly.
-- `points`: (B, P, 2) where the points named in `fedet.synthetic.landmarks.POINTS` are in those pictures,
+- `points`: (B, P, 2) where the points named in `fedet.faces.points.POINTS` are in those pictures,
   hidden or not: x right, y down, as shares of the picture's side.
 
 A family imports nothing from another one (`tests/test_architecture.py`), and

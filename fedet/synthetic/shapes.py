@@ -636,7 +636,7 @@ def render(look: Look, aus: Tensor, scene: Scene, size: int = 112) -> Tensor:
 
 @torch.inference_mode()
 def landmarks(look: Look, aus: Tensor, scene: Scene) -> Tensor:
-    """Where the points `fedet.synthetic.landmarks.POINTS` are, (B, P, 2): x right, y down, shares of the
+    """Where the points `fedet.faces.points.POINTS` are, (B, P, 2): x right, y down, shares of the
     picture's side. The arguments are those of `render`.
     """
     zero = torch.zeros(len(aus), device=aus.device)

@@ -107,9 +107,21 @@ def draw_people(
 
     They are drawn on `device` and returned on the CPU.
     """
+    look, rest, change, scene, labels = sample_people(n, k, generator, kind)
+    aus = (rest + change * (1 - 0.5 * rest)).clamp(0, 1)
+    faces = family(kind).render(*to_device((look, aus, scene), device), side)
+    return (faces * 255 + 0.5).to(torch.uint8).cpu(), change.mean(1), labels
+
+
+def sample_people(
+    n: int, k: int, generator: torch.Generator, kind: str
+) -> tuple[dict[str, Tensor], Tensor, Tensor, dict[str, Tensor], Tensor]:
+    """What k pictures of each of n new people show, a row a picture; the first shows no expression.
+
+    Returns: the look, the AUs at rest and their change (n k, 2, 18), the scene, and the labels (n k,).
+    """
     who = torch.arange(n).repeat_interleave(k)
-    faces_of = family(kind)
-    look = take(faces_of.sample_looks(n, generator), who)
+    look = take(family(kind).sample_looks(n, generator), who)
     scene = take(sample_scenes(n, generator), who)
     scene = auto_exposure(look, scene)
     change, labels = sample_states(n * k, generator, neutral_first=k)
@@ -129,9 +141,7 @@ def draw_people(
         "hand": chance(n * k, 0.03, generator) * (torch.rand(n * k, generator=generator) < 0.9),
         "hand_x": uniform(n * k, -0.7, 0.7, generator), "hand_y": uniform(n * k, 0.6, 1.3, generator),
     }  # fmt: skip
-    aus = (rest + change * (1 - 0.5 * rest)).clamp(0, 1)
-    faces = faces_of.render(*to_device((look, aus, scene), device), side)
-    return (faces * 255 + 0.5).to(torch.uint8).cpu(), change.mean(1), labels
+    return look, rest, change, scene, labels
 
 
 # ---------------------------------------------------------------- cameras and crops
@@ -145,25 +155,56 @@ def augment_images(images: Tensor, k: int, size: int, generator: torch.Generator
         generator: of the CPU, whatever the device of the images.
     Returns: (n k, 3, size, size) float, 0..1, on the device of the images.
     """
-    m, device = len(images), images.device
-    n = m // k
+    placed = sample_turns(len(images) // k, k, generator).to(images.device)
+    return photograph(cut_turned(images, placed, size), k, generator)
+
+
+def sample_turns(
+    n: int,
+    k: int,
+    generator: torch.Generator,
+    zoom: tuple[float, float] = (0.8, 1.02),
+    angle: float = 0.12,
+    shift: float = 0.12,
+) -> Tensor:
+    """How a face detector places k crops of each of n people: (n k, 2, 3), crop to picture, both -1..1.
+
+    Half of the people are mirrored. `angle` in radians, `shift` in half sides of the picture.
+    """  # fmt: skip
+    m = n * k
+
+    def person(low: float, high: float) -> Tensor:
+        return uniform(n, low, high, generator).repeat_interleave(k)
+
+    def frame(spread: float) -> Tensor:
+        return spread * torch.randn(m, generator=generator)
+
+    scale = (person(*zoom) * (1 + frame(0.025))).clamp(zoom[0] - 0.1, zoom[1] + 0.03)
+    turn = person(-angle, angle) + frame(0.03)
+    flip = (1 - 2 * chance(n, 0.5, generator)).repeat_interleave(k)
+    theta = torch.zeros(m, 2, 3)
+    theta[:, 0, 0], theta[:, 0, 1] = scale * torch.cos(turn) * flip, -scale * torch.sin(turn)
+    theta[:, 1, 0], theta[:, 1, 1] = scale * torch.sin(turn) * flip, scale * torch.cos(turn)
+    theta[:, 0, 2] = person(-shift, shift) + frame(0.02)
+    theta[:, 1, 2] = person(-shift, shift) + frame(0.02)
+    return theta
+
+
+def cut_turned(images: Tensor, theta: Tensor, size: int) -> Tensor:
+    """Crops (m, 3, size, size) of 0..1 from images (m, 3, bank, bank) uint8, placed by `sample_turns`."""
+    grid = F.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    return F.grid_sample(images.float() / 255, grid, padding_mode="border", align_corners=False)
+
+
+def photograph(faces: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Faces (n k, 3, size, size) of 0..1 as other cameras see them, each k in a row by the same one."""
+    n, device = len(faces) // k, faces.device
 
     def person(low: float, high: float) -> Tensor:
         return uniform(n, low, high, generator).repeat_interleave(k).to(device)
 
     def frame(spread: float) -> Tensor:
-        return spread * torch.randn(m, generator=generator).to(device)
-
-    zoom = (person(0.8, 1.02) * (1 + frame(0.025))).clamp(0.7, 1.05)
-    angle = person(-0.12, 0.12) + frame(0.03)
-    flip = (1 - 2 * chance(n, 0.5, generator)).repeat_interleave(k).to(device)
-    theta = torch.zeros(m, 2, 3, device=device)
-    theta[:, 0, 0], theta[:, 0, 1] = zoom * torch.cos(angle) * flip, -zoom * torch.sin(angle)
-    theta[:, 1, 0], theta[:, 1, 1] = zoom * torch.sin(angle) * flip, zoom * torch.cos(angle)
-    theta[:, 0, 2] = person(-0.12, 0.12) + frame(0.02)
-    theta[:, 1, 2] = person(-0.12, 0.12) + frame(0.02)
-    grid = F.affine_grid(theta, [m, 3, size, size], align_corners=False)
-    faces = F.grid_sample(images.float() / 255, grid, padding_mode="border", align_corners=False)
+        return spread * torch.randn(n * k, generator=generator).to(device)
 
     faces = restyle(degrade(faces, k, generator), k, generator)
     contrast, light = person(0.65, 1.35) * (1 + frame(0.03)), person(-0.08, 0.12) + frame(0.015)

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from fedet.faces.points import POINT_INDEX, POINTS
 from fedet.intervals import AU_INDEX, AUS
 from fedet.synthetic.families import RENDERERS, family
-from fedet.synthetic.landmarks import POINT_INDEX, POINTS
 from fedet.synthetic.scene import sample_scenes, take
 
 N = 5

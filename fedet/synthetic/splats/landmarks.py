@@ -20,7 +20,7 @@ MIDDLE = {"nose_1": -0.05, "nose_2": 0.1, "nose_3": 0.25, "nose_4": 0.43, "nose_
 
 @torch.inference_mode()
 def landmarks(look: Look, aus: Tensor, scene: Scene) -> Tensor:
-    """Where the points `fedet.synthetic.landmarks.POINTS` are, (B, P, 2): x right, y down, shares of the
+    """Where the points `fedet.faces.points.POINTS` are, (B, P, 2): x right, y down, shares of the
     picture's side. The arguments are those of `render`.
     """
     skin = displace(look, aus, gaze_of(scene)[1])

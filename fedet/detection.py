@@ -6,6 +6,8 @@ networks; `Detections`, the result; `detect` for a video, `detect_in` for vector
 
 import json
 import math
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_
 from fedet.faces.tracking import missing_spans
 from fedet.faces.vectors import FPS, STATES, FaceTrack, read_cached
 from fedet.features import READS, REFERENCES, change_from_rest, face_channels
-from fedet.files import dataclass_from
+from fedet.files import atomic_write, check_range, dataclass_from, parse_json
 from fedet.intervals import AUS, SCHEMA_VERSION, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
 from fedet.postprocess import ScoreCurves, detect_intervals
@@ -35,6 +37,7 @@ from fedet.video.side_signals import check_signals, side_signals
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
+OWN = "face_weights"  # in a detector's folder: a copy of those it learned with
 NAMED = tuple(w.value for w in FaceWeights)  # face weights that need no path
 BLINK = 43  # the AU that says nothing about an expression's apex
 
@@ -56,8 +59,7 @@ class Inputs:
         for name, allowed in (("reference", REFERENCES), ("reads", READS)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; one of {', '.join(allowed)}")
-        if not self.context_s > 0:
-            raise InputError(f"context_s is {self.context_s!r}; it must be above 0")
+        check_range(self, 0.1, 3600, "context_s")
 
 
 def read_inputs(folder: Path) -> Inputs:
@@ -74,28 +76,56 @@ def _read_inputs_and_digest(folder: Path) -> tuple[Inputs, str | None]:
     if not path.exists():
         return Inputs(), None
     try:
-        values = json.loads(path.read_text())
+        values = parse_json(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); put the file of the training back") from error
     digest = values.pop("digest", None) if isinstance(values, dict) else None
     if not isinstance(digest, str | None):
         raise InputError(f"{path}: digest is {digest!r}; it must be a text, or be left out")
     inputs = dataclass_from(Inputs, values, str(path))
-    if inputs.weights not in NAMED and (folder / inputs.weights).exists():
-        # Face weights inside the detector's folder are found wherever the folder is now.
-        inputs = replace(inputs, weights=str(folder / inputs.weights))
+    if inputs.weights not in NAMED:
+        inputs = replace(inputs, weights=str(_inside(folder, inputs.weights)))
     return inputs, digest
 
 
+def _inside(folder: Path, weights: str) -> Path:
+    """The face weights that `inputs.json` names, in the detector's folder: a file of somebody reads no other.
+
+    Earlier versions named weights outside of it: `OWN` in the folder may hold a copy.
+    """
+    parts = re.split(r"[/\\]", weights)
+    if ".." not in parts and parts[0] and ":" not in parts[0]:
+        return folder / weights
+    copies = (folder / OWN, folder / OWN / parts[-1])
+    for copied in copies:
+        if copied.is_file() or (copied / "model.safetensors").is_file():
+            return copied
+    raise InputError(
+        f"{folder / 'inputs.json'}: the face weights {weights!r} are outside of the detector's folder, where "
+        f"nothing is read; if you trust them, copy them to {copies['.' in parts[-1]]}"
+    )
+
+
 def save_inputs(folder: str | Path, inputs: Inputs) -> None:
-    """Writes `inputs.json`; for face weights outside the folder with their absolute path and digest."""
+    """Writes `inputs.json`; face weights outside of the folder are copied into it."""
+    folder, weights = Path(folder), Path(inputs.weights)
     values = asdict(inputs)
-    if Path(inputs.weights) == Path(folder) / TUNED:
-        values["weights"] = TUNED
-    elif inputs.weights not in (*NAMED, TUNED):
-        values["weights"] = str(Path(inputs.weights).resolve())
-        values["digest"] = load_facenet(inputs.weights).digest
-    (Path(folder) / "inputs.json").write_text(json.dumps(values, indent=2) + "\n")
+    if inputs.weights not in NAMED:
+        if not weights.resolve().is_relative_to(folder.resolve()):
+            weights = _copy_weights(weights, folder / OWN)
+        values["weights"] = weights.resolve().relative_to(folder.resolve()).as_posix()
+        values["digest"] = load_facenet(weights).digest
+    with atomic_write(folder / "inputs.json") as draft:
+        draft.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _copy_weights(source: Path, target: Path) -> Path:
+    """Copies face weights, a folder or a checkpoint file, into a detector's folder; returns their place."""
+    files = [f for f in source.iterdir() if f.is_file()] if source.is_dir() else [source]
+    for file in files:
+        with atomic_write(target / file.name) as draft:
+            shutil.copyfile(file, draft)
+    return target if source.is_dir() else target / source.name
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,6 +58,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def save_tensors(path: Path, tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Writes tensors as a safetensors file. Raises InputError where it cannot be written."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with atomic_write(path) as part:
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata)
+        except SafetensorError as error:  # the library's own kind also for a full disk
+            raise InputError(f"{path}: cannot be written ({error}); name another place") from error
+
+
 def part_of(path: Path) -> Path:
     """A hidden name next to a file, of this process alone; names have a limit."""
     unique = f"{zlib.crc32(path.name.encode(errors='replace')):08x}.{_this_machine()}.{os.getpid()}"

@@ -43,11 +43,11 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fedet.errors import InputError
-from fedet.files import check_range, dataclass_from, tensor_faults
+from fedet.files import atomic_write, check_range, dataclass_from, parse_json, save_tensors, tensor_faults
 from fedet.intervals import EMOTIONS
 
 CHOICES = {
@@ -393,10 +393,10 @@ class FEDN(nn.Module):
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Writes `config.json` and `model.safetensors` (weights as dtype, e.g. torch.float16)."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         state = {name: value.detach().to("cpu", dtype) for name, value in self.state_dict().items()}
-        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n")
-        save_file(state, folder / "model.safetensors")
+        with atomic_write(folder / "config.json") as draft:
+            draft.write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+            save_tensors(folder / "model.safetensors", state)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "FEDN":
@@ -423,7 +423,7 @@ def read_config(folder: str | Path) -> FEDNConfig:
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a folder that save_pretrained has written")
     try:
-        values = json.loads(path.read_text())
+        values = parse_json(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     return FEDNConfig.from_dict(values, str(path))

@@ -155,6 +155,8 @@ def detect_or_explain(
         return str(error)
     except OSError as error:
         return f"{video}: {error.strerror or error}{_path_hint(error, options.get('cache'))}"
+    except Exception as error:  # whatever it is, the other videos go on
+        return f"{video}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _path_hint(error: OSError, cache: Path | None) -> str:
@@ -209,10 +211,30 @@ def detect_many(
         for number, (video, subject) in enumerate(videos):
             yield number, detect_or_explain(video, subject, detector, options | {"progress": True})
     else:
-        from joblib import Parallel, delayed
+        yield from _in_processes(videos, weights, options, jobs)
 
-        tasks = (delayed(_work)(i, video, name, weights, options) for i, (video, name) in enumerate(videos))
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+
+def _in_processes(
+    videos: list[tuple[Path, str | None]], weights: Path | None, options: dict[str, Any], jobs: int
+) -> "Iterator[tuple[int, Detections | str]]":
+    """Where a process is killed, as for want of memory, the rest is done one after the other."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    left = dict(enumerate(videos))
+    work = delayed(_work)
+    try:
+        tasks = (work(number, *video, weights, options) for number, video in left.copy().items())
+        for number, found in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+            del left[number]
+            yield number, found
+    except BrokenProcessPool:
+        for number, video in left.items():
+            try:
+                alone = Parallel(n_jobs=2, return_as="generator_unordered")  # 1 would be this process
+                yield from alone([work(number, *video, weights, options)])
+            except BrokenProcessPool:
+                yield number, f"{video[0]}: the process that read it was killed; is there enough memory?"
 
 
 def _on_cluster(

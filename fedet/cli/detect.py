@@ -81,7 +81,7 @@ def detect(
         print_detections(task.video, detections)
         if thumbnails and len(detections) and task.video.suffix != ".f16":
             target = out / f"{file_name(task.name)}_apexes.png"
-            save_thumbnails(target, task.video, detections.table, blur_faces)
+            failed += not save_thumbnails(target, task.video, detections.table, blur_faces)
     if saved:
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
     if failed:
@@ -192,15 +192,22 @@ def distinct_names(videos: list[Path], taken: Iterable[str] = ()) -> list[str]:
     return names
 
 
-def save_thumbnails(target: Path, video: Path, table, blur: bool) -> None:
+def save_thumbnails(target: Path, video: Path, table, blur: bool) -> bool:
+    """Whether the pictures could be written; the reason is printed if not."""
     import matplotlib
 
     matplotlib.use("Agg")
+    from fedet.files import atomic_write
     from fedet.plots.thumbnails import plot_apexes
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    plot_apexes(video, table, blur=blur)[0].figure.savefig(target, dpi=120)
+    try:
+        with atomic_write(target) as draft:
+            plot_apexes(video, table, blur=blur)[0].figure.savefig(draft, dpi=120)
+    except Exception as error:  # whatever it is, the other videos go on
+        print_error(error if isinstance(error, InputError) else f"{video}: no pictures of apexes ({error})")
+        return False
     print(f"  written: {target}")
+    return True
 
 
 def print_detections(video: Path, detections: "Detections") -> None:

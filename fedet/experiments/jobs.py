@@ -111,7 +111,8 @@ def write_result(out: Path, name: str, result: JobResult) -> None:
     stem = out / name / result.job.name
     failure = stem.with_name(stem.name + ".failed.txt")
     if result.error:
-        failure.write_text(result.error)
+        with atomic_write(failure) as draft:
+            draft.write_text(result.error)
         return
     tables = {".csv": result.predictions, ".history.csv": result.history, ".epochs.csv": result.epochs}
     for suffix, table in tables.items():

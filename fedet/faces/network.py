@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from fedet.errors import InputError
 from fedet.faces.adaptation import adapt_batch_norms
 from fedet.faces.resnet import ResNet18
-from fedet.files import atomic_write, tensor_faults
+from fedet.files import atomic_write, parse_json, save_tensors, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
 
 WIDTH = 512  # length of a vector
@@ -169,13 +169,11 @@ def fit_resnet(net: FaceNet, state: dict[str, Tensor], source: str) -> None:
 
 def save_facenet(folder: str | Path, net: FaceNet, card: dict, dtype: torch.dtype = torch.float16) -> None:
     """Writes `model.safetensors`, by default in half precision, and the `card` as config.json."""
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     tensors = {k: v if "running" in k else v.to(dtype) for k, v in tensors_of(net).items()}
-    with atomic_write(folder / "model.safetensors") as path:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, path)
-    (folder / "config.json").write_text(json.dumps(card, indent=2) + "\n")
+    with atomic_write(folder / "config.json") as draft:
+        draft.write_text(json.dumps(card, indent=2) + "\n")
+        save_tensors(folder / "model.safetensors", tensors)
 
 
 def pretraining_of(folder: Path) -> dict:
@@ -187,7 +185,7 @@ def pretraining_of(folder: Path) -> dict:
     if not path.is_file():
         return {}
     try:
-        settings = json.loads(path.read_text()).get("pretraining", {})
+        settings = parse_json(path.read_text()).get("pretraining", {})
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path}: no JSON object ({error}); restore it, or delete it") from error
     if not isinstance(settings, dict):

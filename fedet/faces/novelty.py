@@ -17,6 +17,7 @@ import pandas as pd
 from fedet.errors import InputError
 from fedet.faces.network import WIDTH, FaceNet, shipped
 from fedet.faces.vectors import FaceTrack
+from fedet.files import save_tensors
 
 FILE = "novelty.safetensors"
 DIRECTIONS = 64  # principal directions
@@ -61,13 +62,14 @@ class FeatureDistribution:
 
 def save_distribution(folder: str | Path, distribution: FeatureDistribution) -> None:
     """Writes `novelty.safetensors` (about 80 kB) next to the face weights."""
-    from safetensors.numpy import save_file
+    import torch
 
     types = dict.fromkeys(("mean", "directions"), np.float16)
     types |= dict.fromkeys(("variances", "towards", "centres", "widths"), np.float32)
     tensors = {name: getattr(distribution, name).astype(dtype) for name, dtype in types.items()}
     tensors["numbers"] = np.array([distribution.rest, distribution.threshold], np.float32)
-    save_file(tensors, Path(folder) / FILE, metadata={"digest": distribution.digest})
+    values = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    save_tensors(Path(folder) / FILE, values, {"digest": distribution.digest})
 
 
 def load_distribution(folder: str | Path | None = None) -> FeatureDistribution | None:

@@ -8,6 +8,8 @@ import numpy as np
 from nbformat import NotebookNode
 from PIL import Image
 
+from fedet.files import atomic_write
+
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
 MAX_DIFFERENCE = 1.5  # mean, of 255, up to which 256 colours are enough for a drawing
 JPEG_QUALITY = 80
@@ -84,5 +86,6 @@ def write_pictures(notebook: NotebookNode, folder: Path, name: str) -> list[Path
     paths = []
     for i, (kind, content) in enumerate(pictures_of(notebook), 1):
         paths.append(folder / f"{name}_{i:02d}{KINDS[kind]}")
-        paths[-1].write_bytes(content)
+        with atomic_write(paths[-1]) as draft:
+            draft.write_bytes(content)
     return paths

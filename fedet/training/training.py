@@ -269,7 +269,7 @@ def _run_epochs(run: Run, spec: RunSpec) -> bool:
                 spec.on_epoch(run.epoch, run.average)
             if is_main and spec.out is not None:
                 run.save(spec.out / "checkpoint", spec.settings)
-                pd.DataFrame(run.history).to_csv(spec.out / "history.csv", index=False)
+                _write_history(spec.out, pd.DataFrame(run.history))
             run.fabric.barrier()
     return True
 
@@ -277,9 +277,14 @@ def _run_epochs(run: Run, spec: RunSpec) -> bool:
 # --- a folder of a run
 
 
+def _write_history(out: Path, history: pd.DataFrame) -> None:
+    with atomic_write(out / "history.csv") as part:
+        history.to_csv(part, index=False)
+
+
 def write_finished(out: Path, settings: dict[str, Any], history: pd.DataFrame, best_epoch: int) -> None:
     """Notes that the run in a folder, whose model is there, is over."""
-    history.to_csv(out / "history.csv", index=False)
+    _write_history(out, history)
     with atomic_write(out / "training.json") as part:
         part.write_text(json.dumps({"settings": settings, "best_epoch": best_epoch}, indent=1) + "\n")
     remove_checkpoint(out / "checkpoint")

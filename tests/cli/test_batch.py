@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import threading
 
@@ -11,7 +12,7 @@ from command import fedet as here
 from test_cli import refused
 
 from fedet.annotations.table import read_csv
-from fedet.cli.batch import ResultFolder
+from fedet.cli.batch import ResultFolder, _in_processes
 from fedet.cli.main import stop
 from fedet.detection import Detections
 from fedet.faces.tracking import missing_spans
@@ -97,6 +98,21 @@ def test_an_error_of_one_video_names_it_and_the_others_go_on(videos, detected):
     lines = [line for line in result.stderr.splitlines() if line.startswith("fedet: ")]
     assert result.returncode == 2 and rows(videos / "out") == [("z", "z", 1)]
     assert "full.mp4: No space left on device (/" in lines[0] and "long.mp4: File name too long" in lines[1]
+
+
+class Killer:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_takes_no_other_video_with_it(videos):
+    tasks = [(videos / "one" / "a.mp4", None), (videos / "one" / "b.mp4", Killer()), (videos / "z.mp4", None)]
+    options = {"threshold": None, "cache": None, "fps": None, "sources": {}, "abstain": False}
+    found = dict(_in_processes(tasks, None, options | {"second_opinion": None}, 2))
+    assert "not a video" in found[0] and "was killed; is there" in found[1] and "no such file" in found[2]
 
 
 def test_links_to_nothing_are_reported(videos, detected):

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -260,7 +261,7 @@ def test_nothing_lies_behind_the_last_frame_and_pictures_are_those_of_its_rate(t
         ('["faces"]', "a JSON object like {'weights': ...} is needed"),
         ('{"weights": 3}', "weights is 3; it must be a text"),
         ('{"context_s": "20"}', "context_s is '20'; it must be a number"),
-        ('{"context_s": -1}', "context_s is -1; it must be above 0"),
+        ('{"context_s": -1}', "context_s is -1; it must be between"),
         ('{"signals": "loudness"}', "signals is 'loudness'; it must be a list, each a text"),
         ('{"signals": [["loudness"]]}', "signals is .*each a text"),
         ('{"reference": "mean"}', "reference is 'mean'; one of rest"),
@@ -286,14 +287,23 @@ def test_a_detector_finds_its_face_weights_from_anywhere_and_knows_them_again(
     save_facenet("own", detector.net, {})
     save_inputs("mine", Inputs("own"))
     monkeypatch.chdir("/")
-    assert read_inputs(tmp_path / "mine") == Inputs(str(tmp_path / "own"))
+    assert read_inputs(tmp_path / "mine") == Inputs(str(tmp_path / "mine" / "face_weights"))
+    shutil.rmtree(tmp_path / "own")
     assert load_detector(tmp_path / "mine").net.digest == detector.net.digest
     old = tmp_path / "mine" / "inputs.json"
     values = json.loads(old.read_text())
-    old.write_text(json.dumps({"weights": "../own"}))  # as before there was a digest
-    assert load_detector(tmp_path / "mine").net.digest == detector.net.digest
+    for outside in ("../own", "/somewhere/own", "C:\\own", "a/../../own"):  # as earlier versions wrote them
+        old.write_text(json.dumps({"weights": outside}))
+        assert load_detector(tmp_path / "mine").net.digest == detector.net.digest  # that of the copy
     old.write_text(json.dumps(values | {"digest": "0" * 12}))
     with pytest.raises(InputError, match="inputs.json: the detector learned with other face weights"):
         load_detector(tmp_path / "mine")
+    shutil.move(tmp_path / "mine" / "face_weights", tmp_path / "own")
+    for outside in ("../own", str(tmp_path / "own"), "..\\own"):
+        old.write_text(json.dumps({"weights": outside}))
+        with pytest.raises(
+            InputError, match="outside of the detector's folder, where nothing is read; .*copy"
+        ):
+            load_detector(tmp_path / "mine")
     save_inputs(tmp_path, detector.inputs)
     assert "digest" not in json.loads((tmp_path / "inputs.json").read_text())

@@ -8,7 +8,7 @@ import platform
 import re
 import stat
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import lru_cache
@@ -107,6 +107,19 @@ def is_running(process: int) -> bool:
     return True
 
 
+def refuse_other_file(path: Path | None, begins: str, what: str) -> None:
+    """Raises InputError if there is a file that does not begin like `what`, which shall be written there."""
+    if path is None or not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(begins)) if path.is_file() else b"?"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another file") from error
+    if start and start.decode("utf-8", "replace") != begins:
+        raise InputError(f"{path}: is there and is no {what}; name another file, or move it away")
+
+
 def check_writable(folder: Path) -> None:
     """Makes the folder. Raises InputError where no file can be written in it, before hours of work."""
     folder, test = Path(folder), Path(folder) / f".{os.getpid()}.part"
@@ -148,14 +161,14 @@ def shortened(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text.
+def parse_json(text: str | bytes, objects: Callable[[list], Any] | None = None) -> Any:
+    """The value of a JSON text; `objects` makes an object of its pairs of name and value.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply to be read.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=objects)
     except RecursionError as error:
         raise ValueError("brackets nested too deeply") from error
 

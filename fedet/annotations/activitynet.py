@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations.captions import UNKNOWN, Cells, cells_of
-from fedet.annotations.cells import MAX_SECONDS, as_fps, as_text, read_text
-from fedet.annotations.repairs import join_repairs, repair
+from fedet.annotations.cells import as_fps, as_seconds, as_text, read_text
+from fedet.annotations.limits import MAX_ROWS, MAX_TREE_BYTES, refuse_more
+from fedet.annotations.repairs import Line, join_repairs, repair
 from fedet.annotations.table import (
     EmotionMap,
     LabelFile,
@@ -112,7 +113,8 @@ def read_json(
 
     Returns:
         The events (a row number of the report is the rank of an annotation in its video) and all videos. An
-        annotation that ends after its video is kept and reported.
+        annotation that ends after its video is kept and reported. A video that stands there twice has the
+        annotations of both.
 
     Raises:
         InputError: Not such a file, or no frame rate known.
@@ -133,6 +135,7 @@ def read_json(
         if problem:
             lines.append(repair(path.name, problem, "repaired", video=name, value=as_text(entry.get("fps"))))
         annotations = entry.get("annotations")
+        refuse_more(len(annotations) if isinstance(annotations, list) else 0, MAX_ROWS, "annotations", path)
         for rank, annotation in enumerate(annotations if isinstance(annotations, list) else [], start=1):
             try:
                 rows.append(_row(annotation, video | {"fps": rate}) | {"rank": rank})
@@ -144,20 +147,30 @@ def read_json(
                 problem = f"ends after its video, which lasts {facts['duration_s']:g} s"
                 value = f"{rows[-1]['end_s']:g}"
                 lines.append(repair(path.name, problem, "kept", row=rank, video=name, value=value))
-    n_annotations = len(rows) + sum(len(line) for line in lines if line["action"].eq("left out").any())
+    n_annotations = len(rows) + sum(line.action == "left out" for line in lines)
     rows.sort(key=lambda row: row["row"] if isinstance(row.get("row"), int) else math.inf)
     columns = ["start_s", "end_s", *(c for c in COLUMNS if c not in _FRAMES), *EXTRA_COLUMNS]
     table = pd.DataFrame(rows, columns=columns, dtype=object)
     table = table.drop(columns=[c for c in EXTRA_COLUMNS if table[c].isna().all()])
     numbers = [row["rank"] for row in rows]
     events, report = validate(table, source_name=path.name, rows=numbers, fps=fps, emotion_map=emotion_map)
-    return LabelFile(events, join_repairs(*lines, report), listed_videos(listed), n_annotations)
+    videos = listed_videos(listed).drop_duplicates(["subject", "video"], ignore_index=True)
+    return LabelFile(events, join_repairs(*lines, report), videos, n_annotations)
 
 
-def _entries(path: Path) -> tuple[list[tuple[str, dict]], list[pd.DataFrame]]:
+class _JoinedPairs(dict):
+    """A JSON object that keeps the values of a name which stands in it again."""
+
+    def __init__(self, pairs: list[tuple[str, object]]):
+        super().__init__(reversed(pairs))  # the first value of a name
+        firsts = {name: i for i, (name, _) in reversed(list(enumerate(pairs)))}
+        self.repeated = [pair for i, pair in enumerate(pairs) if firsts[pair[0]] != i]
+
+
+def _entries(path: Path) -> tuple[list[tuple[str, dict]], list[Line]]:
     """(video, its entry) of a file, and a line for each invalid entry."""
     try:
-        document = parse_json(read_text(path))
+        document = parse_json(read_text(path, MAX_TREE_BYTES), _JoinedPairs)
     except ValueError as error:
         raise InputError(f"{path}: not ActivityNet-style JSON ({error})") from error
     if not isinstance(document, dict) or not {"database", "results"} & set(document):
@@ -166,7 +179,11 @@ def _entries(path: Path) -> tuple[list[tuple[str, dict]], list[pd.DataFrame]]:
     if not isinstance(videos, dict):
         raise InputError(f"{path}: not ActivityNet-style JSON: its videos are no object, but {videos!r:.60}")
     entries, lines = [], []
-    for name, entry in videos.items():
+    for name, entry in [*videos.items(), *getattr(videos, "repeated", [])]:
+        for key, _ in getattr(entry, "repeated", []):
+            lines.append(
+                repair(path.name, f"{key!r} stands in it twice: the first is read", "left out", video=name)
+            )
         if isinstance(entry, dict | list):
             entries.append((as_text(name), entry if isinstance(entry, dict) else {"annotations": entry}))
         else:
@@ -193,13 +210,13 @@ def _row(annotation: object, video: Mapping[str, object]) -> dict:
     if not isinstance(annotation, dict):
         raise ValueError("no annotation: an object with segment and label is needed")
     segment: list = annotation.get("segment")  # type: ignore[assignment]
-    is_pair = isinstance(segment, list) and len(segment) == 2
-    if not is_pair or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in segment):
+    if not isinstance(segment, list) or len(segment) != 2 or any(isinstance(x, bool | list) for x in segment):
         raise ValueError("no segment of two numbers, [start, end] in seconds")
-    if not all(abs(x) <= MAX_SECONDS for x in segment):
+    start_s, end_s = (as_seconds(as_text(x)) for x in segment)
+    if start_s is None or end_s is None:
         raise ValueError("no time in a video, in seconds")
     label = annotation.get("label")
-    cells = dict(video) | {"start_s": segment[0], "end_s": segment[1]}
+    cells = dict(video) | {"start_s": start_s, "end_s": end_s}
     cells |= {"emotion": None if label == UNKNOWN else label}
     columns = [c for c in [*COLUMNS, *EXTRA_COLUMNS, "row"] if c not in _FRAMES]
     return cells | {c: annotation[c] for c in columns if c in annotation}

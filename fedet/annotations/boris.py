@@ -35,7 +35,8 @@ from fedet.annotations.cells import (
     table_of,
     without_formula,
 )
-from fedet.annotations.repairs import join_repairs, repair, unread_columns
+from fedet.annotations.limits import MAX_FRAME
+from fedet.annotations.repairs import Line, join_repairs, repair, unread_columns
 from fedet.annotations.spellings import type_label
 from fedet.annotations.table import EmotionMap, LabelFile, listed_videos, video_facts, words_for
 from fedet.annotations.video_names import distinct_names, link_path, names_of
@@ -62,7 +63,6 @@ _DULL = ("observationduration", "codingduration", "observationdurationbysubjectb
 EVENT_COLUMNS = ("Observation id", "Media file", "Stop file", "Type", "Image", "Stop image", "Start (s)",
                  "Stop (s)", "Source", "FPS", "Durations", "Subject", "Behavior", "Behavioral category",
                  "Modifiers", "Behavior type", "Comment start", "Comment stop")  # fmt: skip
-_MOST_PICTURES = 10**9
 _AFTER_FIRST = "not in the first video of its observation, from which times count: observe each by itself"
 
 
@@ -134,7 +134,7 @@ def read_boris(path: str | Path, *, fps: float | None = None, emotion_map: Emoti
     if at is None:
         raise InputError(f"{path}: no header row of BORIS with Subject and Behavior")
     table, unread = _columns(table_of(grid, at))
-    lines = [unread_columns(path.name, unread), *offset_line(table.get("Offset", []), path.name)]
+    lines = [*unread_columns(path.name, unread), *offset_line(table.get("Offset", []), path.name)]
     if "Start (s)" not in table:
         table, more = pair_events(table, path)
         lines += more
@@ -146,7 +146,7 @@ def labels_of(
     path: Path,
     events: pd.DataFrame,
     observations: Mapping[str, Observation],
-    lines: list[pd.DataFrame],
+    lines: list[Line],
     fps: float | None,
     emotion_map: EmotionMap,
 ) -> LabelFile:
@@ -160,9 +160,9 @@ def labels_of(
     films: dict[int, str] = {}
     all_films = [film for o in observations.values() for film in o.films] + list(events["Media file"])
     names = distinct_names(link_path(film) for film in all_films if _known_value(film))
-    n_left_out = sum(int((line["action"].eq("left out") & line["row"].notna()).sum()) for line in lines)
-    for label, event in events.iterrows():
-        number, observation = int(str(label)), observations[event["Observation id"]]
+    n_left_out = sum(line.action == "left out" and line.row is not None for line in lines)
+    for number, event in zip(map(int, events.index), events.to_dict("records"), strict=True):
+        observation = observations[event["Observation id"]]
         try:
             film = _film(event, observation)
             rate = _rate(event, observation, film, fps)
@@ -188,7 +188,7 @@ def labels_of(
     return LabelFile(valid_events, join_repairs(*lines, report), videos, len(rows) + n_left_out)
 
 
-def _line(path: Path, event: Mapping, number: int, problem: str, action: str) -> pd.DataFrame:
+def _line(path: Path, event: Mapping, number: int, problem: str, action: str) -> Line:
     return repair(path.name, problem, action, row=number, column="Behavior", value=event["Behavior"])
 
 
@@ -221,7 +221,7 @@ def _number(parse: Callable[[str], float | None], text: str) -> float | None:
         return None
 
 
-def _film(event: pd.Series, observation: Observation) -> str:
+def _film(event: Mapping[str, str], observation: Observation) -> str:
     """The video in which an event begins, "" where the observation has none.
 
     Raises:
@@ -243,7 +243,7 @@ def _known_value(cell: str) -> str:
     return "" if cell.strip().lower() in _NOTHING else cell.strip()
 
 
-def _rate(event: pd.Series, observation: Observation, film: str, fps: float | None) -> float | None:
+def _rate(event: Mapping[str, str], observation: Observation, film: str, fps: float | None) -> float | None:
     """The frame rate of a video.
 
     Raises:
@@ -259,7 +259,7 @@ def _rate(event: pd.Series, observation: Observation, film: str, fps: float | No
 
 
 def _interval(
-    event: pd.Series, observation: Observation, film: str, rate: float | None, path: Path
+    event: Mapping[str, str], observation: Observation, film: str, rate: float | None, path: Path
 ) -> tuple[Cells, list[str]]:
     """Onset and offset of one aggregated event, and problems to report.
 
@@ -286,7 +286,9 @@ def _interval(
     return frames, []
 
 
-def _picture_numbers(event: pd.Series, observation: Observation, film: str) -> tuple[Cells, list[str]]:
+def _picture_numbers(
+    event: Mapping[str, str], observation: Observation, film: str
+) -> tuple[Cells, list[str]]:
     """The interval from the first picture of an event to the one before its stop.
 
     Raises:
@@ -296,7 +298,7 @@ def _picture_numbers(event: pd.Series, observation: Observation, film: str) -> t
         first, last = (int(event[c]) for c in ("Image", "Stop image"))
     except ValueError as error:
         raise ValueError(f"no numbers of pictures: {event['Image']!r}, {event['Stop image']!r}") from error
-    if not 1 <= first <= last <= _MOST_PICTURES or film not in (observation.films[:1] or [film]):
+    if not 1 <= first <= last <= MAX_FRAME or film not in (observation.films[:1] or [film]):
         raise ValueError(f"no numbers of pictures in its first folder: {first} to {last}")
     frames = {"onset": str(first - 1), "offset": str(max(first, last - 1) - 1)}
     return frames, ["frames are the numbers of the pictures, counted from 0"]
@@ -317,7 +319,7 @@ def _seconds_before(observation: Observation, film: str) -> float:
     return sum(length or 0.0 for length in lengths)
 
 
-def _event_cells(event: pd.Series, rate: str, video: str) -> Cells:
+def _event_cells(event: Mapping[str, str], rate: str, video: str) -> Cells:
     subject = "" if event["Subject"] == _NO_SUBJECT else event["Subject"]
     note, details, units = event["Comment start"], event["Comment stop"], event["Modifiers"]
     written_by_fedet = details.startswith("{")
@@ -344,7 +346,7 @@ def _columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return table.loc[:, is_read].set_axis(names[is_read].tolist(), axis=1), unread
 
 
-def offset_line(offsets: Iterable[str], file: str) -> list[pd.DataFrame]:
+def offset_line(offsets: Iterable[str], file: str) -> list[Line]:
     """A line on observations with a time offset."""
     offsets_set = [cell for cell in offsets if cell and cell.strip("-0:.,")]
     problem = "times are taken as they stand: check that they are those of the video"
@@ -355,9 +357,9 @@ def _observations(events: pd.DataFrame) -> dict[str, Observation]:
     """The videos of each observation, from Source, FPS and Media duration, or else in the order of its
     events."""
     observations: dict[str, Observation] = defaultdict(Observation)
-    order = [_number(as_seconds, cell) or 0.0 for cell in events["Start (s)"]]
-    for at in sorted(range(len(events)), key=order.__getitem__):
-        event = events.iloc[at]
+    order = events["Start (s)"].map(lambda cell: _number(as_seconds, cell) or 0.0).argsort(kind="stable")
+    about_videos = ["Observation id", "Source", "Media file", "FPS", "Durations"]
+    for event in events.iloc[order][about_videos].drop_duplicates().to_dict("records"):
         observation = observations[event["Observation id"]]
         source = event["Source"]
         if "player #" in source:
@@ -376,24 +378,24 @@ def _observations(events: pd.DataFrame) -> dict[str, Observation]:
     return dict(observations)
 
 
-def pair_events(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+def pair_events(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Line]]:
     """Tabular events (START and STOP rows) as aggregated ones; unpaired rows are reported."""
     missing = [c for c in ("Time", "Behavior type") if c not in table]
     if missing:
         raise InputError(f"{path}: neither Start (s) and Stop (s) nor {' and '.join(missing)}")
-    open_rows: dict[tuple, tuple[int, pd.Series]] = {}
+    open_rows: dict[tuple, tuple[int, dict]] = {}
     events, lines = {}, []
-    for number, row in table.iterrows():
+    for number, row in zip(map(int, table.index), table.to_dict("records"), strict=True):
         key = tuple(row.get(c, "") for c in ("Observation id", "Subject", "Behavior", "Modifiers"))
         kind = row["Behavior type"].upper()
         if kind == "START":
             if key in open_rows:
                 before, start = open_rows[key]
                 lines.append(_line(path, start, before, "START without STOP", "left out"))
-            open_rows[key] = (int(str(number)), row)
+            open_rows[key] = (number, row)
         elif kind == "STOP" and key in open_rows:
             first, start = open_rows.pop(key)
-            events[first] = start.to_dict() | {
+            events[first] = start | {
                 "Start (s)": start["Time"], "Stop (s)": row["Time"], "Behavior type": "STATE",
                 "Stop file": row.get("Media file", ""), "Stop image": row.get("Image", ""),
                 "Comment stop": row.get("Comment start", ""),

@@ -14,6 +14,7 @@ import pandas as pd
 from fedet.annotations.boris import EVENT_COLUMNS, Observation, labels_of, offset_line, pair_events
 from fedet.annotations.captions import UNKNOWN, Cells, caption_and_details, cells_of, span_ms
 from fedet.annotations.cells import as_seconds, as_text, read_text
+from fedet.annotations.limits import MAX_ROWS, MAX_TREE_BYTES, refuse_more
 from fedet.annotations.repairs import repair
 from fedet.annotations.table import VIDEO_FACTS, EmotionMap, LabelFile, all_videos
 from fedet.annotations.video_names import names_of
@@ -136,7 +137,7 @@ def read_boris_project(
     """
     path = Path(path)
     try:
-        project = parse_json(read_text(path))
+        project = parse_json(read_text(path, MAX_TREE_BYTES))
         listed, ethogram = project["observations"].items(), project["behaviors_conf"].values()
         kinds = {as_text(b.get("code")): b for b in ethogram}
         events = [(as_text(name), o, list(o.get("events") or [])) for name, o in listed]
@@ -152,6 +153,7 @@ def read_boris_project(
             problem = f"{n} events are no lists of time, subject and behaviour"
             lines.append(repair(path.name, problem, "left out", value=name))
         lines += offset_line([as_text(observation.get("time offset"))], path.name)
+    refuse_more(len(rows), MAX_ROWS, "events", path)
     columns = [*EVENT_COLUMNS, "Time"]
     table = pd.DataFrame(rows, index=range(1, len(rows) + 1), columns=columns, dtype=object).fillna("")
     aggregated, more = pair_events(table, path)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.cells import MAX_SECONDS, as_fps, as_number, as_text, header_key
+from fedet.annotations.cells import as_fps, as_number, as_text, header_key, label_key
+from fedet.annotations.limits import MAX_SECONDS
 from fedet.annotations.spellings import FINE_TO_COARSE, type_label
 from fedet.annotations.table import VIDEO_FACTS, EmotionMap, validate
 from fedet.errors import InputError
@@ -154,7 +155,7 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
 
     Args:
         text: The line.
-        words: Keys (`cells.header_key`) of the words that name an emotion.
+        words: Keys (`cells.label_key`) of the words that name an emotion.
 
     >>> parse_caption("Happy, micro (0.7) doubtful")
     ({'emotion': 'happy', 'expression_type': 'micro', 'score': '0.7'}, 'doubtful')
@@ -162,6 +163,8 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
     cells: Cells = {}
     rest = []
     tokens = [t for t in re.split(r"[\s;:|()\[\]]+|(?<!\d),|,(?!\d)", text) if t]
+    if not header_key(text) and label_key(text) in words:  # signs, like :-)
+        tokens = [text.strip()]
     i = 0
     while i < len(tokens):
         token, n_tokens = tokens[i], 1
@@ -174,7 +177,7 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
         elif label:
             cells["emotion"] = header_key(label) if header_key(label) in FINE_TO_COARSE else label
             n_tokens = len(label.split(" "))
-        elif key and key not in (UNKNOWN, "expression"):
+        elif (key or not token.isascii()) and key not in (UNKNOWN, "expression"):
             rest.append(token)
         i += n_tokens
     if not cells and header_key(text) != UNKNOWN:
@@ -185,7 +188,7 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
 def _label_at(tokens: list[str], at: int, words: Collection[str]) -> str:
     """The longest label that begins at this token, "" if none does."""
     for end in range(min(len(tokens), at + _MOST_WORDS), at, -1):
-        if header_key("".join(tokens[at:end])) in words:
+        if label_key("".join(tokens[at:end])) in words:
             return " ".join(tokens[at:end])
     return ""
 

@@ -2,13 +2,13 @@
 
 Everything is read as text first, because label files hold numbers as text, text as numbers
 (`0101` becomes 101) and headers in any spelling. A grid is a list of (row number, cells); row
-numbers are those a spreadsheet shows, from 1, blank rows counted. What a file may hold at most is in
-the constants below: more is refused, with the reason.
+numbers are those a spreadsheet shows, from 1, blank rows counted.
 """
 
 import csv
 import io
 import re
+import unicodedata
 import zipfile
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -17,20 +17,23 @@ from typing import IO, Any
 
 import pandas as pd
 
+from fedet.annotations.limits import (
+    MAX_BYTES,
+    MAX_CELLS,
+    MAX_COLUMNS,
+    MAX_FPS,
+    MAX_ROWS,
+    MAX_SECONDS,
+    MAX_TEXT,
+    MAX_WORKBOOK_BYTES,
+    MAX_WORKBOOK_CELLS,
+    MIN_FPS,
+    checked_size,
+)
 from fedet.errors import InputError
 
 Grid = list[tuple[int, list[str]]]
 MergedCells = tuple[int, int, str]  # first and last row of merged cells, and what they hold
-
-# Limits of a label file. The largest released set has 4,600 events of 15 columns.
-MAX_BYTES = 100_000_000  # of a text file
-MAX_COLUMNS = 16_384  # those of a spreadsheet
-MAX_CELLS = 4_000_000  # of a CSV file
-MAX_WORKBOOK_BYTES = 40_000_000  # of any part of an xlsx file, unpacked
-MAX_WORKBOOK_CELLS = 400_000
-MAX_WORKBOOK_ROWS = 200_000
-MIN_FPS, MAX_FPS = 1e-3, 1e6
-MAX_SECONDS = 1e8  # no video lasts three years
 
 _EMPTY_TEXT = {"", "nan", "n/a", "#n/a", "<na>"}
 _EMPTY_NUMBER = _EMPTY_TEXT | {"na", "none", "null", "-", "--", "/", "\\", "?"}
@@ -110,8 +113,17 @@ def as_seconds(text: str) -> float | None:
 
 
 def header_key(header: object) -> str:
-    """A header without case, spaces and punctuation: " Start_Frame " -> "startframe"."""
-    return re.sub(r"[\W_]+", "", as_text(header).lower())
+    """A header without case, width, spaces and punctuation: " Start_Frame " -> "startframe"."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", as_text(header)).lower())
+
+
+def label_key(label: object) -> str:
+    """The `header_key` of a label; of one of signs only, the signs.
+
+    >>> label_key("Happy!"), label_key(" :-) "), label_key("\N{WHITE SMILING FACE}\ufe0f")
+    ('happy', ':-)', '☺')
+    """
+    return header_key(label) or re.sub("[\\s\ufe0f]+", "", as_text(label))
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
@@ -135,47 +147,63 @@ def with_formula(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     """The bytes of a file.
 
     Raises:
-        InputError: It cannot be read, is no regular file, or is too large.
+        InputError: It cannot be read, is no regular file, or has more bytes than `most`.
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: not a regular file; name a file that was saved")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise InputError(f"{path}: {size:,} bytes, at most {MAX_BYTES:,} are read; split the file")
+        checked_size(path, most)
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8 (with or without BOM), UTF-16 with BOM, or else cp1252.
+# In cp1252 letters beyond ASCII come alone or in pairs of letters; other scripts consist of runs of them, or
+# have bytes that are rare signs in cp1252.
+_RARE_SIGN = re.compile(rb"[\x81-\x84\x86-\x89\x8b\x8d\x8f\x90\x98\x9b\x9d]")
+_SIGN = re.compile(rb"[\xa2-\xaa\xac-\xaf\xb1-\xb9\xbc-\xbe]")
+
+
+def _is_other_script(run: bytes) -> bool:
+    """Whether a run of bytes beyond ASCII is no text in cp1252."""
+    return len(run) > 2 or bool(_RARE_SIGN.search(run)) or (len(run) == 2 and bool(_SIGN.search(run)))
+
+
+def _is_utf_16(data: bytes) -> str:
+    """The kind of UTF-16, without a mark, of a text that is mostly ASCII; "" if it is in none."""
+    start = data[: min(len(data), 2000) // 2 * 2]
+    zeros = [start[i::2].count(0) for i in (0, 1)]
+    if 4 * max(zeros) < len(start) or min(zeros):
+        return ""
+    return "utf-16-be" if zeros[0] else "utf-16-le"
+
+
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
+    """The text of a file in UTF-8 (with or without BOM), UTF-16, or else cp1252.
 
     Raises:
         InputError: The file cannot be read, is too large, or in an encoding that would give wrong letters.
     """
-    data = read_bytes(path)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    data = read_bytes(path, most)
+    if wide := "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else _is_utf_16(data):
         try:
-            return data.decode("utf-16")
+            return data.decode(wide)
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: ends within a character; the file seems to be cut off") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # In cp1252 letters beyond ASCII come alone or in pairs; other scripts consist of them.
         runs = re.findall(rb"[\x80-\xff]+", data)
-        if 2 * sum(len(run) > 2 for run in runs) > len(runs):
+        if 2 * sum(map(_is_other_script, runs)) >= len(runs):
             raise InputError(f"{path}: in an encoding that is not known; save it as UTF-8") from None
         return data.decode("cp1252", errors="replace")
 
 
 def csv_grid(path: Path) -> Grid:
-    """Rows of a CSV file; comma, semicolon or tab, the most frequent in its first line with any.
+    """Rows of a CSV file; comma, semicolon, tab or |, the most frequent in its first line with any.
 
     Raises:
         InputError: The file cannot be read, is not text, is too large, or has a quote that is not closed.
@@ -184,18 +212,19 @@ def csv_grid(path: Path) -> Grid:
     if "\x00" in text:
         raise InputError(f"{path}: not a text file; save the table as CSV")
     unquoted = (re.sub(r'"[^"]*"', "", line) for line in io.StringIO(text, newline=None) if line[:1] != "#")
-    first = next((line for line in unquoted if re.search(r"[,;\t]", line)), "")
-    delimiter = max(";,\t", key=first.count)
-    csv.field_size_limit(10_000_000)
+    first = next((line for line in unquoted if re.search(r"[,;\t|]", line)), "")
+    delimiter = max(";,\t|", key=first.count)
+    csv.field_size_limit(MAX_TEXT)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    records, line, n_cells = [], 1, 0  # line: where a record begins; an open quote swallows all below
+    records: list[list[str]] = []
+    line, n_cells = 1, 0  # line: where a record begins; an open quote swallows all below
     try:
         for record in reader:
             n_cells += len(record)
-            if len(record) > MAX_COLUMNS or n_cells > MAX_CELLS:
+            if len(record) > MAX_COLUMNS or n_cells > MAX_CELLS or len(records) >= MAX_ROWS:
                 raise InputError(
-                    f"{path}: line {line}: more than {MAX_COLUMNS:,} columns or {MAX_CELLS:,} cells; is this "
-                    "the table of intervals? split the file"
+                    f"{path}: line {line}: more than {MAX_COLUMNS:,} columns, {MAX_ROWS:,} rows or "
+                    f"{MAX_CELLS:,} cells; is this the table of intervals? split the file"
                 )
             records.append(record)
             line = reader.line_num + 1
@@ -257,9 +286,9 @@ def _checked_workbook(path: Path) -> dict[str, list[str]]:
                 for rows, cells, ranges in _count_cells(sheet):
                     n_rows, n_cells = n_rows + rows, n_cells + cells
                     merged.setdefault(entry.filename, []).extend(ranges)
-                    if n_rows > MAX_WORKBOOK_ROWS or n_cells > MAX_WORKBOOK_CELLS:
+                    if n_rows > MAX_ROWS or n_cells > MAX_WORKBOOK_CELLS:
                         raise InputError(
-                            f"{path}: more than {MAX_WORKBOOK_ROWS:,} rows or {MAX_WORKBOOK_CELLS:,} cells, "
+                            f"{path}: more than {MAX_ROWS:,} rows or {MAX_WORKBOOK_CELLS:,} cells, "
                             "empty ones with a format among them; delete those, or save the table as CSV"
                         )
     return merged

@@ -168,6 +168,17 @@ def convert(
     video: str | Path | None = None,
     overwrite: bool = False,
 ) -> pd.DataFrame:
+    """`convert_labels`, of which it returns the report."""
+    return convert_labels(src, dst, fps, video, overwrite).repairs
+
+
+def convert_labels(
+    src: str | Path,
+    dst: str | Path,
+    fps: float | None = None,
+    video: str | Path | None = None,
+    overwrite: bool = False,
+) -> LabelFile:
     """Converts intervals between formats; labels and frames stay as they are.
 
     A video is identified by subject and name: where people share the name of a video, each gets a file
@@ -187,7 +198,7 @@ def convert(
         overwrite: Replace also a file of other intervals, or the source itself.
 
     Returns:
-        The report of what was repaired, left out, kept or lost.
+        What was read, with the report of what was repaired, left out, kept or lost.
 
     Raises:
         InputError: Unknown suffix, unreadable file, no annotation that can be read, several videos for one
@@ -231,7 +242,7 @@ def convert(
     durations = _durations(media) if kind == ".json" else None
     for path, (events, of_path, link) in targets.items():
         write_intervals(events, path, fps=rate, media=link, durations=durations, videos=of_path)
-    return report
+    return replace(labels, repairs=report)
 
 
 def _refuse_to_overwrite(path: Path, events: pd.DataFrame, sources: list[Path], fps: float | None) -> None:
@@ -271,7 +282,7 @@ def _lost_facts(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -
         lost.append(f"{len(silent)} videos without events ({shortened(silent)})")
     if not lost:
         return join_repairs()
-    return repair(file, f"a {kind} file does not keep {', '.join(lost)}: lost", "left out")
+    return join_repairs(repair(file, f"a {kind} file does not keep {', '.join(lost)}: lost", "left out"))
 
 
 def _select_video(videos: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:

@@ -6,6 +6,8 @@ per file for all columns that are not read.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,21 @@ import pandas as pd
 from fedet.annotations.cells import as_number
 from fedet.intervals import FRAMES
 
-REPAIR_COLUMNS = ["file", "row", "video", "column", "value", "problem", "action"]
+
+class Line(NamedTuple):
+    """One line of a report, None where it has no such cell: `row` as a spreadsheet shows it, from 1; `column`
+    and `value`, where in the row and the original cell; `action`, one of ACTIONS."""
+
+    file: str
+    row: int | None
+    video: str | None
+    column: str | None
+    value: str | None
+    problem: str
+    action: str
+
+
+REPAIR_COLUMNS = list(Line._fields)
 ACTIONS = ("repaired", "left out", "kept")
 UNREAD_COLUMNS = "columns that are not part of the interval table"
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}([,.]\d{3})+")  # 1,000 may be frame 1000 or frame 1
@@ -38,25 +54,14 @@ def repair(
     video: str | None = None,
     column: str | None = None,
     value: str | None = None,
-) -> pd.DataFrame:
-    """A report of one line.
-
-    Args:
-        file: Name of the file.
-        problem: What is wrong, and how it was handled.
-        action: One of ACTIONS.
-        row: Row as a spreadsheet shows it, from 1; None for the whole file.
-        video, column, value: Where in the row, and the original cell.
-    """
-    line = (file, row, video, column, value, problem, action)
-    return _report([tuple(pd.NA if x is None else x for x in line)])
+) -> Line:
+    """A line of a report; `problem` says what is wrong and how it was handled."""
+    return Line(file, row, video, column, value, problem, action)
 
 
-def unread_columns(file: str, names: Sequence[str]) -> pd.DataFrame:
+def unread_columns(file: str, names: Sequence[str]) -> list[Line]:
     """One line for all columns of a file that are not read; none without such columns."""
-    if not names:
-        return empty_repairs()
-    return repair(file, UNREAD_COLUMNS, "left out", value=", ".join(names))
+    return [repair(file, UNREAD_COLUMNS, "left out", value=", ".join(names))] if names else []
 
 
 def without_unread(report: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
@@ -68,8 +73,10 @@ def without_unread(report: pd.DataFrame, names: Collection[str]) -> pd.DataFrame
     return report[~((report["problem"] == UNREAD_COLUMNS) & (report["value"] == ""))].reset_index(drop=True)
 
 
-def join_repairs(*reports: pd.DataFrame) -> pd.DataFrame:
-    """Joins reports: what was left out first, columns that are not read last."""
+def join_repairs(*parts: pd.DataFrame | Line) -> pd.DataFrame:
+    """Joins reports and lines: what was left out first, columns that are not read last."""
+    runs = [(kind, list(run)) for kind, run in groupby(parts, key=lambda part: isinstance(part, Line))]
+    reports = [r for is_lines, run in runs for r in ([_report(run)] if is_lines else run)]
     nonempty = [r for r in reports if len(r)]
     if not nonempty:
         return empty_repairs()
@@ -182,4 +189,4 @@ class Check:
     def repairs(self) -> pd.DataFrame:
         """The report by `join_repairs`, each group in the order of rows, lines on the whole file first."""
         lines = sorted(self.lines, key=lambda line: 0 if line[1] is pd.NA else line[1])
-        return join_repairs(_report(lines), unread_columns(self.file, self.unread))
+        return join_repairs(_report(lines), *unread_columns(self.file, self.unread))

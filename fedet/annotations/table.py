@@ -17,16 +17,16 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations.cells import (
-    MAX_FPS,
-    MIN_FPS,
     as_fps,
     as_seconds,
     as_text,
     csv_grid,
     header_key,
+    label_key,
     table_of,
     without_formula,
 )
+from fedet.annotations.limits import MAX_FPS, MAX_FRAME, MAX_ROWS, MIN_FPS, refuse_more
 from fedet.annotations.repairs import Check, join_repairs, left_out, repair
 from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE, columns_of, type_label
 from fedet.errors import InputError
@@ -49,7 +49,6 @@ EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for the user
 EmotionMap = Mapping[str, str] | str | None
 
 VIDEO_FACTS = ("duration_s", "n_frames", "subset")  # what a file may hold about a video besides its events
-_LAST_FRAME = 10**9  # larger numbers are no frames
 _CLOCKS = {  # headers that mean a time where their cells are like 00:01:02.500
     "onset": {"start", "begin", "starttime", "begintime"},
     "offset": {"end", "stop", "endtime", "stoptime"},
@@ -91,6 +90,10 @@ class LabelFile:
         ]
         n = self.n_annotations
         raise InputError(f"{path}: none of its {n} annotations can be read: {'; '.join(reasons)}")
+
+    def n_read(self) -> str:
+        """How many of the annotations are among the events, like `9 of 10 read`."""
+        return f"{len(self.events)} of {max(self.n_annotations, len(self.events))} read"
 
     def silent(self) -> pd.DataFrame:
         """The rows of `videos` without events; an unknown subject matches any."""
@@ -145,7 +148,7 @@ def video_facts(values: Mapping[str, object]) -> dict[str, object]:
     facts: dict[str, object] = {}
     for fact, kind in (("duration_s", float), ("n_frames", int)):
         value = values.get(fact)
-        valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LAST_FRAME
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_FRAME
         facts[fact] = kind(value) if valid else None  # type: ignore[arg-type, call-overload]
     subset = values.get("subset")
     return facts | {"subset": as_text(subset) or None if isinstance(subset, str) else None}
@@ -195,6 +198,7 @@ def validate(
     """
     if missing_offset not in MISSING_OFFSETS:
         raise InputError(f"missing_offset={missing_offset!r}: one of {', '.join(MISSING_OFFSETS)}")
+    refuse_more(len(table), MAX_ROWS, "rows", source_name)
     rows = range(2, len(table) + 2) if rows is None else rows
     check = Check(*_canonical_columns(table, source_name), rows, source_name, SECONDS)
     _names_and_fps(check, fps)
@@ -277,7 +281,7 @@ def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) 
         action = "repaired" if column == "apex" else "left out"
         number = check.number(column, action)
         number[(number == 0).fillna(False) & (column in zero_is_missing)] = pd.NA
-        invalid = ((number % 1 != 0) | (number.abs() > _LAST_FRAME)).fillna(False)
+        invalid = ((number % 1 != 0) | (number.abs() > MAX_FRAME)).fillna(False)
         problem = "not a whole frame (seconds belong in start_s, apex_s, end_s)"
         check.report(invalid, column, problem, action)
         number[invalid] = pd.NA
@@ -325,7 +329,7 @@ def _from_seconds(check: Check, column: str, needed: pd.Series) -> pd.Series:
         )
     no_fps = needed & seconds.notna() & check.out["fps"].isna()
     check.report(no_fps, SECONDS[column], "seconds, but no fps is known", "left out")
-    too_late = (seconds.abs() * check.out["fps"] > _LAST_FRAME).fillna(False)
+    too_late = (seconds.abs() * check.out["fps"] > MAX_FRAME).fillna(False)
     check.report(too_late & needed, SECONDS[column], "no time in a video, in seconds", "left out")
     seconds[too_late] = pd.NA
     frames = ((seconds * check.out["fps"] + 0.5) // 1).astype("Int64")  # halves up
@@ -405,8 +409,8 @@ def _emotions(check: Check, column: str, emotion_map: EmotionMap) -> pd.Series:
         return written.map(lambda t: t.lower() if t.lower() in EMOTIONS else t, na_action="ignore")
     if isinstance(emotion_map, str):
         raise InputError(f"emotion_map={emotion_map!r}: a mapping of labels, or {AS_WRITTEN!r}")
-    mapping = {header_key(k): v for k, v in (FINE_TO_COARSE | dict(emotion_map or {})).items()}
-    label = written.map(lambda t: mapping.get(header_key(t), pd.NA), na_action="ignore")
+    mapping = {label_key(k): v for k, v in (FINE_TO_COARSE | dict(emotion_map or {})).items()}
+    label = written.map(lambda t: mapping.get(label_key(t), pd.NA), na_action="ignore")
     label = label.astype("string")
     unknown = written.notna() & label.isna()
     check.report(unknown, column, f"unknown label: left empty ({EMOTION_WORDS} can name it)", "repaired")
@@ -453,15 +457,16 @@ def read_csv_labels(path: str | Path, **options) -> LabelFile:
     defaults = {"source_name": path.name, "rows": list(table.index[~silent])}
     events, report = validate(table[~silent], **defaults | options)
     columns = columns_of(table.columns)
-    listed = []
+    listed, lines = [], []
     for row, cells in table[silent].iterrows():
         subject, video, fps = (cells.get(columns.get(c)) or None for c in ("subject", "video", "fps"))
         with suppress(ValueError):
             listed.append({"subject": subject or video, "video": video, "fps": as_fps(fps or "")})
         problem = "no interval in this row: a video without events"
-        report = join_repairs(report, repair(path.name, problem, "kept", row=int(str(row)), video=video))
+        lines.append(repair(path.name, problem, "kept", row=int(str(row)), video=video))
     videos = pd.concat([videos_of(events), listed_videos(listed)], ignore_index=True)
-    return LabelFile(events, report, videos.drop_duplicates(["subject", "video"]), int((~silent).sum()))
+    videos = videos.drop_duplicates(["subject", "video"])
+    return LabelFile(events, join_repairs(report, *lines), videos, int((~silent).sum()))
 
 
 def _has_no_interval(table: pd.DataFrame) -> pd.Series:
@@ -515,7 +520,7 @@ def emotion_words(folder_or_file: Path) -> dict[str, str]:
             raise InputError(
                 f"{path}: row {row}: {label!r} is {emotion!r}; an emotion is one of {', '.join(EMOTIONS)}"
             )
-        if (previous := words.setdefault(header_key(label), emotion)) != emotion:
+        if (previous := words.setdefault(label_key(label), emotion)) != emotion:
             raise InputError(f"{path}: row {row}: {label!r} is {emotion!r}, and {previous!r} above; keep one")
     return words
 
@@ -530,8 +535,8 @@ def words_for(path: Path, emotion_map: EmotionMap) -> tuple[EmotionMap, set[str]
     """
     words = emotion_words(path)
     if isinstance(emotion_map, Mapping):
-        words = {header_key(label): emotion for label, emotion in emotion_map.items()}
-    return words if emotion_map is None else emotion_map, {*map(header_key, FINE_TO_COARSE), *words}
+        words = {label_key(label): emotion for label, emotion in emotion_map.items()}
+    return words if emotion_map is None else emotion_map, {*map(label_key, FINE_TO_COARSE), *words}
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:

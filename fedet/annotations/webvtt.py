@@ -26,6 +26,7 @@ from fedet.annotations.captions import (
     validate_cells,
 )
 from fedet.annotations.cells import as_text, read_text
+from fedet.annotations.limits import MAX_ROWS, MAX_TREE_BYTES, refuse_more
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import EmotionMap, LabelFile, known_video, words_for
 from fedet.annotations.video_names import subtitle_stem
@@ -119,7 +120,7 @@ def read_vtt(
         InputError: Not a WebVTT file, or no frame rate known.
     """
     path = Path(path)
-    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+    text = read_text(path, MAX_TREE_BYTES).replace("\r\n", "\n").replace("\r", "\n")
     if not text.startswith("WEBVTT") and path.suffix.lower() != ".srt":
         raise InputError(
             f"{path}: not a WebVTT file, its first line is not WEBVTT; if it is SubRip, call it .srt"
@@ -127,6 +128,7 @@ def read_vtt(
     emotion_map, words = words_for(path, emotion_map)
     head, cues = _cues([b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b])
     n_cues, lines = len(cues), []
+    refuse_more(n_cues, MAX_ROWS, "cues", path)
     if head is None and cues and not are_captions([line for _, line, _ in cues], words):
         problem = f"most of its {n_cues} cues name no emotion or type: subtitles of speech"
         lines.append(repair(path.name, problem, "left out"))
@@ -167,7 +169,10 @@ def _cues(blocks: list[str]) -> tuple[dict | None, list[tuple[str, str, str]]]:
             continue
         starts = [i for i, line in enumerate(lines) if "-->" in line]  # also without a blank line between
         for at, end in zip(starts, [*starts[1:], None], strict=False):
-            line_text = re.sub(r"<[^<>]*>", "", " ".join(lines[at + 1 : end]))
+            text_lines = lines[at + 1 : end]
+            if end is not None and text_lines and text_lines[-1].strip().isdigit():
+                text_lines.pop()  # the number of the next cue
+            line_text = re.sub(r"<[^<>]*>|\{\\[^{}]*\}", "", " ".join(text_lines))
             cues.append((lines[at], html.unescape(line_text), ""))
     return head, cues
 

@@ -71,23 +71,34 @@ def given_folders(**folders: Path | None) -> dict[str, Path]:
     return {name: folder for name, folder in folders.items() if folder is not None}
 
 
-def report_repairs(repairs: "pd.DataFrame", report: Path | None = None) -> None:
+def check_report(report: Path | None) -> None:
+    """Refuses a file for the report that is there and holds something else, before any work."""
+    from fedet.annotations.repairs import REPAIR_COLUMNS
+    from fedet.files import refuse_other_file
+
+    refuse_other_file(report, ",".join(REPAIR_COLUMNS), "report of labels")
+
+
+def report_repairs(repairs: "pd.DataFrame", report: Path | None = None, read: str = "") -> None:
     """Prints how labels were read: counts, and the first lines, omissions first.
 
     Args:
-        report: The CSV file for the whole report; not written if there are no lines.
+        report: The CSV file for the whole report.
+        read: How many annotations were read, for the first line.
     """
     from fedet.annotations.repairs import UNREAD_COLUMNS, as_lines
     from fedet.files import atomic_write
 
     lines = as_lines(repairs)
-    if not lines:
-        return
     if report is not None:
+        check_report(report)
         with atomic_write(report) as draft:
             repairs.to_csv(draft, index=False, lineterminator="\n", errors="replace")
+    if not lines and not read:
+        return
     counts = repairs.loc[repairs["problem"] != UNREAD_COLUMNS, "action"].value_counts()
-    print("annotations: " + (", ".join(f"{n} {action}" for action, n in counts.items()) or "all read"))
+    of_lines = ", ".join(f"{n} {action}" for action, n in counts.items())
+    print("annotations: " + ("; in the report ".join(filter(None, [read, of_lines])) or "all read"))
     for line in lines[:MOST_LINES]:
         print(f"  {line}")
     if len(lines) > MOST_LINES:
@@ -97,7 +108,8 @@ def report_repairs(repairs: "pd.DataFrame", report: Path | None = None) -> None:
 
 def parse_fps(text: str) -> float:
     """Parses a frame rate such as 25 or 30000/1001. Raises InputError if it is none."""
-    from fedet.annotations.cells import MAX_FPS, MIN_FPS, as_fps
+    from fedet.annotations.cells import as_fps
+    from fedet.annotations.limits import MAX_FPS, MIN_FPS
 
     try:
         fps = as_fps(text)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fedet.cli.app import Fps, Report, app, check_options, report_repairs
+from fedet.cli.app import Fps, Report, app, check_options, check_report, report_repairs
 from fedet.errors import InputError
 
 
@@ -70,7 +70,11 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that differs.")] = False,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT, BORIS and MEGC, frames preserved."""
-    from fedet.annotations.formats import convert as convert_file
+    from fedet.annotations.formats import convert_labels
 
-    report_repairs(convert_file(source, target, fps, video, overwrite), report)
+    check_report(report)
+    if report is not None and report.resolve() == target.resolve():
+        raise InputError(f"--report {report}: is the file to be written; name another one")
+    labels = convert_labels(source, target, fps, video, overwrite)
+    report_repairs(labels.repairs, report, labels.n_read())
     print(f"written: {target}")

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from fedet.cli.app import REPORT, Adapt, Fps, Report, app, check_options, report_repairs
+from fedet.cli.app import (
+    REPORT,
+    Adapt,
+    Fps,
+    Report,
+    app,
+    check_options,
+    check_report,
+    report_repairs,
+)
 from fedet.errors import InputError
 from fedet.matching import NAMED_CONVENTIONS, Conventions
 
@@ -123,32 +132,42 @@ def evaluate(
 
     Videos without events that a truth file lists (JSON, BORIS projects) count as such.
     """
-    from fedet.annotations.formats import read_intervals, read_labels
+    from fedet.annotations.formats import read_labels
     from fedet.annotations.repairs import join_repairs
     from fedet.annotations.spellings import AS_WRITTEN
     from fedet.datasets.dataset import read_dataset
+    from fedet.evaluation.tables import JSON_BEGINS
     from fedet.experiments.comparison import evaluate_pooled, listed_truth
+    from fedet.files import refuse_other_file
 
     check_options(seed=seed)
     Conventions.parse(convention)  # before any file is read
     asked = [name.strip() for name in emotions.split(",") if name.strip()]
+    check_report(report)
+    refuse_other_file(out, JSON_BEGINS, "evaluation")
     if math.isnan(threshold):
         raise InputError("--threshold nan: a number, from which predictions count")
     if out is not None and any(out.exists() and out.samefile(p) for p in (predictions, truth) if p.exists()):
         raise InputError(f"--out {out}: is one of the files to be compared; name another file")
     emotion_map = AS_WRITTEN if as_written else None
-    predicted, repairs = read_intervals(predictions, fps=fps, emotion_map=emotion_map)
+    found = read_labels(predictions, fps=fps, emotion_map=emotion_map)
+    found.refuse_if_nothing_is_left(predictions)
+    predicted, read = found.events, f"predictions {found.n_read()}"
     if truth.is_dir():
         if subset:
             raise InputError(f"--subset {subset}: {truth} is a folder, which has no subsets; leave it out")
         dataset = read_dataset(truth, emotion_map=emotion_map)
         annotated, truth_repairs, videos = dataset.annotations, dataset.repairs, dataset.videos
+        if not len(videos):
+            raise InputError(f"{truth}: holds no annotations and no videos; name another truth")
     else:
         labels = read_labels(truth, fps=fps, emotion_map=emotion_map)
         labels.refuse_if_nothing_is_left(truth)
+        if not len(labels.events) and not len(labels.videos):
+            raise InputError(f"{truth}: holds no annotations and lists no videos; name another truth")
         predicted, annotated, videos = listed_truth(predicted, labels, truth, subset)
-        truth_repairs = labels.repairs
-    report_repairs(join_repairs(repairs, truth_repairs), report)
+        truth_repairs, read = labels.repairs, f"{read}, truth {labels.n_read()}"
+    report_repairs(join_repairs(found.repairs, truth_repairs), report, read)
     if score is not None:
         predicted["score"] = predicted["score"].fillna(score)
     predicted["threshold"] = threshold

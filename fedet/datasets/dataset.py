@@ -222,8 +222,8 @@ def _gaps(videos: pd.DataFrame) -> pd.DataFrame:
     if not len(gaps):
         return empty_repairs()
     text = f"{gaps['n_missing'].sum()} frames of {len(gaps)} videos have no image (see n_missing): "
-    return repair("videos", text + "frames keep the numbers of their files", "kept",
-                  value=", ".join(gaps["video"][:3]) + ", ..." * (len(gaps) > 3))  # fmt: skip
+    some = ", ".join(gaps["video"][:3]) + ", ..." * (len(gaps) > 3)
+    return join_repairs(repair("videos", text + "frames keep the numbers of their files", "kept", value=some))
 
 
 def _video_table(rows: list[dict]) -> pd.DataFrame:
@@ -318,6 +318,6 @@ def _with_label_only(
         return videos, empty_repairs()
     joined = pd.concat([videos, _video_table(rows)], ignore_index=True) if len(videos) else None
     if joined is None:
-        return _video_table(rows), repair(root.name, "no frames found: labels only", "kept")
+        return _video_table(rows), join_repairs(repair(root.name, "no frames found: labels only", "kept"))
     problem = "no frames of this video found: labels only"
     return joined, join_repairs(*(repair(root.name, problem, "kept", video=r["video"]) for r in rows))

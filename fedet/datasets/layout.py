@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations.cells import Grid, csv_grid, header_key, natural_key, table_of, xlsx_grids
-from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.repairs import Line, empty_repairs, join_repairs, repair
 from fedet.errors import InputError
 
 LABEL_SUFFIXES = (".xlsx", ".xlsm", ".csv")
@@ -103,7 +103,7 @@ def grids_of(path: Path) -> list[tuple[Grid, pd.DataFrame]]:
     ]
 
 
-def _merged_cells_report(path: Path, first: int, last: int, value: str) -> pd.DataFrame:
+def _merged_cells_report(path: Path, first: int, last: int, value: str) -> Line:
     problem = f"merged cells: taken for all rows to {last}"
     return repair(path.name, problem, "repaired", row=first, value=value)
 

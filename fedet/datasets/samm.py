@@ -63,7 +63,7 @@ def _samm_emotions(root: Path) -> tuple[dict[tuple[str, str], str], pd.DataFrame
     files = label_files(folder, _CODES) or [f for d in folders for f in label_files(d, _CODES, 0)]
     if not files:
         problem = "no SAMM_Micro_FACS_Codes*.xlsx next to it: no emotions from there"
-        return {}, repair(root.name, problem, "kept", column="emotion")
+        return {}, join_repairs(repair(root.name, problem, "kept", column="emotion"))
     spellings = {"filename": "", "type": "micro expressiontype", "emotion": "estimatedemotion"}
     table, merged_report = table_with(files[0], spellings)
     codes: dict[tuple[str, str], str] = {}

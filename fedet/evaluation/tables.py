@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fedet.evaluation.evaluation import Evaluation
 
 JSON_VERSION = 1
+JSON_BEGINS = f'{{\n "schema_version": {JSON_VERSION},\n "settings"'  # of a file that `write_json` wrote
 HEADLINE = {
     "spotting_f1": "spotting F1",
     "macro_f1": "spotting F1, macro (MaE)",

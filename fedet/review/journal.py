@@ -12,6 +12,7 @@ import weakref
 from pathlib import Path
 
 from fedet.errors import InputError
+from fedet.files import parse_json
 
 try:
     import fcntl
@@ -166,7 +167,7 @@ def _parse(data: bytes, path: Path) -> list[dict]:
     entries = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
         except ValueError:
             entry = None
         if not isinstance(entry, dict):

@@ -10,7 +10,7 @@ from fedet.annotations.repairs import REPAIR_COLUMNS
 from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE
 from fedet.annotations.table import read_csv, validate, write_csv
 from fedet.errors import InputError
-from fedet.intervals import COLUMNS, EMOTIONS, MICRO_MAX_S, empty_table, expression_type_of
+from fedet.intervals import COLUMNS, EMOTIONS, MICRO_MAX_S, empty_table, expression_type_of, nominal_fps
 
 
 def read(tmp_path, text, encoding="utf-8", **options):
@@ -58,9 +58,9 @@ def test_words_of_other_languages_are_read_whatever_their_case():
 @given(st.integers(0, 500), st.integers(0, 300), st.floats(1, 1000))
 def test_expression_type_is_micro_up_to_half_a_second(onset, length, fps):
     kind = expression_type_of(onset, onset + length, fps)
-    frames = length + 1
-    if abs(frames / fps - MICRO_MAX_S) > 1e-6:
-        assert kind == ("micro" if frames < MICRO_MAX_S * fps else "macro")
+    frames, rate = length + 1, nominal_fps(fps)
+    if abs(frames / rate - MICRO_MAX_S) > 1e-6:
+        assert kind == ("micro" if frames < MICRO_MAX_S * rate else "macro")
 
 
 def test_expression_type_at_the_border_and_where_unknown():

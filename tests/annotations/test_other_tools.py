@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedet.annotations.captions import are_captions, parse_caption
-from fedet.annotations.cells import MAX_COLUMNS, as_fps, as_seconds, csv_grid, with_formula, without_formula
+from fedet.annotations.cells import as_fps, as_seconds, csv_grid, with_formula, without_formula
 from fedet.annotations.elan.eaf import Annotation, Document, Tier
+from fedet.annotations.limits import MAX_COLUMNS
 from fedet.annotations.video_names import distinct_names, link_path, media_stem
 from fedet.errors import InputError
 from fedet.files import atomic_write

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedet.annotations.cells import read_bytes
+from fedet.annotations.limits import MAX_ROWS, MAX_TIERS, MAX_TREE_BYTES, refuse_more
 from fedet.errors import InputError
 from fedet.files import atomic_write
 
@@ -90,26 +91,26 @@ class Document:
 
     def ancestors(self, tier: str) -> list[str]:
         """The tiers on which a tier depends, the nearest first."""
-        chain: list[str] = []
+        chain: dict[str, None] = {}
         while (tier := self.tiers[tier].parent) in self.tiers and tier not in chain:
-            chain.append(tier)
-        return chain
+            chain[tier] = None
+        return list(chain)
 
     def spans(self) -> dict[str, Span]:
         """Annotation -> its span, for those that have one."""
         spans: dict[str, Span] = {}
+        order = {slot: i for i, slot in enumerate(self.slots)}
         for tier in self.tiers.values():
-            spans |= self._aligned_spans(tier)
+            spans |= self._aligned_spans(tier, order)
         for tier in sorted(self.tiers.values(), key=lambda t: len(self.ancestors(t.name))):
             spans |= _dependent_spans(tier, spans)
         return spans
 
-    def _aligned_spans(self, tier: Tier) -> dict[str, Span]:
-        order = {slot: i for i, slot in enumerate(self.slots)}
+    def _aligned_spans(self, tier: Tier, order: dict[str, int]) -> dict[str, Span]:
         aligned = [a for a in tier.annotations if a.start in order and a.end in order]
         aligned.sort(key=lambda a: order[a.start])
         chain = list(dict.fromkeys(slot for a in aligned for slot in (a.start, a.end)))
-        times = self._spread(chain)
+        times = self._spread(chain, order)
         spans = {}
         for a in aligned:
             start, end = times[a.start], times[a.end]
@@ -117,7 +118,7 @@ class Document:
                 spans[a.id] = Span(start, end, None in (self.slots[a.start], self.slots[a.end]))
         return spans
 
-    def _spread(self, chain: list[str]) -> dict[str, float | None]:
+    def _spread(self, chain: list[str], order: dict[str, int]) -> dict[str, float | None]:
         """The times of the slots of a tier; those without one are spread evenly between their neighbours."""
         times = {slot: self.slots[slot] for slot in chain}
         at = 0
@@ -126,20 +127,20 @@ class Document:
             while end < len(chain) and self.slots[chain[end]] is None:
                 end += 1
             if end > at:
-                before = times[chain[at - 1]] if at else self._neighbour(chain[at], -1)
-                after = self.slots[chain[end]] if end < len(chain) else self._neighbour(chain[end - 1], 1)
+                before = times[chain[at - 1]] if at else self._neighbour(order[chain[at]], -1)
+                last = order[chain[end - 1]]
+                after = self.slots[chain[end]] if end < len(chain) else self._neighbour(last, 1)
                 if before is not None and after is not None:
                     for i, slot in enumerate(chain[at:end], start=1):
                         times[slot] = before + (after - before) * i / (end - at + 1)
             at = end + 1
         return times
 
-    def _neighbour(self, slot: str, step: int) -> float | None:
+    def _neighbour(self, at: int, step: int) -> float | None:
         """The time of the nearest slot before (-1) or after (1) one that has a time."""
-        names = list(self.slots)
-        at = names.index(slot)
-        rest = names[:at][::-1] if step < 0 else names[at + 1 :]
-        return next((self.slots[name] for name in rest if self.slots[name] is not None), None)
+        times = list(self.slots.values())
+        rest = times[:at][::-1] if step < 0 else times[at + 1 :]
+        return next((time for time in rest if time is not None), None)
 
 
 def _dependent_spans(tier: Tier, spans: dict[str, Span]) -> dict[str, Span]:
@@ -178,7 +179,7 @@ def read_document(path: Path) -> Document:
         InputError: Not an ELAN file, or its times are not in milliseconds.
     """
     try:
-        root = ElementTree.fromstring(read_bytes(path))
+        root = ElementTree.fromstring(read_bytes(path, MAX_TREE_BYTES))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{path}: not an ELAN file ({error})") from error
     if root.tag != "ANNOTATION_DOCUMENT":
@@ -189,6 +190,8 @@ def read_document(path: Path) -> Document:
     units = header.get("TIME_UNITS")
     if (units or "milliseconds") != "milliseconds":
         raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
+    refuse_more(len(root.findall("TIER")), MAX_TIERS, "tiers", path)
+    refuse_more(len(root.findall("TIER/ANNOTATION")), MAX_ROWS, "annotations", path)
     foreign = [f"{_FOREIGN[e.tag][0]} {e.get(_FOREIGN[e.tag][1], '')!r}" for e in root if e.tag in _FOREIGN]
     return Document(
         media=[dict(e.attrib) for e in root.iterfind("HEADER/MEDIA_DESCRIPTOR")],

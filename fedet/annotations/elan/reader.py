@@ -145,7 +145,7 @@ def labels_of(
     events, report = validate_cells(rows, path.name, emotion_map)
     videos = known_video(base, head, events, media.path if media else None)
     is_ours = any(base_tier(tier) in TIERS for tier in document.tiers)
-    n_annotations = len(rows) if is_ours else reader.n_annotations()
+    n_annotations = reader.n_annotations(reader.event_tiers() if is_ours else reader.timed)
     return LabelFile(events, join_repairs(*reports, report), videos, n_annotations)
 
 
@@ -200,16 +200,15 @@ class TierReader:
     def _remarks(self, name: str) -> dict[str, str]:
         """Annotation with times -> text of those that depend on it in a tier, joined."""
         separator = "+" if are_action_units(name) else " "
-        remarks: dict[str, str] = {}
+        remarks: dict[str, list[str]] = defaultdict(list)
         for annotation in self.tiers[name].annotations:
             root = annotation.parent
             for _ in self.tiers:  # no chain is longer
                 if self.owners.get(root, root) in self.timed or root not in self.parents:
                     break
                 root = self.parents[root]
-            prefix = f"{remarks[root]}{separator}" if root in remarks else ""
-            remarks[root] = prefix + annotation.text
-        return remarks
+            remarks[root].append(annotation.text)
+        return {root: separator.join(texts) for root, texts in remarks.items()}
 
     def _emotion_of_name(self, tier: str) -> str:
         """The emotion in the name of a tier, like `happy` or `happy@Anna`; "" if its annotations are
@@ -254,9 +253,9 @@ class TierReader:
             lines.append(repair(self.file, problem, "left out", column=name))
         return lines
 
-    def n_annotations(self) -> int:
-        """The annotations of all tiers that have intervals."""
-        return sum(len(self.tiers[name].annotations) for name in self.timed)
+    def n_annotations(self, tiers: Collection[str]) -> int:
+        """The number of annotations of these tiers."""
+        return sum(len(self.tiers[name].annotations) for name in tiers)
 
     def rows(self, tier: str, before: int) -> tuple[list[tuple[int, Cells]], pd.DataFrame]:
         """(running number, cells) of a tier's annotations, and the report.

@@ -1,41 +1,30 @@
 """The network that finds 65 points of a face, with an uncertainty each, and what moves besides speech."""
 
 import json
+import math
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedet.errors import InputError
-from fedet.faces.network import FaceNet, read_checkpoint, shipped
+from fedet.faces.detectors import Box, FaceDetector, HaarDetector
+from fedet.faces.network import FaceNet, normalise, read_checkpoint, shipped
 from fedet.faces.points import POINTS
+from fedet.faces.resnet import BasicBlock, ResNet18
+from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, crop, track_boxes
 from fedet.files import atomic_write, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
+from fedet.video.reader import MAX_SIDE, Video, open_video
 
 SIZE = 96  # side of the crops that it reads, pixels
 SPREAD = (-6.0, -0.7)  # limits of the log of an uncertainty, in shares of the crop's side
 MIDDLE = -2.5  # where that logarithm starts in training
 KEPT = 2  # layers of the other network that are not trained further
+BATCH = 32  # faces read at once
 WIDE, NARROW, HIDDEN = 160, 48, 256  # channels of the last blocks, before the dense layers, of those
-
-
-class Block(nn.Module):
-    """Two convolutions and a way around them."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int):
-        super().__init__()
-        self.first, self.second = convolution(inputs, outputs, stride), convolution(outputs, outputs)
-        self.around = convolution(inputs, outputs, stride, 1) if stride > 1 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, S, S) -> (B, C', S', S')"""
-        return F.relu(self.second(F.relu(self.first(x))) + self.around(x))
-
-
-def convolution(inputs: int, outputs: int, stride: int = 1, side: int = 3) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
 class LandmarkNet(nn.Module):
@@ -43,13 +32,12 @@ class LandmarkNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        from torchvision.models import resnet18
-
-        first = resnet18(weights=None)
+        first = ResNet18()
         self.body = nn.Sequential(
             nn.Sequential(first.conv1, first.bn1, first.relu, first.maxpool), first.layer1, first.layer2,
-            Block(128, WIDE, 2), Block(WIDE, WIDE, 1),
-            convolution(WIDE, NARROW, side=1), nn.ReLU(), nn.Flatten(),
+            BasicBlock(128, WIDE, 2), BasicBlock(WIDE, WIDE, 1),
+            nn.Sequential(nn.Conv2d(WIDE, NARROW, 1, bias=False), nn.BatchNorm2d(NARROW)),
+            nn.ReLU(), nn.Flatten(),
         )  # fmt: skip
         flat = NARROW * (SIZE // 16) ** 2
         self.points = nn.Sequential(nn.Linear(flat, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 3 * len(POINTS)))
@@ -68,6 +56,12 @@ class LandmarkNet(nn.Module):
         found = self.points(features).float().view(-1, len(POINTS), 3)
         spread = torch.exp((found[..., 2] + MIDDLE).clamp(*SPREAD))
         return found[..., :2] + 0.5, spread, self.state(features).float()
+
+    @torch.inference_mode()
+    def emotions(self, change: np.ndarray) -> np.ndarray:
+        """Changes of the state (N, 256) from the person's rest -> (N, 4) confidence in each of EMOTIONS."""
+        logits = self.change(torch.from_numpy(change).float())[:, len(AUS) :]
+        return logits.softmax(1)[:, 1:].numpy()
 
     def start_from(self, net: FaceNet) -> None:
         """Takes over the first layers of the network that reads expressions; the first `KEPT` stay fixed."""
@@ -110,3 +104,83 @@ def save_landmarks(folder: str | Path, net: LandmarkNet, card: dict) -> None:
     with atomic_write(Path(folder) / "model.safetensors") as path:
         save_file({k: v.contiguous() for k, v in state.items()}, path)
     (Path(folder) / "config.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+class Landmarks(NamedTuple):
+    """The points of one face along a video of T frames."""
+
+    points: np.ndarray  # (T, P, 2) float32: x right, y down in pixels of the picture; NaN without a face
+    spread: np.ndarray  # (T, P) float32: standard deviation of each, pixels; NaN without a face
+    state: np.ndarray  # (T, 256) float32: what `LandmarkNet.change` reads; 0 without a face
+    visible: np.ndarray  # (T,) bool: there is a face
+
+
+def read_landmarks(
+    video: str | Path | Video,
+    net: LandmarkNet | None = None,
+    detector: FaceDetector | None = None,
+    fps: float | None = None,
+    progress: bool = False,
+) -> Landmarks:
+    """Finds the points of the face in every frame of a video.
+
+    Args:
+        net: None: the shipped weights.
+        detector: finds faces; None: OpenCV's Haar cascades.
+        fps: frames a second that are read; None: every frame of the video.
+
+    Raises InputError where the video cannot be read.
+    """
+    from tqdm.auto import tqdm
+
+    net = net or load_landmarks()
+    opened = video if isinstance(video, Video) else open_video(video)
+    total = round(opened.duration_s * (fps or opened.fps)) if opened.duration_s else None
+    frames = track_boxes(opened.lazy_frames(fps, MAX_SIDE), detector or HaarDetector())
+    boxes: list[Box | None] = []
+    crops: list[np.ndarray] = []
+    read: list[tuple[np.ndarray, ...]] = []
+    scale = 1.0
+    for tracked in tqdm(frames, total=total, unit="frame", disable=not progress, desc="points of the face"):
+        boxes.append(tracked.box)
+        if tracked.box is not None:
+            image = tracked.frame.image
+            scale = max(opened.width, opened.height) / max(image.shape[:2])
+            crops.append(crop(image, tracked.box, SIZE))
+        if len(crops) == BATCH:
+            read.append(_read(net, crops))
+            crops = []
+    if crops:
+        read.append(_read(net, crops))
+    return _in_pictures(boxes, read, scale)
+
+
+@torch.inference_mode()
+def _read(net: LandmarkNet, crops: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    faces = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div(255)
+    out = net(normalise(faces).contiguous(memory_format=torch.channels_last))
+    return tuple(values.numpy() for values in out)
+
+
+def _in_pictures(boxes: list[Box | None], read: list[tuple[np.ndarray, ...]], scale: float) -> Landmarks:
+    """What was read in the crops of all visible faces, in pixels of a picture `scale` times as large."""
+    visible = np.array([box is not None for box in boxes], bool)
+    points = np.full((len(boxes), len(POINTS), 2), np.nan, np.float32)
+    spread = np.full((len(boxes), len(POINTS)), np.nan, np.float32)
+    state = np.zeros((len(boxes), HIDDEN), np.float32)
+    if read:
+        found, spread[visible], state[visible] = (
+            np.concatenate(values) for values in zip(*read, strict=True)
+        )
+        faces = [box for box in boxes if box is not None]
+        points[visible] = scale * np.stack([_in_picture(p, b) for p, b in zip(found, faces, strict=True)])
+        spread[visible] *= scale * CROP_SCALE * np.array([box.size for box in faces])[:, None]
+    return Landmarks(points, spread, state, visible)
+
+
+def _in_picture(points: np.ndarray, box: Box) -> np.ndarray:
+    """Points (P, 2) of a crop, shares of its side, in pixels of the picture that it was cut from."""
+    cos, sin = math.cos(math.radians(box.roll)), math.sin(math.radians(box.roll))
+    turn = np.array([[cos, sin], [-sin, cos]])  # as in `crop`
+    within = (points - 0.5) * (CROP_SCALE * box.size) + (0, CROP_DOWN * box.size)
+    return within @ turn.T + (box.cx, box.cy)

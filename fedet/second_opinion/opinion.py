@@ -8,6 +8,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.faces.detectors import FaceDetector, HaarDetector
+from fedet.faces.landmarks import LandmarkNet, Landmarks, load_landmarks, read_landmarks
 from fedet.faces.tracking import track_faces
 from fedet.intervals import EMOTIONS
 from fedet.second_opinion.classifier import Classifier, Run, open_classifier
@@ -71,6 +72,15 @@ def _answer(curves: list, pictures: list, at: list[int], classifier: Classifier,
         at.clear()
 
 
+def landmark_curves(landmarks: Landmarks, net: LandmarkNet) -> np.ndarray:
+    """(T, 4) at the rate of the landmarks: the emotion of the change from the person's median state."""
+    curves = np.full((len(landmarks.visible), len(EMOTIONS)), np.nan, np.float32)
+    if landmarks.visible.any():
+        state = landmarks.state[landmarks.visible]
+        curves[landmarks.visible] = net.emotions(state - np.median(state, axis=0))
+    return curves
+
+
 def openface_curves(path: str | Path, n_frames: int) -> np.ndarray:
     """(n_frames, 4) at 30 fps from the CSV of OpenFace's FeatureExtraction: AU intensities as shares of 5."""
     time, values = read_openface(path)
@@ -116,7 +126,7 @@ def opinion_on(
     """The emotion curves that a second opinion named by the user gives of a video.
 
     Args:
-        name: "fer", the YAML file of a classifier's description, or "openface" or "pyfeat".
+        name: "landmarks", "fer", the YAML file of a classifier's description, "openface" or "pyfeat".
         n_frames: of the video at 30 frames a second.
         sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
         folder_fps: rate of a folder of images; None: 30.
@@ -134,9 +144,11 @@ def opinion_on(
         return pyfeat_curves(path, n_frames, float(open_video(video, folder_fps=folder_fps or FPS).fps))
     if Path(video).suffix == ".f16":
         raise InputError(f"{video}: kept vectors hold no pictures; a second opinion needs the video")
-    classifier, run = open_classifier(name)
-    curves = emotion_curves(
-        open_video(video, folder_fps=folder_fps or FPS), classifier, run, progress=progress
-    )[:n_frames]
+    opened = open_video(video, folder_fps=folder_fps or FPS)
+    if name == "landmarks":
+        net = load_landmarks()
+        curves = landmark_curves(read_landmarks(opened, net, fps=FPS, progress=progress), net)[:n_frames]
+    else:
+        curves = emotion_curves(opened, *open_classifier(name), progress=progress)[:n_frames]
     unseen = np.full((n_frames - len(curves), len(EMOTIONS)), np.nan, np.float32)
     return np.concatenate([curves, unseen])

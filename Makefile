@@ -34,6 +34,7 @@ style: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 # The one form of the code. Notebooks keep the lines they were written in.
 format: setup

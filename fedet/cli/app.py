@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_LINES = 10  # lines of the report that are printed
+OLD_NAMES = {
+    "batch": "batch-size",
+    "keep-vectors": "cache",
+}  # of options: these still work, and are not shown
 REPORT = "labels_report.csv"  # the whole report, in an output folder
 
 app = typer.Typer(
     help="Finds facial expressions in long videos: when each starts and ends, and which emotion it is.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: OLD_NAMES.get(name, name),
+    },
 )  # fmt: skip
 
 

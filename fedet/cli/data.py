@@ -27,7 +27,9 @@ def synth(
         str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
     ] = "",
     benchmark: Annotated[str, typer.Option(help="A benchmark: easy, default, hard or unseen.")] = "",
-    sound: Annotated[bool, typer.Option(help="A sound track: a voice while the mouth talks.")] = False,
+    sound: Annotated[
+        bool, typer.Option(show_default=False, help="A sound track: a voice while the mouth talks.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
 ) -> None:
     """Generates face videos with exact annotations; goes on where it was stopped."""
@@ -67,7 +69,7 @@ def convert(
         Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
     ] = None,
     report: Report = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that differs.")] = False,
+    overwrite: Annotated[bool, typer.Option(show_default=False, help="Replace a file that differs.")] = False,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT, BORIS and MEGC, frames preserved."""
     from fedet.annotations.formats import convert_labels

@@ -23,16 +23,18 @@ def detect(
     threshold: Annotated[float | None, typer.Option(help="Lowest score; default: the detector's.")] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(
-            "--cache",
-            "--keep-vectors",
-            help="Keep the frames' vectors here; detect reads them again when the frames are deleted.",
-        ),
+        typer.Option(help="Keep the frames' vectors here; they can be read again without the video."),
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Rate of folders of images; default: 30.")] = None,
-    abstain: Annotated[bool, typer.Option(help="Leave out faces unlike those of training.")] = False,
-    thumbnails: Annotated[bool, typer.Option(help="Pictures of the apexes into OUT.")] = False,
-    blur_faces: Annotated[bool, typer.Option(help="Make the faces in them unrecognisable.")] = False,
+    abstain: Annotated[
+        bool, typer.Option(show_default=False, help="Leave out faces unlike those of training.")
+    ] = False,
+    thumbnails: Annotated[
+        bool, typer.Option(show_default=False, help="Pictures of the apexes into OUT.")
+    ] = False,
+    blur_faces: Annotated[
+        bool, typer.Option(show_default=False, help="Make the faces in them unrecognisable.")
+    ] = False,
     second_opinion: Annotated[
         str | None,
         typer.Option(help="Also ask fer, a classifier's YAML file, openface or pyfeat."),
@@ -41,7 +43,9 @@ def detect(
     pyfeat: PyFeat = None,
     jobs: Annotated[int, typer.Option(help="Videos side by side; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Detect again in videos that OUT already has.")] = False,
+    fresh: Annotated[
+        bool, typer.Option(show_default=False, help="Detect again in videos that OUT already has.")
+    ] = False,
 ) -> None:
     """Finds the expressions in videos: a table of start, end, emotion, type and score.
 

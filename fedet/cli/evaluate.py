@@ -39,7 +39,9 @@ def crossval(
     face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
     adapt: Adapt = None,
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
-    checkpoints: Annotated[bool, typer.Option(help="Killed folds go on at their last epoch.")] = False,
+    checkpoints: Annotated[
+        bool, typer.Option(show_default=False, help="Killed folds go on at their last epoch.")
+    ] = False,
 ) -> None:
     """Measures methods on subjects left out of training; resumes where it was stopped."""
     from fedet.experiments.comparison import failures, results_of, write_results
@@ -118,7 +120,7 @@ def evaluate(
         str, typer.Option(help="Only the videos of this subset of the truth, like validation.")
     ] = "",
     as_written: Annotated[
-        bool, typer.Option("--as-written", help="The files' own labels, not mapped to four emotions.")
+        bool, typer.Option(show_default=False, help="The files' own labels, not mapped to four emotions.")
     ] = False,
     convention: Annotated[
         str, typer.Option(help=f"How to count: {', '.join(NAMED_CONVENTIONS)}.")

@@ -41,7 +41,7 @@ def main() -> None:
         if signal.getsignal(number) in defaults:  # nohup ignores SIGHUP; leave that
             signal.signal(number, stop)
     try:
-        app()
+        app(prog_name="fedet")
     except InputError as error:
         print_error(error)
         sys.exit(2)

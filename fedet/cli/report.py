@@ -22,7 +22,9 @@ def report(
         list[str] | None, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")
     ] = None,
     notebooks: Annotated[Path | None, typer.Option(help="Their folder; default: the suite's.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Run finished notebooks again, too.")] = False,
+    fresh: Annotated[
+        bool, typer.Option(show_default=False, help="Run finished notebooks again, too.")
+    ] = False,
     cell_minutes: Annotated[
         float | None,
         typer.Option(help="Limit for one cell; 0: none. Default: 30, or 10 times its notebook"),

@@ -51,7 +51,7 @@ def train(
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
     end_to_end: Annotated[
-        bool, typer.Option("--end-to-end", help="Then tune the face network too, from OUT/frozen; slow.")
+        bool, typer.Option(show_default=False, help="Then tune the face network too, from OUT/frozen; slow.")
     ] = False,
     tuning_epochs: Annotated[int | None, typer.Option(help="Passes of --end-to-end at most.")] = None,
     report: Report = None,
@@ -176,7 +176,6 @@ def learn(
     cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
 ) -> None:
     """Learns from reviewed videos; keeps only what helps on held-out people."""
-    import warnings
     from dataclasses import replace
 
     from fedet.detection import read_inputs, save_inputs
@@ -191,9 +190,7 @@ def learn(
         raise InputError(f"--folds {folds}: at least 2, one to learn from and one to judge on")
     start = starting_folder(init)
     inputs = read_inputs(start)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the report of repairs includes it
-        dataset = reviewed_dataset(videos, reviews)
+    dataset = reviewed_dataset(videos, reviews)
     print(dataset.summary())
     report_repairs(dataset.repairs, out / REPORT)
     records = records_of(dataset, load_facenet(inputs.weights), inputs, cache or out / "vectors")
@@ -246,9 +243,11 @@ def pretrain(
     lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
     init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
     seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
-    batch: Annotated[int, typer.Option(help="People in a step.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="People in a step.")] = 32,
     device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
-    landmarks: Annotated[bool, typer.Option("--landmarks", help="The network that finds points.")] = False,
+    landmarks: Annotated[
+        bool, typer.Option(show_default=False, help="The network that finds points.")
+    ] = False,
     minutes: Annotated[float, typer.Option(help="With --landmarks: how long it learns.")] = 75.0,
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores).
@@ -260,7 +259,7 @@ def pretrain(
     if landmarks:
         from fedet.training.landmarks.learning import LandmarkConfig, learn_landmarks
 
-        config = LandmarkConfig(people=people, families=kinds, lr=lr, seed=seed, batch=batch)
+        config = LandmarkConfig(people=people, families=kinds, lr=lr, seed=seed, batch=batch_size)
         print(f"weights in {learn_landmarks(out, config, minutes)}")
         return
     from fedet.training.novelty import describe_weights
@@ -270,7 +269,7 @@ def pretrain(
     if not all(part.strip().isdigit() for part in passes.split(",")):
         raise InputError(f"--passes is {passes!r}; give sides in pixels, like 80,96")
     sizes = tuple(map(int, passes.split(",")))
-    settings = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch)
+    settings = PretrainConfig(people=people, families=kinds, sizes=sizes, lr=lr, seed=seed, batch=batch_size)
     fit(out, settings, init or None, device=device)
     print("computing feature statistics for the novelty check")
     describe_weights(out)

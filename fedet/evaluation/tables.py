@@ -228,8 +228,10 @@ def number(value: object, digits: int = 3) -> str:
 
 def short_number(value: float | int | str | None) -> str:
     """Whole numbers as they are, others with three decimals below 10 and one above; "-" for none."""
-    if value is None or isinstance(value, str):
-        return "-" if value is None else value
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
+        return "-"
     if float(value).is_integer() and isinstance(value, int):
         return f"{value:,}".replace(",", " ")
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

@@ -33,7 +33,7 @@ from fedet.review.review import Review
 from fedet.review.triage import Effort, queue
 from fedet.video.reader import Video, open_video
 
-IN_REPORT = "FEDET_REPORT"  # set by `fedet.report.make` while it runs a notebook
+IN_REPORT = "FEDET_REPORT"  # set while a report runs notebooks: nobody answers then
 PAGE_MIME = "application/vnd.fedet.explorer+json"
 REPORT_THUMBNAILS = 12
 FOLDER_FPS = 30.0  # of a folder of images, if nothing says more

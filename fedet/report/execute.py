@@ -15,12 +15,12 @@ import nbformat
 from jupyter_client import AsyncKernelManager
 from nbformat import NotebookNode
 
+from fedet.explorer.widget import IN_REPORT
 from fedet.files import atomic_write
 from fedet.report.images import shrink_outputs, write_pictures
 from fedet.report.plan import INSTALLED, RUN_NOTE, Chapter
 
 CELL_FILE = re.compile(r"(/[\w.-]{1,60}){0,8}/ipykernel_\d{1,9}/\d{1,12}\.py:\d{1,6}: ")  # of a warning
-IN_REPORT = "FEDET_REPORT"  # set while notebooks run: widgets then leave data for the page
 ERROR_TAG = "papermill-error-cell-tag"  # of the cells that papermill adds around an error
 
 

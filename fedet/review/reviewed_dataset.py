@@ -7,7 +7,6 @@ those that look forgotten are reported.
 """
 
 import math
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +46,7 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
 
     Returns:
         The dataset. A review that looks half finished (`undecided_notice`) is a line of its report of
-        repairs and a warning; its open rows count as no expression. Exports hold open rows only on request.
+        repairs; its open rows count as no expression. Exports hold open rows only on request.
 
     Raises:
         InputError: no review, a review of a video that is not there, a file other than a journal without
@@ -67,7 +66,6 @@ def reviewed_dataset(videos: str | Path, reviews: Iterable[str | Path]) -> Datas
         reports.append(report)
         if notice := undecided_notice(rows):
             reports.append(repair(file.name, notice, "kept"))
-            warnings.warn(f"{file.name}: {notice}", UserWarning, stacklevel=2)
         for video, (table, fps) in decided.items():
             if video not in paths:
                 names = ", ".join(sorted(paths)[:5])

@@ -1,6 +1,7 @@
 """The command as a user meets it: what it prints, what it writes, and how it refuses bad input."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from command import fedet
 
 from fedet.annotations.table import read_csv
+from fedet.cli.app import OLD_NAMES
+from fedet.cli.main import app
 from fedet.video.writer import write_video
 
 
@@ -308,3 +312,39 @@ def test_labels_are_compared_as_they_are_written(tmp_path):
     assert "name another file" in refused(fedet(*files, "--out", tmp_path / "t.csv"))
     wrong = fedet(*files, "--fps", "x")
     assert wrong.returncode == 2 and "30000/1001" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def every_option():
+    """(command, option) of the whole program."""
+    commands = typer.main.get_command(app).commands
+    return [(name, p) for name, c in commands.items() for p in c.params if p.param_type_name == "option"]
+
+
+def test_every_switch_has_its_opposite():
+    for name, option in every_option():
+        if option.is_flag and option.name != "help":
+            assert f"--no-{option.opts[0].removeprefix('--')}" in option.secondary_opts, (name, option.opts)
+
+
+def test_one_thing_has_one_name_and_old_names_still_work():
+    shown = {o for _, option in every_option() for o in option.opts}
+    assert not shown & {f"--{old}" for old in OLD_NAMES}
+    for old, new in OLD_NAMES.items():
+        assert f"--{new}" in shown
+        name = next(name for name, option in every_option() if f"--{new}" in option.opts)
+        refused = fedet(name, f"--{old}")
+        assert refused.returncode == 2 and "No such option" not in refused.stderr
+    refused = fedet("pretrain", "--out", "x", "--batch", "many")
+    assert refused.returncode == 2 and "Invalid value for '--batch-size'" in refused.stderr
+
+
+def test_the_shell_completes_commands():
+    environment = {
+        **os.environ,
+        "_FEDET_COMPLETE": "complete_bash",
+        "COMP_WORDS": "fedet de",
+        "COMP_CWORD": "1",
+    }
+    code = "from fedet.cli.main import main; main()"
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert shown.stdout.split() == ["detect"], shown.stderr

@@ -58,18 +58,28 @@ def test_prose_comes_before_code_and_tells_question_and_end(path):
     assert cells(path)[0].cell_type == "markdown" and cells(path)[0].source.startswith("# ")
 
 
+def is_checked(cell) -> bool:
+    """Whether a rerun compares the cell's output with the stored one."""
+    return "nbval-check-output" in cell.metadata.get("tags", [])
+
+
+@EXECUTED
+def test_cells_hold_no_test_code_and_hide_no_warning(path):
+    source = "\n".join(c.source for c in cells(path, "code"))
+    assert not re.search(r"NBVAL|^\s*assert |warnings", source, re.M)
+
+
 @EXECUTED
 def test_outputs_are_stored_and_free_of_errors_and_of_this_machine(path):
     code = [c for c in cells(path, "code") if c.source.strip()]
     assert all(c.execution_count for c in code)
-    assert any("NBVAL_CHECK_OUTPUT" in c.source for c in code)
+    assert any(map(is_checked, code))
     for cell in code:
         for output in cell.outputs:
             assert output.output_type != "error"
             shown = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
             assert str(ROOT) not in shown and "/tmp/" not in shown and " at 0x" not in shown
-        checked = "NBVAL_CHECK_OUTPUT" in cell.source
-        assert not checked or cell.outputs, "a checked cell without output is compared with nothing"
+        assert not is_checked(cell) or cell.outputs, "a checked cell without output is compared with nothing"
 
 
 @EXECUTED
@@ -93,3 +103,15 @@ def test_what_cells_import_is_there(path):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fedet":
                 for alias in node.names:
                     pkgutil.resolve_name(f"{node.module}.{alias.name}")
+
+
+def test_the_index_lists_every_notebook_with_its_title_and_time():
+    page = (ROOT / "notebooks" / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| \[(.+?)\]\((\S+)\) \| .+\? \| (.+) \|$", page, re.M)
+    assert [name for _, name, _ in rows] == [path.name for path in NOTEBOOKS]
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{i:02}" for i in range(len(NOTEBOOKS))]
+    for (title, _, time), path in zip(rows, NOTEBOOKS, strict=True):
+        first = cells(path)[0].source
+        assert first.startswith(f"# {title}:") and f"**Run time** {time}" in first, path.stem
+    paths = re.search(r"read, in this order.*?\n\n", page, re.S)[0]
+    assert set(re.findall(r"\d\d", paths)) == {path.stem[:2] for path in NOTEBOOKS}

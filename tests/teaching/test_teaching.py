@@ -17,6 +17,7 @@ from PIL import Image
 
 from fedet.analysis import attention as traces
 from fedet.errors import InputError
+from fedet.explorer.widget import IN_REPORT
 from fedet.intervals import tiou
 from fedet.losses import INTERVAL_LOSSES
 from fedet.model import FEDN, FEDNConfig
@@ -144,7 +145,7 @@ def test_a_leak_lifts_the_one_who_leaked_and_nobody_else():
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_an_exercise_tells_right_from_wrong(name, capsys):
+def test_an_exercise_tells_right_from_wrong(name, capsys, monkeypatch):
     exercise = EXERCISES[name]
     check(name, exercise.answer)
     assert capsys.readouterr().out == "Right.\n"
@@ -153,6 +154,9 @@ def test_an_exercise_tells_right_from_wrong(name, capsys):
     assert capsys.readouterr().out.startswith("Not yet: ")
     check(name, None)
     assert "Not answered yet" in capsys.readouterr().out
+    monkeypatch.setenv(IN_REPORT, "1")  # whose reader cannot answer
+    check(name, None)
+    assert capsys.readouterr().out == ""
 
 
 def test_odd_answers_are_told_and_unknown_exercises_refused():

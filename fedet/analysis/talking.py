@@ -140,7 +140,8 @@ def ablate(
         tables[arm], resampled[arm] = rates(alarms_by_subject(detected, dataset, talking), n_resamples)
     rows = []
     for name in FIGURES:
-        limits, share = paired_difference(resampled["with"][name], resampled["without"][name])
+        gap, share = paired_difference(resampled["with"][name], resampled["without"][name])
+        limits = interval(gap)
         difference = tables["with"].loc[name, "value"] - tables["without"].loc[name, "value"]
         rows.append((name, difference, limits.low, limits.high, share))
     columns = ["figure", "value", "low", "high", "share_above"]

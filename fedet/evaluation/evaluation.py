@@ -12,10 +12,10 @@ from fedet.evaluation.alignment import align
 from fedet.evaluation.bootstrap import (
     LEVEL,
     N_RESAMPLES,
-    interval,
     paired_difference,
     resampled_sums,
     subject_weights,
+    t_interval,
 )
 from fedet.evaluation.scoring import Figures, figures
 from fedet.evaluation.scoring import score as score_aligned
@@ -138,34 +138,42 @@ def evaluate(
     settings |= {"label": label, "n_resamples": n_resamples, "seed": seed, "level": level}
     return Evaluation(
         settings=settings,
-        figures=_with_intervals(values, samples, level),
+        figures=_with_intervals(values, samples, len(aligned.subjects), level),
         notes=notes(scored),
         samples=samples,
         **tables(scored),
     )
 
 
-def _with_intervals(values: Figures, samples: Figures, level: float) -> pd.DataFrame:
+def _with_intervals(values: Figures, samples: Figures, subjects: int, level: float) -> pd.DataFrame:
     rows = []
     for name, value in values.items():
-        bounds = interval(samples.get(name, np.empty(0)), level)
-        rows.append((name, float(value), bounds.low, bounds.high, bounds.undefined))
+        bounds = t_interval(float(value), samples.get(name, np.empty(0)), subjects, level)
+        ends = within_range(name, bounds.low, bounds.high)
+        rows.append((name, float(value), *ends, bounds.undefined))
     table = pd.DataFrame(rows, columns=["figure", "value", "low", "high", "undefined"])
     return table.set_index("figure")
+
+
+def within_range(figure: str, low: float, high: float) -> tuple[float, float]:
+    """The ends of an interval cut to the values that a figure can have; NaN stays NaN."""
+    lowest = -1.0 if figure == "kappa" else 0.0
+    return float(np.clip(low, lowest, 1.0)), float(np.clip(high, lowest, 1.0))
 
 
 def compare(
     first: Evaluation | Sequence[Evaluation], second: Evaluation | Sequence[Evaluation]
 ) -> pd.DataFrame:
-    """Paired differences, first - second, over the same resamples of subjects.
+    """Paired differences, first - second, over the same resamples of subjects and over training seeds.
 
     Args:
         first, second: evaluations of two methods on the same truth with the same settings; or
-            several each, one per training seed, whose figures are averaged.
+            several each, one per training seed in the same order, whose figures are averaged.
 
     Returns:
         Index: figure; columns first, second, difference, low, high, undefined (resamples without
-        a difference) and share_above, the share of resamples in which the first is higher.
+        a difference), share_above, the share of resamples in which the first is higher, and seeds, the
+        training runs of the method that has fewer; with 1 the interval is over subjects alone.
     """
     a, b = ([x] if isinstance(x, Evaluation) else list(x) for x in (first, second))
     _refuse_unlike([*a, *b])
@@ -173,11 +181,15 @@ def compare(
     for name in a[0].figures.index:
         if not all(name in e.figures.index for e in [*a, *b]):
             continue
-        mean_a, mean_b = (float(mean_defined([e.value(name) for e in side])) for side in (a, b))
+        runs_a, runs_b = (np.array([e.value(name) for e in side]) for side in (a, b))
+        mean_a, mean_b = (float(mean_defined(runs)) for runs in (runs_a, runs_b))
         drawn = [mean_defined([e.samples.get(name, np.empty(0)) for e in side], axis=0) for side in (a, b)]
-        gap, share = paired_difference(drawn[0], drawn[1], a[0].settings["level"])
-        rows.append((name, mean_a, mean_b, mean_a - mean_b, gap.low, gap.high, gap.undefined, share))
-    columns = ["figure", "first", "second", "difference", "low", "high", "undefined", "share_above"]
+        by_seed = runs_a - (runs_b if len(runs_a) == len(runs_b) else mean_b)
+        gap, share = paired_difference(drawn[0], drawn[1])
+        bounds = t_interval(mean_a - mean_b, gap, a[0].data["subjects"], a[0].settings["level"], by_seed)
+        ends = bounds.low, bounds.high, bounds.undefined
+        rows.append((name, mean_a, mean_b, mean_a - mean_b, *ends, share, min(len(a), len(b))))
+    columns = ["figure", "first", "second", "difference", "low", "high", "undefined", "share_above", "seeds"]
     return pd.DataFrame(rows, columns=columns).set_index("figure")
 
 

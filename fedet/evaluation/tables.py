@@ -305,8 +305,9 @@ def _headline(result: "Evaluation") -> str:
     if not result.samples:
         return "Figures\n" + text_table(table[["value"]])
     return (
-        f"Figures with {100 * s['level']:g} % intervals ({s['n_resamples']} resamples of "
-        f"subjects, seed {s['seed']})\n" + text_table(table)
+        f"Figures with {int(table['low'].notna().sum())} intervals of {100 * s['level']:g} % "
+        f"({s['n_resamples']} resamples of subjects, seed {s['seed']}; one training run, whose luck is "
+        "not in them)\n" + text_table(table)
     )
 
 

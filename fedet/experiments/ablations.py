@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from fedet.errors import InputError
+from fedet.evaluation.bootstrap import CLAIM_SEEDS
 from fedet.evaluation.evaluation import Evaluation, compare
 from fedet.experiments.comparison import evaluate_folds
 from fedet.experiments.cross_validation import CrossValidation
@@ -14,6 +15,7 @@ from fedet.model import FEDNConfig
 from fedet.training.config import Augmentation, TrainConfig
 
 WHOLE = "whole"
+TOO_FEW = "too few seeds"  # the interval leaves 0 out, but rests on fewer than CLAIM_SEEDS runs
 # Group -> variant -> fields of FEDNConfig that differ; fields of TrainConfig start with "training.".
 GROUPS: dict[str, dict[str, dict[str, object]]] = {
     "paper": {
@@ -100,8 +102,12 @@ def effects(
 
 
 def verdicts(table: pd.DataFrame) -> pd.Series:
-    """Says "helps", "hurts" or "could be chance" of each part, by whether the interval excludes 0."""
+    """Says "helps", "hurts" or "could be chance" of each part, by whether the interval excludes 0.
+
+    With fewer than CLAIM_SEEDS training runs nothing is claimed: "too few seeds".
+    """
     words = pd.Series("could be chance", index=table.index, dtype=object)
     words[table["low"] > 0] = "helps"
     words[table["high"] < 0] = "hurts"
+    words[(words != "could be chance") & (table["seeds"] < CLAIM_SEEDS)] = TOO_FEW
     return words

@@ -18,12 +18,12 @@ from fedet.annotations.cells import as_text
 from fedet.annotations.table import LabelFile, all_videos
 from fedet.annotations.video_names import resolve
 from fedet.errors import InputError
-from fedet.evaluation.bootstrap import interval
-from fedet.evaluation.evaluation import Evaluation, compare, evaluate
+from fedet.evaluation.bootstrap import t_interval
+from fedet.evaluation.evaluation import Evaluation, compare, evaluate, within_range
 from fedet.evaluation.tables import to_plain
 from fedet.experiments.cross_validation import CrossValidation
 from fedet.experiments.provenance import provenance
-from fedet.experiments.results_page import section
+from fedet.experiments.results_page import OVER_SEEDS, section
 from fedet.files import atomic_write, shortened
 from fedet.metrics import mean_defined
 
@@ -102,22 +102,23 @@ def _of_ranking(name: str) -> bool:
 def summarise(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     """Index: figure; columns mean and sd over seeds, and low and high of the mean's interval.
 
-    The interval resamples subjects; the seeds of one resample are averaged.
+    The interval is over subjects and seeds, see `t_interval`; with one seed over subjects alone.
     """
     rows = []
     for name in evaluations[0].figures.index:
         values = np.array([e.value(name) for e in evaluations])
         resampled = mean_defined([e.samples.get(name, np.empty(0)) for e in evaluations], axis=0)
-        bounds = interval(resampled, evaluations[0].settings["level"])
+        mean, first = float(mean_defined(values)), evaluations[0]
+        bounds = t_interval(mean, resampled, first.data["subjects"], first.settings["level"], values)
         defined = values[~np.isnan(values)]
         spread = float(defined.std(ddof=1)) if len(defined) > 1 else float("nan")
-        rows.append((name, float(mean_defined(values)), spread, bounds.low, bounds.high))
+        rows.append((name, mean, spread, *within_range(name, bounds.low, bounds.high)))
     return pd.DataFrame(rows, columns=["figure", "mean", "sd", "low", "high"]).set_index("figure")
 
 
-def counts(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """TP, FP, FN of overall, macro and micro; means over the seeds."""
-    tables = [e.spotting[["tp", "fp", "fn"]].astype(float) for e in evaluations]
+def counts(evaluations: Sequence[Evaluation], typed: bool = False) -> pd.DataFrame:
+    """TP, FP, FN of overall, macro and micro, also by typed counting; means over the seeds."""
+    tables = [(e.typed if typed else e.spotting)[["tp", "fp", "fn"]].astype(float) for e in evaluations]
     return sum(tables[1:], tables[0]) / len(tables)
 
 
@@ -151,6 +152,7 @@ def results_of(
         methods[name] = {
             "figures": to_plain(table.to_dict("index")),
             "counts": to_plain(counts(evaluations[name]).to_dict("index")),
+            "typed_counts": to_plain(counts(evaluations[name], typed=True).to_dict("index")),
             "by_seed": {str(s): _of_seed(e) for s, e in zip(run.seeds, evaluations[name], strict=True)},
             "seeds": run.seeds,
             "seconds": sum(result.seconds for result in run.results),
@@ -165,7 +167,11 @@ def results_of(
     return {
         "schema_version": RESULTS_VERSION,
         "data": dict(data),
-        "protocol": {"folds": first.settings["folds"], "validation": first.settings["validation"]},
+        "protocol": {
+            "folds": first.settings["folds"],
+            "validation": first.settings["validation"],
+            "intervals": OVER_SEEDS,
+        },
         "counts": to_plain(next(iter(evaluations.values()))[0].data),
         "methods": methods,
         "differences": differences,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedet.errors import InputError
+from fedet.evaluation.bootstrap import CLAIM_SEEDS
 from fedet.evaluation.tables import number
 from fedet.files import atomic_write
 
@@ -18,6 +19,11 @@ SHOWN = {
     "spotting_f1": "overall F1", "macro_f1": "MaE F1", "micro_f1": "ME F1", "uf1": "recognition UF1",
     "strs": "STRS", "detection_f1": "detection F1", "map": "detection mAP",
 }  # fmt: skip
+TYPED = {
+    "typed_spotting_f1": "overall F1", "typed_macro_f1": "MaE F1", "typed_micro_f1": "ME F1",
+    "typed_strs": "STRS",
+}  # fmt: skip
+OVER_SEEDS = "t over subjects and seeds"  # how the intervals of a results file were made
 COUNTED = {"overall": "overall", "macro": "MaE", "micro": "ME"}
 LICENSED = {"CAS(ME)²": "CASME2/", "CAS(ME)³": "CASME3/", "SAMM-LV": "SAMM-LV/"}
 METHOD_OPTIONS = "--method fedn --method two-stage --method frame-wise --method flow"
@@ -43,15 +49,72 @@ def section(results: Mapping[str, Any]) -> str:
     head = f"**{data['name']}**. {data['summary']}."
     seeds = sorted({seed for m in methods.values() for seed in m["seeds"]})
     hours = sum(m["seconds"] for m in methods.values()) / 3600
+    over = "over subjects and seeds" if _with_seeds(results) else "over subjects alone"
     foot = (
-        f"Mean over {len(seeds)} seeds (± their standard deviation), 95 % interval over subjects in "
+        f"Mean over {len(seeds)} seeds (± their standard deviation), 95 % interval {over} in "
         f"brackets; counts are means over the seeds. Test: {_folds(protocol['folds'])}; epoch, threshold "
         f"and all other choices on {100 * protocol['validation']:g} % of the remaining subjects; tIoU "
         f"0.5, mAP over 0.3 to 0.7. fedet {machine['fedet']}, commit {machine['commit']}, {machine['date']}; "
         f"{hours:.2f} hours of jobs on {_machine(machine)}."
     )
     command = f"`{data['command']}`" if data.get("command") else ""
-    return "\n\n".join(p for p in (head, table(results), differences(results), foot, command) if p)
+    tables = table(results), typed_table(results), differences(results), claims(results)
+    return "\n\n".join(p for p in (head, *tables, foot, command) if p)
+
+
+def _with_seeds(results: Mapping[str, Any]) -> bool:
+    return results["protocol"].get("intervals") == OVER_SEEDS
+
+
+def claims(results: Mapping[str, Any]) -> str:
+    """Which differences are facts and which are not, and how many intervals the tables hold; "" without
+    rivals.
+
+    A fact has an interval over subjects and seeds that leaves 0 out, from CLAIM_SEEDS training runs.
+    """
+    gaps = {
+        (pair, SHOWN[key]): gap
+        for pair, row in results["differences"].items()
+        for key, gap in row.items()
+        if key in SHOWN and gap["low"] is not None
+    }
+    if not gaps:
+        return ""
+    seeds = min(len(method["seeds"]) for method in results["methods"].values())
+    count = (
+        f"The table of differences holds {len(gaps)} intervals: if no method were better than another, "
+        f"about {len(gaps) * 0.05:.1f} of them would leave 0 out by chance."
+    )
+    away = {key: gap for key, gap in gaps.items() if gap["low"] > 0 or gap["high"] < 0}
+    if seeds < CLAIM_SEEDS or not _with_seeds(results):
+        why = [f"{seeds} seeds, and a fact takes {CLAIM_SEEDS}"] if seeds < CLAIM_SEEDS else []
+        why += [] if _with_seeds(results) else ["the intervals leave the seeds out"]
+        return (
+            f"**No difference here is a fact** ({'; '.join(why)}), also where the interval leaves 0 out, as "
+            f"{len(away)} do. {count}"
+        )
+    facts = [f"{pair}, {figure}: {_gap(gap)}" for (pair, figure), gap in away.items()]
+    chance = [f"{pair}, {figure}" for pair, figure in gaps.keys() - away.keys()]
+    return (
+        f"**Facts** (the interval leaves 0 out): {'; '.join(facts) or 'none'}. **Could be chance**: "
+        f"{'; '.join(sorted(chance)) or 'none'}. {count}"
+    )
+
+
+def typed_table(results: Mapping[str, Any]) -> str:
+    """The same by typed counting: macro finds macro only, micro finds micro only; "" for older files."""
+    rows = []
+    for name, method in results["methods"].items():
+        if "typed_counts" not in method:
+            return ""
+        cells = [_cell(method["figures"].get(key)) for key in TYPED]
+        rows.append([name, *cells, *_counts(method["typed_counts"])])
+    head = ["typed counting", *TYPED.values(), *[f"TP / FP / FN {name}" for name in COUNTED.values()]]
+    return markdown(head, rows)
+
+
+def _counts(counts: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [" / ".join(_count(counts[kind][c]) for c in ("tp", "fp", "fn")) for kind in COUNTED]
 
 
 def _machine(facts: Mapping[str, Any]) -> str:
@@ -69,10 +132,7 @@ def table(results: Mapping[str, Any]) -> str:
     rows = []
     for name, method in results["methods"].items():
         cells = [_cell(method["figures"].get(key)) for key in SHOWN]
-        cells += [
-            " / ".join(_count(method["counts"][kind][c]) for c in ("tp", "fp", "fn")) for kind in COUNTED
-        ]
-        rows.append([name, *cells])
+        rows.append([name, *cells, *_counts(method["counts"])])
     return markdown(head, rows)
 
 

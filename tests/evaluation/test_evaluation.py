@@ -167,9 +167,10 @@ def test_intervals_are_seeded_and_those_of_the_subjects():
     weights = subject_weights(4, 200, seed=7)
     counts = result.subjects[["tp", "fp", "fn"]].to_numpy()
     f1s = [slow_f1(*sum(w * c for w, c in zip(row, counts, strict=True))) for row in weights]
-    low, high = np.percentile(f1s, [2.5, 97.5])
-    assert result.figures.at["spotting_f1", "low"] == pytest.approx(low)
-    assert result.figures.at["spotting_f1", "high"] == pytest.approx(high)
+    half = 3.182446 * np.std(f1s) * math.sqrt(4 / 3)  # Student's t of 3 degrees
+    value = result.value("spotting_f1")
+    assert result.figures.at["spotting_f1", "low"] == pytest.approx(value - half)
+    assert result.figures.at["spotting_f1", "high"] == pytest.approx(min(1, value + half))
     assert (result.figures["low"] <= result.figures["high"]).all()
     assert set(result.samples) == set(result.figures.index)
 
@@ -274,10 +275,11 @@ def test_comparison_is_paired_and_needs_like_evaluations():
     gap = table_.loc["detection_f1"]
     assert gap["difference"] == pytest.approx(a.value("detection_f1") - b.value("detection_f1"))
     samples = a.samples["detection_f1"] - b.samples["detection_f1"]
-    assert gap["low"] == pytest.approx(np.percentile(samples, 2.5))
+    half = 3.182446 * np.std(samples) * math.sqrt(4 / 3)
+    assert gap["low"] == pytest.approx(gap["difference"] - half)
     assert table_.loc["spotting_f1", ["difference", "low", "high"]].tolist() == [0, 0, 0]
     mirrored = compare(b, a)
-    np.testing.assert_allclose(mirrored["low"], -table_["high"])
+    np.testing.assert_allclose(mirrored["low"], -table_["high"], atol=1e-12)
     with pytest.raises(InputError, match="seed is 0 and 1"):
         compare(a, evaluate(guess, truth, seed=1))
     with pytest.raises(InputError, match="different events"):

@@ -49,8 +49,11 @@ def test_effects_are_what_is_lost_without_a_part():
     means = {n: np.mean([e.value("spotting_f1") for e in es]) for n, es in found.items()}
     assert table.at["bad", "difference"] == pytest.approx(means[WHOLE] - means["bad"])
     assert table.at["same", "difference"] == 0
-    assert verdicts(table).to_dict() == {"bad": "helps", "same": "could be chance"}
-    flipped = table.assign(low=-table["high"], high=-table["low"])
+    assert verdicts(table)["same"] == "could be chance" and (table["seeds"] < 5).all()
+    clear = table.assign(low=table["difference"] - 0.01 * (table["difference"] != 0), seeds=5)
+    assert verdicts(clear).to_dict() == {"bad": "helps", "same": "could be chance"}
+    assert verdicts(clear.assign(seeds=4))["bad"] == "too few seeds"
+    flipped = clear.assign(low=-clear["high"], high=-clear["low"])
     assert verdicts(flipped)["bad"] == "hurts"
     with pytest.raises(InputError, match="nothing to compare with"):
         effects({"bad": found["bad"]})

@@ -8,6 +8,7 @@ import pytest
 from ramp_videos import people
 
 from fedet.errors import InputError
+from fedet.evaluation.bootstrap import t_interval
 from fedet.evaluation.evaluation import evaluate
 from fedet.experiments.comparison import (
     counts,
@@ -20,7 +21,17 @@ from fedet.experiments.comparison import (
 )
 from fedet.experiments.cross_validation import cross_validate
 from fedet.experiments.methods.base import Fitted, to_table
-from fedet.experiments.results_page import BEGIN, END, SHOWN, results_page, table, unmeasured, update_page
+from fedet.experiments.results_page import (
+    BEGIN,
+    END,
+    SHOWN,
+    claims,
+    results_page,
+    table,
+    typed_table,
+    unmeasured,
+    update_page,
+)
 
 RECORDS = people(0, 4, videos=2, n_frames=400)
 DATA = {"name": "ramps", "synthetic": True, "summary": "4 subjects", "command": "fedet crossval ramps/"}
@@ -95,7 +106,9 @@ def test_seeds_are_averaged_and_their_interval_is_that_of_the_mean():
     assert found.at["spotting_f1", "mean"] == pytest.approx(np.mean(values))
     assert found.at["spotting_f1", "sd"] == pytest.approx(np.std(values, ddof=1))
     drawn = np.mean([e.samples["spotting_f1"] for e in evaluations], axis=0)
-    assert found.at["spotting_f1", "low"] == pytest.approx(np.percentile(drawn, 2.5))
+    both = t_interval(np.mean(values), drawn, 4, by_seed=values)
+    assert found.at["spotting_f1", "low"] == pytest.approx(max(0, both.low))
+    assert both.low < t_interval(np.mean(values), drawn, 4).low or values[0] == values[1]
     assert np.isnan(summarise(evaluations[:1]).at["spotting_f1", "sd"])
     total = counts(evaluations)
     assert total.at["overall", "tp"] == np.mean([e.spotting.at["overall", "tp"] for e in evaluations])
@@ -136,6 +149,29 @@ def test_the_table_shows_the_figures_it_was_given(results):
     assert rows[0][at].startswith(f"{told['figures']['spotting_f1']['mean']:.3f} ±")
     tp = rows[0][head.index("TP / FP / FN overall")].split(" / ")[0]
     assert float(tp) == pytest.approx(told["counts"]["overall"]["tp"], abs=0.06)
+
+
+def test_a_difference_is_a_fact_from_five_seeds_on_only(results):
+    assert "No difference here is a fact" in claims(results) and "2 seeds" in claims(results)
+    seeds = {name: method | {"seeds": [0, 1, 2, 3, 4]} for name, method in results["methods"].items()}
+    five = results | {"methods": seeds}
+    said = claims(five)
+    for key, gap in five["differences"]["fedn - other"].items():
+        if key in SHOWN and gap["low"] is not None:
+            facts, chance = said.split("**Could be chance**")
+            away = gap["low"] > 0 or gap["high"] < 0
+            assert f"fedn - other, {SHOWN[key]}" in (facts if away else chance)
+    shown = [g for k, g in five["differences"]["fedn - other"].items() if k in SHOWN and g["low"] is not None]
+    assert f"holds {len(shown)} intervals" in said
+    before = five | {"protocol": {k: v for k, v in five["protocol"].items() if k != "intervals"}}
+    assert "the intervals leave the seeds out" in claims(before)
+
+
+def test_typed_counts_have_a_table_of_their_own(results):
+    head, _, *rows = cells(typed_table(results))
+    assert [r[0] for r in rows] == ["fedn", "other"] and head[0] == "typed counting"
+    older = {n: {k: v for k, v in m.items() if k != "typed_counts"} for n, m in results["methods"].items()}
+    assert typed_table(results | {"methods": older}) == ""
 
 
 def test_generated_and_real_sets_share_no_table(results):

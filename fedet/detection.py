@@ -21,6 +21,7 @@ from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import extract
+from fedet.faces.frame_table import FrameReadings, frame_readings, frame_table
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_share
 from fedet.faces.tracking import missing_spans
@@ -177,6 +178,17 @@ class Detections:
     unfamiliar: np.ndarray | None = None  # (N,) share of unfamiliar frames; None: the weights cannot say
     notes: tuple[str, ...] = ()  # what could not be read or was left out, a sentence each
     video: str | None = None  # its name in the table; None for vectors without one
+    subject: str | None = None  # whom it shows
+    readings: FrameReadings | None = None  # of the face, frame by frame
+
+    def frames(self) -> pd.DataFrame:
+        """What is known of every frame, see `fedet.faces.frame_table`; the emotions need `curves=True`.
+
+        Raises InputError for detections that were kept without it.
+        """
+        if self.readings is None:
+            raise InputError(f"{self.video}: kept without readings of its frames; detect in the video again")
+        return frame_table(self.readings, self.video or "", self.subject or self.video or "", self.curves)
 
     @property
     def missing_s(self) -> float:
@@ -256,7 +268,7 @@ def detect(
     detections = _with_novelty(detections, faces, detector, abstain)
     name = Path(video).stem if Path(video).is_file() else Path(video).name
     table = detections.table.assign(video=name, subject=subject or name)
-    return _fill_attrs(replace(detections, table=table, video=name))
+    return _fill_attrs(replace(detections, table=table, video=name, subject=subject or name))
 
 
 def _fill_attrs(detections: Detections) -> Detections:
@@ -329,6 +341,7 @@ def detect_in(
         threshold=threshold,
         curves=None if scores is None else scores.table(faces.mask, faces.fps).iloc[:stop],
         notes=tuple(faces.problems),
+        readings=frame_readings(faces, change, detector.net),
     )
 
 
@@ -366,6 +379,9 @@ def _with_novelty(detections: Detections, faces: FaceTrack, detector: Detector, 
     if known is None:
         return replace(detections, notes=(*detections.notes, problem)) if abstain else detections
     shares = unfamiliar_share(detections.table, faces, known)
+    if detections.readings is not None:
+        readings = detections.readings.with_novelty(known.distance(faces.vectors), known.threshold)
+        detections = replace(detections, readings=readings)
     familiar = shares <= MOSTLY_UNFAMILIAR
     if not abstain or familiar.all():
         return replace(detections, unfamiliar=shares)

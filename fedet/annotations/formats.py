@@ -125,8 +125,9 @@ def write_intervals(
     media: str | Path | None = None,
     durations: Mapping[str, float] | None = None,
     videos: pd.DataFrame | None = None,
-) -> None:
-    """Writes a canonical table in the format of the suffix.
+    template: str | Path | None = None,
+) -> pd.DataFrame:
+    """Writes a canonical table in the format of the suffix, and reports what it left out.
 
     Args:
         table: Canonical table.
@@ -135,6 +136,7 @@ def write_intervals(
         media: Video file for ELAN to open.
         durations: Seconds of each video, for JSON and for comparing with an .eaf file that is there.
         videos: As `LabelFile.videos`; for formats that keep videos without events and VIDEO_FACTS.
+        template: For ELAN: an .etf or .eaf file whose tiers and vocabularies a new file begins with.
 
     Raises:
         InputError: Several videos for a format of one, no frame rate, or an existing .eaf
@@ -146,10 +148,18 @@ def write_intervals(
         name = None if table.shape[0] or not facts else str(facts["video"])
         rate = None if fps is None and pd.isna(facts.get("fps")) else fps or facts["fps"]
         if kind == ".eaf":
-            check_replaceable(table, path, rate, durations)
-            write_eaf(table, path, fps=rate, media=media, video=name, facts=facts)
-        else:
-            write_vtt(table, path, fps=rate, video=name, facts=facts)
+            deleted = check_replaceable(table, path, rate, durations)
+            return write_eaf(
+                table,
+                path,
+                fps=rate,
+                media=media,
+                video=name,
+                facts=facts,
+                deleted=deleted,
+                template=template,
+            )
+        write_vtt(table, path, fps=rate, video=name, facts=facts)
     elif kind == ".json":
         write_json(table, path, fps=fps, durations=durations, videos=videos)
     elif kind == ".boris.csv":
@@ -159,6 +169,7 @@ def write_intervals(
     else:
         rates = table["fps"].fillna(fps) if fps else table["fps"]
         (write_megc if kind == ".megc.csv" else write_csv)(table.assign(fps=rates), path)
+    return join_repairs()
 
 
 def convert(
@@ -167,9 +178,10 @@ def convert(
     fps: float | None = None,
     video: str | Path | None = None,
     overwrite: bool = False,
+    template: str | Path | None = None,
 ) -> pd.DataFrame:
     """`convert_labels`, of which it returns the report."""
-    return convert_labels(src, dst, fps, video, overwrite).repairs
+    return convert_labels(src, dst, fps, video, overwrite, template).repairs
 
 
 def convert_labels(
@@ -178,6 +190,7 @@ def convert_labels(
     fps: float | None = None,
     video: str | Path | None = None,
     overwrite: bool = False,
+    template: str | Path | None = None,
 ) -> LabelFile:
     """Converts intervals between formats; labels and frames stay as they are.
 
@@ -196,6 +209,7 @@ def convert_labels(
             (where people share it, that of the subject after whom its folder is called). A folder of
             videos gives the rate and the link of each.
         overwrite: Replace also a file of other intervals, or the source itself.
+        template: As for `write_intervals`.
 
     Returns:
         What was read, with the report of what was repaired, left out, kept or lost.
@@ -241,7 +255,8 @@ def convert_labels(
             _refuse_to_overwrite(path, events, files, rate)
     durations = _durations(media) if kind == ".json" else None
     for path, (events, of_path, link) in targets.items():
-        write_intervals(events, path, fps=rate, media=link, durations=durations, videos=of_path)
+        facts = {"media": link, "durations": durations, "videos": of_path, "template": template}
+        report = join_repairs(report, write_intervals(events, path, fps=rate, **facts))
     return replace(labels, repairs=report)
 
 

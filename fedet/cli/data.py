@@ -70,6 +70,9 @@ def convert(
     ] = None,
     report: Report = None,
     overwrite: Annotated[bool, typer.Option(show_default=False, help="Replace a file that differs.")] = False,
+    template: Annotated[
+        Path | None, typer.Option(help="ELAN: the .etf or .eaf whose tiers a new .eaf begins with.")
+    ] = None,
 ) -> None:
     """Converts intervals between CSV, ActivityNet JSON, ELAN, WebVTT, BORIS and MEGC, frames preserved."""
     from fedet.annotations.formats import convert_labels
@@ -77,6 +80,6 @@ def convert(
     check_report(report)
     if report is not None and report.resolve() == target.resolve():
         raise InputError(f"--report {report}: is the file to be written; name another one")
-    labels = convert_labels(source, target, fps, video, overwrite)
+    labels = convert_labels(source, target, fps, video, overwrite, template)
     report_repairs(labels.repairs, report, labels.n_read())
     print(f"written: {target}")

@@ -4,13 +4,14 @@ import signal
 import sys
 from types import FrameType
 
-from fedet.cli import bench, data, detect, evaluate, report, train  # noqa: F401  these register the commands
+from fedet.cli import bench, data, detect, evaluate, report, review, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, print_error
 from fedet.errors import InputError, missing_library
 
 COMMANDS = [
     "synth",
     "detect",
+    "review",
     "train",
     "crossval",
     "results",

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fedet.annotations.elan.reader import is_undecided, tier_of
+from fedet.annotations.elan.reader import is_undecided
+from fedet.annotations.elan.tiers import tier_of
 from fedet.annotations.formats import format_of, read_intervals, write_intervals
 from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.video_names import stem

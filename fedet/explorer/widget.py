@@ -270,7 +270,7 @@ class Explorer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Closes the journal and the video."""
-        if hasattr(self, "dialogue"):  # ipywidgets closes widgets whose __init__ failed, too
+        if hasattr(self, "messages"):  # ipywidgets closes widgets whose __init__ failed, too
             self.messages.close()
             self.review.close()
         super().close()

@@ -163,6 +163,8 @@ class _Arrays(NamedTuple):
     rest: np.ndarray
     stored: np.ndarray
     stored_at: np.ndarray
+    boxes: np.ndarray
+    damaged: np.ndarray
 
 
 def _extract_to(
@@ -187,6 +189,8 @@ def _extract_to(
         desc=Path(video.path).name,
     )
     states, tracks, rests = [np.zeros(0, np.uint8)], [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
+    boxes, damaged = [np.zeros((0, 4), np.float32)], [np.zeros(0, bool)]
+    scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)  # of the pictures that are searched
     last = np.zeros(WIDTH, np.float16), np.float32(0)  # of the frame before
     for chunk, new, out, rest in _forward(_chunks(tracked, batch_size), net):
         # A frame that repeats the one before has its vector; row 0 is that of the chunk before.
@@ -200,8 +204,11 @@ def _extract_to(
         states.append(np.array([STATES.index(face.state) for face in chunk], np.uint8))
         tracks.append(np.array([face.track for face in chunk], np.int32))
         rests.append(rest)
-    arrays = (np.concatenate(values) for values in (states, tracks, rests))
-    return _Arrays(*arrays, stored, stored_at)
+        places = [(0, 0, 0, 0) if (b := face.box) is None else (b.x, b.y, b.size, b.roll) for face in chunk]
+        boxes.append(np.array(places, np.float32) / np.array([scale, scale, scale, 1], np.float32))
+        damaged.append(np.array([face.frame.damaged for face in chunk], bool))
+    state, track, rest, box, broken = map(np.concatenate, (states, tracks, rests, boxes, damaged))
+    return _Arrays(state, track, rest, stored, stored_at, box, broken)
 
 
 def _adapt_to(

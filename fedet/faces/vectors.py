@@ -23,7 +23,16 @@ STATES = ("found", "bridged", "missing")
 FACE_SEARCH = 3  # raised where faces are found or cropped differently, so that older caches are not used
 CACHE_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile)  # of a damaged cache
 MAX_STEM = 200  # bytes of a video's name in that of its cache: file systems allow 255 in all
-ARRAYS = ("state", "track", "rest", "stored", "stored_at")  # of a `FaceTrack`, in the .npz file
+ARRAYS = (
+    "state",
+    "track",
+    "rest",
+    "stored",
+    "stored_at",
+    "boxes",
+    "damaged",
+)  # of a `FaceTrack`, in the .npz
+LATER_ARRAYS = ARRAYS[3:]  # which caches of earlier releases lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +49,10 @@ class FaceTrack:
     # Where the network was adapted to the video: some frames as the unadapted network reads them.
     stored: np.ndarray = field(default_factory=lambda: np.zeros((0, WIDTH), np.float16))  # (N, 512)
     stored_at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # (N,) which frames
+    # (T, 4) float32: left, upper edge and side of the face's box in pixels of the video, and the tilt in
+    # degrees counter-clockwise; 0 without a face. None: unknown.
+    boxes: np.ndarray | None = None
+    damaged: np.ndarray | None = None  # (T,) bool, the picture is broken; None: unknown
 
     @property
     def mask(self) -> np.ndarray:
@@ -131,8 +144,7 @@ def load_track(path: Path) -> FaceTrack:
     try:
         notes = json.loads(path.with_suffix(".json").read_text())
         with np.load(path.with_suffix(".npz")) as file:
-            # Caches of earlier releases have no `stored`.
-            arrays = {name: file[name] for name in ARRAYS if name in file or "stored" not in name}
+            arrays = {name: file[name] for name in ARRAYS if name in file or name not in LATER_ARRAYS}
         n = len(arrays["state"])
         check_file_size(path, n, 2 * WIDTH)
         vectors = map_vectors(path, n)
@@ -152,8 +164,9 @@ def check_arrays(vectors: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
     """Raises ValueError for cached arrays that do not fit each other or have values that are not finite."""
     n = len(vectors)
     for name, array in arrays.items():
-        if "stored" not in name and array.shape != (n,):
-            raise ValueError(f"{name} has shape {array.shape}, not ({n},)")
+        shape = (n, 4) if name == "boxes" else (n,)
+        if "stored" not in name and array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, not {shape}")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} has values that are not finite")
     if n and arrays["state"].max() >= len(STATES):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations.cells import csv_grid, table_of
-from fedet.annotations.elan.reader import is_undecided, tier_of
+from fedet.annotations.elan.reader import is_undecided
+from fedet.annotations.elan.tiers import tier_of
 from fedet.annotations.formats import read_intervals
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair, without_unread
 from fedet.annotations.spellings import AS_WRITTEN

@@ -84,6 +84,12 @@ def read_sound(path: str | Path, on_samples: Listener | None = None) -> Sound | 
     return Sound(time, level, speech_of(time, level, voicing), problems)
 
 
+def sound_pieces(path: str | Path, rate: int) -> Iterator[tuple[float, np.ndarray]]:
+    """The sound of a video: the second at which each piece begins, ascending, and its mono samples (M,)
+    float32 at `rate` hertz. What cannot be decoded is a gap; a video without sound has no piece."""
+    return _Track(Path(path), rate).pieces()
+
+
 def analyse(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Loudness (N,) in dB and voicing (N,) 0..1 of the windows in samples (M,) float32."""
     count = max(0, 1 + (len(samples) - WINDOW) // HOP)
@@ -156,6 +162,7 @@ class _Track:
     """The sound track of a file, read once; counts packets that cannot be decoded."""
 
     path: Path
+    rate: int = RATE  # hertz of the samples
     end_s: float | None = None  # of the sound read so far, seconds of the video
     shift_s: float = 0.0  # added to time stamps after they jumped
     decoded_s: float = 0.0
@@ -166,7 +173,7 @@ class _Track:
     stopped: str = ""  # the error that ended the reading before the end of the file
 
     def pieces(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Seconds since the first video frame, ascending, and mono samples (M,) float32 at `RATE`."""
+        """Seconds since the first video frame, ascending, and mono samples (M,) float32 at `rate`."""
         import av
         from av.error import FFmpegError
 
@@ -182,7 +189,7 @@ class _Track:
                 zero_s, resampler, kind = _first_picture_s(container), None, None
                 for frame in self._frames(container, container.streams.audio[0], zero_s):
                     if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+                        resampler = av.AudioResampler(format="flt", layout="mono", rate=self.rate)
                     for piece in resampler.resample(frame):
                         stamp_s = _seconds(piece.pts, piece.time_base)
                         at_s = None if stamp_s is None else stamp_s - zero_s
@@ -240,11 +247,11 @@ class _Track:
             self.shift_s += end_s - at_s
             at_s = end_s
         if end_s is not None and at_s < end_s - HOLE_S:  # a broken packet that made too much sound
-            overlap = round((end_s - at_s) * RATE)
-            at_s, samples = at_s + overlap / RATE, samples[overlap:]
+            overlap = round((end_s - at_s) * self.rate)
+            at_s, samples = at_s + overlap / self.rate, samples[overlap:]
         if len(samples):
-            self.end_s = at_s + len(samples) / RATE
-            self.decoded_s += len(samples) / RATE
+            self.end_s = at_s + len(samples) / self.rate
+            self.decoded_s += len(samples) / self.rate
         return at_s, samples
 
 

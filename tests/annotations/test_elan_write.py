@@ -5,7 +5,8 @@ import pytest
 from explorer_data import N_FRAMES, predicted, truth
 from pympi.Elan import Eaf
 
-from fedet.annotations.formats import convert, write_intervals
+from fedet.annotations.formats import convert, read_intervals, write_intervals
+from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.table import validate, write_csv
 from fedet.errors import InputError
 from fedet.explorer.exchange import changes_from, decided_rows, read_reviewed, write_review
@@ -51,8 +52,8 @@ def changed(tier: str, rank: int, onset=None, offset=None, text=None):
 def deleted(tier: str, rank: int):
     def change(eaf):
         key = sorted(eaf.tiers[tier][0], key=lambda k: eaf.timeslots[eaf.tiers[tier][0][k][0]])[rank]
-        for child in ("note", "details"):
-            remarks = eaf.tiers[f"{tier}-{child}"][1]
+        for child in [name for name in eaf.tiers if name.startswith(f"{tier}-")]:
+            remarks = eaf.tiers[child][1]
             for own in [k for k, remark in remarks.items() if remark[0] == key]:
                 del remarks[own]
         del eaf.tiers[tier][0][key]
@@ -62,6 +63,7 @@ def deleted(tier: str, rank: int):
 
 def noted(eaf):
     key = next(iter(eaf.tiers["review"][0]))
+    eaf.add_tier("review-note", "fedet remark", parent="review")
     eaf.tiers["review-note"][1]["a9000"] = (key, "unsure", None, None)
 
 
@@ -107,11 +109,15 @@ def test_an_edge_dragged_in_another_tier_is_not_overwritten(tmp_path, review, la
 def test_detections_come_and_go_and_a_review_goes_on(tmp_path, review, lanes):
     path = tmp_path / "clip.eaf"
     write_review(path, review.table(), predicted(), lanes, None)
-    edited(path, deleted("fedet", 0))  # clearing up: a detector can find it again
+    edited(path, deleted("fedet", 0))
     review.move("p0", onset=57)
     review.reject("p4")
-    write_review(path, review.table(), predicted().iloc[3:], lanes, None)
-    assert list(read_reviewed(path, lanes, [])["onset"]) == [57]
+    for found in (predicted().iloc[3:], predicted(), predicted()):
+        write_review(path, review.table(), found, lanes, None)
+        assert list(read_reviewed(path, lanes, [])["onset"]) == [57]
+    table = read_intervals(path, emotion_map=AS_WRITTEN)[0]
+    onsets = table.loc[table["source"] == "fedet", "onset"].tolist()
+    assert onsets == predicted()["onset"].iloc[1:].tolist()
 
 
 def test_convert_does_not_overwrite_what_was_changed_in_elan(tmp_path):

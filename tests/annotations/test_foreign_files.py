@@ -273,10 +273,85 @@ def test_what_somebody_prepared_in_elan_stays(tmp_path):
     path.write_text(
         text.replace("</ANNOTATION_DOCUMENT>", words + "</ANNOTATION_DOCUMENT>"), encoding="utf-8"
     )
+    for _ in range(2):
+        write_intervals(pd.concat([table, table.assign(onset=60, offset=70)]), path)
+    root = ElementTree.parse(path).getroot()
+    (coder,) = [t for t in root.iter("TIER") if t.get("TIER_ID") == "coder2"]
+    assert (coder.get("PARTICIPANT"), coder.get("LINGUISTIC_TYPE_REF")) == ("P9", "interval")
+    assert [e.get("CVE_ID") for e in root.iter("CV_ENTRY_ML")][-1] == "c0"
+    assert spans(read(path)[0]) == [(25, 49, "positive"), (60, 70, "positive")]
+
+
+def test_a_tier_that_depends_on_fedets_keeps_its_intervals_or_the_file_is_left_alone(tmp_path):
+    from pympi.Elan import Eaf
+
+    path = tmp_path / "v1.eaf"
+    frames = {"onset": [25, 75], "offset": [49, 90]}
+    table = validate(pd.DataFrame({"video": "v1", "fps": FPS, **frames, "emotion": "happy"}))[0]
+    write_intervals(table, path)
+    document = Eaf(str(path))
+    document.add_tier("intensity", "fedet remark", parent="truth")
+    document.add_ref_annotation("intensity", "truth", 3100, "strong")
+    document.to_file(str(path))
+    more = validate(pd.DataFrame({"video": "v1", "fps": FPS, "onset": [5], "offset": [9], "emotion": "sad"}))[
+        0
+    ]
+    write_intervals(pd.concat([more, table]), path)
+    assert Eaf(str(path)).get_ref_annotation_data_for_tier("intensity")[0][:3] == (3000, 3640, "strong")
     before = path.read_bytes()
-    with pytest.raises(InputError, match="coder2, vocabulary 'emo'"):
-        write_intervals(table.assign(onset=30), path)
+    with pytest.raises(InputError, match="the tier intensity depends on intervals that would go"):
+        write_intervals(more, path)
     assert path.read_bytes() == before
+
+
+def test_the_tiers_of_a_template_are_used_as_they_are(tmp_path):
+    import shutil
+
+    from pympi.Elan import Eaf
+
+    template = Eaf()
+    template.remove_tier("default")
+    template.add_controlled_vocabulary("lab", ["happy", "sad"])
+    template.add_linguistic_type("Lab emotions")
+    template.add_tier("fedet", "Lab emotions", part="P1")
+    template.add_tier("gaze", "Lab emotions", part="P1")
+    template.to_file(str(tmp_path / "lab.etf"))
+    table = validate(pd.DataFrame({"video": ["v1"], "fps": FPS, "onset": 25, "offset": 49, "emotion": "happy",
+                                   "score": 0.8}))[0]  # fmt: skip
+    write_intervals(table, tmp_path / "v1.eaf", template=tmp_path / "lab.etf")
+    made = Eaf(str(tmp_path / "v1.eaf"))
+    assert {"gaze", "fedet"} <= set(made.get_tier_names())
+    assert made.tiers["fedet"][2]["LINGUISTIC_TYPE_REF"] == "Lab emotions"
+    assert made.tiers["fedet"][2]["PARTICIPANT"] == "P1"
+    assert "lab" in made.controlled_vocabularies
+    shutil.copy(tmp_path / "lab.etf", tmp_path / "v2.eaf")  # the same where it is the file itself
+    write_intervals(table.assign(video="v2"), tmp_path / "v2.eaf")
+    assert "gaze" in Eaf(str(tmp_path / "v2.eaf")).get_tier_names()
+
+
+def test_each_person_has_tiers_with_a_participant(tmp_path):
+    from pympi.Elan import Eaf
+
+    rows = {"video": "v1", "fps": FPS, "onset": [5, 5, 30], "offset": [20, 20, 40], "emotion": "happy",
+            "subject": ["left", "right", "left"], "score": [0.5, 0.6, 0.7], "source": "fedet"}  # fmt: skip
+    table = validate(pd.DataFrame(rows))[0]
+    path = tmp_path / "v1.eaf"
+    for _ in range(2):
+        write_intervals(table, path)
+    made = Eaf(str(path))
+    people = {n: made.tiers[n][2]["PARTICIPANT"] for n in made.get_tier_names()}
+    assert people == {f"{tier}@{who}": who for who in ("left", "right")
+                      for tier in ("fedet", "fedet-type", "fedet-score")}  # fmt: skip
+    pd.testing.assert_frame_equal(read(path)[0], table)
+
+
+def test_a_file_of_another_video_is_left_alone(tmp_path):
+    table = validate(pd.DataFrame({"video": ["v1"], "fps": FPS, "onset": 5, "offset": 9, "emotion": "sad"}))[
+        0
+    ]
+    write_intervals(table, tmp_path / "v1.eaf")
+    with pytest.raises(InputError, match="is about the video 'v1', and what is to be written about 'v2'"):
+        write_intervals(table.assign(video="v2"), tmp_path / "v1.eaf")
 
 
 # --- words of one's own, speech, and nothing left

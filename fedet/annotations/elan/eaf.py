@@ -1,4 +1,4 @@
-"""The XML of ELAN documents: tiers, annotations and their times, read and written.
+"""The XML of ELAN documents: tiers, annotations and their times, as fedet reads them.
 
 Format: EAF 3.0, EAF_Annotation_Format_3.0_and_ELAN. Ids are any text. A time-aligned annotation has
 two slots; slots between others may have no time: ELAN spreads them evenly. A dependent annotation has its
@@ -9,34 +9,12 @@ import math
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from fedet.annotations.cells import read_bytes
 from fedet.annotations.limits import MAX_ROWS, MAX_TIERS, MAX_TREE_BYTES, refuse_more
 from fedet.errors import InputError
-from fedet.files import atomic_write
-
-OUR_TYPES = ("interval", "remark")  # linguistic types of tiers and of those that depend on them
-_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_CONSTRAINTS = {
-    "Time_Subdivision": "Time subdivision of parent annotation's time interval, no time gaps allowed within "
-    "this interval",
-    "Symbolic_Subdivision": "Symbolic subdivision of a parent annotation. Annotations refering to the same "
-    "parent are ordered",
-    "Symbolic_Association": "1-1 association with a parent annotation",
-    "Included_In": "Time alignable annotations within the parent annotation's time interval, gaps are "
-    "allowed",
-}
-# Elements that fedet does not write, with their names: rewriting a file would lose them.
-_FOREIGN = {
-    "CONTROLLED_VOCABULARY": ("vocabulary", "CV_ID"),
-    "LEXICON_REF": ("lexicon", "LEX_REF_ID"),
-    "EXTERNAL_REF": ("reference", "EXT_REF_ID"),
-    "LICENSE": ("licence", "LICENSE_URL"),
-}
 
 
 @dataclass
@@ -80,14 +58,14 @@ class Document:
         properties: Properties of the header.
         slots: Time slot -> milliseconds, None where it has no time; in the order of time.
         tiers: By name, in the order of the file.
-        foreign: Content that fedet never writes, like "vocabulary 'emotions'".
+        root: The XML that was read.
     """
 
     media: list[dict[str, str]] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
     slots: dict[str, float | None] = field(default_factory=dict)
     tiers: dict[str, Tier] = field(default_factory=dict)
-    foreign: list[str] = field(default_factory=list)
+    root: ElementTree.Element | None = None
 
     def ancestors(self, tier: str) -> list[str]:
         """The tiers on which a tier depends, the nearest first."""
@@ -192,7 +170,6 @@ def read_document(path: Path) -> Document:
         raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
     refuse_more(len(root.findall("TIER")), MAX_TIERS, "tiers", path)
     refuse_more(len(root.findall("TIER/ANNOTATION")), MAX_ROWS, "annotations", path)
-    foreign = [f"{_FOREIGN[e.tag][0]} {e.get(_FOREIGN[e.tag][1], '')!r}" for e in root if e.tag in _FOREIGN]
     return Document(
         media=[dict(e.attrib) for e in root.iterfind("HEADER/MEDIA_DESCRIPTOR")],
         properties={e.get("NAME", ""): e.text or "" for e in root.iterfind("HEADER/PROPERTY")},
@@ -200,7 +177,7 @@ def read_document(path: Path) -> Document:
             slot.get("TIME_SLOT_ID", ""): _time(slot, path) for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
         },
         tiers=_tiers(root),
-        foreign=[text for text in foreign if text != "licence ''"],  # ELAN writes an empty one
+        root=root,
     )
 
 
@@ -242,50 +219,3 @@ def _annotation(element: ElementTree.Element) -> Annotation:
     names = ("TIME_SLOT_REF1", "TIME_SLOT_REF2", "ANNOTATION_REF", "PREVIOUS_ANNOTATION")
     text = "".join(value.itertext()) if value is not None else ""
     return Annotation(element.get("ANNOTATION_ID", ""), text, *(element.get(name, "") for name in names))
-
-
-def write_document(document: Document, path: Path) -> None:
-    """Writes a document as EAF 3.0; the file appears whole.
-
-    Time slots are written in the order of time, and each needs one. Ids of annotations are a1, a2 ...
-    """
-    root = ElementTree.Element("ANNOTATION_DOCUMENT", {
-        "AUTHOR": "fedet", "DATE": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "FORMAT": "3.0", "VERSION": "3.0", "xmlns:xsi": _XSI, "xsi:noNamespaceSchemaLocation": _SCHEMA,
-    })  # fmt: skip
-    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    for media in document.media:
-        ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
-    for name, text in document.properties.items():
-        ElementTree.SubElement(header, "PROPERTY", NAME=name).text = text
-    order = ElementTree.SubElement(root, "TIME_ORDER")
-    for slot, time in document.slots.items():
-        ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=f"{time:.0f}")
-    for tier in document.tiers.values():
-        _write_tier(root, tier)
-    for kind, constraint in zip(OUR_TYPES, ("", "Symbolic_Association"), strict=True):
-        attributes = {"LINGUISTIC_TYPE_ID": kind, "TIME_ALIGNABLE": "false" if constraint else "true"}
-        attributes |= {"CONSTRAINTS": constraint} if constraint else {}
-        ElementTree.SubElement(root, "LINGUISTIC_TYPE", attributes, GRAPHIC_REFERENCES="false")
-    for name, description in _CONSTRAINTS.items():
-        ElementTree.SubElement(root, "CONSTRAINT", STEREOTYPE=name, DESCRIPTION=description)
-    ElementTree.indent(root, "\t")
-    with atomic_write(path) as part:
-        ElementTree.ElementTree(root).write(part, encoding="UTF-8", xml_declaration=True)
-
-
-def _write_tier(root: ElementTree.Element, tier: Tier) -> None:
-    kind = OUR_TYPES[1] if tier.parent else OUR_TYPES[0]
-    attributes = {"TIER_ID": tier.name, "LINGUISTIC_TYPE_REF": kind}
-    attributes |= {"PARENT_REF": tier.parent} if tier.parent else {}
-    attributes |= {"PARTICIPANT": tier.participant} if tier.participant else {}
-    element = ElementTree.SubElement(root, "TIER", attributes)
-    for annotation in tier.annotations:
-        outer = ElementTree.SubElement(element, "ANNOTATION")
-        if annotation.parent:
-            tag, references = "REF_ANNOTATION", {"ANNOTATION_REF": annotation.parent}
-        else:
-            references = {"TIME_SLOT_REF1": annotation.start, "TIME_SLOT_REF2": annotation.end}
-            tag = "ALIGNABLE_ANNOTATION"
-        inner = ElementTree.SubElement(outer, tag, {"ANNOTATION_ID": annotation.id} | references)
-        ElementTree.SubElement(inner, "ANNOTATION_VALUE").text = annotation.text

@@ -1,11 +1,13 @@
 """ELAN files: tiers `truth`, `fedet` and `review`, milliseconds, one file per video.
 
-ELAN allows no overlaps in a tier, so overlapping intervals go to `truth-2`, `truth-3` ...
-Each tier has two dependent ones: `<tier>-note`, free text, and `<tier>-details`, the cells that are not
-in the line (see `fedet.annotations.captions`). A property of the file lists the written intervals,
-so that later edits can be recognised (see `fedet.annotations.elan.writer`).
+ELAN allows no overlaps in a tier, so overlapping intervals go to `truth-2`, `truth-3` ...; the names are in
+`tiers`. What no coder reads, like the rank of a row, is in a property of the file, which ELAN keeps and
+does not show: for each annotation the cells that its tiers lack (see `fedet.annotations.captions`), and all
+intervals as they were written, so that later edits can be recognised (see `writer`). Earlier versions
+wrote the cells as annotations of tiers called `<tier>-details`; these are still read.
 """
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -19,6 +21,7 @@ from fedet.annotations.captions import (
     are_captions,
     cells_from,
     fps_of_file,
+    parse_caption,
     row_rank,
     span_frames,
     to_frame,
@@ -26,6 +29,14 @@ from fedet.annotations.captions import (
 )
 from fedet.annotations.cells import as_number, as_text, header_key
 from fedet.annotations.elan.eaf import Annotation, Document, Span, Tier, read_document
+from fedet.annotations.elan.tiers import (
+    TIERS,
+    base_tier,
+    dependent_tier,
+    group_of,
+    owner_of,
+    source_of_tier,
+)
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.spellings import FINE_TO_COARSE
 from fedet.annotations.table import EmotionMap, LabelFile, known_video, words_for
@@ -33,7 +44,6 @@ from fedet.annotations.video_names import is_sound, link_path, media_stem
 from fedet.errors import InputError
 from fedet.files import parse_json, shortened
 
-TIERS = ("truth", "fedet", "review")
 HEAD_PROPERTY = "fedet"  # header property: video, fps, subject and the written intervals, as JSON
 _PARTS_OF_SPEECH = ("pos", "neg")  # names of tiers in linguistics
 _ACTION_UNITS = re.compile(r"(aus?|actionunits?|facs|facsaus?)", re.I)
@@ -65,27 +75,9 @@ def interval_of(cells: Cells) -> Interval:
     return Interval(int(cells["onset"]), int(cells["offset"]), *labels)
 
 
-def tier_of(cells: Cells) -> str:
-    """`review` or `fedet` by source, `fedet` also for rows with a score, else `truth`."""
-    source = cells.get("source", "").lower()
-    if source.startswith("review"):
-        return "review"
-    return "fedet" if source.startswith("fedet") or cells.get("score") else "truth"
-
-
 def is_undecided(source: str) -> bool:
     """Whether a review says that an interval is open or rejected."""
     return source.startswith("review") and source.endswith((": open", ": rejected"))
-
-
-def base_tier(tier: str) -> str:
-    """`truth` for truth, truth-2 and Truth."""
-    return re.sub(r"-\d+$", "", tier).lower()
-
-
-def source_of_tier(tier: str) -> str:
-    """The source of an interval that a person adds to a tier."""
-    return "" if base_tier(tier) == "truth" else base_tier(tier)
 
 
 def read_eaf(
@@ -133,11 +125,11 @@ def labels_of(
     """The labels of a document; `words` are the keys of the words that name an emotion."""
     base, media, reports = _video(document, path, fps, video)
     head = read_head(document)
-    reader = TierReader(document, words, base, path.name, media.origin if media else 0.0)
+    reader = TierReader(document, words, base, path.name, media.origin if media else 0.0, head)
     rows: list[tuple[int, Cells]] = []
     for tier in reader.event_tiers():
         tier_rows, report = reader.rows(tier, len(rows))
-        _mark_reviewed([cells for _, cells in tier_rows], written_in(head, base_tier(tier)))
+        _mark_reviewed([cells for _, cells in tier_rows], written_in(head, group_of(tier)))
         rows += tier_rows
         reports.append(report)
     reports += reader.unread()
@@ -164,6 +156,7 @@ class TierReader:
         base: The cells video, fps and subject.
         file: Name of the file, for reports.
         origin: Time (ms) in the video at which the file's time begins.
+        head: As `read_head` gives it.
     """
 
     def __init__(
@@ -173,10 +166,12 @@ class TierReader:
         base: Cells | None = None,
         file: str = "",
         origin: float = 0.0,
+        head: Mapping | None = None,
     ):
         self.document, self.words, self.file, self.origin = document, words, file, origin
         self.base = base or {"video": "", "fps": "1000", "subject": ""}
         self.spans, self.tiers = document.spans(), document.tiers
+        self.details = Details(head or {})
         texts = {name: [a.text for a in tier.annotations] for name, tier in self.tiers.items()}
         self.labels = {name for name in self.tiers if are_captions(texts[name], words)}
         self.timed = {name for name in self.tiers if self._has_intervals(name)}
@@ -295,30 +290,80 @@ class TierReader:
 
     def _cells(self, tier: str, annotation: Annotation) -> tuple[Cells, list[str]]:
         ours, text_of_annotation = base_tier(tier) in TIERS, annotation.text.strip()
-        notes, details = (self._remark(f"{tier}-{kind}", annotation) for kind in ("note", "details"))
+        notes, details, units, kind, score = (
+            self._remark(dependent_tier(tier, kind), annotation)
+            for kind in ("note", "details", "AU", "type", "score")
+        )
         labelling = self.labelling.get(tier, [])
         texts = {t: text for t in labelling if (text := self._remark(t, annotation))}
-        units = [text for t, text in texts.items() if are_action_units(t)]
         labels = [text for t, text in texts.items() if not are_action_units(t)]
+        participant = self.tiers[tier].participant
         base = self.base | {
-            "subject": self.base["subject"] or self.tiers[tier].participant,
+            "subject": (participant if "@" in tier else "") or self.base["subject"] or participant,
             "source": source_of_tier(tier) if ours else tier,
             "note": notes,
-            "action_units": "+".join(units),
+            "action_units": "+".join(
+                filter(None, [units, *(texts[t] for t in texts if are_action_units(t))])
+            ),
         }
         if not ours and tier not in self.labels:  # numbered segments, or a tier called after an emotion
             base["note"] = " ".join(filter(None, [notes, text_of_annotation]))
             text_of_annotation = "" if labels else self._emotion_of_name(tier)
-        return cells_from(" ".join(filter(None, [text_of_annotation, *labels])), details, base, self.words)
+        line = join_line(text_of_annotation, kind, score) if ours else text_of_annotation
+        details = details or self.details.of(tier, annotation.id, self.spans.get(annotation.id))
+        return cells_from(" ".join(filter(None, [line, *labels])), details, base, self.words)
 
     def _remark(self, tier: str, annotation: Annotation) -> str:
         return self.remarks.get(tier, {}).get(annotation.id, "").strip()
 
 
+class Details:
+    """The cells that the head keeps for annotations: JSON as of `captions.caption_and_details`.
+
+    They belong to the annotation of the same id and tier if it still overlaps the span that was written,
+    else to one of exactly that span: ELAN keeps ids, other programs may number anew.
+    """
+
+    def __init__(self, head: Mapping):
+        kept = head.get("details")
+        self.by_id: dict[tuple[str, str], tuple[list, str]] = {}
+        self.by_span: dict[tuple, str] = {}
+        for row in kept if isinstance(kept, list) else ():
+            if isinstance(row, list) and [type(x) for x in row] == [str, str, int, int, dict]:
+                tier, key, start, end, cells = row
+                text = json.dumps(cells, ensure_ascii=False)
+                self.by_id[tier, key] = [start, end], text
+                self.by_span[tier, start, end] = text
+
+    def of(self, tier: str, key: str, span: Span | None) -> str:
+        """The JSON for an annotation, "" if there is none."""
+        if span is None:
+            return ""
+        (start, end), text = self.by_id.get((tier, key), ([0, 0], ""))
+        if span.start < end and start < span.end:
+            return text
+        return self.by_span.get((tier, round(span.start), round(span.end)), "")
+
+
+def join_line(emotion: str, kind: str, score: str) -> str:
+    """The line of an interval from its tiers; type and score where a person typed them next to the emotion
+    count.
+
+    >>> join_line("positive", "macro", "0.83"), join_line("positive micro", "macro", "")
+    ('positive macro 0.83', 'positive micro')
+    """
+    typed = parse_caption(emotion)[0]
+    rest = [kind * ("expression_type" not in typed), score * ("score" not in typed)]
+    return " ".join(" ".join([emotion, *rest]).split())
+
+
 def _is_ours(name: str, tiers: Mapping[str, Tier]) -> bool:
-    """Whether a dependent tier holds fedet's notes or details."""
-    kind = re.search("-(note|details)$", name)
-    return kind is not None and tiers[name].parent in (name[: kind.start()], "")
+    """Whether a dependent tier holds fedet's notes, types and the like."""
+    owner = owner_of(name)
+    if not owner:
+        return False
+    alone = name.partition("@")[0].endswith(("-note", "-details"))  # also without its tier
+    return tiers[name].parent == owner or (alone and not tiers[name].parent)
 
 
 def are_action_units(tier: str) -> bool:
@@ -358,9 +403,10 @@ def read_head(document: Document) -> dict:
     return head if isinstance(head, dict) else {}
 
 
-def written_in(head: dict, tier: str) -> list[Interval]:
-    """The intervals that fedet wrote into a tier; none without a head."""
-    written = head.get("written")
+def written_in(head: Mapping, tier: str, what: str = "written") -> list[Interval]:
+    """The intervals that fedet wrote into a tier, or of `what` "deleted" those that somebody had deleted
+    there; none without a head."""
+    written = head.get(what)
     rows = written.get(tier) if isinstance(written, dict) else None
     rows = [row for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
     valid = [row for row in rows if [type(x) for x in row] == [int, int, str, str, str]]

@@ -1,0 +1,158 @@
+"""What is known of every frame of a video, one row a frame and person: the table of `fedet detect --frames`.
+
+| column | what it holds |
+| --- | --- |
+| `schema_version` | version of these columns, "1" |
+| `video`, `subject` | as in the table of intervals |
+| `frame`, `timestamp` | frame from 0 at the video's nominal rate, as `onset`; and its seconds |
+| `face_id` | number of the face that is followed, another one after it was lost; empty without a face |
+| `success` | 1 with a face, else 0 |
+| `state` | found; bridged, a short gap; missing; damaged, a broken picture |
+| `FaceRectX`, `FaceRectY`, `FaceRectWidth`, `FaceRectHeight` | the face's box, pixels of the video |
+| `Roll` | tilt of the head in the picture, degrees counter-clockwise |
+| `AU01` ... `AU43` | how far each action unit rose above this person's rest |
+| `positive`, `negative`, `surprise`, `others` | highest score of an expression there, 0 to 1 |
+| `novelty` | how unlike the faces of training, around 0 for those, unfamiliar above 1 |
+
+Frame, timestamp, success and face_id are OpenFace's names; FaceRect..., Roll and AU01 are py-feat's. The AUs
+are not called AU01_r, because OpenFace's intensities run from 0 to 5: these run from 0, rest, to about 1 as
+py-feat's do, but are changes and may lie a little below 0. A cell is empty where nothing is known, never 0.
+Faces are read 30 times a second; in a video of more frames a second neighbours share a reading.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fedet.errors import InputError
+from fedet.faces.network import FaceNet
+from fedet.faces.vectors import FPS, STATES, FaceTrack
+from fedet.files import atomic_write
+from fedet.intervals import AUS, EMOTIONS
+
+FRAMES_VERSION = "1"
+FORMATS = ("csv", "parquet")
+AU_COLUMNS = tuple(f"AU{au:02d}" for au in AUS)
+RECT_COLUMNS = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
+FRAME_COLUMNS = ("schema_version", "video", "subject", "frame", "timestamp", "face_id", "success", "state",
+                 *RECT_COLUMNS, "Roll", *AU_COLUMNS, *EMOTIONS, "novelty")  # fmt: skip
+_DECIMALS = {"timestamp": 3, "Roll": 2, "novelty": 3} | dict.fromkeys(RECT_COLUMNS, 1)
+_CHUNK = 4096  # rows in memory as text
+
+
+@dataclass(frozen=True, eq=False)
+class FrameReadings:
+    """What was read of one face, T values at 30 frames a second; about 60 bytes each."""
+
+    state: np.ndarray  # (T,) uint8, index into STATES
+    track: np.ndarray  # (T,) int32
+    fps: float  # of the video
+    boxes: np.ndarray | None = None  # (T, 4) as of `FaceTrack`
+    damaged: np.ndarray | None = None  # (T,) bool
+    aus: np.ndarray | None = None  # (T, 18) float16 change from rest
+    novelty: np.ndarray | None = None  # (T,) float16, 1 is the border of the unfamiliar
+
+    def with_novelty(self, distance: np.ndarray, threshold: float) -> "FrameReadings":
+        """The same with each frame's distance from the faces of training."""
+        return replace(self, novelty=(distance / threshold).astype(np.float16))
+
+
+def frame_readings(faces: FaceTrack, change: np.ndarray, net: FaceNet) -> FrameReadings:
+    """The readings of a face from its change from rest, (T, 512)."""
+    aus = None
+    if net.heads is not None:
+        weight = net.heads["aus"].get_parameter("weight").numpy(force=True).T.astype(np.float32)
+        aus = np.empty((len(change), len(AUS)), np.float16)
+        for start in range(0, len(change), _CHUNK):
+            aus[start : start + _CHUNK] = change[start : start + _CHUNK].astype(np.float32) @ weight
+    return FrameReadings(faces.state, faces.track, faces.fps, faces.boxes, faces.damaged, aus)
+
+
+def frame_table(
+    readings: FrameReadings,
+    video: str,
+    subject: str,
+    curves: pd.DataFrame | None = None,
+    last: int | None = None,
+) -> pd.DataFrame:
+    """The table of one person, a row for each frame of the video; the columns are `FRAME_COLUMNS`.
+
+    Args:
+        curves: The score curves, a row per frame; the emotions' columns are empty without.
+        last: The video's last frame; None: that of the curves, or of what was read.
+    """
+    ticks = len(readings.state)
+    count = len(curves) if curves is not None else int(ticks / FPS * readings.fps + 1e-6)
+    count = count if last is None else min(count, last + 1)
+    frame = np.arange(count)
+    at = np.minimum(((frame + 0.5) / readings.fps * FPS).astype(int), max(ticks - 1, 0))
+    visible = readings.state[at] != STATES.index("missing")
+    state = np.array(STATES, object)[readings.state[at]]
+    if readings.damaged is not None:
+        state[readings.damaged[at]] = "damaged"
+    columns: dict[str, object] = {
+        "schema_version": FRAMES_VERSION, "video": video, "subject": subject, "frame": frame,
+        "timestamp": np.round(frame / readings.fps, 6), "success": visible.astype(np.int8), "state": state,
+        "face_id": pd.array(readings.track[at], "Int32").astype("Int32"),
+    }  # fmt: skip
+    empty = np.full(count, np.nan, np.float32)
+    boxes = np.full((count, 4), np.nan, np.float32) if readings.boxes is None else readings.boxes[at].copy()
+    columns |= dict(zip((*RECT_COLUMNS[:3], "Roll"), boxes.T, strict=True))
+    columns["FaceRectHeight"] = columns["FaceRectWidth"]
+    aus = None if readings.aus is None else readings.aus[at].astype(np.float32)
+    columns |= {name: empty if aus is None else aus[:, i] for i, name in enumerate(AU_COLUMNS)}
+    for name in EMOTIONS:
+        known = curves is not None and name in curves
+        columns[name] = curves[name].to_numpy(np.float32)[:count] if known else empty  # type: ignore[index]
+    columns["novelty"] = empty if readings.novelty is None else readings.novelty[at].astype(np.float32)
+    table = pd.DataFrame(columns, index=range(count))[list(FRAME_COLUMNS)]
+    unseen = ["face_id", *RECT_COLUMNS, "Roll", *AU_COLUMNS, *EMOTIONS, "novelty"]
+    table.loc[~visible, unseen] = pd.NA
+    return table.astype({"schema_version": "category", "video": "category", "subject": "category",
+                         "state": "category"})  # fmt: skip
+
+
+def write_frames(table: pd.DataFrame, path: Path) -> None:
+    """Writes the table as CSV or Parquet by the suffix; the file appears whole.
+
+    Raises:
+        InputError: Parquet without the package pyarrow, or another suffix.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        raise InputError(f"{path}: no format of a table of frames; one of {', '.join(FORMATS)}")
+    with atomic_write(path) as draft:
+        if kind == "csv":
+            _write_csv(table, draft)
+            return
+        try:
+            table.to_parquet(draft, engine="pyarrow", index=False)
+        except ImportError as error:
+            raise InputError(
+                f"{path}: Parquet needs the package pyarrow; pip install pyarrow, or csv"
+            ) from error
+
+
+def check_format(kind: str) -> None:
+    """Raises InputError, before any video is read, if a table of frames cannot be written as `kind`."""
+    from importlib.util import find_spec
+
+    if kind not in FORMATS:
+        raise InputError(f"--frames {kind}: one of {', '.join(FORMATS)}")
+    if kind == "parquet" and find_spec("pyarrow") is None:
+        raise InputError("--frames parquet: needs the package pyarrow; pip install pyarrow, or --frames csv")
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    from fedet.annotations.cells import without_formula
+
+    names = {c: {v: without_formula(v) for v in table[c].cat.categories} for c in ("video", "subject")}
+    for start in range(0, max(1, len(table)), _CHUNK):
+        rows = table.iloc[start : start + _CHUNK]
+        rows = rows.assign(**{c: rows[c].map(known) for c, known in names.items()})
+        numbers = rows.select_dtypes("floating").columns
+        rows = rows.assign(**{c: rows[c].astype(float).round(_DECIMALS.get(c, 4)) for c in numbers})
+        rows.to_csv(path, mode="a" if start else "w", header=not start, index=False, lineterminator="\n",
+                    errors="replace")  # fmt: skip

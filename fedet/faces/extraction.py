@@ -34,6 +34,7 @@ from fedet.files import atomic_write
 from fedet.video.reader import MAX_SIDE, Video, open_video
 
 CROP = 112  # side of the face crops, pixels
+READ_AT_ONCE = 32  # crops in one forward pass
 MIN_FPS = 10.0  # of a video; in slower ones an expression of half a second has fewer than five frames
 
 
@@ -41,7 +42,7 @@ def extract(
     path: str | Path,
     net: FaceNet,
     detector: FaceDetector | None = None,
-    batch_size: int = 32,
+    batch_size: int = READ_AT_ONCE,
     progress: bool = False,
     cache: str | Path | None = None,
     opened: Video | None = None,
@@ -218,9 +219,13 @@ def _adapt_to(
     if not adapt:
         return fold_batch_norms(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32)
     crops, times_s = spread_faces(video, detector, CROP)
-    stored = vectors_of(net, crops).half().numpy() if len(crops) else np.zeros((0, WIDTH), np.float16)
-    adapted = fold_batch_norms(adapted_net(net, crops, adapt))
-    return adapted, stored, np.round(times_s * FPS).astype(np.int32)
+    with _one_core_each() as pool:
+        adapted = pool.submit(adapted_net, net, crops, adapt)
+        plain = fold_batch_norms(net)
+        parts = [crops[i : i + READ_AT_ONCE] for i in range(0, len(crops), READ_AT_ONCE)]
+        vectors = [part.half().numpy(force=True) for part in pool.map(partial(vectors_of, plain), parts)]
+        stored = np.concatenate([np.zeros((0, WIDTH), np.float16), *vectors])
+        return fold_batch_norms(adapted.result()), stored, np.round(times_s * FPS).astype(np.int32)
 
 
 def crops_of(video: Video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:
@@ -255,24 +260,33 @@ def _chunks(tracked: Iterable[Tracked], size: int) -> Iterator[list[tuple[Tracke
 def _forward(
     chunks: Iterable[list[tuple[Tracked, bool]]], net: FaceNet
 ) -> Iterator[tuple[list[Tracked], np.ndarray, np.ndarray, np.ndarray]]:
-    """Crops and reads chunks of frames in as many threads as torch has, each on one processor core.
-
-    Results are therefore the same with any number of threads.
+    """Crops and reads chunks of frames, several at a time.
 
     Yields:
         In order, the frames (B), which of them were read (B,) bool, and the vectors (N, 512) float16
         and `rest` (N,) of those.
     """
+    ahead = torch.get_num_threads() + 1
+    with _one_core_each() as pool:
+        waiting: deque[Future] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(_read_chunk, net, chunk))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextmanager
+def _one_core_each() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch has, in each of which it takes one processor core.
+
+    Results are therefore the same with any number of threads.
+    """
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            waiting: deque[Future] = deque()
-            for chunk in chunks:
-                waiting.append(pool.submit(_read_chunk, net, chunk))
-                if len(waiting) > threads + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield pool
     finally:
         torch.set_num_threads(threads)
 

@@ -70,7 +70,8 @@ class ResultFolder:
                 self.known = read_json_object(self.index) if self.index.is_file() else {}
                 self.known[path_digest(video)] = entry
                 with atomic_write(self.index) as draft:
-                    draft.write_text(json.dumps(self.known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+                    text = json.dumps(self.known, indent=1, ensure_ascii=False, sort_keys=True)
+                    draft.write_text(text + "\n", "utf-8")
         except OSError as error:
             raise InputError(f"--out {self.folder}: {error.strerror or error}; name another place") from error
 

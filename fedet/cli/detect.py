@@ -73,7 +73,7 @@ def detect(
     pending = [task for task in tasks if repeat or not results.is_current(task.video, task.signature)]
     if skipped := len(tasks) - len(pending):
         print(f"{skipped} of {len(tasks)} videos are in {out} already; --fresh detects again")
-    saved = 0
+    finished: dict[Task, Detections] = {}
     for task, detections in run_tasks(pending, weights, options, jobs, scheduler):
         if isinstance(detections, str):
             print_error(detections)
@@ -81,12 +81,13 @@ def detect(
             continue
         if results is not None:  # after each video, so that a run that ends early has saved it
             results.add(task.video, task.name, detections, task.signature)
-            saved += 1
+            finished[task] = detections
         print_detections(task.video, detections)
         if thumbnails and len(detections) and task.video.suffix != ".f16":
             target = out / f"{file_name(task.name)}_apexes.png"
             failed += not save_thumbnails(target, task.video, detections.table, blur_faces)
-    if saved:
+    if finished:
+        save_in_order(results, finished, pending)
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
     if failed:
         sys.exit(2)
@@ -98,6 +99,16 @@ class Task(NamedTuple):
     video: Path
     name: str
     signature: str
+
+
+def save_in_order(results: "ResultFolder", finished: "dict[Task, Detections]", tasks: list[Task]) -> None:
+    """Moves the rows of videos that finished out of turn, so that all stand in the order of the input."""
+    ordered = [task for task in tasks if task in finished]
+    early = next(
+        (i for i, pair in enumerate(zip(finished, ordered, strict=True)) if pair[0] != pair[1]), None
+    )
+    for task in [] if early is None else ordered[early:]:
+        results.add(task.video, task.name, finished[task], task.signature)
 
 
 def find_videos(paths: list[Path]) -> tuple[list[Path], int]:

@@ -100,6 +100,22 @@ def test_an_error_of_one_video_names_it_and_the_others_go_on(videos, detected):
     assert "full.mp4: No space left on device (/" in lines[0] and "long.mp4: File name too long" in lines[1]
 
 
+@pytest.mark.parametrize("turns", [(0, 1, 2), (2, 0, 1), (2, 1, 0)])
+def test_rows_stand_in_the_order_of_the_input_whichever_video_is_finished_first(
+    videos, detected, monkeypatch, turns
+):
+    def out_of_turn(tasks, *_):
+        return ((i, detections(tasks[i][0].stem, tasks[i][1])) for i in turns)
+
+    monkeypatch.setattr("fedet.cli.batch.detect_many", out_of_turn)
+    paths = [videos / name for name in ("one/b.mp4", "one/a.mp4", "other/a.mp4")]
+    here("detect", *paths, "--out", videos / "out")
+    table = pd.read_csv(videos / "out" / "detections.csv")
+    assert table["subject"].tolist() == ["b", "one/a", "other/a"]
+    index = json.loads((videos / "out" / "videos.json").read_text())
+    assert list(index) == sorted(index)
+
+
 class Killer:
     """Ends the process that unpickles it."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -9,8 +10,11 @@ from fedet.errors import InputError
 from fedet.evaluation.bootstrap import CLAIM_SEEDS
 from fedet.evaluation.evaluation import Evaluation, compare
 from fedet.experiments.comparison import evaluate_folds
-from fedet.experiments.cross_validation import CrossValidation
+from fedet.experiments.cross_validation import CrossValidation, cross_validate
 from fedet.experiments.methods.base import FEDNMethod
+from fedet.experiments.methods.paper import ADDED, paper_inputs, paper_method, without
+from fedet.experiments.methods.paper import NAME as PAPER
+from fedet.experiments.study import Study
 from fedet.model import FEDNConfig
 from fedet.training.config import Augmentation, TrainConfig
 
@@ -72,6 +76,31 @@ def ablations(
                 file_name = "fedn-" + name.replace(" ", "-")
                 variants[name] = FEDNMethod(file_name, changed, retrained, accelerator=accelerator)
     return variants
+
+
+def ours_against_paper(
+    study: Study, out: str | Path | None, training: TrainConfig, n_resamples: int = 1000, **options
+) -> pd.DataFrame:
+    """What is ours, and what each choice is worth: the whole detector against it without one, and against
+    `fedn-paper`, which has none of them.
+
+    Args:
+        out: folder of the runs. options: as for `cross_validate`.
+    Returns: index: choice; paper, ours, and the columns of `effects` for spotting F1 and, with the prefix
+        map_, mAP; whole minus variant, so that a choice that helps is above 0.
+    """
+    options = {"progress": False} | options
+    runs = {WHOLE: study.cross_validate(FEDNMethod("fedn", study.config, training), out, **options)}
+    for name in ADDED:
+        records = study.records_with(paper_inputs(study.inputs, name), progress=False)
+        method = without(name, training, study.config, records[0].vectors.shape[1])
+        runs[name] = cross_validate(records, method, out, **options)
+    runs[PAPER] = study.cross_validate(paper_method(training, study.config), out, **options)
+    evaluations = evaluate_runs(runs, n_resamples=n_resamples)
+    chosen = {name: row[:2] for name, row in ADDED.items()} | {PAPER: ("all of the paper's", "all of ours")}
+    table = pd.DataFrame.from_dict(chosen, orient="index", columns=["paper", "ours"])
+    spotting, detection = (effects(evaluations, figure) for figure in ("spotting_f1", "map"))
+    return table.join(spotting).join(detection.add_prefix("map_"))
 
 
 def evaluate_runs(runs: Mapping[str, CrossValidation], **options) -> dict[str, list[Evaluation]]:

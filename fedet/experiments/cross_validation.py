@@ -18,7 +18,15 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.experiments.folds import Fold, LeakError, SealedVideo, events_by_subject, make_folds, sealed
+from fedet.experiments.folds import (
+    Fold,
+    LeakError,
+    SealedVideo,
+    events_by_subject,
+    make_folds,
+    refuse_same_twice,
+    sealed,
+)
 from fedet.experiments.jobs import Job, JobResult, read_result, run_job, write_result
 from fedet.experiments.methods.base import Method, method_settings
 from fedet.files import atomic_write, locked, read_json_object
@@ -92,9 +100,11 @@ def cross_validate(
         threads: of torch in each job; None: 1 if jobs run side by side, else as it is.
         checkpoints: a job killed in the middle goes on at its last epoch; local jobs only.
     Raises:
-        InputError: `out` holds another sweep, or folds cannot be made. LeakError: see
+        InputError: `out` holds another sweep, folds cannot be made, or a person or a video is there under
+        two names (`refuse_same_twice`). LeakError: see
         `fedet.experiments.folds`.
     """
+    refuse_same_twice([r.record if isinstance(r, SealedVideo) else r for r in records])
     guarded = sealed(list(records))
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not seeds:
@@ -223,7 +233,8 @@ def prove_no_leak(
     """Runs a fold twice, once with the test subjects' labels scrambled; nothing may change.
 
     Unlike sealing this also finds a leak by another route, such as a file or a global variable,
-    as long as the labels come from these records.
+    as long as the labels come from these records. It cannot see files that were made from all labels
+    before: tuned face weights, a detector to start from.
 
     Returns: a row each for threshold, choices and predictions: both values, and whether they are equal.
     Raises: LeakError if anything differs.

@@ -1,15 +1,22 @@
 """Training, validation and test subjects of each fold, and what guards them against leaks.
 
-Three guards keep test subjects out of every choice: a `Fold` refuses a subject in two parts; while a
+Four guards keep test subjects out of every choice: `refuse_same_twice` finds one person or one video under
+two names, which no split by name can keep apart; a `Fold` refuses a subject in two parts; while a
 method is fitted, records of other subjects are sealed and raise `LeakError` when they are read; and
 `prove_no_leak` (see `fedet.experiments.cross_validation`) fits twice, once with the test labels
 scrambled, and demands the same outcome.
+
+No guard sees what was made from all labels beforehand and is read as a file: face weights tuned on these
+people, a detector to start from that has learned from them, a word list or a size chosen by looking at them.
 """
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -101,6 +108,76 @@ def _validation(rest: list[str], events: Mapping[str, int], share: float, seed) 
     others = [s for s in rest if s not in (first, trained)]
     drawn = [others[i] for i in rng.permutation(len(others))[: n - 1]]
     return tuple(sorted([first, *drawn]))
+
+
+# --- one person or one video under two names
+
+ALIKE = 0.995  # correlation of two records over time, from which they are asked about
+
+
+def refuse_same_twice(records: Sequence[VideoFeatures]) -> None:
+    """Raises InputError where a person or a video is there under two names, or a video is listed twice.
+
+    Names of subjects that differ only in case, in spaces or marks between, or in zeros before a number are
+    taken for one person's. Videos are compared by what the detector reads: the same values, to the last
+    digit, are one video; two that run almost alike (a copy that was encoded again) give a warning.
+    """
+    spelled: dict[str, str] = {}
+    for name in sorted({record.subject for record in records}):
+        other = spelled.setdefault(_spelling(name), name)
+        if other != name:
+            raise InputError(
+                f"subjects {other!r} and {name!r}: one person or two? Write one person's name in one way, or "
+                "give two people names that differ in more than case, marks and leading zeros"
+            )
+    seen: dict[bytes, VideoFeatures] = {}
+    named: set[tuple[str, str]] = set()
+    for record in records:
+        name = f"{record.subject}/{record.video}"
+        if (record.subject, record.video) in named:
+            raise InputError(f"{name}: is listed twice; leave one of them out")
+        named.add((record.subject, record.video))
+        data = _frames(record)
+        if not np.any(data):
+            continue  # nothing was seen: two such videos need not be one
+        first = seen.setdefault(blake2b(np.ascontiguousarray(data).tobytes()).digest(), record)
+        if first is not record:
+            raise InputError(
+                f"{first.subject}/{first.video} and {name}: the same video under two names; leave one out, "
+                "or a person may be in training and in test"
+            )
+    _warn_of_alike(records)
+
+
+def _spelling(subject: str) -> str:
+    """A name without what people vary when they write it: `s01`, `S1` and `s-01` are one."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_.-]+", "", subject.casefold()))
+
+
+def _frames(record: VideoFeatures) -> np.ndarray:
+    """What is read of a video: vectors, or the pictures of a `fedet.training.face_crops.FaceVideo`."""
+    return record.vectors if hasattr(record, "vectors") else record.crops
+
+
+def _warn_of_alike(records: Sequence[VideoFeatures]) -> None:
+    """Warns of two videos that run almost alike, whatever the last digits."""
+    of_vectors = [r for r in records if hasattr(r, "vectors") and len(r.vectors) >= 64]
+    if len({r.vectors.shape[1] for r in of_vectors}) != 1:
+        return
+    curves = []
+    for record in of_vectors:
+        parts = np.array_split(np.where(record.mask[:, None], record.vectors, 0).astype(np.float32), 64)
+        curve = np.stack([part.mean(0) for part in parts])
+        curve -= curve.mean(0)
+        curves.append(curve.ravel() / max(float(np.linalg.norm(curve)), 1e-9))
+    alike = np.triu(np.stack(curves) @ np.stack(curves).T, 1)
+    for i, j in np.argwhere(alike > ALIKE):
+        one, other = (f"{of_vectors[k].subject}/{of_vectors[k].video}" for k in (i, j))
+        warnings.warn(
+            f"{one} and {other} run almost alike (correlation {alike[i, j]:.3f}): if they are one video, "
+            "leave one out",
+            stacklevel=3,
+        )
 
 
 # --- sealing

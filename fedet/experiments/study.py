@@ -12,7 +12,10 @@ from fedet.experiments.cross_validation import CrossValidation, cross_validate
 from fedet.experiments.folds import make_folds
 from fedet.experiments.methods.base import Method
 from fedet.experiments.methods.optical_flow import flow_records_of
+from fedet.experiments.methods.paper import NAME as PAPER
+from fedet.experiments.methods.paper import paper_inputs
 from fedet.experiments.methods.registry import method_named
+from fedet.faces.network import load_facenet
 from fedet.model import FEDNConfig
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
 from fedet.training.checkpoints import fingerprint
@@ -36,6 +39,7 @@ class Study:
     cache: Path
     inputs: Inputs  # what the records were read with
     _flow: list[VideoFeatures] = field(default_factory=list)
+    _read: dict[Inputs, list[VideoFeatures]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -53,6 +57,15 @@ class Study:
             self._flow.extend(flow_records_of(self.dataset, self.cache, progress, jobs))
         return self._flow
 
+    def records_with(self, inputs: Inputs, progress: bool = True) -> list[VideoFeatures]:
+        """The same videos as other inputs read them, from the kept vectors; read when first asked for."""
+        if inputs == self.inputs:
+            return self.records
+        if inputs not in self._read:
+            net = load_facenet(inputs.weights)
+            self._read[inputs] = records_of(self.dataset, net, inputs, self.cache, progress)
+        return self._read[inputs]
+
     def run_folder(self, folder: str | Path, *settings: object) -> Path:
         """A folder below `folder` for these records and settings; runs on other vectors stay apart."""
         facts = [fingerprint(self.records), repr(self.config), *map(repr, settings)]
@@ -61,8 +74,11 @@ class Study:
     def cross_validate(self, method: Method, out: str | Path | None = None, **options) -> CrossValidation:
         """As `fedet.experiments.cross_validation.cross_validate`, on what the method reads."""
         options = {"progress": True, "jobs": 1} | options
-        flow = method.name == "flow"
-        records = self.flow_records(options["progress"], options["jobs"]) if flow else self.records
+        records = self.records
+        if method.name == "flow":
+            records = self.flow_records(options["progress"], options["jobs"])
+        elif method.name == PAPER:
+            records = self.records_with(paper_inputs(self.inputs), options["progress"])
         return cross_validate(records, method, out, **options)
 
     def compare(

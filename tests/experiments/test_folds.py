@@ -1,5 +1,7 @@
 import pickle
 import threading
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,18 @@ from hypothesis import strategies as st
 from ramp_videos import people
 
 from fedet.errors import InputError
-from fedet.experiments.folds import Fold, LeakError, events_by_subject, make_folds, of_subjects, only, sealed
+from fedet.experiments.cross_validation import cross_validate
+from fedet.experiments.folds import (
+    Fold,
+    LeakError,
+    events_by_subject,
+    make_folds,
+    of_subjects,
+    only,
+    refuse_same_twice,
+    sealed,
+)
+from fedet.experiments.methods.base import FEDNMethod
 
 
 @given(st.integers(6, 12), st.integers(2, 12), st.floats(0.05, 0.9), st.integers(0, 5))
@@ -83,3 +96,50 @@ def test_a_seal_survives_pickling_and_is_of_its_thread():
         thread.start()
         thread.join()
     assert seen == [len(record.events)]
+
+
+# --- one person or one video under two names
+
+
+def test_a_video_under_two_names_is_refused():
+    records = people(0, 3, videos=1, n_frames=200)
+    refuse_same_twice(records)
+    copy = replace(records[0], subject="p9", video="another")
+    with pytest.raises(InputError, match="the same video under two names"):
+        refuse_same_twice([*records, copy])
+    with pytest.raises(InputError, match="is listed twice"):
+        refuse_same_twice([*records, records[1]])
+    with pytest.raises(InputError, match="the same video under two names"):
+        cross_validate([*records, copy], FEDNMethod(), progress=False)
+
+
+def test_a_copy_that_was_encoded_again_is_asked_about():
+    records = people(0, 3, videos=1, n_frames=200)
+    rng = np.random.default_rng(0)
+    noisy = records[0].vectors + rng.normal(0, 0.002, records[0].vectors.shape).astype(np.float32)
+    copy = replace(records[0], subject="p9", video="another", vectors=noisy)
+    with pytest.warns(UserWarning, match="run almost alike"):
+        refuse_same_twice([*records, copy])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refuse_same_twice(records)
+
+
+@pytest.mark.parametrize(("one", "other"), [("s01", "S01"), ("s1", "s01"), ("P 3", "p-3"), ("7", "007")])
+def test_one_person_written_in_two_ways_is_asked_about(one, other):
+    records = people(0, 2, videos=1, n_frames=200)
+    pair = [replace(r, subject=name) for r, name in zip(records, (one, other), strict=True)]
+    with pytest.raises(InputError, match="one person or two"):
+        refuse_same_twice(pair)
+
+
+def test_names_that_differ_in_earnest_are_two_people():
+    records = people(0, 4, videos=1, n_frames=200)
+    names = ("s1", "s10", "s100", "t1")
+    refuse_same_twice([replace(r, subject=name) for r, name in zip(records, names, strict=True)])
+
+
+def test_videos_in_which_nothing_was_seen_need_not_be_one():
+    records = people(0, 2, videos=1, n_frames=200)
+    blank = [replace(r, vectors=np.zeros_like(r.vectors)) for r in records]
+    refuse_same_twice(blank)

@@ -8,15 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ramp_videos import CONFIG, people
 
+from fedet.detection import Inputs
 from fedet.errors import InputError
 from fedet.experiments.comparison import evaluate_pooled
 from fedet.experiments.methods import frame_wise as fw
 from fedet.experiments.methods import two_stage as ts
 from fedet.experiments.methods.base import LOW_SCORE, name_intervals, to_table
 from fedet.experiments.methods.fitting import fit_network, in_batches
+from fedet.experiments.methods.frame_wise import ConvNet, curves_of
+from fedet.experiments.methods.paper import ADDED, of_part, paper_inputs, without
 from fedet.experiments.methods.registry import METHODS, method_named
-from fedet.intervals import EMOTIONS
-from fedet.training.config import TrainConfig
+from fedet.intervals import EMOTIONS, empty_table
+from fedet.model import FEDN, FEDNConfig
+from fedet.training.config import Augmentation, TrainConfig
 from fedet.windows import VideoFeatures
 
 QUICK = TrainConfig(epochs=2, batch_size=4, least_steps=1)
@@ -177,7 +181,7 @@ def test_each_emotion_of_an_interval_is_told_and_only_one_is_loud():
 # --- all of them
 
 
-@pytest.mark.parametrize("name", ["fedn", "two-stage", "frame-wise"])
+@pytest.mark.parametrize("name", ["fedn", "two-stage", "cnn", "frame-wise"])
 def test_a_method_is_a_seed_and_a_canonical_table(name):
     method = method_named(name, QUICK, CONFIG)
     assert method.name == name in METHODS
@@ -194,7 +198,14 @@ def test_an_unknown_method_is_refused():
         method_named("svm")
 
 
-@pytest.mark.parametrize("name", [pytest.param("two-stage", marks=pytest.mark.slow), "frame-wise"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("two-stage", marks=pytest.mark.slow),
+        pytest.param("cnn", marks=pytest.mark.slow),
+        "frame-wise",
+    ],
+)
 def test_a_rival_learns(name):
     training = TrainConfig(epochs=25, batch_size=8, learning_rate=3e-3, patience=0)
     fitted = method_named(name, training, CONFIG).fit(people(0, 6), people(20, 2), seed=0)
@@ -203,3 +214,45 @@ def test_a_rival_learns(name):
     videos = pd.DataFrame([(r.subject, r.video, 30.0) for r in unseen], columns=["subject", "video", "fps"])
     result = evaluate_pooled(table, pd.concat([r.events for r in unseen]), videos, n_resamples=0)
     assert result.value("spotting_f1") > 0.6 and result.value("accuracy") > 0.8
+
+
+def test_the_cnn_sees_around_a_frame_and_gives_the_same_in_parts_as_at_once(monkeypatch):
+    config = FEDNConfig(input_features=5, channels=16, attention_heads=2, motion=3)
+    network = ConvNet(config).eval()
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(900, 5)).astype(np.float32)
+    mask = np.ones(900, bool)
+    mask[300:320] = False
+    record = VideoFeatures("s", "v", 30.0, vectors, mask, empty_table())
+    whole = curves_of(network, record)
+    changed = vectors.copy()
+    changed[450] += 5
+    moved = np.abs(curves_of(network, replace(record, vectors=changed)) - whole).max(1) > 1e-9
+    assert moved[450 - 100] and moved[450 + 100] and not moved[: 450 - network.reach].any()
+    junk = np.where(mask[:, None], vectors, 99).astype(np.float32)
+    np.testing.assert_allclose(curves_of(network, replace(record, vectors=junk)), whole)
+    monkeypatch.setattr("fedet.experiments.methods.frame_wise.FRAMES_AT_ONCE", 250)
+    np.testing.assert_allclose(curves_of(network, record), whole, atol=1e-5)
+
+
+def test_the_cnn_has_about_as_many_weights_as_fedn():
+    config = FEDNConfig(input_features=23, motion=3)
+    sizes = [sum(p.numel() for p in made(config).parameters()) for made in (ConvNet, FEDN)]
+    assert 0.8 < sizes[0] / sizes[1] < 1.25
+
+
+def test_the_paper_variant_has_nothing_of_ours():
+    ours = FEDNConfig(input_features=23, motion=3, scales=(1, 2, 4), first_stride=2, segment=16)
+    method = method_named("fedn-paper", TrainConfig(epochs=3), ours)
+    paper = method.config
+    assert (paper.input_features, paper.motion, paper.scales, paper.focal_gamma) == (512, 0, (1,), 0.0)
+    assert paper.cross_class_sigma is None and paper.first_stride == 4
+    assert method.training.augmentation == Augmentation.none() and method.training.epochs == 3
+    assert paper.segment == 16  # the paper leaves it open
+    read = paper_inputs(Inputs(reads="readouts", reference="rest", signals=()))
+    assert (read.reads, read.reference) == ("vectors", "none")
+    for name in ADDED:  # one at a time: only its own fields differ
+        one = without(name, TrainConfig(), ours, 23)
+        fields = {k for k, v in vars(one.config).items() if v != getattr(ours, k)}
+        assert fields == set(of_part("model", name))
+        assert (one.training != TrainConfig()) == bool(of_part("training", name))

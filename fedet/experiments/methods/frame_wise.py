@@ -1,4 +1,4 @@
-"""The simplest baseline: classify every frame, smooth the probabilities, and cut them into intervals.
+"""Classify every frame, alone or with those around it, smooth the probabilities, cut them into intervals.
 
 The classifier has the inputs of FEDN (scaled vectors, the same augmentation, the same budget). Runs of
 frames above a level become intervals. Smoothing, level and score rule are chosen on the validation
@@ -7,10 +7,11 @@ the temporal actionness grouping of Zhao et al., "Temporal Action Detection with
 Networks" (ICCV 2017).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from fedet.training.sampling import augmented_window, draw_epoch, event_arrays, 
 from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures
 
+FRAMES_AT_ONCE = 4096  # bounds the memory of a long video
 IGNORED = -100  # targets that torch's cross-entropy ignores
 ALL_LEVELS = tuple(np.round(np.arange(0.1, 0.91, 0.1), 2).tolist())
 LEVELS = (ALL_LEVELS, (0.3,), (0.4,), (0.5,), (0.6,))
@@ -47,6 +49,43 @@ class FrameNet(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (B, T, C_in), (B, T) -> (B, T, 1 + K)
         x = F.gelu(self.embedding(x, mask))
         return self.classes(self.dropout(F.gelu(self.hidden(x))))
+
+
+class DilatedBlock(nn.Module):
+    """1D convolution over frames `dilation` apart, LayerNorm over channels, GELU, a residual; after the
+    dilated layers of Farha and Gall, "MS-TCN" (CVPR 2019)."""
+
+    def __init__(self, channels: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.conv = nn.Conv1d(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.mix = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (B, T, C), (B, T) -> (B, T, C)
+        visible = self.norm(x) * mask[..., None]
+        change = F.gelu(self.conv(visible.transpose(1, 2)).transpose(1, 2))  # convolutions want (B, C, T)
+        return (x + self.dropout(self.mix(change))) * mask[..., None]
+
+
+class ConvNet(nn.Module):
+    """A 1D CNN over frames, about as many weights as FEDN, that sees `reach` frames to both sides."""
+
+    DILATIONS = (1, 2, 4, 8, 16, 32, 64) * 2
+
+    def __init__(self, config: FEDNConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.embedding = FrameEmbedding(config)
+        self.blocks = nn.ModuleList([DilatedBlock(c, d, config.dropout) for d in self.DILATIONS])
+        self.classes = nn.Linear(c, 1 + len(config.emotions))
+        self.reach = sum(self.DILATIONS) + config.motion
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (B, T, C_in), (B, T) -> (B, T, 1 + K)
+        x = self.embedding(x, mask)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.classes(x)
 
 
 def frame_targets(intervals: np.ndarray, classes: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -101,11 +140,13 @@ def candidates_of(curves: np.ndarray, width: float, levels: Sequence[float], rul
 @torch.inference_mode()
 def curves_of(network: nn.Module, record: VideoFeatures) -> np.ndarray:
     """(T, 1 + K) probabilities; frames without a face have probability 1 of no expression."""
-    chunks = []
-    for start in range(0, len(record.vectors), 4096):
-        x = torch.from_numpy(np.array(record.vectors[start : start + 4096], dtype=np.float32))
-        mask = torch.from_numpy(np.array(record.mask[start : start + 4096]))
-        chunks.append(network(x[None], mask[None])[0].softmax(-1).numpy())
+    chunks, reach = [], int(getattr(network, "reach", 0))
+    for start in range(0, len(record.vectors), FRAMES_AT_ONCE):
+        seen = slice(max(0, start - reach), start + FRAMES_AT_ONCE + reach)  # what decides on these frames
+        x = torch.from_numpy(np.array(record.vectors[seen], dtype=np.float32))
+        mask = torch.from_numpy(np.array(record.mask[seen]))
+        first = start - seen.start
+        chunks.append(network(x[None], mask[None])[0, first : first + FRAMES_AT_ONCE].softmax(-1).numpy())
     curves = np.concatenate(chunks).astype(np.float64)
     curves[~record.mask] = np.eye(curves.shape[1])[0]
     return curves
@@ -118,10 +159,11 @@ class FrameWise:
     name: str = "frame-wise"
     config: FEDNConfig | None = None  # of its embedding, windows and merging
     training: TrainConfig = field(default_factory=TrainConfig)
+    network: ClassVar[Callable[[FEDNConfig], nn.Module]] = FrameNet
 
     def fit(self, train, validation, seed: int, folder: Path | None = None) -> Fitted:
         config = detector_config(self.config, train)
-        trained = train_frames(train, validation, config, replace(self.training, seed=seed))
+        trained = train_frames(train, validation, config, replace(self.training, seed=seed), self.network)
         curves = [curves_of(trained.network, record) for record in validation]
 
         def figures(choice: tuple) -> dict[str, float]:
@@ -145,12 +187,26 @@ class FrameWise:
         return Fitted(predict, scores_of[best]["threshold"], choices, trained.history)
 
 
-def train_frames(train, validation, config: FEDNConfig, training: TrainConfig) -> Fit:
+@dataclass(frozen=True)
+class ConvolutionalFrameWise(FrameWise):
+    """The same with a classifier that sees the frames around: a 1D CNN of FEDN's size."""
+
+    name: str = "cnn"
+    network: ClassVar[Callable[[FEDNConfig], nn.Module]] = ConvNet
+
+
+def train_frames(
+    train,
+    validation,
+    config: FEDNConfig,
+    training: TrainConfig,
+    make: Callable[[FEDNConfig], nn.Module] = FrameNet,
+) -> Fit:
     """The classifier, trained on the windows that FEDN is trained on."""
     with torch_seed(training.seed, 0):
-        network = FrameNet(config)
+        network = make(config)
     scale = feature_scale(train)
-    network.embedding.scale.copy_(torch.from_numpy(scale))
+    network.embedding.scale.copy_(torch.from_numpy(scale))  # type: ignore[union-attr, operator]
     events, augmentation = event_arrays(train, config), training.augmentation
 
     def batches(epoch: int):

@@ -5,7 +5,7 @@ from fedet.experiments.methods.base import FEDNMethod, Method
 from fedet.model import FEDNConfig
 from fedet.training.config import TrainConfig
 
-METHODS = ("fedn", "two-stage", "frame-wise", "flow")
+METHODS = ("fedn", "fedn-paper", "two-stage", "cnn", "frame-wise", "flow")
 
 
 def method_named(name: str, training: TrainConfig | None = None, config: FEDNConfig | None = None) -> Method:
@@ -13,6 +13,14 @@ def method_named(name: str, training: TrainConfig | None = None, config: FEDNCon
     training = training or TrainConfig()
     if name == "fedn":
         return FEDNMethod(config=config, training=training)
+    if name == "fedn-paper":
+        from fedet.experiments.methods.paper import paper_method
+
+        return paper_method(training, config)
+    if name == "cnn":
+        from fedet.experiments.methods.frame_wise import ConvolutionalFrameWise
+
+        return ConvolutionalFrameWise(config=config, training=training)
     if name == "two-stage":
         from fedet.experiments.methods.two_stage import TwoStage
 

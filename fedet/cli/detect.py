@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -32,8 +33,14 @@ def detect(
     thumbnails: Annotated[
         bool, typer.Option(show_default=False, help="Pictures of the apexes into OUT.")
     ] = False,
+    frames: Annotated[
+        str | None, typer.Option(help="A row for every frame into OUT: csv or parquet.")
+    ] = None,
+    video_out: Annotated[
+        bool, typer.Option(show_default=False, help="The video with labels and timeline into OUT.")
+    ] = False,
     blur_faces: Annotated[
-        bool, typer.Option(show_default=False, help="Make the faces in them unrecognisable.")
+        bool, typer.Option(show_default=False, help="Make the faces in these unrecognisable.")
     ] = False,
     second_opinion: Annotated[
         str | None,
@@ -53,8 +60,16 @@ def detect(
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
-    if (thumbnails or blur_faces) and (out is None or not thumbnails):
-        raise InputError("--thumbnails writes into --out DIR; --blur-faces goes with --thumbnails")
+    shows = thumbnails or video_out
+    if (shows or blur_faces or frames) and (out is None or (blur_faces and not shows)):
+        raise InputError(
+            "--thumbnails, --frames and --video-out write into --out DIR; --blur-faces goes with the first "
+            "or the last"
+        )
+    if frames is not None:
+        from fedet.faces.frame_table import check_format
+
+        check_format(frames)
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; name a folder")
     check_options(jobs=jobs)
@@ -69,7 +84,8 @@ def detect(
     options["second_opinion"] = second_opinion
     names = zip(files, name_videos(files, results), strict=True)
     tasks = [Task(video, name, signature_of(video, weights, options)) for video, name in names]
-    repeat = fresh or thumbnails or results is None
+    repeat = fresh or shows or frames is not None or results is None
+    options["curves"] = frames is not None
     pending = [task for task in tasks if repeat or not results.is_current(task.video, task.signature)]
     if skipped := len(tasks) - len(pending):
         print(f"{skipped} of {len(tasks)} videos are in {out} already; --fresh detects again")
@@ -81,11 +97,17 @@ def detect(
             continue
         if results is not None:  # after each video, so that a run that ends early has saved it
             results.add(task.video, task.name, detections, task.signature)
-            finished[task] = detections
+            finished[task] = replace(detections, readings=None, curves=None)
         print_detections(task.video, detections)
         if thumbnails and len(detections) and task.video.suffix != ".f16":
             target = out / f"{file_name(task.name)}_apexes.png"
             failed += not save_thumbnails(target, task.video, detections.table, blur_faces)
+        if frames is not None:
+            save_frames(out / f"{file_name(task.name)}_frames.{frames}", detections)
+        if video_out and task.video.suffix != ".f16":
+            save_labelled(
+                out / f"{file_name(task.name)}_labelled.mp4", task.video, detections, blur_faces, fps
+            )
     if finished:
         save_in_order(results, finished, pending)
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
@@ -205,6 +227,20 @@ def distinct_names(videos: list[Path], taken: Iterable[str] = ()) -> list[str]:
         names.append(next((n for n in unique if file_name(n) not in used), tries[-1]))
         used.add(file_name(names[-1]))
     return names
+
+
+def save_frames(target: Path, detections: "Detections") -> None:
+    from fedet.faces.frame_table import write_frames
+
+    write_frames(detections.frames(), target)
+    print(f"  written: {target}")
+
+
+def save_labelled(target: Path, video: Path, detections: "Detections", blur: bool, fps: float | None) -> None:
+    from fedet.plots.labelled_video import write_labelled_video
+
+    write_labelled_video(video, detections, target, blur, progress=True, fps=fps or 30.0)
+    print(f"  written: {target}")
 
 
 def save_thumbnails(target: Path, video: Path, table, blur: bool) -> bool:

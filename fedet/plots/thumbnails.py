@@ -41,19 +41,20 @@ def blur_faces(image: np.ndarray) -> np.ndarray:
     detectors = (HaarDetector(), HaarDetector(min_face=SMALL_FACE))
     boxes = [box for detector in detectors for box in detector.detect_all(image)]
     if not boxes:
-        return _mosaic(image, 12, 12)
+        return mosaic(image, 12, 12)
     side = max(1.0, min(image.shape[:2]) / TILES)
-    out = _mosaic(image, int(image.shape[1] // side), int(image.shape[0] // side))
+    out = mosaic(image, int(image.shape[1] // side), int(image.shape[0] // side))
     for box in sorted(boxes, key=lambda box: box.size):
         left, top = int(max(0, box.x - 0.2 * box.w)), int(max(0, box.y - 0.3 * box.h))
         right, bottom = int(box.x + 1.2 * box.w), int(box.y + 1.35 * box.h)
         face = out[top:bottom, left:right]
         if face.size:
-            face[:] = _mosaic(face, 8, 8)
+            face[:] = mosaic(face, 8, 8)
     return out
 
 
-def _mosaic(image: np.ndarray, across: int, down: int) -> np.ndarray:
+def mosaic(image: np.ndarray, across: int, down: int) -> np.ndarray:
+    """A picture (H, W, 3) in so many tiles."""
     import cv2
 
     tiles = cv2.resize(image, (across, down), interpolation=cv2.INTER_AREA)

@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: setup report sample-report style format test test-all test-rest test-notebooks lab lock
+.PHONY: setup report sample-report docs style format test test-all test-rest test-notebooks lab lock
 .DEFAULT_GOAL := setup
 
 setup: .venv/ready
@@ -27,6 +27,10 @@ report: setup
 # The sample that the repository holds; to be committed.
 sample-report: setup
 	$(BIN)/fedet report --profile quick --out reports/sample --fresh
+
+# The site of pages, notebooks and API: docs/build/html/index.html; it needs no network.
+docs: setup
+	$(BIN)/python -m sphinx --quiet --color -b html -c docs . docs/build/html
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 

@@ -43,8 +43,14 @@ class ExecutedNotebook:
 
     @property
     def options(self) -> dict:
-        """Its own metadata for the report, like `headline` and `print`."""
+        """Its own metadata for the report, like `first_page` and `print`."""
         return self.content.metadata.get("fedet", {})
+
+    @property
+    def first_page(self) -> dict:
+        """What of it the first page shows: `found` and `sure` (names of figures), `next` (a sentence), and
+        `people` (the parameter that counts generated people)."""
+        return self.options.get("first_page", {})
 
     @property
     def source(self) -> str:

@@ -23,7 +23,7 @@ postprocess
 detection
 training
 experiments analysis
-teaching report bench
+teaching report bench export
 cli
 """.strip().splitlines()
 CORE = {"intervals", "features", "model", "losses", "windows", "postprocess", "detection", "matching",

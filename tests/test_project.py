@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 
-TOOLS = ("docs", "test")  # extras that the package itself never imports
+LEFT_OUT = ("docs", "test", "onnx")  # extras that only tools and the one command `export` import
 
 
 def requirements() -> dict[str, str]:
@@ -20,7 +20,7 @@ def requirements() -> dict[str, str]:
     extras = project["optional-dependencies"]
     lines = [
         *project["dependencies"],
-        *(line for extra in extras for line in extras[extra] if extra not in TOOLS),
+        *(line for extra in extras for line in extras[extra] if extra not in LEFT_OUT),
     ]
     return dict(
         re.fullmatch(r"([\w.-]+)(.*)", line).groups() for line in lines if not line.startswith("fedet[")

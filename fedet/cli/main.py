@@ -4,7 +4,7 @@ import signal
 import sys
 from types import FrameType
 
-from fedet.cli import bench, data, detect, evaluate, report, review, train  # noqa: F401  these register the commands
+from fedet.cli import bench, data, detect, evaluate, export, report, review, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, print_error
 from fedet.errors import InputError, missing_library
 
@@ -21,6 +21,7 @@ COMMANDS = [
     "pretrain",
     "report",
     "bench",
+    "export",
 ]  # in the help
 app.registered_commands.sort(key=lambda command: COMMANDS.index(command.callback.__name__))
 

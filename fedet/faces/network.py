@@ -237,7 +237,10 @@ def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
 
 def _pictures(net: FaceNet, crops: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) as the network reads them, on its device."""
-    faces = torch.from_numpy(crops).to(next(net.parameters()).device).permute(0, 3, 1, 2).float().div(255)
+    faces, device = torch.from_numpy(crops), next(net.parameters()).device
+    if device.type == "cuda":  # pinned memory is copied while the device computes
+        faces = faces.pin_memory()
+    faces = faces.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255)
     return normalise(faces).contiguous(memory_format=torch.channels_last)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_faces import drawing
@@ -66,7 +65,9 @@ def test_third_party_checkpoints_load_whatever_their_names(tmp_path, net, crops,
 
 
 def test_the_network_is_torchvisions_resnet18_name_for_name_and_bit_for_bit(net):
-    theirs = torchvision.models.resnet18(weights=None)
+    from torchvision.models import resnet18
+
+    theirs = resnet18(weights=None)
     theirs.fc = torch.nn.Identity()
     assert list(theirs.state_dict()) == list(net.body.state_dict())
     theirs.load_state_dict(net.body.state_dict())

@@ -43,6 +43,12 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def names() -> set[str]:
+    """Of all modules."""
+    return {name_of(path) for path in modules()}
+
+
 def part_of(module: str) -> str:
     """The core module or the wing that a module belongs to; "" for the package itself."""
     return (module.split(".") + [""])[1]
@@ -61,10 +67,9 @@ def imports_of(path: Path) -> tuple[tuple[str, int], ...]:
             found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}:{node.lineno}: write the whole name of the module"
-            known = {name_of(p) for p in modules()}
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                found.append((whole if whole in known else node.module, node.lineno))
+                found.append((whole if whole in names() else node.module, node.lineno))
     return tuple((m, line) for m, line in found if m.split(".")[0] == "fedet")
 
 

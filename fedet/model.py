@@ -87,6 +87,7 @@ class FEDNConfig:
     focal_gamma: float = 2.0  # weight |target - p|^gamma on the BCE; 0: plain BCE (paper)
     centre_radius: float = 1.5  # positions within this many strides of an event's centre learn it
     duration_per_stride: float = 4.0  # a level takes durations up to this many of its strides
+    every_event: bool = False  # an event that shorter ones leave no position takes one of theirs
     min_visible: float = 0.5  # an event visible to a smaller share in a window is left out, unpunished
     # merging, in video time
     scales: tuple[int, ...] = (1,)  # beyond the paper: also read the mean of so many frames as one

@@ -91,12 +91,14 @@ def soft_nms(candidates: Candidates, config: FEDNConfig) -> Candidates:
     """Gaussian soft-NMS (Bodla et al., 2017) in one dimension.
 
     The strongest candidate stays as it is and every other decays by exp(-tIoU^2 / sigma), and so
-    on with the next strongest. Our choice: candidates of ANOTHER emotion decay too, by
+    on with the next strongest; of equal ones the earlier start, end, then class goes first, whatever the
+    order of the rows. Our choice: candidates of ANOTHER emotion decay too, by
     `cross_class_sigma`, or one expression would be reported once for every emotion it resembles.
 
     Returns: the candidates that end at `min_score` or more, strongest first, with their new scores.
     """
-    order = np.argsort(candidates.intervals[:, 0], kind="stable")  # by start: neighbours are a slice
+    start, end = candidates.intervals.T
+    order = np.lexsort((-candidates.scores, candidates.classes, end, start))  # neighbours are a slice
     intervals, scores, classes = (array[order] for array in candidates)
     starts = intervals[:, 0]
     longest = (intervals[:, 1] - starts).max(initial=0.0)

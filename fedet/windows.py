@@ -147,9 +147,10 @@ def assign_targets(
     """What each position of one window learns (our choices, after ActionFormer).
 
     A position learns an event if it lies inside it, within `centre_radius` strides of its centre,
-    at the level of its duration. The shortest event wins a contested position. An event of which less
-    than `min_visible` is visible (border, no face) teaches nothing, and positions inside it are not
-    punished either.
+    at the level of its duration. The shortest event wins a contested position; with `every_event` one
+    that thereby has none takes the nearest of those it wanted, if the winner keeps another. An event of
+    which less than `min_visible` is visible (border, no face) teaches nothing, and positions inside it are
+    not punished either.
 
     Args:
         intervals: (E, 2) [start, end) in frames of the window, may reach beyond it.
@@ -169,6 +170,8 @@ def assign_targets(
     durations = np.where(match, intervals[:, 1:] - intervals[:, :1], np.inf)  # (E, P)
     positive = np.any(match, axis=0)  # (P,)
     event = durations.argmin(0)  # (P,)
+    if config.every_event:
+        event = _share_positions(event, match, intervals, positive, config)
     start, end = intervals[~visible, :1], intervals[~visible, 1:]
     hidden = np.any((start <= at.centre) & (at.centre < end), axis=0)  # (P,)
     labelled = valid & ~(hidden & ~positive) & ~(positive & (classes[event] < 0))
@@ -176,6 +179,29 @@ def assign_targets(
     with_class = positive & labelled
     class_targets[with_class, classes[event[with_class]]] = 1
     return class_targets, interval_targets, positive, labelled
+
+
+def _share_positions(
+    event: np.ndarray, match: np.ndarray, intervals: np.ndarray, positive: np.ndarray, config: FEDNConfig
+) -> np.ndarray:
+    """The winners (P,) of the positions, each event that wanted some (E, P) with one where that is possible.
+
+    An event without a position, the shortest first, takes the nearest of an event that keeps another.
+    """
+    event, at = event.copy(), points(config)
+    held = np.bincount(event[positive], minlength=len(intervals))
+    length = intervals[:, 1] - intervals[:, 0]
+    for e in np.argsort(length, kind="stable"):
+        if held[e] or not match[e].any():
+            continue
+        wanted = np.flatnonzero(match[e] & (held[event] > 1))
+        if len(wanted):
+            distance = np.abs(at.centre[wanted] - intervals[e].mean())
+            taken = wanted[distance.argmin()]
+            held[event[taken]] -= 1
+            held[e] += 1
+            event[taken] = e
+    return event
 
 
 def stack_targets(windows: list[tuple[np.ndarray, ...]]) -> Targets:

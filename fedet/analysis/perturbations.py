@@ -215,6 +215,7 @@ def _render_again(
     """Frames, fps and crf of a generated video with another scene."""
     config = generated_config(root)
     subject, video = (int(word.lstrip("s")) - 1 for word in stem.split("_"))
+    config = config.of_subject(subject)
     script = write_script(config, subject, video)
     script = replace(script, scene=change(script.scene, strength))
     seed = config.seed * 1_000_003 + subject * 1009 + video  # as `synthetic.write_one`: the same noise

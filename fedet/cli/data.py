@@ -26,7 +26,9 @@ def synth(
     confounders: Annotated[
         str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
     ] = "",
-    benchmark: Annotated[str, typer.Option(help="A benchmark: easy, default, hard or unseen.")] = "",
+    benchmark: Annotated[
+        str, typer.Option(help="A benchmark: easy, default, hard, unseen or people60.")
+    ] = "",
     sound: Annotated[
         bool, typer.Option(show_default=False, help="A sound track: a voice while the mouth talks.")
     ] = False,
@@ -44,9 +46,10 @@ def synth(
     if benchmark:
         from fedet.synthetic.benchmark import benchmark_config
 
-        if config != SynthConfig():
+        of_people = benchmark == "people60" and seed != SynthConfig.seed  # the seed draws them
+        if config != (SynthConfig(seed=seed) if of_people else SynthConfig()):
             raise InputError("--benchmark sets everything itself; leave the other options out")
-        config = benchmark_config(benchmark)
+        config = benchmark_config(benchmark, seed if of_people else None)
     synthesize(out, config, jobs)
     print(f"{config.subjects * config.videos} videos and annotations.csv are in {out}")
 

@@ -309,6 +309,8 @@ def _claim(out: Path, name: str, settings: dict[str, Any]) -> None:
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
+            if key not in old and not new[key]:
+                continue  # a switch that earlier versions lacked, and that is off
             yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
     elif old != new:
         yield f"{name} {old!r}, now {new!r}" if name != "records" else "other records"

@@ -65,7 +65,7 @@ class SynthConfig:
     seed: int = 0
     fps: float = 30.0
     size: int = 144  # side of the square pictures, pixels
-    renderer: str = "shapes"  # family of faces, see `fedet.synthetic.families`
+    renderer: str = "shapes"  # family of faces, see `fedet.synthetic.families`; with commas: people in turn
     events_per_minute: float = 6.0  # mean; drawn anew for each video
     micro_share: float = 0.3  # of the events
     held_share: float = 0.0  # of the macro-expressions are held, as posed ones are: 1.5-6 s with a plateau
@@ -87,8 +87,13 @@ class SynthConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} is {value!r}; it must lie between {low} and {high}")
-        if self.renderer not in RENDERERS:
-            raise InputError(f"renderer is {self.renderer!r}; choose one of {', '.join(RENDERERS)}")
+        if unknown := [name for name in self.renderer.split(",") if name not in RENDERERS]:
+            raise InputError(f"renderer is {unknown[0]!r}; choose one of {', '.join(RENDERERS)}")
+
+    def of_subject(self, subject: int) -> "SynthConfig":
+        """The same with the one family that draws this person."""
+        names = self.renderer.split(",")
+        return replace(self, renderer=names[subject % len(names)]) if len(names) > 1 else self
 
     @property
     def n_frames(self) -> int:
@@ -123,6 +128,7 @@ def video_name(subject: int, video: int) -> str:
 
 def write_script(config: SynthConfig, subject: int, video: int) -> Script:
     """Draws the events and the course of one video; no pixel yet."""
+    config = config.of_subject(subject)
     person = generator_for(config.seed, subject)
     look, rest = family(config.renderer).sample_looks(1, person), sample_rest(1, person)
     g = generator_for(config.seed, subject, video)
@@ -410,6 +416,7 @@ def write_one(
 
     if threads:
         torch.set_num_threads(threads)
+    config = config.of_subject(subject)
     script = write_script(config, subject, video)
     path = out / "videos" / f"{video_name(subject, video)}.mp4"
     if not path.exists():

@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 from fedet.cli.main import app
 from fedet.errors import InputError
-from fedet.intervals import EMOTIONS
+from fedet.intervals import AU_INDEX, EMOTIONS
 from fedet.synthetic.benchmark import DIFFICULTIES, benchmark_config, benchmark_name, name_of
-from fedet.synthetic.families import HELD_OUT
-from fedet.synthetic.generator import SynthConfig, claim, write_script
+from fedet.synthetic.families import FAMILIES, HELD_OUT
+from fedet.synthetic.generator import SynthConfig, claim, draw_frames, synthesize, write_script
 
 
 def test_difficulties_show_the_same_events_and_differ_in_how_hard_they_are_to_see():
@@ -53,6 +53,39 @@ def test_unseen_people_are_of_the_family_that_no_network_knows(tmp_path):
     assert name_of(tmp_path / "u") == (benchmark_name("unseen"), True)
 
 
+def test_the_people_of_a_headline_are_drawn_anew_and_known_by_their_seed(tmp_path):
+    config = benchmark_config("people60", 7001)
+    assert (config.subjects, config.videos, config.seconds) == (60, 1, 60.0)
+    families = [config.of_subject(s).renderer for s in range(60)]
+    assert {name: families.count(name) for name in FAMILIES} == dict.fromkeys(FAMILIES, 20)
+    assert not set(families) & set(HELD_OUT)
+    claim(tmp_path / "a", config)
+    assert name_of(tmp_path / "a") == (benchmark_name("people60", 7001), True)
+    one, other = (write_script(benchmark_config("people60", seed), 0, 0) for seed in (7001, 7002))
+    assert not one.events["onset"].equals(other.events["onset"])
+    short = replace(config, seconds=20.0)
+    talking = [
+        float((write_script(short, s, 0).aus[:, 0, AU_INDEX[25]] > 0.05).float().mean()) for s in range(6)
+    ]
+    assert sum(talking) / 6 > 0.25
+    for name, seed, word in (("people60", 12, "from 7000"), ("easy", 7001, "are fixed")):
+        with pytest.raises(InputError, match=word):
+            benchmark_config(name, seed)
+
+
+def test_people_of_several_families_are_written_as_each_family_draws_them(tmp_path):
+    mixed = SynthConfig(subjects=2, seconds=1.0, size=48, renderer="shapes,relief", seed=5)
+    synthesize(tmp_path / "mixed", mixed, jobs=1, progress=False)
+    for subject, name in ((0, "shapes"), (1, "relief")):
+        alone = replace(mixed, renderer=name)
+        assert write_script(alone, subject, 0).events.equals(write_script(mixed, subject, 0).events)
+        drawn = next(draw_frames(write_script(alone, subject, 0), alone, 1))
+        of_mixed = mixed.of_subject(subject)
+        assert (drawn == next(draw_frames(write_script(mixed, subject, 0), of_mixed, 1))).all()
+    with pytest.raises(InputError, match="renderer is 'clay'"):
+        SynthConfig(renderer="shapes,clay")
+
+
 def test_the_switch_sets_everything(tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr("fedet.synthetic.generator.synthesize", lambda out, config, jobs: made.append(config))
@@ -61,6 +94,7 @@ def test_the_switch_sets_everything(tmp_path, monkeypatch):
     assert asdict(made[0]) == asdict(benchmark_config("easy"))
     for options, word in (
         (["--benchmark", "easy", "--seconds", "5"], "leave the other options out"),
+        (["--benchmark", "people60", "--seed", "7001", "--size", "96"], "leave the other options out"),
         (["--benchmark", "brutal"], "one of easy, default, hard"),
     ):
         result = CliRunner().invoke(app, ["synth", str(tmp_path / "c"), *options])

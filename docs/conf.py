@@ -8,6 +8,8 @@ a network, search and formulas included.
 import re
 from pathlib import Path
 
+from docutils.nodes import SkipNode, literal
+
 import fedet
 from fedet.report.markdown import mathml
 
@@ -43,7 +45,7 @@ nb_execution_mode = "off"  # the stored outputs are the page
 nb_ipywidgets_js: dict = {}  # widgets need a kernel; their still pictures do not
 nb_mime_priority_overrides = [("html", "image/png", 0), ("html", "image/jpeg", 1)]
 nb_merge_streams = True
-suppress_warnings = ["mystnb.unknown_mime_type", "misc.highlighting_failure", "autosectionlabel.*"]
+suppress_warnings = ["mystnb.unknown_mime_type", "misc.highlighting_failure", "myst.header"]
 
 CONTENTS = """
 
@@ -126,23 +128,30 @@ def draw_floors(match: re.Match) -> str:
     return f'<div style="{grid}; overflow-x: auto">{"".join(cells)}</div>\n'
 
 
+def adapt_docstring(app, what: str, name: str, obj, options, lines: list[str]) -> None:
+    """Docstrings are written to be read as they are: bars stay bars, indented examples are code."""
+    shown: list[str] = []
+    for line in lines:
+        text = [part for part in shown if part.strip()]
+        if line.startswith("    ") and text and not shown[-1].strip() and not text[-1].startswith(" "):
+            shown += ["::", ""]
+        shown.append(re.sub(r"(`[^`]*`)|([|]|(?<=/)\*|(?<=\w)_(?!\w))", lambda m: m[1] or f"\\{m[2]}", line))
+    lines[:] = shown
+
+
 def visit_formula(self, node) -> None:
     self.body.append(mathml(node.astext(), "inline"))
-    raise _skip()
+    raise SkipNode
 
 
 def visit_block_formula(self, node) -> None:
     self.body.append(f"<p>{mathml(node.astext(), 'block')}</p>")
-    raise _skip()
-
-
-def _skip() -> Exception:
-    from docutils.nodes import SkipNode
-
-    return SkipNode()
+    raise SkipNode
 
 
 def setup(app) -> None:
     app.connect("builder-inited", write_api)
     app.connect("source-read", adapt_page)
+    app.connect("autodoc-process-docstring", adapt_docstring, priority=400)  # before napoleon reads them
+    app.add_generic_role("mpltype", literal)  # in what is inherited from matplotlib
     app.add_html_math_renderer("mathml", (visit_formula, None), (visit_block_formula, None))

@@ -16,6 +16,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.intervals import empty_table
+from fedet.review.triage import Effort
 
 if TYPE_CHECKING:
     from fedet.detection import Detections
@@ -25,13 +26,17 @@ CLEAR = 0.2  # a score this far above the threshold is called clear
 
 @dataclass(frozen=True)
 class TimeModel:
-    """Assumptions on people's time; adjust them all."""
+    """Assumptions on people's time; adjust them all.
+
+    What a review takes is assumed once, in the review's queue (`Effort`). For coding by hand Donato et al.
+    (1999) state about an hour a minute of video for all action units; marking emotions alone is quicker.
+    """
 
     manual_speed: float = 10.0  # minutes that a trained coder needs for a minute of video, unaided
-    decide_s: float = 15.0  # seconds to judge one detection and note the answer
-    watch: float = 2.0  # times a detection is watched
-    context_s: float = 1.0  # seconds watched before and after it
-    scan_speed: float = 2.0  # speed at which the rest is scanned for missed events
+    decide_s: float = Effort.decide_s  # seconds to judge one detection and answer
+    watch: float = Effort.watch  # times a detection is watched
+    context_s: float = Effort.context_s  # seconds watched before and after it
+    scan_speed: float = Effort.scan_speed  # speed at which the rest is scanned for missed events
     hourly_cost: float = 40.0  # of a coder
     currency: str = "EUR"
 

@@ -24,17 +24,21 @@ class ExecutedNotebook:
     parameters: dict[str, Parameter]
     entries: list[dict]  # recorded figures and tables
 
+    def translated(self, key: str) -> str:
+        """A text of its metadata, like `titles: {"ja": ...}`, in the language of the run; "" if none."""
+        return self.options.get(key, {}).get(self.values.get("language"), "")
+
     @property
     def title(self) -> str:
         first = next((c.source for c in self.content.cells if c.cell_type == "markdown"), "")
         match = re.search(r"^# (.+)$", first, re.M)
-        return match.group(1) if match else self.name
+        return self.translated("titles") or (match.group(1) if match else self.name)
 
     @property
     def question(self) -> str:
         text = "\n".join(c.source for c in self.content.cells if c.cell_type == "markdown")
         match = re.search(r"\*\*Question\.\*\*\s*(.+)", text)
-        return match.group(1) if match else ""
+        return self.translated("questions") or (match.group(1) if match else "")
 
     @property
     def note(self) -> dict:

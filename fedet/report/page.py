@@ -1,7 +1,10 @@
 """`report.html`: one file with a first page and a chapter for each notebook."""
 
 import html
+import re
 from pathlib import Path
+
+from nbformat import NotebookNode
 
 from fedet.explorer.html_page import POLICY
 from fedet.report.executed import ExecutedNotebook
@@ -64,7 +67,9 @@ def _chapter(executed: ExecutedNotebook) -> str:
     defaults = {p.name: (p.default, p.comment) for p in executed.parameters.values()}
     error = executed.note.get("error")
     banner = f'<p class="error">Did not finish: {html.escape(error)}</p>' if error else ""
-    cells = render_notebook(executed.content, f"{anchor(executed)}-", executed.values, defaults)
+    content = executed.content.copy()
+    content.cells = [_titled(cell, executed.translated("titles")) for cell in content.cells]
+    cells = render_notebook(content, f"{anchor(executed)}-", executed.values, defaults)
     style = html.escape(executed.options.get("print", ""))
     language = html.escape(str(executed.values.get("language") or "en"))
     return (
@@ -72,3 +77,10 @@ def _chapter(executed: ExecutedNotebook) -> str:
         f"\n{banner}{cells}\n"
         '<p class="back"><a href="#overview">Back to the overview</a></p></section>\n'
     )
+
+
+def _titled(cell: NotebookNode, title: str) -> NotebookNode:
+    """A cell with the notebook's title in another language, if it holds the title and there is one."""
+    if not title or cell.cell_type != "markdown" or not cell.source.startswith("# "):
+        return cell
+    return NotebookNode(cell | {"source": re.sub(r"^# .+", lambda _: f"# {title}", cell.source, count=1)})

@@ -59,3 +59,20 @@ def test_the_picture_comes_before_every_figure_and_the_answers_in_the_order_of_t
 
 def test_a_notebook_that_chooses_nothing_shows_all_its_figures():
     assert "0.321" in page(chapter("20_mine", [figure("mine", 0.321)], 1))
+
+
+def test_a_notebook_that_ran_in_another_language_has_its_title_in_it():
+    from fedet.report.page import render_page
+
+    pilot = chapter("09_pilot", [], next="Go.")
+    pilot.content.metadata["fedet"]["titles"] = {"ja": "パイロット調査"}
+    made = {"fedet": "1", "commit": "c", "date": "today", "profile": "quick", "python": "3", "libraries": {}}
+    made |= {"device": "cpu", "processors": 2, "system": "x", "notebooks_s": 60.0}
+    assert pilot.title == "09_pilot" and "パイロット" not in render_page([pilot], made, {})
+    pilot.values["language"] = "ja"
+    shown = render_page([pilot], made, {})
+    assert (
+        pilot.title == "パイロット調査"
+        and shown.count("パイロット調査") >= 3
+        and "09_pilot</h2>" not in shown
+    )

@@ -50,7 +50,8 @@ def options(
 OpenFace = Annotated[Path | None, typer.Option(help="OpenFace CSVs, named after the videos.")]
 PyFeat = Annotated[Path | None, typer.Option(help="py-feat CSVs, named after the videos.")]
 Adapt = Annotated[
-    float | None, typer.Option(help="Share of each video's own statistics, 0 to 1; default: 0, or INIT's.")
+    float | None,
+    typer.Option(help="How far the face network adapts to each video, 0 to 1; default: 0, or INIT's."),
 ]
 Weights = Annotated[Path | None, typer.Option(help="A detector's folder; default: the shipped one.")]
 

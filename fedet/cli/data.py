@@ -15,7 +15,7 @@ def synth(
     subjects: Annotated[int, typer.Option(help="Generated people.")] = 4,
     videos: Annotated[int, typer.Option(help="Videos of each.")] = 1,
     seconds: Annotated[float, typer.Option(help="Length of each video.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="Other people and events for another number.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed: another number gives other people and events.")] = 0,
     renderer: Annotated[
         str, typer.Option(help="Family of faces: shapes, relief, mesh; splats to test.")
     ] = "shapes",

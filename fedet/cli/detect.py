@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @app.command()
 def detect(
     videos: Annotated[list[Path], typer.Argument(help="Video files, folders of videos or of frames.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for detections.csv; none: only print.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; without it they are only printed.")
+    ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score; default: the detector's.")] = None,
     cache: Annotated[
@@ -28,7 +30,10 @@ def detect(
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Rate of folders of images; default: 30.")] = None,
     abstain: Annotated[
-        bool, typer.Option(show_default=False, help="Leave out faces unlike those of training.")
+        bool,
+        typer.Option(
+            show_default=False, help="Leave out detections on faces unlike those that it learned from."
+        ),
     ] = False,
     thumbnails: Annotated[
         bool, typer.Option(show_default=False, help="Pictures of the apexes into OUT.")
@@ -44,7 +49,7 @@ def detect(
     ] = False,
     second_opinion: Annotated[
         str | None,
-        typer.Option(help="Also ask fer, a classifier's YAML file, openface or pyfeat."),
+        typer.Option(help="Ask another classifier too: fer, a YAML file, openface or pyfeat."),
     ] = None,
     openface: OpenFace = None,
     pyfeat: PyFeat = None,

@@ -33,15 +33,17 @@ def crossval(
     seeds: Annotated[int, typer.Option(help="Number of training runs of each fold.")] = 3,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data, at most.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows in a step; fewer for a small set.")] = None,
     layout: Annotated[str, typer.Option(help="casme2, casme3, samm, tidy or own.")] = "",
     missing_offset: Annotated[str, typer.Option(help="apex_mirror, apex or drop.")] = "apex_mirror",
     face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
     adapt: Adapt = None,
-    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for the frames' vectors; default: OUT/vectors.")
+    ] = None,
     checkpoints: Annotated[
-        bool, typer.Option(show_default=False, help="Killed folds go on at their last epoch.")
+        bool, typer.Option(show_default=False, help="A fold that was stopped goes on at its last epoch.")
     ] = False,
 ) -> None:
     """Measures methods on subjects left out of training; resumes where it was stopped."""
@@ -115,13 +117,13 @@ def evaluate(
     ] = 0.0,
     score: Annotated[float | None, typer.Option(help="Score of predictions that have none.")] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     fps: Fps = None,
     subset: Annotated[
         str, typer.Option(help="Only the videos of this subset of the truth, like validation.")
     ] = "",
     as_written: Annotated[
-        bool, typer.Option(show_default=False, help="The files' own labels, not mapped to four emotions.")
+        bool, typer.Option(show_default=False, help="Keep the files' own labels instead of four emotions.")
     ] = False,
     convention: Annotated[
         str, typer.Option(help=f"How to count: {', '.join(NAMED_CONVENTIONS)}.")

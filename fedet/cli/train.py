@@ -43,10 +43,14 @@ def train(
     layout: Annotated[str | None, typer.Option(help="casme2, casme3, samm, tidy or own.")] = None,
     face_weights: Annotated[str, typer.Option(help="faces, imagenet or a ResNet18 checkpoint.")] = "faces",
     adapt: Adapt = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most.")] = None,
-    validation: Annotated[float, typer.Option(help="Share of subjects to choose on.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
-    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data, at most.")] = None,
+    validation: Annotated[
+        float, typer.Option(help="Share of the subjects that choose epoch and threshold.")
+    ] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for the frames' vectors; default: OUT/vectors.")
+    ] = None,
     signals: Annotated[str, typer.Option(help="Read in addition to the face, like loudness,speech.")] = "",
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
@@ -172,8 +176,10 @@ def learn(
     init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "shipped",
     epochs: Annotated[int | None, typer.Option(help="Passes over the reviewed videos at most.")] = None,
     folds: Annotated[int, typer.Option(help="Folds of subjects that test whether it helps.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
-    cache: Annotated[Path | None, typer.Option(help="Frames' vectors; default: OUT/vectors.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for the frames' vectors; default: OUT/vectors.")
+    ] = None,
 ) -> None:
     """Learns from reviewed videos; keeps only what helps on held-out people."""
     from dataclasses import replace
@@ -242,7 +248,7 @@ def pretrain(
     passes: Annotated[str, typer.Option(help="Side of the crops in each pass, pixels.")] = "80,80,96,96",
     lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
     init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
-    seed: Annotated[int, typer.Option(help="Of people and training.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of people and training.")] = 1,
     batch_size: Annotated[int, typer.Option(help="People in a step.")] = 32,
     device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
     landmarks: Annotated[

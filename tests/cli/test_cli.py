@@ -97,8 +97,8 @@ def test_what_was_detected_before_a_crash_is_kept_and_no_file_is_written_twice(t
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1.png").write_bytes(b"x")
     folders = [tmp_path / "rec.1", tmp_path / "rec.2"]
-    with pytest.raises(RuntimeError):
-        fedet("detect", *folders, *files, "--out", tmp_path / "out", "--thumbnails")
+    ended = fedet("detect", *folders, *files, "--out", tmp_path / "out", "--thumbnails")
+    assert "last.mp4" in refused(ended) and "a crash" in ended.stderr
     table, _ = read_csv(tmp_path / "out" / "detections.csv")
     assert len(table) == 7 == table["subject"].nunique()
     pictures = {p.name for p in (tmp_path / "out").glob("*.png")}

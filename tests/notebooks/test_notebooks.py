@@ -70,6 +70,15 @@ def test_cells_hold_no_test_code_and_hide_no_warning(path):
 
 
 @EXECUTED
+def test_outputs_show_no_warning_and_no_undefined_number(path):
+    for cell in cells(path, "code"):
+        for output in cell.outputs:
+            assert output.get("name") != "stderr", output.text[:200]
+            shown = [str(output.get("text", "")), *map(str, output.get("data", {}).values())]
+            assert not any(re.search(r"\b(?:nan|NaN)\b|<NA>", text) for text in shown)
+
+
+@EXECUTED
 def test_outputs_are_stored_and_free_of_errors_and_of_this_machine(path):
     code = [c for c in cells(path, "code") if c.source.strip()]
     assert all(c.execution_count for c in code)

@@ -108,7 +108,7 @@ def is_running(process: int) -> bool:
 
 
 def refuse_other_file(path: Path | None, begins: str, what: str) -> None:
-    """Raises InputError if there is a file that does not begin like `what`, which shall be written there."""
+    """Raises InputError if a file is in the place of `what` that does not begin like one."""
     if path is None or not path.exists():
         return
     try:

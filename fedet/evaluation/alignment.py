@@ -130,7 +130,7 @@ def _side(table: pd.DataFrame, which: str, label: str) -> pd.DataFrame:
 
 
 def _within_video(side: pd.DataFrame, which: str) -> tuple[pd.DataFrame, list[str]]:
-    """Without what lies before the first frame, and a note for each repair."""
+    """The table without intervals before the first frame, and a note for each repair."""
     before, outside = side["onset"] < 0, side["offset"] < 0
     clipped = before & ~outside
     side.loc[clipped, "onset"] = 0

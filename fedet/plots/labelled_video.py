@@ -129,7 +129,7 @@ def _scaled(box: np.ndarray | None, scale: float) -> np.ndarray | None:
     return None if box is None else box[:3] * scale
 
 
-# --- faces that nobody shall know again
+# --- faces that nobody should recognise
 
 _Placed = tuple[Frame, list[np.ndarray | None]]
 

@@ -73,7 +73,7 @@ def write_eaf(
     Args:
         table: Canonical table of one video (or none: then give `video` and `fps`).
         path: The .eaf file; it appears whole. What somebody else put into an existing file stays.
-        media: The video file that ELAN shall open.
+        media: The video file that ELAN opens.
         fps: Frames per second where the table has none.
         video: Name of the video for an empty table.
         facts: VIDEO_FACTS and the subject of the video, kept for reading the file again.

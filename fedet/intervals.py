@@ -32,7 +32,7 @@ COLUMNS = [
     "schema_version", "subject", "video", "fps", "onset", "apex", "offset", "expression_type",
     "emotion", "emotion_self_report", "action_units", "score", "source",
 ]  # fmt: skip
-EXTRA_COLUMNS = ["confidence", "note"]  # a coder's own; they stay at the right of the table
+EXTRA_COLUMNS = ["confidence", "note", "coder"]  # a coder's own; they stay at the right of the table
 FRAMES = ("onset", "apex", "offset")
 SECONDS = {"onset": "start_s", "apex": "apex_s", "offset": "end_s"}
 _DTYPES = dict.fromkeys(FRAMES, "Int64") | {"fps": "Float64", "score": "Float64"}

@@ -64,7 +64,7 @@ def validate_cells(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The canonical table of (row number, cells), and the report, by `table.validate`."""
     numbers, intervals = [n for n, _ in rows], [cells for _, cells in rows]
-    columns = [*COLUMNS, *(c for c in ("note", "confidence") if any(r.get(c) for r in intervals))]
+    columns = [*COLUMNS, *(c for c in ("note", "confidence", "coder") if any(r.get(c) for r in intervals))]
     table = pd.DataFrame(intervals, columns=columns)
     return validate(table, source_name=file, rows=numbers, emotion_map=emotion_map)
 

@@ -9,9 +9,10 @@
 | .json | ActivityNet style, seconds | many videos |
 | .eaf | ELAN | one video |
 | .vtt | WebVTT | one video |
+| .srt, .TextGrid | SubRip, Praat; written with times, emotion, type and score alone | one video |
 
-Read, not written: .tsv and .txt as .csv, ELAN's tab-delimited export by its times, .srt as .vtt. Subset,
-length and videos without events are kept by .json, .eaf, .vtt and .boris; losses in other formats are
+Read, not written: .tsv and .txt as .csv, ELAN's tab-delimited export by its times; .srt is read as .vtt.
+Subset, length and videos without events are kept by .json, .eaf, .vtt and .boris; losses in other formats are
 reported.
 """
 
@@ -39,16 +40,19 @@ from fedet.annotations.table import (
     write_csv,
     write_megc,
 )
+from fedet.annotations.textgrid import WRITTEN_ONLY, text_of, write_text
 from fedet.annotations.video_names import VIDEO_SUFFIXES, distinct_names, names_of
 from fedet.annotations.webvtt import read_vtt, write_vtt
 from fedet.errors import InputError
 from fedet.files import shortened
 from fedet.video.reader import has_images, open_video
 
-_SUFFIXES = (".megc.csv", ".boris.csv", ".csv", ".boris", ".json", ".eaf", ".vtt")
+_SUFFIXES = (".megc.csv", ".boris.csv", ".csv", ".boris", ".json", ".eaf", ".vtt", *WRITTEN_ONLY)
 _READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"}
-_ONE_VIDEO = (".eaf", ".vtt")
-_KEEP_FACTS = (".json", ".boris", *_ONE_VIDEO)
+_IN_FOLDERS = (".eaf", ".vtt")  # files that are read from a folder of them
+_ONE_VIDEO = (*_IN_FOLDERS, *WRITTEN_ONLY)
+_KEEP_FACTS = (".json", ".boris", *_IN_FOLDERS)
+_NO_ROOM = ("apex", "emotion_self_report", "action_units", "source", "confidence", "note", "coder")
 
 
 def format_of(path: str | Path) -> str:
@@ -106,6 +110,8 @@ def read_labels(
         return read_boris_project(path, fps=fps, emotion_map=emotion_map)
     if kind == ".json":
         return read_json(path, fps=fps, emotion_map=emotion_map)
+    if kind in WRITTEN_ONLY:
+        raise InputError(f"{path}: fedet writes this format and does not read it; name the file it is from")
     if kind in _ONE_VIDEO:
         read = read_eaf if kind == ".eaf" else read_vtt
         return read(path, fps=fps, video=video, emotion_map=emotion_map)
@@ -159,6 +165,9 @@ def write_intervals(
                 deleted=deleted,
                 template=template,
             )
+        if kind in WRITTEN_ONLY:
+            write_text(text_of(table, Path(path), fps=rate, video=name, facts=facts), Path(path))
+            return _lost_cells(table, kind, Path(path).name)
         write_vtt(table, path, fps=rate, video=name, facts=facts)
     elif kind == ".json":
         write_json(table, path, fps=fps, durations=durations, videos=videos)
@@ -268,6 +277,8 @@ def _refuse_to_overwrite(path: Path, events: pd.DataFrame, sources: list[Path], 
         raise InputError(f"{path}: is the source itself; name another file, or say --overwrite")
     if format_of(path) == ".eaf":
         return  # write_intervals checks these
+    if format_of(path) in WRITTEN_ONLY:
+        raise InputError(f"{path}: is there; name another file, move it away, or say --overwrite")
     try:
         old = read_labels(path, fps=fps, emotion_map=AS_WRITTEN)
     except InputError as error:
@@ -284,6 +295,14 @@ def _refuse_to_overwrite(path: Path, events: pd.DataFrame, sources: list[Path], 
             f"{path}: is there and holds {max(lost, len(unread))} intervals that would be lost; name another "
             "file, move it away, or say --overwrite"
         )
+
+
+def _lost_cells(table: pd.DataFrame, kind: str, file: str) -> pd.DataFrame:
+    """A line on the cells for which the written format has no room."""
+    lost = [c for c in _NO_ROOM if c in table and table[c].notna().any()]
+    if not lost:
+        return join_repairs()
+    return join_repairs(repair(file, f"a {kind} file does not keep {', '.join(lost)}: lost", "left out"))
 
 
 def _lost_facts(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -> pd.DataFrame:
@@ -333,7 +352,7 @@ def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Pat
         raise InputError(f"{src}: no such file or folder")
     files = [src]
     if src.is_dir():
-        candidates = [f for f in src.iterdir() if f.suffix.lower() in _ONE_VIDEO and f.name[0] != "."]
+        candidates = [f for f in src.iterdir() if f.suffix.lower() in _IN_FOLDERS and f.name[0] != "."]
         files = sorted(candidates, key=lambda f: natural_key(f.name))
         if not files:
             raise InputError(f"{src}: no .eaf or .vtt file in this folder")

@@ -53,6 +53,7 @@ _ALIASES = {
     "emotion": "emotions emotionlabel label emotionclass estimatedemotion",
     "emotion_self_report": "selfreport selfreported selfreportedemotion",
     "action_units": "au aus actionunit facs",
+    "coder": "coders annotator annotators rater raters observer codername",
     "note": "notes comment comments remark remarks",
 }
 

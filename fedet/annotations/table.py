@@ -424,6 +424,7 @@ def _emotions(check: Check, column: str, emotion_map: EmotionMap) -> pd.Series:
 def _duplicates(check: Check) -> None:
     """An exact repetition is left out; the same interval with other details stays, reported."""
     same_event = ["subject", "video", *FRAMES[::2], "expression_type", "emotion", "score", "source"]
+    same_event += [c for c in ("coder",) if c in check.out]  # who both see it are two coders
     for keys, action in ((list(check.out), "left out"), (same_event, "kept")):
         cells = check.out.loc[check.alive, keys].astype("string").fillna("")
         again = cells.duplicated().reindex(check.raw.index, fill_value=False)

@@ -64,7 +64,7 @@ def convert(
         Path,
         typer.Argument(
             help="The file to write; its suffix is the format: .csv, .json, .eaf, .vtt, .boris, "
-            ".boris.csv, .megc.csv."
+            ".boris.csv, .megc.csv, .srt, .TextGrid."
         ),
     ],
     fps: Fps = None,

@@ -38,6 +38,7 @@ class Tier:
     participant: str = ""
     constraint: str = ""
     kind: str = ""
+    annotator: str = ""
     annotations: list[Annotation] = field(default_factory=list)
 
 
@@ -206,6 +207,7 @@ def _tiers(root: ElementTree.Element) -> dict[str, Tier]:
             element.get("PARTICIPANT", ""),
             constraints.get(kind, ""),
             kind,
+            element.get("ANNOTATOR", ""),
             [_annotation(e) for e in element.iterfind("ANNOTATION/*")],
         )
         if tier.name in tiers:

@@ -302,6 +302,7 @@ class TierReader:
             "subject": (participant if "@" in tier else "") or self.base["subject"] or participant,
             "source": source_of_tier(tier) if ours else tier,
             "note": notes,
+            "coder": self.tiers[tier].annotator,
             "action_units": "+".join(
                 filter(None, [units, *(texts[t] for t in texts if are_action_units(t))])
             ),

@@ -90,12 +90,12 @@ def write_eaf(
     rows = cells_of(table, fps)
     base, head = one_video(rows, path, fps, video, facts)
     rows, report = _without_deleted(rows, deleted or {}, path)
-    people = _people(rows, base)
+    people = people_of(rows, base)
     start = path if path.is_file() else template
     root = None if start is None else read_document(Path(start)).root
     document = Document(media=_links(path, media), root=root)
     writer = _TierWriter(document, base, people)
-    for tier, members in _without_overlaps(rows, people).items():
+    for tier, members in without_overlaps(rows, people).items():
         writer.add(tier, members)
     written: dict[str, list[Interval]] = defaultdict(list)
     for cells in rows:
@@ -110,7 +110,7 @@ def write_eaf(
     return report
 
 
-def _people(rows: list[Cells], base: Cells) -> dict[str, str]:
+def people_of(rows: list[Cells], base: Cells) -> dict[str, str]:
     """Subject -> the end of the names of its tiers; "" where the video shows one person."""
     subjects = list(dict.fromkeys(cells["subject"] for cells in rows))
     if len(subjects) < 2:
@@ -148,7 +148,7 @@ def _links(path: Path, media: str | Path | None) -> list[dict[str, str]]:
     return links + [m for m in old if media_stem(link_path(m.get("MEDIA_URL", ""))) not in names]
 
 
-def _without_overlaps(rows: list[Cells], people: Mapping[str, str]) -> dict[str, list[Cells]]:
+def without_overlaps(rows: list[Cells], people: Mapping[str, str]) -> dict[str, list[Cells]]:
     """Tier -> its rows in time; overlapping ones go to the first further tier with room."""
     tiers: dict[str, list[Cells]] = {}
     for cells in sorted(rows, key=lambda r: (span_ms(r), r["row"])):
@@ -228,7 +228,7 @@ def _without_deleted(
     rows: list[Cells], deleted: Mapping[str, list[Interval]], path: Path
 ) -> tuple[list[Cells], pd.DataFrame]:
     """The rows without detections that somebody deleted, and a line for each of these."""
-    people = _people(rows, {"video": ""})
+    people = people_of(rows, {"video": ""})
     kept, lines = [], []
     for cells in rows:
         if any(
@@ -275,7 +275,7 @@ def check_replaceable(
     if not path.is_file():
         return {}
     document, rows = read_document(path), cells_of(table, fps)
-    people = _people(rows, {"video": ""})
+    people = people_of(rows, {"video": ""})
     head = read_head(document)
     _check_video(document, head, rows, path)
     tiers = _own_tiers(document, path, {tier_of(row) for row in rows})

@@ -4,7 +4,7 @@ import signal
 import sys
 from types import FrameType
 
-from fedet.cli import agree, bench, data, detect, evaluate, export, report, review, train  # noqa: F401, E501  these register the commands
+from fedet.cli import agree, bench, data, detect, evaluate, export, report, review, train  # noqa: F401  these register the commands
 from fedet.cli.app import app, print_error
 from fedet.errors import InputError, missing_library
 

@@ -27,6 +27,7 @@ FORMATS = ("csv", "json", "eaf", "vtt", "boris.csv")
 QUEUE_SHOWN = 200
 WORTH = 1.0  # mistakes that a minute on an entry is expected to correct; others are not listed
 QUEUE_MINUTES = 10  # for which the expected gain is reported
+PAGE_SOUND_S = 180.0  # of sound in a page without kernel; 21 kB a second
 THUMB_WIDTH = 240  # pixels
 SETTINGS = ("threshold", "nms", "tiou", "emotion", "classes", "types", "reviewer")
 
@@ -168,6 +169,9 @@ def page_data(explorer, thumbnails: int = 0) -> dict:
     aspect = data["picture"].get("aspect")
     data["picture"] = {"available": False, "face": False, "thumbs": thumbs, "aspect": aspect}
     data["queue"] = queue_message(explorer)
+    if explorer.messages.sound is not None:
+        data["sound"] = {"rate": RATE, "chunk_s": CHUNK_S}
+        data["soundtrack"] = explorer.messages.sound.whole(PAGE_SOUND_S)
     data["notices"] = list(explorer.lanes.notices)
     return data
 

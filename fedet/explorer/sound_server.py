@@ -5,6 +5,7 @@ second), of which a view gets chunks of CHUNK_S; those of more than MAX_S are no
 is silent from there on, while its waveform and speech are complete. Memory: 30 bytes per 10 ms.
 """
 
+import base64
 import tempfile
 import threading
 from collections.abc import Callable
@@ -58,6 +59,24 @@ class SoundServer:
         with self._lock:
             self._closed = True
             self._samples.close()
+
+    def whole(self, most_s: float) -> dict:
+        """The summary, and samples of the first `most_s` seconds, for a page without kernel.
+
+        Returns:
+            The content of the message soundtrack with its peaks, and samples as 8-bit mu-law, in base64.
+        """
+        sent: list[tuple[dict, list[bytes]]] = []
+        own = SoundServer(self.path, self.fps, lambda content, buffers: sent.append((content, buffers)))
+        own._decode()
+        own._samples.seek(0)
+        samples = np.frombuffer(own._samples.read(int(most_s * RATE) * SAMPLE_BYTES), "<i2")
+        notice = sent[-1][0]["notice"]
+        if own._stored_s > most_s + 1:
+            notice = "; ".join(filter(None, [notice, f"this page has the sound of the first {most_s:g} s"]))
+        own.close()
+        peaks, sound = (base64.b64encode(data).decode() for data in (sent[-1][1][0], companded(samples)))
+        return sent[-1][0] | {"notice": notice, "peaks": peaks, "samples": sound}
 
     def _send_waiting(self) -> None:
         for chunk in sorted(self._waiting):
@@ -114,6 +133,13 @@ class SoundServer:
         peaks = self._peaks[: int(np.ceil(self._stored_s * PEAKS_PER_S))]
         content = {"kind": "soundtrack", "speech": spans, "notice": "; ".join(notices), "per_s": PEAKS_PER_S}
         return content, [peaks.astype("<u2").tobytes()]
+
+
+def companded(samples: np.ndarray) -> bytes:
+    """Samples (M,) int16 as 8-bit mu-law (ITU-T G.711, the continuous curve): half the bytes."""
+    values = samples.astype(np.float32) / 32768
+    curve = np.sign(values) * np.log1p(255 * np.abs(values)) / np.log(256)
+    return np.round(127.5 * (curve + 1)).astype(np.uint8).tobytes()
 
 
 class _ClosedError(Exception):

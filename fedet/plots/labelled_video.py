@@ -25,6 +25,7 @@ SPAN_S = 8.0  # of the timeline to either side of the present
 LOOK_S = 0.2  # between two searches for faces that are to be blurred
 BLUR_S = 1.0  # a face that was seen is blurred this long before and after
 MOST_ROWS = 6  # of the timeline; further people are named, but have none
+MOST_LETTERS = 24  # of a name in the picture
 _INK, _PAPER, _LINE, _PRESENT = (20, 24, 29), (255, 255, 255), (214, 219, 226), (194, 24, 91)
 
 
@@ -189,7 +190,8 @@ def _draw_people(
         emotion = person.emotion_at(time_s)
         colour = _colour(emotion) if emotion else _LINE
         cv2.rectangle(image, (x, y), (x + side, y + side), colour, 2 * line if emotion else line)
-        text = f"{person.name}: {emotion}" if emotion and person.name else emotion or person.name
+        name = person.name if len(person.name) <= MOST_LETTERS else person.name[: MOST_LETTERS - 1] + "…"
+        text = f"{name}: {emotion}" if emotion and name else emotion or name
         label = _label(text, _font_size(width, height), max(24, width - 4), colour if emotion else _PAPER)
         top = y - label.shape[0] if y >= label.shape[0] else min(y + side, height - label.shape[0])
         _paste(image, label, min(max(0, x), width - label.shape[1]), max(0, top))

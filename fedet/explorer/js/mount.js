@@ -7,10 +7,27 @@ function mount(root, data) {
     const bytes = Uint8Array.from(atob(data.scores.base64), (c) => c.charCodeAt(0));
     scores = new Uint16Array(bytes.buffer);
   }
-  const view = new Explorer(root, data, scores, { get: () => null, set() {}, send() {} });
+  const sound = data.soundtrack ? embeddedSound(data) : null;
+  const send = (message) => sound && message.kind === "sound" && setTimeout(() => sound(view, message));
+  const view = new Explorer(root, data, scores, { get: () => null, set() {}, send });
   if (data.queue) view.side.showQueue(data.queue);
   root.explorer = view; // for a console, and for tests
   return view;
+}
+
+/** Answers for the sound of a saved page, in the place of Python. */
+function embeddedSound({ sound, soundtrack }) {
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  let samples = null;
+  return (view, { chunks }) => {
+    if (!chunks) return view.sound.receiveTrack(soundtrack, bytes(soundtrack.peaks));
+    samples ??= Int16Array.from(bytes(soundtrack.samples), (value) => {
+      const curve = value / 127.5 - 1;
+      return 32767 * Math.sign(curve) * Math.expm1(Math.abs(curve) * Math.log(256)) / 255;
+    });
+    const size = sound.rate * sound.chunk_s;
+    for (const chunk of chunks) view.sound.receive({ chunk }, samples.subarray(chunk * size, (chunk + 1) * size));
+  };
 }
 
 /** As the view of an anywidget: asks Python for the data, then keeps both in step. */

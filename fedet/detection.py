@@ -21,7 +21,7 @@ from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.detectors import FaceDetector
 from fedet.faces.extraction import extract
-from fedet.faces.frame_table import FrameReadings, frame_readings, frame_table
+from fedet.faces.frame_table import FrameReadings, frame_readings, frames_of
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_share
 from fedet.faces.tracking import missing_spans
@@ -186,9 +186,7 @@ class Detections:
 
         Raises InputError for detections that were kept without it.
         """
-        if self.readings is None:
-            raise InputError(f"{self.video}: kept without readings of its frames; detect in the video again")
-        return frame_table(self.readings, self.video or "", self.subject or self.video or "", self.curves)
+        return frames_of(self)
 
     @property
     def missing_s(self) -> float:

@@ -22,6 +22,7 @@ Faces are read 30 times a second; in a video of more frames a second neighbours 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,7 @@ RECT_COLUMNS = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
 FRAME_COLUMNS = ("schema_version", "video", "subject", "frame", "timestamp", "face_id", "success", "state",
                  *RECT_COLUMNS, "Roll", *AU_COLUMNS, *EMOTIONS, "novelty")  # fmt: skip
 _DECIMALS = {"timestamp": 3, "Roll": 2, "novelty": 3} | dict.fromkeys(RECT_COLUMNS, 1)
+_REPEATED = ("schema_version", "video", "subject", "state")  # the same text in many rows
 _CHUNK = 4096  # rows in memory as text
 
 
@@ -110,8 +112,24 @@ def frame_table(
     table = pd.DataFrame(columns, index=range(count))[list(FRAME_COLUMNS)]
     unseen = ["face_id", *RECT_COLUMNS, "Roll", *AU_COLUMNS, *EMOTIONS, "novelty"]
     table.loc[~visible, unseen] = pd.NA
-    return table.astype({"schema_version": "category", "video": "category", "subject": "category",
-                         "state": "category"})  # fmt: skip
+    return table.astype(dict.fromkeys(_REPEATED, "category"))
+
+
+def frames_of(detections: Any) -> pd.DataFrame:
+    """The table of a `fedet.detection.Detections`; of several people one after the other.
+
+    Raises InputError for detections that were kept without readings of their frames.
+    """
+    people = getattr(detections, "people", ())
+    if len(people) > 1:
+        table = pd.concat([frames_of(one.detections) for one in people], ignore_index=True)
+        return table.astype(dict.fromkeys(_REPEATED, "category"))
+    if detections.readings is None:
+        raise InputError(
+            f"{detections.video}: kept without readings of its frames; detect in the video again"
+        )
+    video = detections.video or ""
+    return frame_table(detections.readings, video, detections.subject or video, detections.curves)
 
 
 def write_frames(table: pd.DataFrame, path: Path) -> None:

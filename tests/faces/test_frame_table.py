@@ -1,5 +1,7 @@
 """One row a frame: what stands in it, on the video's own frames, empty where nothing is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from fedet.faces.frame_table import (
     FrameReadings,
     check_format,
     frame_table,
+    frames_of,
     write_frames,
 )
 from fedet.intervals import EMOTIONS, empty_table
@@ -83,6 +86,17 @@ def test_parquet_holds_the_table_or_names_the_package(tmp_path):
     else:
         write_frames(table, tmp_path / "f.parquet")
         assert pd.read_parquet(tmp_path / "f.parquet").shape == table.shape
+
+
+def test_several_people_stand_one_after_the_other(tmp_path):
+    own = [
+        SimpleNamespace(video="clip", subject=name, readings=readings(), curves=None)
+        for name in ("left", "right")
+    ]
+    table = frames_of(SimpleNamespace(people=[SimpleNamespace(detections=one) for one in own]))
+    assert table.groupby("subject", observed=True)["frame"].max().to_dict() == {"left": 89, "right": 89}
+    write_frames(table, tmp_path / "f.csv")
+    assert set(pd.read_csv(tmp_path / "f.csv")["subject"]) == {"left", "right"}
 
 
 def test_detections_give_their_frames():

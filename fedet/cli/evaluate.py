@@ -27,7 +27,9 @@ def crossval(
     out: Annotated[Path, typer.Option(help="Folder for predictions and results.json.")],
     method: Annotated[
         list[str] | None,
-        typer.Option(help="fedn, fedn-paper, two-stage, cnn, frame-wise, flow; again for more."),
+        typer.Option(
+            help="fedn, fedn-paper, two-stage, actionformer, cnn, frame-wise, flow; again for more."
+        ),
     ] = None,
     folds: Annotated[str, typer.Option(help="loso, or a number of folds.")] = "loso",
     seeds: Annotated[int, typer.Option(help="Number of training runs of each fold.")] = 3,

@@ -256,3 +256,23 @@ def test_the_paper_variant_has_nothing_of_ours():
         fields = {k for k, v in vars(one.config).items() if v != getattr(ours, k)}
         assert fields == set(of_part("model", name))
         assert (one.training != TrainConfig()) == bool(of_part("training", name))
+
+
+def test_actionformer_needs_its_package_and_says_so(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "actionformer.modeling", None)
+    with pytest.raises(InputError, match="pip install --no-deps actionformer"):
+        method_named("actionformer", QUICK, CONFIG).fit(FEW, OTHERS, 0)
+    long = method_named("actionformer-long", QUICK)
+    assert long.training.epochs == 35 and long.name == "actionformer-long"
+
+
+def test_actionformer_learns_where_it_is_installed():
+    pytest.importorskip("actionformer.modeling", exc_type=ImportError)
+    training = TrainConfig(epochs=4, batch_size=4, learning_rate=3e-3, patience=0)
+    train, validation = people(0, 6, videos=1, n_frames=600), people(50, 3, videos=1, n_frames=600)
+    fitted = method_named("actionformer", training, CONFIG).fit(train, validation, 0)
+    assert fitted.history["spotting_f1"].max() > 0.7
+    table = fitted.predict(validation[0])
+    assert len(table) and (table["offset"] < 600).all() and (table["onset"] >= 0).all()

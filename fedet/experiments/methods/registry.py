@@ -1,11 +1,15 @@
 """The methods by name."""
 
+from dataclasses import replace
+
 from fedet.errors import InputError
 from fedet.experiments.methods.base import FEDNMethod, Method
 from fedet.model import FEDNConfig
 from fedet.training.config import TrainConfig
 
-METHODS = ("fedn", "fedn-paper", "two-stage", "cnn", "frame-wise", "flow")
+METHODS = (
+    "fedn", "fedn-paper", "two-stage", "actionformer", "actionformer-long", "cnn", "frame-wise", "flow"
+)  # fmt: skip
 
 
 def method_named(name: str, training: TrainConfig | None = None, config: FEDNConfig | None = None) -> Method:
@@ -17,6 +21,11 @@ def method_named(name: str, training: TrainConfig | None = None, config: FEDNCon
         from fedet.experiments.methods.paper import paper_method
 
         return paper_method(training, config)
+    if name.startswith("actionformer") and name in METHODS:
+        from fedet.experiments.methods.actionformer import LONG, ActionFormer
+
+        schedule = replace(training, **LONG) if name == "actionformer-long" else training
+        return ActionFormer(name, config, schedule)
     if name == "cnn":
         from fedet.experiments.methods.frame_wise import ConvolutionalFrameWise
 

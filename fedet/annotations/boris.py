@@ -9,7 +9,7 @@ numbers instead.
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from fedet.annotations.captions import (
     caption_and_details,
     cells_from,
     cells_of,
+    parse_caption,
     span_frames,
     span_ms,
     validate_cells,
@@ -38,7 +39,14 @@ from fedet.annotations.cells import (
 from fedet.annotations.limits import MAX_FRAME
 from fedet.annotations.repairs import Line, join_repairs, repair, unread_columns
 from fedet.annotations.spellings import type_label
-from fedet.annotations.table import EmotionMap, LabelFile, listed_videos, video_facts, words_for
+from fedet.annotations.table import (
+    EMOTION_WORDS,
+    EmotionMap,
+    LabelFile,
+    listed_videos,
+    video_facts,
+    words_for,
+)
 from fedet.annotations.video_names import distinct_names, link_path, names_of
 from fedet.errors import InputError
 from fedet.files import atomic_write
@@ -47,6 +55,7 @@ HEADER = ["Observation id", "Observation date", "Description", "Media file", "To
           "Subject", "Behavior", "Behavioral category", "Modifiers", "Behavior type", "Start (s)",
           "Stop (s)", "Duration (s)", "Comment start", "Comment stop"]  # fmt: skip
 _NO_SUBJECT = "No focal subject"
+_EXPRESSION = re.compile(r"emotion|expression|affect|unknown|\bAUs?\b|\bAU ?\d|FACS|action units?", re.I)
 _NOTHING = ("", "na", "none", "not found", "not defined", "nan")  # how BORIS writes an unknown value
 _KEYS = {header_key(name): name for name in HEADER} | {
     "mediafilename": "Media file", "mediafilepath": "Media file",
@@ -160,7 +169,21 @@ def labels_of(
     films: dict[int, str] = {}
     all_films = [film for o in observations.values() for film in o.films] + list(events["Media file"])
     names = distinct_names(link_path(film) for film in all_films if _known_value(film))
-    n_left_out = sum(line.action == "left out" and line.row is not None for line in lines)
+    others = _other_behaviours(events, words)
+    lines += [
+        repair(
+            path.name,
+            f"behaviour {name!r} names no emotion or type: {len(numbers)} events not read (name it in "
+            f"{EMOTION_WORDS} to have them read)",
+            "left out", row=numbers[0], column="Behavior", value=name,
+        )
+        for name, numbers in others.items()
+    ]  # fmt: skip
+    n_others = sum(map(len, others.values()))
+    events = events.drop(index=[number for numbers in others.values() for number in numbers])
+    n_left_out = (
+        n_others - len(others) + sum(line.action == "left out" and line.row is not None for line in lines)
+    )
     for number, event in zip(map(int, events.index), events.to_dict("records"), strict=True):
         observation = observations[event["Observation id"]]
         try:
@@ -174,7 +197,7 @@ def labels_of(
         name = as_text(observation.head.get("video")) or names.get(link_path(film)) or event["Observation id"]
         cells_of_event = _event_cells(event, as_text(rate), name)
         details = event["Comment stop"] if event["Comment stop"].startswith("{") else ""
-        cells, more = cells_from(event["Behavior"], details, cells_of_event, words)
+        cells, more = cells_from(_label(event, details, words), details, cells_of_event, words)
         lines += [_line(path, event, number, problem, "kept") for problem in [*problems, *more]]
         rows[number], films[number] = cells | frames, film
     for name, observation in observations.items():
@@ -186,6 +209,30 @@ def labels_of(
     keys = {film: (rows[n]["subject"], rows[n]["video"]) for n, film in films.items()}
     videos = _video_table(observations, names, keys, fps)
     return LabelFile(valid_events, join_repairs(*lines, report), videos, len(rows) + n_left_out)
+
+
+def _other_behaviours(events: pd.DataFrame, words: Collection[str]) -> dict[str, list[int]]:
+    """Behaviours, like gaze or speech, that are no expressions -> their rows.
+
+    An expression names an emotion, type or action unit, itself or in its modifiers, or is called so, in its
+    category too; all that fedet wrote are.
+    """
+    rows: dict[str, list[int]] = defaultdict(list)
+    expressions = set()
+    for number, event in zip(map(int, events.index), events.to_dict("records"), strict=True):
+        if event["Behavior type"].upper() == "POINT":
+            continue  # reported as such
+        behaviour, category = event["Behavior"], event["Behavioral category"]
+        text = f"{behaviour} {event['Modifiers']}"
+        if (
+            event["Comment stop"].startswith("{")
+            or _EXPRESSION.search(f"{behaviour} {category}")
+            or type_label(category)
+            or parse_caption(text, words)[0]
+        ):
+            expressions.add(behaviour)
+        rows[behaviour].append(number)
+    return {name: numbers for name, numbers in rows.items() if name not in expressions}
 
 
 def _line(path: Path, event: Mapping, number: int, problem: str, action: str) -> Line:
@@ -319,6 +366,15 @@ def _seconds_before(observation: Observation, film: str) -> float:
     return sum(length or 0.0 for length in lengths)
 
 
+def _label(event: Mapping[str, str], details: str, words: Collection[str]) -> str:
+    """The behaviour, with its modifiers where only these name an emotion: Expression, happy."""
+    behaviour, modifiers = event["Behavior"], event["Modifiers"]
+    if details or parse_caption(behaviour, words)[0].get("emotion"):
+        return behaviour
+    named = [m for m in modifiers.split("|") if parse_caption(m, words)[0].get("emotion")]
+    return " ".join([behaviour, *named[:1]])
+
+
 def _event_cells(event: Mapping[str, str], rate: str, video: str) -> Cells:
     subject = "" if event["Subject"] == _NO_SUBJECT else event["Subject"]
     note, details, units = event["Comment start"], event["Comment stop"], event["Modifiers"]
@@ -338,7 +394,7 @@ def _columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     modifiers = [c for c in table if re.fullmatch(r"modifiers?\d*", header_key(c))]
     if modifiers:
         modifier_cells = ["|".join(filter(None, cells)) for cells in table[modifiers].itertuples(index=False)]
-        table = table.drop(columns=modifiers).assign(Modifiers=modifier_cells)
+        table = table.drop(columns=modifiers).copy().assign(Modifiers=modifier_cells)
     names = pd.Series([_KEYS.get(header_key(c)) for c in table], index=table.columns, dtype=object)
     is_read = names.notna() & ~names.duplicated()
     unread = [str(c) for c in table.columns[~is_read]

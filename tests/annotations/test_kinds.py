@@ -99,6 +99,55 @@ def test_styles_of_subtitles_are_no_words(tmp_path, text):
     assert events["emotion"].tolist() == ["positive", "negative"] and set(events["video"]) == {"talk"}
 
 
+# --- BORIS
+
+
+BORIS = (
+    "Observation id,Media file,FPS,Subject,Behavior,Behavioral category,Modifiers,Behavior type,Start (s),"
+    "Stop (s)\n"
+)
+
+
+def boris(rows):
+    """Aggregated events of (behaviour, category, modifiers), a second each."""
+    lines = [f"o,v.mp4,25,P,{b},{c},{m},STATE,{2 * i},{2 * i + 1}\n" for i, (b, c, m) in enumerate(rows)]
+    return BORIS + "".join(lines)
+
+
+OTHER = ["talks", "looks left", "parle", "gaze"]
+EXPRESSIONS = [("happy", "", "None"), ("Sad", "", ""), ("micro", "", ""), ("smirk", "emotion", ""),
+               ("AU12", "", ""), ("nod", "micro", ""), ("Facial expression", "", "None"),
+               ("unknown", "", "")]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(EXPRESSIONS), max_size=5), st.lists(st.sampled_from(OTHER), max_size=5))
+@ANY_FOLDER
+def test_gaze_and_speech_are_no_expressions_and_each_is_counted(tmp_path, expressions, others):
+    rows = [*expressions, *((other, "", "None") for other in others)]
+    labels = labels_of(tmp_path / "b.csv", boris(rows))
+    assert len(labels.events) == len(expressions) and labels.n_annotations == len(rows)
+    left_out = labels.repairs[labels.repairs["action"] == "left out"]
+    assert set(left_out["value"]) == set(others)
+
+
+def test_behaviours_of_which_none_is_an_expression_are_refused_and_emotions_csv_names_them(tmp_path):
+    text = boris([("joie", "", ""), ("parle", "", "")])
+    (tmp_path / "b.csv").write_text(text)
+    with pytest.raises(
+        InputError, match=r"none of its 2 annotations .*'joie' names no emotion.*emotions\.csv"
+    ):
+        read_intervals(tmp_path / "b.csv")
+    (tmp_path / "emotions.csv").write_text("label,emotion\njoie,positive\n")
+    assert read_intervals(tmp_path / "b.csv")[0]["emotion"].tolist() == ["positive"]
+
+
+@pytest.mark.parametrize("modifiers", ["happy", "strong|happy", "Happy|None"])
+def test_an_emotion_among_the_modifiers_counts_where_the_behaviour_names_none(tmp_path, modifiers):
+    rows = [("Facial expression", "", modifiers), ("sad", "", modifiers)]
+    events = labels_of(tmp_path / "b.csv", boris(rows)).events
+    assert events["emotion"].tolist() == ["positive", "negative"]
+
+
 # --- JSON
 
 

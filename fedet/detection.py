@@ -242,8 +242,8 @@ def detect(
         abstain: leave out detections most of whose frames are unlike all training faces (see
             `fedet.faces.novelty`); `notes` says how many.
         second_opinion: somebody else's emotions, fused with the scores before the threshold is applied:
-            "fer", the YAML file that describes a classifier, "openface" or "pyfeat"; see
-            `fedet.second_opinion`.
+            "landmarks" (our own second network), "fer", the YAML file that describes a classifier, "openface"
+            or "pyfeat"; see `fedet.second_opinion`.
 
     Raises:
         InputError: the file cannot be read, the weights do not fit, or `threshold` or `fps` is no
@@ -261,7 +261,9 @@ def detect(
     detections = replace(detections, notes=(*faces.problems, *side.problems))
     if second_opinion is not None:
         limit = detector.model.config.default_threshold if threshold is None else threshold
-        opinion = opinion_on(video, second_opinion, len(faces.state), sources, fps, progress)
+        opinion = opinion_on(
+            video, second_opinion, len(faces.state), sources, fps, progress, boxes=faces.boxes
+        )
         detections = _with_opinion(detections, opinion, limit)
     detections = _with_novelty(detections, faces, detector, abstain)
     name = Path(video).stem if Path(video).is_file() else Path(video).name

@@ -49,7 +49,7 @@ def detect(
     ] = False,
     second_opinion: Annotated[
         str | None,
-        typer.Option(help="Ask another classifier too: fer, a YAML file, openface or pyfeat."),
+        typer.Option(help="Ask another too: landmarks (ours), fer, a YAML file, openface or pyfeat."),
     ] = None,
     openface: OpenFace = None,
     pyfeat: PyFeat = None,

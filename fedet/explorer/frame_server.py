@@ -16,6 +16,7 @@ from fedet.video.reader import Frame, Video
 
 if TYPE_CHECKING:
     from fedet.faces.detectors import Box, FaceDetector
+    from fedet.faces.landmarks import LandmarkNet
 
 QUALITY = 82  # of JPEG; a frame of 480 x 270 pixels has about 15 kB
 MAX_SKIP_S = 0.7  # frames up to this far ahead are reached by decoding; others by seeking
@@ -31,6 +32,9 @@ class Cropper(Protocol):
     def __call__(self, image: np.ndarray, time_s: float, size: int) -> np.ndarray: ...
 
 
+Painter = Callable[[np.ndarray], np.ndarray]  # draws on a face (S, S, 3) uint8
+
+
 class FrameServer:
     """Serves pictures of one video.
 
@@ -38,11 +42,20 @@ class FrameServer:
         video: From `fedet.video.reader.open_video`.
         fps: The rate in which frames are counted; frame k is the picture at k / fps seconds.
         send: Called in the server's thread with each picture; None: the video has no such frame.
-        cropper: For the view "face"; None: that view shows the whole picture.
+        cropper: For the views "face" and "points"; None: they show the whole picture.
+        painter: Draws on a face for the view "points".
     """
 
-    def __init__(self, video: Video, fps: float, send: Sender, cropper: Cropper | None = None):
-        self.video, self.fps, self.send, self.cropper = video, fps, send, cropper
+    def __init__(
+        self,
+        video: Video,
+        fps: float,
+        send: Sender,
+        cropper: Cropper | None = None,
+        painter: Painter | None = None,
+    ):
+        self.video, self.fps, self.send = video, fps, send
+        self.cropper, self.painter = cropper, painter
         self._cache: OrderedDict[tuple[str, int], bytes | None] = OrderedDict()
         self._bytes = 0
         self._cursors: dict[str, tuple[int | None, int, Iterator[Frame]]] = {}
@@ -80,10 +93,12 @@ class FrameServer:
             self._cache.move_to_end(key)
             return self._cache[key]
         with self._decoding:
-            face = view == "face" and self.cropper is not None
+            face = view in ("face", "points") and self.cropper is not None
             image = self._image(frame, None if face else self._side(width), cursor)
             if image is not None and face and self.cropper is not None:
-                image = self.cropper(image, frame / self.fps, min(width, 480))
+                cut = self.cropper(image, frame / self.fps, min(width, 480))
+                paints = view == "points" and self.painter is not None and cut is not image
+                image = self.painter(cut) if paints and self.painter else cut
         data = None if image is None else jpeg(image, width)
         self._store(key, data)
         return data
@@ -159,6 +174,33 @@ class FaceCropper:
         near = (self._boxes.get(k) for k in (step, step - 1, step + 1, step - 2))
         box = next((box for box in near if box), None)
         return image if box is None else crop(image, box, size)
+
+
+class PointPainter:
+    """Draws the points of a face that `FaceCropper` cut out, each in a ring of its standard deviation."""
+
+    COLOUR = (255, 214, 10)
+
+    def __init__(self) -> None:
+        self._net: LandmarkNet | None = None
+
+    def __call__(self, face: np.ndarray) -> np.ndarray:
+        """(S, S, 3) uint8 with the points on it."""
+        import cv2
+
+        from fedet.faces.landmarks import SIZE, load_landmarks, read_crops
+
+        self._net = self._net or load_landmarks()
+        small = cv2.resize(face, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        points, spread, _ = (values[0] for values in read_crops(self._net, [small]))
+        rings, side = face.copy(), len(face)
+        at = [(int(16 * side * x), int(16 * side * y)) for x, y in points]  # in sixteenths of a pixel
+        for centre, deviation in zip(at, spread, strict=True):
+            cv2.circle(rings, centre, int(16 * side * deviation), self.COLOUR, 1, cv2.LINE_AA, shift=4)
+        drawn = cv2.addWeighted(rings, 0.4, face, 0.6, 0)
+        for centre in at:
+            cv2.circle(drawn, centre, max(16, side // 12), self.COLOUR, -1, cv2.LINE_AA, shift=4)
+        return drawn
 
 
 def jpeg(image: np.ndarray, width: int) -> bytes:

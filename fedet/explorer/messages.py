@@ -19,7 +19,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.explorer import timeline as lane_data
-from fedet.explorer.frame_server import FaceCropper, FrameServer
+from fedet.explorer.frame_server import FaceCropper, FrameServer, PointPainter
 from fedet.explorer.sound_server import CHUNK_S, SoundServer
 from fedet.video.audio import RATE, has_sound
 
@@ -45,7 +45,7 @@ class MessageServer:
         self.server, self.sound = None, None
         if explorer.video is not None:
             crop = cropper or FaceCropper()
-            self.server = FrameServer(explorer.video, explorer.lanes.fps, self._picture, crop)
+            self.server = FrameServer(explorer.video, explorer.lanes.fps, self._picture, crop, PointPainter())
             if has_sound(explorer.video.path):
                 self.sound = SoundServer(explorer.video.path, explorer.lanes.fps, explorer.send)
         self.review.listeners.append(self._changed)
@@ -138,7 +138,7 @@ def scene_data(explorer) -> dict:
     undo, redo = review.depth
     picture: dict = {"available": False, "width": 0, "face": False}
     if video is not None:
-        picture = {"available": True, "width": video.width, "face": True, "start_face": False}
+        picture = {"available": True, "width": video.width, "face": True, "points": True, "start_face": False}
         picture["aspect"] = video.width / video.height
     return lane_data.payload(explorer.lanes) | {
         "review": {

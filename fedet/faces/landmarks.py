@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,19 +12,22 @@ from torch import Tensor, nn
 
 from fedet.errors import InputError
 from fedet.faces.detectors import Box, FaceDetector, HaarDetector
+from fedet.faces.geometry import DISTANCES
 from fedet.faces.network import FaceNet, normalise, read_checkpoint, shipped
 from fedet.faces.points import POINTS
 from fedet.faces.resnet import BasicBlock, ResNet18
-from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, crop, track_boxes
+from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, Tracked, crop, track_boxes
+from fedet.faces.vectors import FPS, STATES
 from fedet.files import atomic_write, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
-from fedet.video.reader import MAX_SIDE, Video, open_video
+from fedet.video.reader import MAX_SIDE, Frame, LazyFrame, Video, open_video
 
 SIZE = 96  # side of the crops that it reads, pixels
 SPREAD = (-6.0, -0.7)  # limits of the log of an uncertainty, in shares of the crop's side
 MIDDLE = -2.5  # where that logarithm starts in training
 KEPT = 2  # layers of the other network that are not trained further
 BATCH = 32  # faces read at once
+GEOMETRY_WIDTH = 48  # of the layer that reads distances
 WIDE, NARROW, HIDDEN = 160, 48, 256  # channels of the last blocks, before the dense layers, of those
 
 
@@ -44,13 +48,18 @@ class LandmarkNet(nn.Module):
         self.state = nn.Sequential(nn.Linear(flat, HIDDEN), nn.Tanh())
         self.change = nn.Linear(HIDDEN, len(AUS) + 1 + len(EMOTIONS), bias=False)
         self.speech = nn.Linear(HIDDEN, 1)
+        classes = 1 + len(EMOTIONS)
+        self.geometry = nn.Sequential(
+            nn.Linear(len(DISTANCES), GEOMETRY_WIDTH), nn.Tanh(), nn.Linear(GEOMETRY_WIDTH, classes)
+        )
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Faces (B, 3, 96, 96) normalised -> points, uncertainty, state.
 
         Returns: `points` (B, P, 2) x and y as shares of the crop's side, `spread` (B, P) the standard
         deviation of each in the same unit, and `state` (B, 256); `change` reads its difference between
-        two pictures of a person: 18 AUs besides speech, and five logits, nothing first.
+        two pictures of a person: 18 AUs besides speech, and five logits, nothing first. `geometry` reads
+        the same logits from differences of `fedet.faces.geometry.DISTANCES`.
         """
         features = self.body(faces)
         found = self.points(features).float().view(-1, len(POINTS), 3)
@@ -58,10 +67,14 @@ class LandmarkNet(nn.Module):
         return found[..., :2] + 0.5, spread, self.state(features).float()
 
     @torch.inference_mode()
-    def emotions(self, change: np.ndarray) -> np.ndarray:
-        """Changes of the state (N, 256) from the person's rest -> (N, 4) confidence in each of EMOTIONS."""
-        logits = self.change(torch.from_numpy(change).float())[:, len(AUS) :]
-        return logits.softmax(1)[:, 1:].numpy()
+    def emotions(self, state: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """Changes from rest, of the state (N, 256) and of distances (N, D) -> (N, 4) confidences in EMOTIONS.
+
+        It is the mean of what the two say.
+        """
+        seen = self.change(torch.from_numpy(state).float())[:, len(AUS) :]
+        measured = self.geometry(torch.from_numpy(distances).float())
+        return ((seen.softmax(1) + measured.softmax(1)) / 2)[:, 1:].numpy()
 
     def start_from(self, net: FaceNet) -> None:
         """Takes over the first layers of the network that reads expressions; the first `KEPT` stay fixed."""
@@ -121,6 +134,7 @@ def read_landmarks(
     detector: FaceDetector | None = None,
     fps: float | None = None,
     progress: bool = False,
+    boxes: np.ndarray | None = None,
 ) -> Landmarks:
     """Finds the points of the face in every frame of a video.
 
@@ -128,6 +142,7 @@ def read_landmarks(
         net: None: the shipped weights.
         detector: finds faces; None: OpenCV's Haar cascades.
         fps: frames a second that are read; None: every frame of the video.
+        boxes: (N, 4) where the face is, as in a `FaceTrack`; None: it is searched and followed.
 
     Raises InputError where the video cannot be read.
     """
@@ -136,27 +151,40 @@ def read_landmarks(
     net = net or load_landmarks()
     opened = video if isinstance(video, Video) else open_video(video)
     total = round(opened.duration_s * (fps or opened.fps)) if opened.duration_s else None
-    frames = track_boxes(opened.lazy_frames(fps, MAX_SIDE), detector or HaarDetector())
-    boxes: list[Box | None] = []
+    frames = opened.lazy_frames(fps, MAX_SIDE)
+    followed = track_boxes(frames, detector or HaarDetector()) if boxes is None else _placed(frames, boxes)
+    places: list[Box | None] = []
     crops: list[np.ndarray] = []
     read: list[tuple[np.ndarray, ...]] = []
     scale = 1.0
-    for tracked in tqdm(frames, total=total, unit="frame", disable=not progress, desc="points of the face"):
-        boxes.append(tracked.box)
-        if tracked.box is not None:
-            image = tracked.frame.image
+    for face in tqdm(followed, total=total, unit="frame", disable=not progress, desc="points of the face"):
+        box = face.box
+        if box is not None:
+            image = face.frame.image
             scale = max(opened.width, opened.height) / max(image.shape[:2])
-            crops.append(crop(image, tracked.box, SIZE))
+            if boxes is not None:  # these are in pixels of the video
+                box = Box(box.x / scale, box.y / scale, box.w / scale, box.h / scale, 1.0, box.roll)
+            crops.append(crop(image, box, SIZE))
+        places.append(box)
         if len(crops) == BATCH:
-            read.append(_read(net, crops))
+            read.append(read_crops(net, crops))
             crops = []
     if crops:
-        read.append(_read(net, crops))
-    return _in_pictures(boxes, read, scale)
+        read.append(read_crops(net, crops))
+    return _in_pictures(places, read, scale)
+
+
+def _placed(frames: Iterable[Frame | LazyFrame], boxes: np.ndarray) -> Iterator[Tracked]:
+    """The frames with boxes (N, 4) that were found at `FPS` before."""
+    for frame in frames:
+        x, y, size, roll = map(float, boxes[min(round(frame.time_s * FPS), len(boxes) - 1)])
+        seen = size > 0
+        yield Tracked(frame, Box(x, y, size, size, 1.0, roll) if seen else None, STATES[0 if seen else -1], 0)
 
 
 @torch.inference_mode()
-def _read(net: LandmarkNet, crops: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+def read_crops(net: LandmarkNet, crops: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """What the network returns of crops (96, 96, 3) uint8, as arrays."""
     faces = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div(255)
     out = net(normalise(faces).contiguous(memory_format=torch.channels_last))
     return tuple(values.numpy() for values in out)

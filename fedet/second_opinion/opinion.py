@@ -8,6 +8,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.faces.detectors import FaceDetector, HaarDetector
+from fedet.faces.geometry import distances
 from fedet.faces.landmarks import LandmarkNet, Landmarks, load_landmarks, read_landmarks
 from fedet.faces.tracking import track_faces
 from fedet.intervals import EMOTIONS
@@ -17,6 +18,8 @@ from fedet.video.side_signals import OPENFACE_AUS, csv_of, on_grid, read_openfac
 
 FPS = 30.0  # frames a second of all curves, those that the detector reads
 PICTURES = 32  # run at once
+LANDMARK_FPS = 10.0  # that the landmark network reads: more change no figure and cost time
+SHARED = 0.5  # of its `negative` also counts as `others`
 # py-feat's columns, after its Emotion_Columns; `neutral` counts as none.
 PYFEAT_EMOTIONS = {
     "anger": "negative", "disgust": "negative", "fear": "negative", "happiness": "positive",
@@ -73,12 +76,37 @@ def _answer(curves: list, pictures: list, at: list[int], classifier: Classifier,
 
 
 def landmark_curves(landmarks: Landmarks, net: LandmarkNet) -> np.ndarray:
-    """(T, 4) at the rate of the landmarks: the emotion of the change from the person's median state."""
+    """(T, 4) at the rate of the landmarks: the emotion of the change from the person's median state.
+
+    Pressed lips and raised chins are in recipes of `negative` and of `others` alike, so half of what
+    the network gives to the first also supports the second (our choice).
+    """
     curves = np.full((len(landmarks.visible), len(EMOTIONS)), np.nan, np.float32)
     if landmarks.visible.any():
-        state = landmarks.state[landmarks.visible]
-        curves[landmarks.visible] = net.emotions(state - np.median(state, axis=0))
+        state, points = landmarks.state[landmarks.visible], landmarks.points[landmarks.visible]
+        measured = _smoothed(distances(points)[0])
+        read = net.emotions(state - np.median(state, axis=0), measured - np.median(measured, axis=0))
+        read[:, EMOTIONS.index("others")] += SHARED * read[:, EMOTIONS.index("negative")]
+        curves[landmarks.visible] = read
     return curves
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """(T, D) the mean of three neighbours each; at the ends the first and the last row stand in."""
+    padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
+    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+
+
+def _landmark_opinion(video: Video, n_frames: int, progress: bool, boxes: np.ndarray | None) -> np.ndarray:
+    """The same at 30 frames a second, from ten of them."""
+    net = load_landmarks()
+    read = read_landmarks(video, net, fps=LANDMARK_FPS, progress=progress, boxes=boxes)
+    curves = landmark_curves(read, net)
+    known = np.isfinite(curves).all(1)
+    # What was read at a time stands for the frames on both sides of it, not only for the later ones.
+    time_s = np.maximum(np.arange(len(curves)) / LANDMARK_FPS - (FPS / LANDMARK_FPS // 2) / FPS, 0)
+    grid = on_grid(time_s[known], curves[known], n_frames, FPS)
+    return np.where(grid[:, -1:] > 0, grid[:, :-1], np.nan).astype(np.float32)
 
 
 def openface_curves(path: str | Path, n_frames: int) -> np.ndarray:
@@ -122,6 +150,7 @@ def opinion_on(
     sources: Mapping[str, str | Path] | None = None,
     folder_fps: float | None = None,
     progress: bool = False,
+    boxes: np.ndarray | None = None,
 ) -> np.ndarray:
     """The emotion curves that a second opinion named by the user gives of a video.
 
@@ -130,6 +159,7 @@ def opinion_on(
         n_frames: of the video at 30 frames a second.
         sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
         folder_fps: rate of a folder of images; None: 30.
+        boxes: where the face is, as in a `FaceTrack`, which then need not be searched for "landmarks".
 
     Returns:
         (n_frames, 4) float32 as for `emotion_curves`.
@@ -146,9 +176,7 @@ def opinion_on(
         raise InputError(f"{video}: kept vectors hold no pictures; a second opinion needs the video")
     opened = open_video(video, folder_fps=folder_fps or FPS)
     if name == "landmarks":
-        net = load_landmarks()
-        curves = landmark_curves(read_landmarks(opened, net, fps=FPS, progress=progress), net)[:n_frames]
-    else:
-        curves = emotion_curves(opened, *open_classifier(name), progress=progress)[:n_frames]
+        return _landmark_opinion(opened, n_frames, progress, boxes)
+    curves = emotion_curves(opened, *open_classifier(name), progress=progress)[:n_frames]
     unseen = np.full((n_frames - len(curves), len(EMOTIONS)), np.nan, np.float32)
     return np.concatenate([curves, unseen])

@@ -158,6 +158,25 @@ def test_without_a_picture_the_queue_stays_clear_of_the_buttons_below(browser, t
     page.get_by_text("expected mistakes corrected per minute").click()
 
 
+def test_the_picture_goes_from_whole_to_face_to_points_and_back(browser, saved):
+    page = new_page(browser, viewport={"width": 1200, "height": 800})
+    page.goto(saved[1].as_uri())
+    page.locator(".fx-figures tbody tr").first.wait_for()
+    for points, views in ((True, ["face", "points", "whole"]), (False, ["face", "whole", "face"])):
+        shown = page.evaluate(
+            """(points) => {
+                const view = document.querySelector('.fx').explorer;
+                view.scene.data.picture = { available: false, width: 640, face: true, points };
+                view.state.face = view.state.points = false;
+                view.timeline.film ??= { configure() {} }; // a saved page without pictures has none
+                return [1, 2, 3].map(() => { view.player.toggleFace(); return view.player.shown(); });
+            }""",
+            points,
+        )
+        assert shown == views
+    page.close()
+
+
 def test_the_height_does_not_depend_on_the_settings_and_all_is_in_view(browser, saved):
     page = new_page(browser, viewport={"width": 1366, "height": 768})
     page.goto(saved[1].as_uri())

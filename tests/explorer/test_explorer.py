@@ -28,7 +28,7 @@ from fedet.annotations.table import read_csv
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
 from fedet.explorer.filters import metrics_table, suppressed_rows
-from fedet.explorer.frame_server import FrameServer
+from fedet.explorer.frame_server import FrameServer, PointPainter
 from fedet.explorer.html_page import CHAPTERS, JS, embedded, script
 from fedet.explorer.sound_server import CHUNK_S, SoundServer
 from fedet.explorer.timeline import MISSING, curve_bytes, prepare
@@ -312,6 +312,24 @@ def test_a_newer_request_takes_the_place_of_the_older_one(clip):
 def test_the_face_view_shows_the_whole_picture_where_there_is_no_face(clip, explorer):
     data = explorer.messages.server.picture(33, 192, "face")
     assert number_of(picture(data)) == 33
+
+
+def test_points_are_drawn_on_a_face_and_on_nothing_else(clip):
+    def crop(image, time_s, size):
+        return image if time_s > 1 else np.full((size, size, 3), 90, np.uint8)
+
+    server = FrameServer(open_video(clip), FPS, None, crop, painter=lambda face: face + 100)
+    assert np.abs(picture(server.picture(3, 192, "face")).astype(int) - 90).max() < 4
+    assert np.abs(picture(server.picture(3, 192, "points")).astype(int) - 190).max() < 4
+    late = 2 * round(FPS)
+    assert number_of(picture(server.picture(late, 192, "points"))) == late
+
+
+def test_a_point_painter_marks_the_face():
+    face = np.full((240, 240, 3), 120, np.uint8)
+    drawn = PointPainter()(face)
+    marked = (drawn != face).any(2)
+    assert drawn.shape == face.shape and 0.001 < marked.mean() < 0.5 and (face == 120).all()
 
 
 # ---- sound

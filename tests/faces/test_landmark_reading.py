@@ -43,3 +43,16 @@ def test_every_frame_has_a_row_and_those_without_a_face_have_no_points(tmp_path)
     unseen = read_landmarks(tmp_path, net, FixedBox(None))
     assert unseen.points.shape == (5, len(POINTS), 2) and not unseen.visible.any()
     assert np.isnan(unseen.points).all() and np.isnan(unseen.spread).all() and not unseen.state.any()
+
+
+def test_known_boxes_give_what_a_search_gives(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(1)
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i:03d}.png"), rng.integers(0, 255, (80, 100, 3), np.uint8))
+    net = LandmarkNet().eval()
+    found = read_landmarks(tmp_path, net, FixedBox(Box(20, 10, 50, 50, 1.0, 0)))
+    boxes = np.array([[20, 10, 50, 0]] * 3 + [[0, 0, 0, 0]], np.float32)
+    placed = read_landmarks(tmp_path, net, boxes=boxes)
+    np.testing.assert_allclose(placed.points[:3], found.points[:3], atol=0.1)
+    assert placed.visible.tolist() == [True, True, True, False] and np.isnan(placed.points[3]).all()

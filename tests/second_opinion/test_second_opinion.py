@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,19 @@ from hypothesis import strategies as st
 import fedet
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
+from fedet.faces.landmarks import LandmarkNet, Landmarks
 from fedet.intervals import EMOTIONS, empty_table
 from fedet.second_opinion.classifier import Classifier, fer_classifier, open_classifier, read_description
 from fedet.second_opinion.fusion import AT_REST, LEAST, SURE, fuse
-from fedet.second_opinion.opinion import PYFEAT_EMOTIONS, emotion_curves, openface_curves, pyfeat_curves
+from fedet.second_opinion.opinion import (
+    PYFEAT_EMOTIONS,
+    emotion_curves,
+    landmark_curves,
+    openface_curves,
+    opinion_on,
+    pyfeat_curves,
+)
+from fedet.video.reader import open_video
 from fedet.video.side_signals import OPENFACE_AUS
 from fedet.video.writer import write_video
 
@@ -239,6 +249,63 @@ def test_scores_stay_scores_and_the_order_of_rows_does_not_matter(spans, height,
         again, _ = fuse(candidates(*shuffled), rising("surprise", height))
         key = ["onset", "offset", "emotion", "score"]
         assert sorted(map(tuple, again[key].to_numpy())) == sorted(map(tuple, fused[key].to_numpy()))
+
+
+# --- points of the face
+
+
+def states(n: int, *spans) -> Landmarks:
+    """Landmarks of n frames whose state leaves that of a resting person in spans (first, end, change)."""
+    rng = np.random.default_rng(0)
+    state = np.repeat(rng.normal(size=(1, 256)), n, 0).astype(np.float32)
+    for first, end, change in spans:
+        state[first:end] += change
+    return Landmarks(np.zeros((n, 65, 2)), np.zeros((n, 65)), state, np.ones(n, bool))
+
+
+@pytest.fixture(scope="module")
+def reader():
+    """A network that reads an emotion from the first numbers of the state's change."""
+    net = LandmarkNet().eval()
+    with torch.no_grad():
+        net.change.weight.zero_()
+        for i in range(5):  # nothing, then the emotions
+            net.change.weight[18 + i, i] = 1
+        net.geometry[2].weight.zero_()  # what it measures says nothing
+        net.geometry[2].bias.zero_()
+    return net
+
+
+def test_the_emotion_is_that_of_the_change_and_not_of_the_look(reader):
+    up = np.zeros(256, np.float32)
+    up[1 + EMOTIONS.index("surprise")] = 5
+    seen = states(100, (40, 60, up))
+    curves = landmark_curves(seen, reader)
+    assert (curves[40:60].argmax(1) == EMOTIONS.index("surprise")).all()
+    assert np.ptp(curves[:40], axis=0).max() == 0
+    other_look = seen._replace(state=seen.state + np.float32(3))
+    np.testing.assert_allclose(landmark_curves(other_look, reader), curves, atol=1e-4)
+
+
+def test_what_is_negative_also_speaks_for_others_and_hidden_frames_have_no_emotion(reader):
+    down = np.zeros(256, np.float32)
+    down[1 + EMOTIONS.index("negative")] = 5
+    seen = states(50, (30, 40, down))
+    seen.visible[:5] = False
+    curves = landmark_curves(seen, reader)
+    negative, others = EMOTIONS.index("negative"), EMOTIONS.index("others")
+    assert (curves[35, others] - curves[20, others]) > 0.1 * (curves[35, negative] - curves[20, negative]) > 0
+    assert np.isnan(curves[:5]).all() and np.isfinite(curves[5:]).all()
+    nobody = seen._replace(visible=np.zeros(50, bool))
+    assert np.isnan(landmark_curves(nobody, reader)).all()
+
+
+def test_the_points_of_a_video_have_an_opinion_on_every_frame(small_set):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    n = round(open_video(video).duration_s * 30)
+    curves = opinion_on(video, "landmarks", n)
+    assert curves.shape == (n, len(EMOTIONS)) and np.isfinite(curves).all()
+    assert ((curves >= 0) & (curves <= 1.01)).all() and np.ptp(curves, axis=0).max() > 0.1
 
 
 # --- through the detector

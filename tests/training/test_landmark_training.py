@@ -77,6 +77,10 @@ def test_a_training_stores_what_it_learned_and_goes_on_from_there(bank, tmp_path
     again = load_landmarks(tmp_path)
     for one, other in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+    learning.add_geometry(tmp_path, config, [bank])
+    wiser = load_landmarks(tmp_path)
+    assert torch.equal(wiser.change.weight, first.change.weight)
+    assert not torch.equal(wiser.geometry[0].weight, first.geometry[0].weight)
     points, spread, state = first(torch.randn(3, 3, 96, 96))
     assert points.shape == (3, len(POINTS), 2) and spread.shape == (3, len(POINTS)) and len(state) == 3
     assert (spread > 0).all()
@@ -93,3 +97,12 @@ def test_held_out_families_and_other_weights_are_refused(tmp_path):
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="landmark network"):
         load_landmarks(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_find_points_in_a_family_that_taught_nothing(tmp_path):
+    bank = open_bank(tmp_path, 7, 16)
+    draw_further(bank, 7, "splats", 16)
+    figures = learning.evaluate_landmarks(load_landmarks(), bank)
+    assert figures["error"] < 0.15  # of the distance between the pupils; a mean face has 0.3 and more
+    assert 0.4 < figures["spread"] / figures["error"] < 2

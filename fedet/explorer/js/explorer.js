@@ -11,7 +11,7 @@ class Explorer {
     this.scene.apply({});
     this.state = {
       frame: 0, hover: null, selected: null, preview: null, drawn: null, playing: false,
-      speed: 1, loop: false, face: data.picture.face && data.picture.start_face,
+      speed: 1, loop: false, face: data.picture.face && data.picture.start_face, points: false,
       lane: data.review.hidden ? "prediction" : "review", queueAt: -1,
     };
     this.frames = new Frames((m) => link.send(m), (frame) => this.frameArrived(frame), data.n_frames);
@@ -113,7 +113,7 @@ class Explorer {
     const { picture } = this.scene.data;
     const shown = Math.round(this.screen.node.clientWidth * (window.devicePixelRatio || 1));
     if (!shown || !picture.available) return;
-    this.frames.configure(Math.min(shown, Math.max(160, picture.width)), this.state.face);
+    this.frames.configure(Math.min(shown, Math.max(160, picture.width)), this.player.shown());
     this.player.requestFrames();
   }
 

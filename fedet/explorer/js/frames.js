@@ -19,8 +19,8 @@ class Frames {
   }
 
   /** Another size or another crop: what is here becomes useless. */
-  configure(width, face) {
-    const key = `${WIDTHS.find((w) => w >= width) ?? WIDTHS[WIDTHS.length - 1]}:${face ? "face" : "whole"}`;
+  configure(width, view) {
+    const key = `${WIDTHS.find((w) => w >= width) ?? WIDTHS[WIDTHS.length - 1]}:${view}`;
     if (key === this.key) return;
     this.key = key;
     for (const bitmap of this.cache.values()) bitmap?.close();

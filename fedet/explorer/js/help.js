@@ -47,7 +47,7 @@ const HELP = [
     [", .", "half a window to the left, right"],
     ["Home End", "first, last frame"],
     ["M", "repeat the selected interval while playing"],
-    ["V", "face or whole picture"],
+    ["V", "whole picture, face, face with points"],
     ["X", "sound on, off"],
     ["[ ]", "score threshold down, up"],
   ]],

@@ -55,11 +55,21 @@ class Player {
     if (await timeline.film.receive(content, buffer)) this.view.mark("film");
   }
 
+  /** Which picture is shown: the whole one, the face, or the face with its points. */
+  shown() {
+    const { state } = this.view;
+    return state.points ? "points" : state.face ? "face" : "whole";
+  }
+
+  /** The next of them. */
   toggleFace() {
     const { view } = this;
     const { state } = view;
-    if (!view.scene.data.picture.face) return;
-    state.face = !state.face;
+    const { face, points } = view.scene.data.picture;
+    if (!face) return;
+    const withPoints = state.face && !state.points && Boolean(points);
+    state.face = !state.face || withPoints;
+    state.points = withPoints;
     view.transport.update();
     view.timeline.film.configure(state.face);
     view.mark("base");

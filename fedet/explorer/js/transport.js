@@ -32,7 +32,7 @@ class Transport {
       onchange: () => (state.speed = Number(speed.value)) },
       ...[0.1, 0.25, 0.5, 1, 2, 4].map((v) => h("option", { value: v, selected: v === 1 }, `${v}×`)));
     this.loop = on("Repeat the interval", "M", "loop", () => player.toggleLoop());
-    this.face = on("Face or whole picture", "V", "face", () => player.toggleFace());
+    this.face = on("Whole picture, face, face with points", "V", "face", () => player.toggleFace());
     this.face.hidden = !view.scene.data.picture.face;
     this.sound = on("Sound", "X", "sound", () => view.sound.toggle());
     this.sound.hidden = !view.sound.available;

@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from fedet.errors import InputError
 from fedet.faces.extraction import prefetch
-from fedet.faces.landmarks import SIZE, LandmarkNet, save_landmarks
+from fedet.faces.geometry import DISTANCES, distances
+from fedet.faces.landmarks import SIZE, LandmarkNet, load_landmarks, save_landmarks
 from fedet.faces.network import load_facenet, normalise
 from fedet.faces.points import MIRRORED, POINT_INDEX
 from fedet.files import atomic_write, check_range, check_writable
@@ -26,6 +27,7 @@ from fedet.training.landmarks.people import FRAMES, Bank, draw_further, open_ban
 from fedet.training.pretraining import cut_turned, photograph, sample_turns, supports_bf16
 
 FIRST = 64  # people of each family drawn before the training begins, and in each turn
+GEOMETRY_BATCHES, GEOMETRY_STEPS = 70, 400  # of people, and of steps over all of them
 CHECKED = 64  # people of each family that are never learned from
 ZOOM, ANGLE, SHIFT = (0.76, 1.08), 0.3, 0.18  # wider than for the vectors: points must say where they are
 EYES = [POINT_INDEX[f"pupil_{side}"] for side in ("left", "right")]
@@ -128,7 +130,8 @@ def learn_landmarks(
             if drawing.exitcode:
                 raise RuntimeError("people could not be drawn; the message is above")
             time.sleep(1)
-        return fit(out, config, list(banks.values()), check, minutes)
+        fit(out, config, list(banks.values()), check, minutes)
+        return add_geometry(out, config, list(banks.values()))
     finally:
         drawing.terminate()
 
@@ -197,6 +200,47 @@ def fit(
         keep(saved, net, optimizer, done)
         save_landmarks(out, net, {"landmarks": asdict(config), **done})
     return out
+
+
+def add_geometry(out: Path, config: LandmarkConfig, banks: list[Bank]) -> Path:
+    """Teaches `LandmarkNet.geometry` the emotion of changed distances, as the network itself finds them."""
+    net, generator = load_landmarks(out), torch.Generator().manual_seed(config.seed)
+    change, labels = found_distances(net, banks, config.batch, generator)
+    scale = change.std(0).clamp(min=1e-4)
+    first, _, last = net.geometry
+    reader = net.geometry.requires_grad_(True)
+    torch.manual_seed(config.seed)
+    for layer in (first, last):
+        layer.reset_parameters()
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=1e-2, weight_decay=0.05)
+    for _ in range(GEOMETRY_STEPS):
+        blurred = change / scale + 0.1 * torch.randn(change.shape, generator=generator)
+        hidden = F.dropout(torch.tanh(first(blurred)), 0.2)
+        optimizer.zero_grad()
+        F.cross_entropy(last(hidden), labels).backward()
+        optimizer.step()
+    with torch.no_grad():
+        first.weight /= scale  # it reads distances as they are
+    card = json.loads((out / "config.json").read_text())
+    save_landmarks(out, net.requires_grad_(False), card | {"geometry": {"pictures": len(labels)}})
+    return out
+
+
+@torch.no_grad()
+def found_distances(
+    net: LandmarkNet, banks: list[Bank], batch: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Distances of pictures (N, D) minus those of the same person at rest, and labels (N,), 0 nothing."""
+    changes, labels = [], []
+    for number, truth in enumerate(draw_batches(banks, batch, generator)):
+        if number == GEOMETRY_BATCHES:
+            break
+        points = net(truth["crops"].contiguous(memory_format=torch.channels_last))[0]
+        people = torch.from_numpy(distances(points.numpy())[0]).float().view(-1, FRAMES, len(DISTANCES))
+        changes.append((people - people[:, :1])[:, 1:].flatten(0, 1))
+        labels.append(truth["labels"].view(-1, FRAMES)[:, 1:].flatten())
+    change, label = torch.cat(changes), torch.cat(labels)
+    return change[label >= 0], label[label >= 0]
 
 
 def keep(path: Path, net: LandmarkNet, optimizer: torch.optim.Optimizer, done: dict) -> None:

@@ -8,10 +8,10 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,10 @@ from fedet.faces.extraction import extract
 from fedet.faces.frame_table import FrameReadings, frame_readings, frames_of
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_share
+from fedet.faces.people.naming import LARGEST, name_people, parse_people
+from fedet.faces.people.reading import People, Person, read_people
 from fedet.faces.tracking import missing_spans
-from fedet.faces.vectors import FPS, STATES, FaceTrack, read_cached
+from fedet.faces.vectors import FPS, STATES, FaceTrack, empty_track, read_cached
 from fedet.features import READS, REFERENCES, change_from_rest, face_channels
 from fedet.files import atomic_write, check_range, dataclass_from, parse_json
 from fedet.intervals import AUS, SCHEMA_VERSION, at_rate, empty_table, expression_type_of, frame_at_rate
@@ -34,7 +36,7 @@ from fedet.postprocess import ScoreCurves, detect_intervals
 from fedet.second_opinion.fusion import fuse
 from fedet.second_opinion.opinion import opinion_on
 from fedet.video.reader import Video, open_video
-from fedet.video.side_signals import check_signals, side_signals
+from fedet.video.side_signals import FaceBoxes, check_signals, side_signals
 
 ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex is named
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
@@ -142,6 +144,12 @@ class Detector:
         """The vectors of a video; `options` are those of `fedet.faces.extraction.extract`."""
         return extract(video, self.net, self.faces, adapt=self.inputs.adapt, **options)
 
+    def read_people(self, video: str | Path, **options: Any) -> People:
+        """The vectors of everybody; `options` are those of `fedet.faces.people.reading.read_people`."""
+        searches = None if self.faces is None else (self.faces,)
+        weights, adapt = self.inputs.weights, self.inputs.adapt
+        return read_people(video, self.net, weights, searches, adapt=adapt, **options)
+
 
 def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
     """The detector in a folder that `fedet train` wrote; None is the one shipped with the package.
@@ -180,13 +188,24 @@ class Detections:
     video: str | None = None  # its name in the table; None for vectors without one
     subject: str | None = None  # whom it shows
     readings: FrameReadings | None = None  # of the face, frame by frame
+    people: tuple["PersonDetections", ...] = ()  # one by one, where more than the largest was asked for
 
     def frames(self) -> pd.DataFrame:
         """What is known of every frame, see `fedet.faces.frame_table`; the emotions need `curves=True`.
 
         Raises InputError for detections that were kept without it.
         """
+        if len(self.people) > 1:
+            return pd.concat([one.detections.frames() for one in self.people], ignore_index=True)
         return frames_of(self)
+
+    def without_vectors(self) -> "Detections":
+        """The same without the vectors of `people`, which are large, to be sent or kept."""
+        none = np.zeros((0, 0), np.float16)
+        faces = [replace(one.person.faces, vectors=none, stored=none) for one in self.people]
+        persons = [replace(o.person, faces=f) for o, f in zip(self.people, faces, strict=True)]
+        people = [replace(o, person=p) for o, p in zip(self.people, persons, strict=True)]
+        return replace(self, people=tuple(people))
 
     @property
     def missing_s(self) -> float:
@@ -214,6 +233,15 @@ class Detections:
         return self.table._repr_html_()  # type: ignore[operator]  # pandas writes it for Jupyter
 
 
+@dataclass(frozen=True, eq=False)
+class PersonDetections:
+    """One person of a video: who it is, and the own expressions."""
+
+    name: str  # `subject` in the tables
+    person: Person  # vectors, boxes and a thumbnail
+    detections: Detections  # of this person alone
+
+
 def detect(
     video: str | Path,
     weights: str | Path | Detector | None = None,
@@ -226,6 +254,8 @@ def detect(
     sources: Mapping[str, str | Path] | None = None,
     abstain: bool = False,
     second_opinion: str | Path | None = None,
+    people: str | int = LARGEST,
+    names: Mapping[str, str] | Sequence[str] = (),
 ) -> Detections:
     """Finds the facial expressions in a video of any length.
 
@@ -244,6 +274,10 @@ def detect(
         second_opinion: somebody else's emotions, fused with the scores before the threshold is applied:
             "landmarks" (our own second network), "fer", the YAML file that describes a classifier, "openface"
             or "pyfeat"; see `fedet.second_opinion`.
+        people: whose face: the "largest", "all", or the N seen longest. Several people are `left`, `right`,
+            `person-3` in the column `subject`, see `fedet.faces.people.naming`; each has the own rest and
+            baseline. Where only one is found, the subject is that of "largest".
+        names: of the people, in the order of `Detections.people` or by the name otherwise given.
 
     Raises:
         InputError: the file cannot be read, the weights do not fit, or `threshold` or `fps` is no
@@ -253,22 +287,110 @@ def detect(
         raise InputError(f"{video}: fps={fps!r} is no frame rate; give one above 0, or none for {FPS:g}")
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
+    limit = parse_people(people)
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
+    asked = _Request(threshold, curves, sources, abstain, second_opinion, fps, progress)
+    name = Path(video).stem if Path(video).is_file() else Path(video).name
+    if limit != LARGEST:
+        return _fill_attrs(_detect_everybody(video, detector, asked, cache, subject, name, limit, names))
     faces, last = _read_faces(video, detector, fps, cache, progress)
-    side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources)
+    detections = _detect_person(video, faces, detector, asked, last)
+    return _fill_attrs(_named(detections, name, subject or name))
+
+
+class _Request(NamedTuple):
+    """What was asked of `detect` for each person."""
+
+    threshold: float | None
+    curves: bool
+    sources: Mapping[str, str | Path] | None
+    abstain: bool
+    second_opinion: str | Path | None
+    fps: float | None
+    progress: bool
+
+
+def _named(detections: Detections, video: str, subject: str) -> Detections:
+    """The same with the names of the video and of the person."""
+    table = detections.table.assign(video=video, subject=subject)
+    return replace(detections, table=table, video=video, subject=subject)
+
+
+def _detect_person(
+    video: str | Path,
+    faces: FaceTrack,
+    detector: Detector,
+    asked: _Request,
+    last: int | None,
+    where: FaceBoxes | None = None,
+) -> Detections:
+    """The detections of one person in a video; `where` the face is, if there are others."""
+    threshold, curves, sources, abstain, second_opinion, fps, progress = asked
+    side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources, where)
     lowest = threshold if second_opinion is None else 0.0
     detections = detect_in(faces, detector, lowest, curves, side.values, last)
     detections = replace(detections, notes=(*faces.problems, *side.problems))
     if second_opinion is not None:
         limit = detector.model.config.default_threshold if threshold is None else threshold
         opinion = opinion_on(
-            video, second_opinion, len(faces.state), sources, fps, progress, boxes=faces.boxes
+            video, second_opinion, len(faces.state), sources, fps, progress, faces.boxes, where
         )
         detections = _with_opinion(detections, opinion, limit)
-    detections = _with_novelty(detections, faces, detector, abstain)
-    name = Path(video).stem if Path(video).is_file() else Path(video).name
-    table = detections.table.assign(video=name, subject=subject or name)
-    return _fill_attrs(replace(detections, table=table, video=name, subject=subject or name))
+    return _with_novelty(detections, faces, detector, abstain)
+
+
+def _detect_everybody(
+    video: str | Path,
+    detector: Detector,
+    asked: _Request,
+    cache: str | Path | None,
+    subject: str | None,
+    name: str,
+    limit: str | int,
+    names: Mapping[str, str] | Sequence[str],
+) -> Detections:
+    """The detections of several people, all in one table."""
+    if Path(video).suffix == ".f16":
+        raise InputError(f"{video}: kept vectors are those of one face; give the video, or people='largest'")
+    opened = open_video(video, folder_fps=asked.fps or FPS)
+    read = detector.read_people(video, progress=asked.progress, cache=cache, opened=opened)
+    last = _last_frame(opened, read.frames)
+    named, notes = name_people(read, limit, names)
+    if len(named) == 1 and not names:  # one person has the name that `largest` gives
+        named = {subject or name: next(iter(named.values()))}
+    elif subject:
+        named = {f"{subject} {own}": person for own, person in named.items()}
+    notes = [*read.problems, *notes]
+    if not named:
+        nobody = empty_track(read.frames, read.fps, tuple(notes), detector.net.name)
+        return _named(_detect_person(video, nobody, detector, asked, last), name, subject or name)
+    found = []
+    for own, person in named.items():
+        where = FaceBoxes(person.centres, read.size[0])
+        detections = _detect_person(video, person.faces, detector, asked, last, where)
+        found.append(PersonDetections(own, person, _named(detections, name, own)))
+    return _together(found, notes)
+
+
+def _together(found: list[PersonDetections], notes: Sequence[str]) -> Detections:
+    """Everybody's detections in one table, by onset."""
+    every = [one.detections for one in found]
+    table = pd.concat([d.table for d in every], ignore_index=True)
+    order = table.reset_index().sort_values(["onset", "offset", "index"])["index"].to_numpy()
+    shares = [d.unfamiliar for d in every if d.unfamiliar is not None]
+    missing = pd.concat([d.missing.assign(subject=one.name) for one, d in zip(found, every, strict=True)])
+    own = [note for d in every for note in d.notes]
+    return replace(
+        every[0],
+        table=table.iloc[order].reset_index(drop=True),
+        missing=missing.reset_index(drop=True) if len(found) > 1 else every[0].missing,
+        curves=every[0].curves if len(found) == 1 else None,
+        subject=every[0].subject if len(found) == 1 else None,
+        readings=every[0].readings if len(found) == 1 else None,
+        unfamiliar=np.concatenate(shares)[order] if len(shares) == len(every) else None,
+        notes=tuple(dict.fromkeys([*notes, *own])),
+        people=tuple(found),
+    )
 
 
 def _fill_attrs(detections: Detections) -> Detections:

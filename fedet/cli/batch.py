@@ -56,18 +56,24 @@ class ResultFolder:
         """
         from fedet.annotations.table import write_csv
 
-        missing = detections.missing.assign(video=detections.video, subject=subject)
+        missing = detections.missing.assign(video=detections.video)
+        if "subject" not in missing:
+            missing["subject"] = subject
+        people = [one.name for one in detections.people if one.name != subject]
         entry = {"subject": subject, "signature": signature, "expressions": len(detections)}
+        entry |= {"people": people} if people else {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with _locked(self.folder):
+                self.known = read_json_object(self.index) if self.index.is_file() else {}
+                before = self.known.get(path_digest(video), {})
+                own = {subject, *people, *before.get("people", ())}
                 with atomic_write(self.folder / "detections.csv") as draft:
                     write_csv(detections.table, draft)
-                    _merge(self.folder / "detections.csv", draft, detections.video, subject)
+                    _merge(self.folder / "detections.csv", draft, detections.video, own)
                 with atomic_write(self.folder / "missing_faces.csv") as draft:
                     missing.to_csv(draft, index=False)
-                    _merge(self.folder / "missing_faces.csv", draft, detections.video, subject)
-                self.known = read_json_object(self.index) if self.index.is_file() else {}
+                    _merge(self.folder / "missing_faces.csv", draft, detections.video, own)
                 self.known[path_digest(video)] = entry
                 with atomic_write(self.index) as draft:
                     text = json.dumps(self.known, indent=1, ensure_ascii=False, sort_keys=True)
@@ -91,15 +97,15 @@ def _read_text_table(path: Path) -> "pd.DataFrame | None":
     return table
 
 
-def _merge(path: Path, draft: Path, video: str | None, subject: str) -> None:
-    """Prepends the rows of other videos in `path` to the new rows in `draft`."""
+def _merge(path: Path, draft: Path, video: str | None, own: set[str]) -> None:
+    """Prepends the rows of other videos in `path` to the new rows in `draft`; `own` are this one's people."""
     import pandas as pd
 
     existing, new = _read_text_table(path), _read_text_table(draft)
     if existing is None:
         return
     subjects = existing["subject"] if "subject" in existing else existing["video"]
-    others = existing[(existing["video"] != video) | (subjects != subject)]
+    others = existing[(existing["video"] != video) | ~subjects.isin(own)]
     table = pd.concat([others, new], ignore_index=True).fillna("")
     quoted = table.map(lambda cell: "\r" in cell).any(axis=None)  # as in `write_csv`
     table.to_csv(draft, index=False, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
@@ -151,7 +157,7 @@ def detect_or_explain(
     from fedet import detection
 
     try:
-        return detection.detect(video, detector, subject=subject, **options)
+        return detection.detect(video, detector, subject=subject, **options).without_vectors()
     except InputError as error:
         return str(error)
     except OSError as error:

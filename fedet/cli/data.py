@@ -29,6 +29,7 @@ def synth(
     benchmark: Annotated[
         str, typer.Option(help="A benchmark: easy, default, hard, unseen or people60.")
     ] = "",
+    together: Annotated[int, typer.Option(help="People in one picture, side by side.")] = 1,
     sound: Annotated[
         bool, typer.Option(show_default=False, help="A sound track: a voice while the mouth talks.")
     ] = False,
@@ -41,7 +42,7 @@ def synth(
     config = SynthConfig(
         subjects=subjects, videos=videos, seconds=seconds, seed=seed, size=size, intensity=intensity,
         renderer=renderer, events_per_minute=events_per_minute, held_share=held_share,
-        confounders=parse_confounders(confounders), sound=sound,
+        confounders=parse_confounders(confounders), sound=sound, together=together,
     )  # fmt: skip
     if benchmark:
         from fedet.synthetic.benchmark import benchmark_config
@@ -51,7 +52,7 @@ def synth(
             raise InputError("--benchmark sets everything itself; leave the other options out")
         config = benchmark_config(benchmark, seed if of_people else None)
     synthesize(out, config, jobs)
-    print(f"{config.subjects * config.videos} videos and annotations.csv are in {out}")
+    print(f"{config.groups * config.videos} videos and annotations.csv are in {out}")
 
 
 @app.command()

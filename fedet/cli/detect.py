@@ -53,6 +53,13 @@ def detect(
     ] = None,
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
+    people: Annotated[
+        str, typer.Option(help="Whose face: the largest, all, or the N seen longest.")
+    ] = "largest",
+    names: Annotated[
+        str | None,
+        typer.Option(help="Of the people, as in the strip: Ann,Ben or left=Ann,right=Ben."),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Videos side by side; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
     fresh: Annotated[
@@ -62,15 +69,26 @@ def detect(
     """Finds the expressions in videos: a table of start, end, emotion, type and score.
 
     Rows of other videos in OUT stay, and a video that is there with the same settings is not read again.
+
+    With --people all everybody is followed; the column subject says who, and NAME_people.png in OUT shows
+    who is who.
     """
+    from fedet.faces.people.naming import LARGEST, parse_names, parse_people
+
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
+    limit = parse_people(people)
+    given = {} if names is None else parse_names(names)
+    if names is not None and limit == LARGEST:
+        raise InputError(f"--names {names}: goes with --people all or a number")
     shows = thumbnails or video_out
-    if (shows or blur_faces or frames) and (out is None or (blur_faces and not shows)):
+    if (shows or blur_faces or frames) and (out is None or (blur_faces and not shows and limit == LARGEST)):
         raise InputError(
             "--thumbnails, --frames and --video-out write into --out DIR; --blur-faces goes with the first "
             "or the last"
         )
+    if video_out and limit != LARGEST:
+        raise InputError(f"--video-out shows one person: leave out --people {people}")
     if frames is not None:
         from fedet.faces.frame_table import check_format
 
@@ -87,6 +105,8 @@ def detect(
     results = None if out is None else ResultFolder(out)
     options = {"threshold": threshold, "cache": cache, "fps": fps, "sources": sources, "abstain": abstain}
     options["second_opinion"] = second_opinion
+    if limit != LARGEST:  # else the signature is that of earlier versions
+        options |= {"people": limit, "names": given}
     names = zip(files, name_videos(files, results), strict=True)
     tasks = [Task(video, name, signature_of(video, weights, options)) for video, name in names]
     repeat = fresh or shows or frames is not None or results is None
@@ -113,6 +133,8 @@ def detect(
             save_labelled(
                 out / f"{file_name(task.name)}_labelled.mp4", task.video, detections, blur_faces, fps
             )
+        if out is not None and detections.people:
+            save_who_is_who(out / f"{file_name(task.name)}_people.png", detections, blur_faces)
     if finished:
         save_in_order(results, finished, pending)
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
@@ -266,6 +288,21 @@ def save_thumbnails(target: Path, video: Path, table, blur: bool) -> bool:
     return True
 
 
+def save_who_is_who(target: Path, detections: "Detections", blur: bool) -> None:
+    """Writes the strip that shows who is who, and the same as a table."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from fedet.files import atomic_write
+    from fedet.plots.who_is_who import people_table, plot_who_is_who
+
+    with atomic_write(target) as draft:
+        plot_who_is_who(detections, blur).figure.savefig(draft, dpi=120, format="png")
+    with atomic_write(target.with_suffix(".csv")) as draft:
+        people_table(detections).to_csv(draft, index=False)
+    print(f"  written: {target} and .csv: who is who")
+
+
 def print_detections(video: Path, detections: "Detections") -> None:
     """Prints the table, the spans without a face, and the notes."""
     from fedet.faces.novelty import MOSTLY_UNFAMILIAR
@@ -276,8 +313,16 @@ def print_detections(video: Path, detections: "Detections") -> None:
         shown = table[["onset", "offset", "emotion", "expression_type", "score"]].copy()
         shown.insert(0, "start_s", table["onset"] / table["fps"])
         shown.insert(1, "end_s", (table["offset"] + 1) / table["fps"])
+        if len(detections.people) > 1:
+            shown.insert(2, "subject", table["subject"])
         print(shown.to_string(index=False, float_format="{:.2f}".format))
-    if len(missing) and detections.missing_s >= detections.seconds - 0.05:
+    if len(detections.people) > 1:
+        for one in detections.people:
+            n, seconds = len(one.detections), one.person.seconds
+            share = seconds / max(detections.seconds, 1e-9)
+            found = f"{n} expression{'s' * (n != 1)}, seen for {seconds:.1f} s ({share:.0%})"
+            print(f"  {one.name}: {found}")
+    elif len(missing) and detections.missing_s >= detections.seconds - 0.05:
         print("  no face was found in this video")
     elif len(missing):
         spans = ", ".join(f"{m.start_s:.1f}-{m.end_s:.1f} s" for m in missing.head(8).itertuples())

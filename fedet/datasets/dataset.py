@@ -204,6 +204,7 @@ def _videos(release: Release, images: Images, fps: float | None) -> tuple[pd.Dat
     rows, lines = [], []
     for (subject, video), path in release.folders.items():
         row = {"subject": subject, "video": video, "path": str(path)}
+        row |= {"face": face} if (face := release.faces.get((subject, video))) else {}
         if video in images:
             facts, problem = _folder(release, path, images[video])
             facts["fps"] = release.fps or release.rates.get(video) or fps or _only_rate(release, path)
@@ -227,8 +228,9 @@ def _gaps(videos: pd.DataFrame) -> pd.DataFrame:
 
 
 def _video_table(rows: list[dict]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=VIDEO_COLUMNS, dtype=object)
-    return table.astype({c: _VIDEO_DTYPES.get(c, "string") for c in VIDEO_COLUMNS})
+    columns = [*VIDEO_COLUMNS, *(["face"] if any("face" in row for row in rows) else [])]
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    return table.astype({c: _VIDEO_DTYPES.get(c, "string") for c in columns})
 
 
 def _folder(release: Release, path: Path, numbers: np.ndarray) -> tuple[dict, str]:

@@ -39,6 +39,7 @@ class Release:
         labels_from: Number of a video's first frame in the labels; None: the same.
         rates: Frames per second by video, where the labels say.
         zero_is_missing: Columns in which 0 stands for "not annotated".
+        faces: (subject, video) -> which face is whose, where a video shows several people.
         repairs: The report of the layout reader.
     """
 
@@ -49,6 +50,7 @@ class Release:
     labels_from: int | None = None
     rates: dict[str, float] = field(default_factory=dict)
     zero_is_missing: tuple[str, ...] = ("apex", "offset")
+    faces: dict[tuple[str, str], str] = field(default_factory=dict)
     repairs: pd.DataFrame = field(default_factory=empty_repairs)
 
 

@@ -24,7 +24,9 @@ from fedet.video.reader import has_images
 def read_own(root: Path) -> Release | None:
     """The layout that the generator writes and that users prepare themselves.
 
-    An optional `videos.csv` (video, subject, fps) also describes videos without events.
+    An optional `videos.csv` (video, subject, fps) also describes videos without events. A video that shows
+    several people has a row for each there, with `face`: which face it is, see
+    `fedet.faces.people.naming.person_at`.
 
     Raises:
         InputError: The folder has videos, but none of those in the table.
@@ -39,26 +41,70 @@ def read_own(root: Path) -> Release | None:
     columns = columns_of(table.columns)
     spellings: dict[str, str] = {}
     lines = join_repairs(lines, _listing_problems(folder / "videos.csv", listing, videos, spellings))
+    faces = _faces(folder / "videos.csv", listing)
     subjects = {name: name for name in videos} | _subfolders(videos, folder)
     listed_subjects = _first_values(listing, "subject")
     subjects |= listed_subjects
     if "video" in columns:
-        repairs = join_repairs(repairs, _fill_subjects(path, table, columns, subjects))
+        repairs = join_repairs(repairs, _fill_subjects(path, table, columns, subjects, faces))
         repairs = join_repairs(
-            repairs, _unify_subjects(path, table, columns, videos, listed_subjects, spellings)
+            repairs, _unify_subjects(path, table, columns, videos, listed_subjects, spellings, faces)
         )
     subjects |= _first_values(table, "subject")
     rates = _first_values(listing, "fps") | _first_values(table, "fps")
     return Release(
         labels=[Labels(path.name, table)],
-        folders={(subjects[name], name): file for name, file in videos.items()},
+        folders={
+            (subject, name): file
+            for name, file in videos.items()
+            for subject in _people_of(name, faces) or [subjects[name]]
+        },
         fps=None,
         first_number=None,
         labels_from=0,
         rates={name: rate for name, cell in rates.items() if (rate := frame_rate(cell))},
         zero_is_missing=(),
+        faces=faces,
         repairs=join_repairs(lines, repairs),
     )
+
+
+Faces = dict[tuple[str, str], str]  # (subject, video) -> which face
+
+
+def _people_of(video: str, faces: Faces) -> list[str]:
+    """The subjects of a video with several people, in the order of videos.csv."""
+    return [subject for subject, name in faces if name == video]
+
+
+def _faces(path: Path, listing: pd.DataFrame) -> Faces:
+    """Which face is whose, from the column face of videos.csv.
+
+    Raises:
+        InputError: A video has several subjects, and not each has a face of the own.
+    """
+    columns = columns_of(listing.columns)
+    if "face" not in listing or not {"video", "subject"} <= set(columns):
+        return {}
+    cells = (listing[c] for c in (columns["subject"], columns["video"], "face"))
+    rows = [tuple(str(cell).strip() for cell in row) for row in zip(*cells, strict=True)]
+    faces: Faces = {}
+    for row, (subject, video, face) in zip(listing.index, rows, strict=True):
+        others = [s for s, v, _ in rows if v == video and s != subject]
+        if not face and not others:
+            continue
+        if not (subject and face):
+            raise InputError(
+                f"{path}: row {row}: video {video!r} shows several people: every row of it needs a subject "
+                "and a face: left, right, person-3 or a point in the picture like 320,180"
+            )
+        twice = [s for (s, v), f in faces.items() if v == video and f == face and s != subject]
+        if twice or faces.get((subject, video), face) != face:
+            raise InputError(
+                f"{path}: row {row}: face {face!r} of video {video!r}: one face for each subject"
+            )
+        faces[subject, video] = face
+    return faces
 
 
 def _filled_table(path: Path, videos: dict[str, Path], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -80,7 +126,7 @@ def _listing_problems(
     columns = columns_of(listing.columns)
     if "video" not in columns:
         return empty_repairs()
-    lines = [_unify_subjects(path, listing, columns, videos, {}, spellings)]
+    lines = [_unify_subjects(path, listing, columns, videos, {}, spellings, None)]
     for row in listing.index:
         video = listing.at[row, columns["video"]]
         position = {"row": int(row), "video": video}
@@ -99,15 +145,17 @@ def _unify_subjects(
     videos: dict[str, Path],
     listed_subjects: dict[str, str],
     spellings: dict[str, str],
+    faces: Faces | None,
 ) -> pd.DataFrame:
     """One spelling for each subject, in place; returns the report.
 
     Spellings that differ in case, outer spaces or leading zeros are one subject. Two subjects in one
-    video are refused: one face is tracked in a video, so the events of the other would be lost.
+    video are refused unless videos.csv says which face is whose.
 
     Args:
         listed_subjects: Video -> subject in videos.csv.
         spellings: Normalised name -> the spelling in use; extended here.
+        faces: None where the table is videos.csv itself, which may name several if it has a column face.
     """
     header = columns.get("subject")
     if header not in table:
@@ -122,11 +170,13 @@ def _unify_subjects(
         position = {"row": int(row), "video": video, "column": "subject"}
         if subject != written:
             lines.append(repair(path.name, f"read as {subject}", "repaired", value=written, **position))
+        if (subject, video) in (faces or {}) or faces is None and "face" in table:
+            continue
         if video in videos and subject_of.setdefault(video, subject) != subject:
             raise InputError(
                 f"{path}: row {row}: video {video!r} shows subject {written!r}, and {subject_of[video]!r} in "
-                "another row or in videos.csv; one face is tracked in a video: name one subject, or cut "
-                "out a video for each person"
+                "another row or in videos.csv; say which face is whose: a row for each in videos.csv with "
+                "video, subject, face (left, right, person-3 or a point like 320,180)"
             )
     return join_repairs(*lines)
 
@@ -137,14 +187,25 @@ def _subfolders(videos: dict[str, Path], folder: Path) -> dict[str, str]:
     return {n: p[1] for n, p in parts_of.items() if len(p) > 2 and p[0].lower() == "videos"}
 
 
-def _fill_subjects(path: Path, table: pd.DataFrame, columns: dict, subjects: dict[str, str]) -> pd.DataFrame:
-    """Fills empty subject cells, in place, from videos.csv and folders; returns the report."""
+def _fill_subjects(
+    path: Path, table: pd.DataFrame, columns: dict, subjects: dict[str, str], faces: Faces
+) -> pd.DataFrame:
+    """Fills empty subject cells, in place, from videos.csv and folders; returns the report.
+
+    Raises:
+        InputError: The video shows several people, so nobody knows whose the event is.
+    """
     header = columns.setdefault("subject", "subject")
     if header not in table:
         table[header] = ""
     lines = []
     for row in table.index[(table[header] == "").to_numpy()]:
         video = table.at[row, columns["video"]]
+        if len(people := _people_of(video, faces)) > 1:
+            raise InputError(
+                f"{path}: row {row}: no subject, and video {video!r} shows {' and '.join(people)}: write "
+                "whose expression it is into the column subject"
+            )
         subject = subjects.get(video, "")
         if subject and subject != video:
             table.at[row, header] = subject

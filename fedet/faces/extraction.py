@@ -73,9 +73,9 @@ def extract(
             return load_track(target)
     read = partial(_read_video, video, net, detector, adapt, batch_size, progress)
     if target is None:
-        with _private_file() as file:
+        with private_file() as file:
             arrays, notes = read(file)
-            vectors = _map_private(file, len(arrays.state))
+            vectors = map_private(file, len(arrays.state))
         return FaceTrack(vectors, **arrays._asdict(), **notes)
     with atomic_write(target) as part, part.open("wb") as file:
         arrays, notes = read(file)
@@ -84,7 +84,7 @@ def extract(
 
 
 @contextmanager
-def _private_file() -> Iterator[BinaryIO]:
+def private_file() -> Iterator[BinaryIO]:
     """A file for the vectors of a face that nobody else can open, and that is gone however the process ends.
 
     Raises InputError where the folder for such files is full or cannot be written.
@@ -101,7 +101,7 @@ def _private_file() -> Iterator[BinaryIO]:
         ) from error
 
 
-def _map_private(file: BinaryIO, n: int) -> np.ndarray:
+def map_private(file: BinaryIO, n: int) -> np.ndarray:
     """(n, 512) float16 of the file, mapped; the mapping lives on when the file is closed."""
     file.flush()
     if not n:

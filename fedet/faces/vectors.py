@@ -60,6 +60,14 @@ class FaceTrack:
         return self.state != STATES.index("missing")
 
 
+def empty_track(frames: int, fps: float, problems: tuple[str, ...], weights: str) -> FaceTrack:
+    """The track of a video in which nobody is seen."""
+    missing = np.full(frames, STATES.index("missing"), np.uint8)
+    vectors = np.broadcast_to(np.zeros(1, np.float16), (frames, WIDTH))
+    number = np.full(frames, -1, np.int32)
+    return FaceTrack(vectors, np.zeros(frames, np.float32), missing, number, fps, problems, weights)
+
+
 def cache_file(
     folder: Path,
     path: str | Path,

@@ -7,14 +7,22 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.faces.detectors import FaceDetector, HaarDetector
+from fedet.faces.detectors import Box, FaceDetector, HaarDetector
 from fedet.faces.geometry import distances
 from fedet.faces.landmarks import LandmarkNet, Landmarks, load_landmarks, read_landmarks
 from fedet.faces.tracking import track_faces
 from fedet.intervals import EMOTIONS
 from fedet.second_opinion.classifier import Classifier, Run, open_classifier
-from fedet.video.reader import MAX_SIDE, Video, open_video
-from fedet.video.side_signals import OPENFACE_AUS, csv_of, on_grid, read_openface
+from fedet.video.reader import MAX_SIDE, Frame, Video, open_video
+from fedet.video.side_signals import (
+    OPENFACE_AUS,
+    FaceBoxes,
+    csv_of,
+    on_grid,
+    own_face,
+    pyfeat_centres,
+    read_openface,
+)
 
 FPS = 30.0  # frames a second of all curves, those that the detector reads
 PICTURES = 32  # run at once
@@ -40,8 +48,9 @@ def emotion_curves(
     run: Run,
     detector: FaceDetector | None = None,
     progress: bool = False,
+    where: FaceBoxes | None = None,
 ) -> np.ndarray:
-    """What a frame-wise classifier says along a video.
+    """What a frame-wise classifier says along a video; `where`: about the face there.
 
     Returns:
         (T, 4) float32 at 30 frames a second: confidence in each of EMOTIONS, 0 to 1; NaN in frames
@@ -53,17 +62,30 @@ def emotion_curves(
 
     opened = video if isinstance(video, Video) else open_video(video)
     total = round(opened.duration_s * FPS) if opened.duration_s else None
-    frames = track_faces(opened.frames(fps=FPS, max_side=MAX_SIDE), detector or HaarDetector())
+    frames = opened.frames(fps=FPS, max_side=MAX_SIDE)
+    if where is None:
+        tracked = ((f.image, f.box) for f in track_faces(frames, detector or HaarDetector()))
+    else:
+        tracked = ((f.image, _box_at(where, f)) for f in frames)
     curves, pictures, at = [], [], []
-    for frame in tqdm(frames, total=total, unit="frame", disable=not progress, desc="second opinion"):
+    for image, box in tqdm(tracked, total=total, unit="frame", disable=not progress, desc="second opinion"):
         curves.append(np.full(len(EMOTIONS), np.nan, np.float32))
-        if frame.box is not None:
-            pictures.append(classifier.picture(frame.image, frame.box))
+        if box is not None:
+            pictures.append(classifier.picture(image, box))
             at.append(len(curves) - 1)
         if len(pictures) == PICTURES:
             _answer(curves, pictures, at, classifier, run)
     _answer(curves, pictures, at, classifier, run)
     return np.stack(curves) if curves else np.zeros((0, len(EMOTIONS)), np.float32)
+
+
+def _box_at(where: FaceBoxes, frame: Frame) -> Box | None:
+    """The box in the picture of a frame at 30 a second, None without a face."""
+    if frame.index >= len(where.boxes) or not np.isfinite(where.boxes[frame.index, 2]):
+        return None
+    scale = frame.image.shape[1] / where.width
+    cx, cy, size = (where.boxes[frame.index, :3] * scale).tolist()
+    return Box(cx - size / 2, cy - size / 2, size, size, roll=float(where.boxes[frame.index, 3]))
 
 
 def _answer(curves: list, pictures: list, at: list[int], classifier: Classifier, run: Run) -> None:
@@ -109,16 +131,16 @@ def _landmark_opinion(video: Video, n_frames: int, progress: bool, boxes: np.nda
     return np.where(grid[:, -1:] > 0, grid[:, :-1], np.nan).astype(np.float32)
 
 
-def openface_curves(path: str | Path, n_frames: int) -> np.ndarray:
+def openface_curves(path: str | Path, n_frames: int, where: FaceBoxes | None = None) -> np.ndarray:
     """(n_frames, 4) at 30 fps from the CSV of OpenFace's FeatureExtraction: AU intensities as shares of 5."""
-    time, values = read_openface(path)
+    time, values = read_openface(path, where)
     grid = on_grid(time, values / 5, n_frames, FPS)
     column = {name: i for i, name in enumerate(OPENFACE_AUS)}
     curves = [grid[:, [column[au] for au in OPENFACE_EMOTIONS[e]]].max(1) for e in EMOTIONS]
     return np.where(grid[:, -1:] > 0, np.stack(curves, 1), np.nan).astype(np.float32)
 
 
-def pyfeat_curves(path: str | Path, n_frames: int, fps: float) -> np.ndarray:
+def pyfeat_curves(path: str | Path, n_frames: int, fps: float, where: FaceBoxes | None = None) -> np.ndarray:
     """(n_frames, 4) at 30 fps from py-feat's Fex as CSV; `fps` is the video's, as py-feat counts frames."""
     path = Path(path)
     try:
@@ -128,6 +150,10 @@ def pyfeat_curves(path: str | Path, n_frames: int, fps: float) -> np.ndarray:
     if lacking := [c for c in ("frame", *PYFEAT_EMOTIONS) if c not in table]:
         raise InputError(f"{path}: no column {lacking[0]!r}; py-feat's detect_video writes it")
     numbers = table[["frame", *PYFEAT_EMOTIONS]].apply(pd.to_numeric, errors="coerce")
+    if where is not None:
+        time = numbers["frame"].to_numpy(float) / fps
+        centres = pyfeat_centres(table.astype(str), path)
+        numbers = numbers[own_face(np.nan_to_num(time, nan=-1.0), centres, where, path)]
     known = numbers[np.isfinite(numbers).all(axis=1)]
     if known["frame"].duplicated().any():
         frame = known["frame"][known["frame"].duplicated()].iloc[0]
@@ -151,6 +177,7 @@ def opinion_on(
     folder_fps: float | None = None,
     progress: bool = False,
     boxes: np.ndarray | None = None,
+    where: FaceBoxes | None = None,
 ) -> np.ndarray:
     """The emotion curves that a second opinion named by the user gives of a video.
 
@@ -160,6 +187,7 @@ def opinion_on(
         sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
         folder_fps: rate of a folder of images; None: 30.
         boxes: where the face is, as in a `FaceTrack`, which then need not be searched for "landmarks".
+        where: whose face, if the video shows several.
 
     Returns:
         (n_frames, 4) float32 as for `emotion_curves`.
@@ -170,13 +198,15 @@ def opinion_on(
     if name in ("openface", "pyfeat"):
         path = csv_of(video, name, sources)
         if name == "openface":
-            return openface_curves(path, n_frames)
-        return pyfeat_curves(path, n_frames, float(open_video(video, folder_fps=folder_fps or FPS).fps))
+            return openface_curves(path, n_frames, where)
+        fps = float(open_video(video, folder_fps=folder_fps or FPS).fps)
+        return pyfeat_curves(path, n_frames, fps, where)
     if Path(video).suffix == ".f16":
         raise InputError(f"{video}: kept vectors hold no pictures; a second opinion needs the video")
     opened = open_video(video, folder_fps=folder_fps or FPS)
     if name == "landmarks":
         return _landmark_opinion(opened, n_frames, progress, boxes)
-    curves = emotion_curves(opened, *open_classifier(name), progress=progress)[:n_frames]
+    classifier, run = open_classifier(name)
+    curves = emotion_curves(opened, classifier, run, progress=progress, where=where)[:n_frames]
     unseen = np.full((n_frames - len(curves), len(EMOTIONS)), np.nan, np.float32)
     return np.concatenate([curves, unseen])

@@ -74,6 +74,7 @@ class SynthConfig:
     intensity: float = 1.0  # scales the strength of every event
     disagreement: float = 0.2  # share of events whose self-report is another emotion
     confounders: Confounders = field(default_factory=Confounders)
+    together: int = 1  # people in one picture, side by side
     sound: bool = False  # a sound track: a voice while the mouth talks, see `fedet.synthetic.voice`
 
     def __post_init__(self) -> None:
@@ -82,6 +83,7 @@ class SynthConfig:
             "size": (32, 1080), "events_per_minute": (0, 30), "micro_share": (0, 1), "held_share": (0, 1),
             "silent_share": (0, 1), "overlap_share": (0, 1),
             "intensity": (0.05, 1.5), "disagreement": (0, 1), "seed": (0, 2**31),
+            "together": (1, 10),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -94,6 +96,15 @@ class SynthConfig:
         """The same with the one family that draws this person."""
         names = self.renderer.split(",")
         return replace(self, renderer=names[subject % len(names)]) if len(names) > 1 else self
+
+    @property
+    def groups(self) -> int:
+        """How many groups of people there are, each with `videos` videos; of one without `together`."""
+        return -(-self.subjects // self.together)
+
+    def members(self, group: int) -> range:
+        """The subjects of a group, from left to right."""
+        return range(group * self.together, min((group + 1) * self.together, self.subjects))
 
     @property
     def n_frames(self) -> int:
@@ -121,6 +132,11 @@ def generator_for(*numbers: int) -> torch.Generator:
 
 def video_name(subject: int, video: int) -> str:
     return f"s{subject + 1:02d}_{video + 1:02d}"
+
+
+def group_name(config: SynthConfig, group: int, video: int) -> str:
+    """The video of a group; of one person the person's own."""
+    return video_name(group, video) if config.together == 1 else f"g{group + 1:02d}_{video + 1:02d}"
 
 
 # ---------------------------------------------------------------- the script of a video
@@ -401,7 +417,7 @@ class ParentEndedError(Exception):
 def write_one(
     out: Path,
     config: SynthConfig,
-    subject: int,
+    group: int,
     video: int,
     threads: int | None = None,
     counter: Path | None = None,
@@ -409,6 +425,7 @@ def write_one(
     """Draws and encodes one video unless it is there, and returns its annotations.
 
     Args:
+        group: of people, in one picture side by side; of one person without `together`.
         threads: of torch; None: as many as there are.
         counter: the file of `frame_bar`: it gets a byte a frame, and without it the work ends.
     """
@@ -416,25 +433,34 @@ def write_one(
 
     if threads:
         torch.set_num_threads(threads)
-    config = config.of_subject(subject)
-    script = write_script(config, subject, video)
-    path = out / "videos" / f"{video_name(subject, video)}.mp4"
+    people, name = config.members(group), group_name(config, group, video)
+    scripts = [write_script(config.of_subject(subject), subject, video) for subject in people]
+    path = out / "videos" / f"{name}.mp4"
     if not path.exists():
-        seed = config.seed * 1_000_003 + subject * 1009 + video
+        seeds = [config.seed * 1_000_003 + subject * 1009 + video for subject in people]
         crf = min(51, round(14 + 6 * config.confounders.compression))
         sound = None
         if config.sound:
             from fedet.synthetic.voice import RATE, voice_track
 
-            sound = (voice_track(script.speech, config.fps, generator_for(seed, 9)), RATE)
-        frames = draw_frames(script, config, seed)
+            tracks = [
+                voice_track(script.speech, config.fps, generator_for(seed, 9))
+                for script, seed in zip(scripts, seeds, strict=True)
+            ]
+            sound = (tracks[0] if len(tracks) == 1 else np.mean(tracks, axis=0), RATE)
+        drawn = [
+            draw_frames(script, config.of_subject(subject), seed)
+            for script, subject, seed in zip(scripts, people, seeds, strict=True)
+        ]
+        frames = drawn[0] if len(drawn) == 1 else map(np.hstack, zip(*drawn, strict=True))
         if counter is not None:
             frames = counted(frames, counter)
         try:
             write_video(path, frames, config.fps, crf=crf, sound=sound)
         except ParentEndedError:
             os._exit(1)  # nobody is left to take the result, and a worker would wait for its next task
-    return script.events
+    tables = [script.events.assign(video=name) for script in scripts if len(script.events)]
+    return pd.concat(tables, ignore_index=True) if tables else scripts[0].events
 
 
 def synthesize(
@@ -453,22 +479,35 @@ def synthesize(
 
     out = Path(out)
     claim(out, config)
-    todo = [(s, v) for s in range(config.subjects) for v in range(config.videos)]
-    missing = sum(not (out / "videos" / f"{video_name(s, v)}.mp4").exists() for s, v in todo)
+    todo = [(g, v) for g in range(config.groups) for v in range(config.videos)]
+    missing = sum(not (out / "videos" / f"{group_name(config, g, v)}.mp4").exists() for g, v in todo)
     parallel = Parallel(n_jobs=min(jobs, len(todo)) if jobs > 0 else jobs)
     try:
         with frame_bar(out, missing * config.n_frames, progress) as counter:
             threads = None if jobs == 1 else 1
-            tables = parallel(delayed(write_one)(out, config, s, v, threads, counter) for s, v in todo)
+            tables = parallel(delayed(write_one)(out, config, g, v, threads, counter) for g, v in todo)
     finally:
         remove_parts(out)
     tables = [table for table in tables if len(table)]
     events = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_csv(events, out / "annotations.csv")
-    rows = [(video_name(s, v), f"s{s + 1:02d}", config.fps) for s, v in todo]
     with atomic_write(out / "videos.csv") as path:  # a silent video has its subject nowhere else
-        pd.DataFrame(rows, columns=["video", "subject", "fps"]).to_csv(path, index=False)
+        list_videos(config, todo).to_csv(path, index=False)
     return out
+
+
+def list_videos(config: SynthConfig, todo: list[tuple[int, int]]) -> pd.DataFrame:
+    """video, subject, fps of each video and person; with `together` also face, a point in the picture."""
+    rows = []
+    for group, video in todo:
+        people = config.members(group)
+        for place, subject in enumerate(people):
+            row = {"video": group_name(config, group, video), "subject": f"s{subject + 1:02d}"}
+            row |= {"fps": config.fps}
+            if config.together > 1:
+                row |= {"face": f"{(place + 0.5) / len(people):.3f},0.46"}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 @contextmanager

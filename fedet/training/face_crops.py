@@ -168,6 +168,12 @@ def face_videos_of(
 ) -> list[FaceVideo]:
     """As `fedet.training.records.records_of`, with the crops; `cache` is their folder."""
     records = []
+    if "face" in dataset.videos and dataset.videos["face"].notna().any():
+        video = dataset.videos.loc[dataset.videos["face"].notna(), "video"].iloc[0]
+        raise InputError(
+            f"{dataset.root}: video {video!r} shows several people; the face network learns from videos "
+            "of one: take it out of the table, or train without it"
+        )
     for row, events in videos_of(dataset, videos, progress, "cutting faces"):
         crops = cut_crops(row.path, cache, detector, dataset.open(row.video))
         faces = track_from_crops(crops, crops.images, adapted_net(net, crops.spread, inputs.adapt))

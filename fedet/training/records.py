@@ -15,12 +15,14 @@ from fedet.detection import Inputs, concat_signals, read_inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import extract
 from fedet.faces.network import FaceNet, load_facenet, shipped
+from fedet.faces.people.naming import person_at
+from fedet.faces.people.reading import People, read_people
 from fedet.faces.vectors import FPS, FaceTrack
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate
 from fedet.model import FEDN, FEDNConfig, read_config
 from fedet.training.sampling import feature_scale
-from fedet.video.side_signals import FROM_FILES, training_signals
+from fedet.video.side_signals import FROM_FILES, FaceBoxes, training_signals
 from fedet.windows import VideoFeatures
 
 
@@ -58,11 +60,27 @@ def records_of(
     """
     check_source_files(dataset, inputs.signals, sources or {})
     records = []
+    read: tuple[str, People] | None = None  # the latest video with several people: its rows follow each other
     for row, events in videos_of(dataset, videos, progress):
-        faces = extract(row.path, net, cache=cache, opened=dataset.open(row.video), adapt=inputs.adapt)
-        side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources)
+        opened, where = dataset.open(row.video), None
+        if face := face_of(row):
+            if read is None or read[0] != row.path:
+                options = {"cache": cache, "opened": opened, "adapt": inputs.adapt}
+                read = row.path, read_people(row.path, net, inputs.weights, **options)
+            person = person_at(read[1], face, row.path)
+            faces = person.faces
+            where = FaceBoxes(person.centres, read[1].size[0])
+        else:
+            faces = extract(row.path, net, cache=cache, opened=opened, adapt=inputs.adapt)
+        side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources, where)
         records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
     return records
+
+
+def face_of(row: Any) -> str:
+    """Which face a row of `Dataset.videos` means; "" where the video shows one person."""
+    face = getattr(row, "face", None)
+    return "" if face is None or pd.isna(face) else str(face)
 
 
 def check_source_files(dataset: Dataset, signals: Sequence[str], sources: Mapping[str, str | Path]) -> None:

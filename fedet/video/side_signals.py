@@ -31,6 +31,21 @@ SURE = 0.7  # least confidence (OpenFace) or FaceScore (py-feat) of a frame that
 HOLD_S = 0.1  # a value is repeated for at most this long until the next one
 
 
+class FaceBoxes(NamedTuple):
+    """Where one person's face is, to find it in files that have several faces a frame."""
+
+    boxes: np.ndarray  # (T, 4) centre x and y, size, tilt, 30 a second, pixels of the video; NaN without
+    width: int  # of the video as displayed, pixels
+
+    def at(self, times_s: np.ndarray) -> np.ndarray:
+        """(N, 3) centre and size at these seconds; NaN without a face."""
+        ticks = np.floor((times_s + TICK_TOLERANCE_S) * 30).astype(int)
+        out = np.full((len(ticks), 3), np.nan)
+        inside = (ticks >= 0) & (ticks < len(self.boxes))
+        out[inside] = self.boxes[ticks[inside], :3]
+        return out
+
+
 class SideSignals(NamedTuple):
     """The side signals of one video."""
 
@@ -59,11 +74,13 @@ def side_signals(
     n_frames: int,
     fps: float = 30.0,
     sources: Mapping[str, str | Path] | None = None,
+    where: FaceBoxes | None = None,
 ) -> SideSignals:
     """The named signals of a video on a grid of `n_frames` at `fps`.
 
     Args:
         sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
+        where: whose face it is, in files with several faces a frame; None: they have one.
 
     Raises:
         InputError: a signal is unknown, its folder is not given, or its file is missing or bad.
@@ -76,7 +93,7 @@ def side_signals(
     columns, problems = [np.zeros((n_frames, 0), np.float32)], list(sound.problems if sound else ())
     for name in names:
         if name in FROM_FILES:
-            time, values = _from_file(video, name, sources or {})
+            time, values = _from_file(video, name, sources or {}, where)
         elif sound is None:
             time, values = np.zeros(0), np.zeros((0, 1))
             problems.append(f"no sound in {video.name}: {name} is missing throughout")
@@ -88,10 +105,15 @@ def side_signals(
 
 
 def training_signals(
-    video: str | Path, names: Sequence[str], n_frames: int, fps: float, sources: Mapping | None
+    video: str | Path,
+    names: Sequence[str],
+    n_frames: int,
+    fps: float,
+    sources: Mapping | None,
+    where: FaceBoxes | None = None,
 ) -> np.ndarray:
     """The values (T, C) of `side_signals`; its problems become warnings."""
-    side = side_signals(video, names, n_frames, fps, sources)
+    side = side_signals(video, names, n_frames, fps, sources, where)
     for problem in side.problems:
         warnings.warn(problem, UserWarning, stacklevel=3)
     return side.values
@@ -131,22 +153,75 @@ def csv_of(video: str | Path, name: str, sources: Mapping[str, str | Path] | Non
     return path
 
 
-def _from_file(video: Path, name: str, sources: Mapping) -> tuple[np.ndarray, np.ndarray]:
+def _from_file(
+    video: Path, name: str, sources: Mapping, where: FaceBoxes | None
+) -> tuple[np.ndarray, np.ndarray]:
     path = csv_of(video, name, sources)
     if name == "openface":
-        return read_openface(path)
+        return read_openface(path, where)
     from fedet.video.reader import open_video
 
-    return read_pyfeat(path, float(open_video(video).fps))
+    return read_pyfeat(path, float(open_video(video).fps), where)
 
 
-def read_openface(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+def own_face(
+    times_s: np.ndarray, centres: np.ndarray | None, where: FaceBoxes, path: str | Path
+) -> np.ndarray:
+    """Which rows of a file with several faces a frame are one person's: (N,) bool, one a time at most.
+
+    A row is where its centre lies within the person's box; of several the nearest.
+
+    Args:
+        times_s: (N,) of each row. centres: (N, 2) of each row's face in pixels of the video; None: the file
+            does not say where its faces are.
+
+    Raises InputError where it does not say but has several faces a frame.
+    """
+    if centres is None:
+        if len(np.unique(times_s)) < len(times_s):
+            raise InputError(f"{path}: several faces a frame, and no column says where each is")
+        return np.ones(len(times_s), bool)
+    box = where.at(times_s)
+    away = np.abs(centres - box[:, :2]).max(1) / box[:, 2]
+    away = np.where(np.isfinite(away) & (away <= 0.6), away, np.inf)
+    rows = pd.DataFrame({"time": times_s, "away": away})
+    best = rows[np.isfinite(away)].groupby("time")["away"].idxmin()
+    chosen = np.zeros(len(times_s), bool)
+    chosen[best.to_numpy()] = True
+    return chosen
+
+
+def _openface_centres(table: pd.DataFrame, path: str | Path) -> np.ndarray | None:
+    """(N, 2) mean of the landmarks x_0 ... x_67; None without them."""
+    columns = [[c for n in range(68) if (c := f"{axis}_{n}") in table] for axis in "xy"]
+    if not all(columns):
+        return None
+    means = [np.mean([_numbers(table, path, c, empty=True) for c in names], axis=0) for names in columns]
+    return np.stack(means, 1)
+
+
+def pyfeat_centres(table: pd.DataFrame, path: str | Path) -> np.ndarray | None:
+    """(N, 2) centres of py-feat's face rectangles; None without them."""
+    names = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
+    if not set(names) <= set(table):
+        return None
+    x, y, width, height = (_numbers(table, path, c, empty=True) for c in names)
+    return np.stack([x + width / 2, y + height / 2], 1)
+
+
+def read_openface(path: str | Path, where: FaceBoxes | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) in seconds and AU intensities (N, 17) of OpenFace's FeatureExtraction.
+
+    With `where`, also of FaceLandmarkVidMulti, which has a row for each face: that of the person there.
 
     Frames without success, with a confidence below `SURE` or with an AU that is nan or inf are left out.
     Raises InputError quoting file, line and column.
     """
     table = _read_table(path)
+    if where is not None:
+        time = _numbers(table, path, "timestamp")
+        table = table[own_face(time, _openface_centres(table, path), where, path)]
+        table = table.assign(face_id="0").sort_values("timestamp", key=pd.to_numeric)
     time, sure, success = (_numbers(table, path, c) for c in ("timestamp", "confidence", "success"))
     if "face_id" in table and table["face_id"].nunique() > 1:
         raise InputError(f"{path}: column face_id names several faces; keep the rows of one")
@@ -156,16 +231,22 @@ def read_openface(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return time[valid], values[valid]
 
 
-def read_pyfeat(path: str | Path, fps: float) -> tuple[np.ndarray, np.ndarray]:
+def read_pyfeat(
+    path: str | Path, fps: float, where: FaceBoxes | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Times (N,) in seconds and AU probabilities (N, 20) of py-feat's Fex as CSV.
 
     Args:
         fps: of the video; py-feat counts frames. Frames without a face (empty cells) or with a
             FaceScore below `SURE` are left out.
+        where: whose rows, in a file with several faces a frame.
 
     Raises InputError quoting file, line and column.
     """
     table = _read_table(path)
+    if where is not None:
+        time = _numbers(table, path, "frame") / fps
+        table = table[own_face(time, pyfeat_centres(table, path), where, path)]
     frame, score = _numbers(table, path, "frame"), _numbers(table, path, "FaceScore", empty=True)
     values = np.stack([_numbers(table, path, c, empty=True) for c in PYFEAT_AUS], axis=1)
     _ascending(frame, path, "frame")

@@ -646,12 +646,41 @@ def test_own_subjects_that_a_spreadsheet_spells_differently_are_one(own):
 
 
 @pytest.mark.parametrize("listed", ["", "video,subject\nclip,ann\n"])
-def test_own_video_of_two_people_is_refused_because_one_of_them_would_be_lost(own, listed):
+def test_own_video_of_two_people_needs_to_say_which_face_is_whose(own, listed):
     if listed:
         (own / "videos.csv").write_text(listed)
     rows = "bob,clip,20,40,sad\n" if listed else "ann,clip,5,15,happy\nbob,clip,20,40,sad\n"
     (own / "annotations.csv").write_text("subject,video,onset,offset,emotion\n" + rows)
-    with pytest.raises(InputError, match="'bob'.*'ann'.*cut"):
+    with pytest.raises(InputError, match="'bob'.*'ann'.*face"):
+        read_dataset(own, fps=30)
+
+
+def test_own_video_of_two_people_has_a_row_for_each_with_the_face(own):
+    (own / "videos.csv").write_text('video,subject,face\nclip,ann,left\nclip,bob,"0.7,0.5"\n')
+    (own / "annotations.csv").write_text(
+        "subject,video,onset,offset,emotion\nann,clip,5,15,happy\nbob,clip,20,40,sad\n"
+    )
+    data = read_dataset(own, fps=30)
+    rows = data.videos[data.videos["video"] == "clip"]
+    assert list(zip(rows["subject"], rows["face"], strict=True)) == [("ann", "left"), ("bob", "0.7,0.5")]
+    assert rows["path"].nunique() == 1 and set(data.annotations["subject"]) == {"ann", "bob"}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["clip,ann,left\nclip,bob,left\n", "clip,ann,left\nclip,bob,\n", "clip,ann,left\nclip,ann,right\n"],
+)
+def test_own_video_with_unclear_faces_is_refused(own, listed):
+    (own / "videos.csv").write_text("video,subject,face\n" + listed)
+    (own / "annotations.csv").write_text("subject,video,onset,offset,emotion\nann,clip,5,15,happy\n")
+    with pytest.raises(InputError, match=r"videos.csv: row .*face"):
+        read_dataset(own, fps=30)
+
+
+def test_own_event_of_nobody_in_a_video_of_two_is_refused(own):
+    (own / "videos.csv").write_text("video,subject,face\nclip,ann,left\nclip,bob,right\n")
+    (own / "annotations.csv").write_text("subject,video,onset,offset,emotion\n,clip,5,15,happy\n")
+    with pytest.raises(InputError, match="ann and bob"):
         read_dataset(own, fps=30)
 
 

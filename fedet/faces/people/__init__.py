@@ -1,0 +1,1 @@
+"""Several people in one picture: followed, told apart, named, read."""

@@ -196,7 +196,9 @@ class Detections:
         Raises InputError for detections that were kept without it.
         """
         if len(self.people) > 1:
-            return pd.concat([one.detections.frames() for one in self.people], ignore_index=True)
+            tables = [one.detections.frames() for one in self.people]
+            kinds = {c: "category" for c, kind in tables[0].dtypes.items() if kind == "category"}
+            return pd.concat(tables, ignore_index=True).astype(kinds)
         return frames_of(self)
 
     def without_vectors(self) -> "Detections":

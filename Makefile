@@ -64,8 +64,9 @@ test-rest: style
 test-notebooks: setup
 	$(PYTEST) --dist loadfile --nbval-lax notebooks
 
+# `notebooks/jupyter_lab_config.py` has the settings.
 lab: setup
-	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
+	cd notebooks && ../$(BIN)/jupyter lab
 
 lock: | .uv/bin/uv
 	.uv/bin/uv pip compile --quiet --upgrade pyproject.toml --extra test -o requirements.lock --python-version 3.11 --no-header

@@ -46,15 +46,16 @@ class Sound(NamedTuple):
 
 def has_sound(path: str | Path) -> bool:
     """Whether a video has a sound track; its content is not read."""
-    import av
     from av.error import FFmpegError
+
+    from fedet.video.decoder import open_container
 
     if not Path(path).is_file():
         return False
     try:
-        with av.open(str(Path(path).absolute()), metadata_errors="replace") as container:
+        with open_container(Path(path)) as container:
             return bool(container.streams.audio)
-    except (FFmpegError, IndexError):
+    except (FFmpegError, IndexError, InputError):
         return False
 
 
@@ -177,13 +178,12 @@ class _Track:
         import av
         from av.error import FFmpegError
 
-        from fedet.video.decoder import refuse_playlist
+        from fedet.video.decoder import open_container
 
         if self.path.is_dir():
             return
-        refuse_playlist(self.path)
         try:
-            with av.open(str(self.path.absolute()), metadata_errors="replace") as container:
+            with open_container(self.path) as container:
                 if not container.streams.audio:
                     return
                 zero_s, resampler, kind = _first_picture_s(container), None, None

@@ -31,6 +31,9 @@ TICK_TOLERANCE_S = 0.0011
 MOST_SPANS = 5  # that a sentence about damage lists
 GAP_S = 0.5  # a still picture for longer is reported: an expression could hide in it
 MAX_LAST_S = 60.0  # the last frame is shown for no longer, whatever the header says
+MAX_PIXELS = 2**26  # of a picture, 8192 x 8192: it takes 100 MB as it is decoded
+MAX_HOURS = 48  # of a video; longer ones are to be cut
+SPARSE_S = 60.0  # seconds a picture on average, over an hour or more, above which a file is no video
 MAX_STILL_S = 600.0  # a longer jump between two stamps is a broken stamp, not a still picture
 # Containers in which seeking to a key frame is reliable; others are decoded from their start.
 PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"[reference]")  # how such files begin
@@ -173,12 +176,21 @@ class Decoder:
                     if stamp is None and seek_s > 0 and clock.now is None:
                         return  # without a time stamp the position after the seek is unknown
                     time_s = clock.advance(stamp, damaged)
+                    self._check_length(time_s, time_s - seek_s, clock.count)
                     if frame is not None and not damaged:
                         self._check(frame, time_s)
                     yield time_s, None if damaged else frame
                 complete = clock.now is not None
         finally:
             self._report(clock, complete, seek_s <= 0)
+
+    def _check_length(self, time_s: float, read_s: float, count: int) -> None:
+        """Refuses a file whose stamps claim far more time than its pictures fill."""
+        if time_s > 3600 * MAX_HOURS or read_s > max(3600, SPARSE_S * count):
+            raise InputError(
+                f"{self.path}: {count} pictures reach to {time_s / 3600:.1f} h; at most {MAX_HOURS} h and "
+                f"{SPARSE_S:g} s a picture are read: cut it"
+            )
 
     def _check(self, frame: av.VideoFrame, time_s: float) -> None:
         if frame.interlaced_frame:
@@ -304,16 +316,17 @@ def refuse_playlist(path: Path) -> None:
         raise InputError(f"{path}: a playlist of other files, not a video; give the video itself")
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
+    """The media file, and no other. Raises FFmpegError, and InputError for a playlist."""
     refuse_playlist(path)
+    # A relative path with a colon would be taken for an address; tags in another encoding than UTF-8 do not
+    # matter here.
+    return av.open(str(path.absolute()), options={"protocol_whitelist": "file"}, metadata_errors="replace")
+
+
+def _open(path: Path) -> InputContainer:
     try:
-        # A relative path with a colon would be taken for an address; tags in another encoding than
-        # UTF-8 do not matter here.
-        container = av.open(
-            str(path.absolute()),
-            options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
+        container = open_container(path)
     except EOFError as error:
         raise InputError(f"{path}: the file ends before its first frame") from error
     except FFmpegError as error:
@@ -341,6 +354,13 @@ def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
         )
     if streams[0].codec_context is None:
         raise InputError(f"{path}: no decoder for this kind of video; convert it to H.264 first")
+    width, height = streams[0].width, streams[0].height
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path}: pictures of {width}x{height}; at most {MAX_PIXELS / 1e6:.0f} million pixels are read, "
+            "save it smaller"
+        )
+    streams[0].codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # whatever the header says
     streams[0].thread_type = "AUTO"
     return streams[0]
 
@@ -356,12 +376,18 @@ def _by_preference(container: InputContainer) -> list[VideoStream]:
     return sorted(
         streams,
         key=lambda s: (
+            s.codec_context is None,  # no decoder
             s.frames == 1,
             not s.disposition & default,
-            -(s.width or 0) * (s.height or 0),
+            -math.prod(_size_of(s)),
             s.index,
         ),
     )
+
+
+def _size_of(stream: VideoStream) -> tuple[int, int]:
+    """Width and height as the header says; 0, 0 for a stream without a decoder."""
+    return (0, 0) if stream.codec_context is None else (stream.width, stream.height)
 
 
 def _describe_choice(container: InputContainer) -> str | None:
@@ -369,7 +395,7 @@ def _describe_choice(container: InputContainer) -> str | None:
     streams = _by_preference(container)
     if len(streams) < 2:
         return None
-    sizes = [f"stream {s.index} of {s.width}x{s.height}" for s in streams]
+    sizes = [f"stream {s.index} of {w}x{h}" for s in streams for w, h in [_size_of(s)]]
     return (
         f"{len(streams)} videos in one file: read is {sizes[0]}, not {', '.join(sizes[1:4])}; "
         "save another one as a file of its own to read it"

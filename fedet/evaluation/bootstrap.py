@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
 
 from fedet.errors import InputError
 from fedet.metrics import Ranking, mean_at_recall_points
@@ -122,6 +121,8 @@ def t_interval(
     # Resamples of one value differ by rounding at most: then nothing is known to vary.
     if variance < 1e-24:
         return Interval(float(value), float(value), undefined)
+    from scipy.stats import t as student_t  # not at the top: the metrics alone do without scipy
+
     freedom = variance**2 / sum(part**2 / n for part, n in parts)
     half = float(student_t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     return Interval(float(value) - half, float(value) + half, undefined)

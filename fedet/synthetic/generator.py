@@ -583,8 +583,9 @@ def claim(out: Path, config: SynthConfig) -> None:
         )
     (out / "videos").mkdir(parents=True, exist_ok=True)
     remove_parts(out)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(note, indent=2) + "\n")
+    if not path.exists():  # an older one, without fields that came later, stays as it was written
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(note, indent=2) + "\n")
 
 
 def config_to_json(config: SynthConfig) -> dict:

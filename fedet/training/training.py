@@ -301,8 +301,13 @@ def finished_run(out: Path, settings: dict[str, Any]) -> tuple[pd.DataFrame, int
 
 
 def _check_same_run(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
-    """Raises InputError naming what differs between the run in a folder and the one asked for."""
+    """Raises InputError naming what differs between the run in a folder and the one asked for.
+
+    Settings that are younger than the run had their default then.
+    """
     changes = []
+    defaults = {"config": asdict(FEDNConfig()), "training": asdict(TrainConfig())}
+    old = old | {name: defaults[name] | values for name, values in old.items() if name in defaults}
     for name in sorted(old.keys() | new.keys()):
         was, now = old.get(name), new.get(name)
         if isinstance(was, dict) and isinstance(now, dict):

@@ -139,6 +139,7 @@ class Detector:
     net: FaceNet
     inputs: Inputs
     faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
+    second_opinion: str | None = None  # asked unless `detect` is told otherwise, see `fedet.second_opinion`
 
     def read(self, video: str | Path, **options: Any) -> FaceTrack:
         """The vectors of a video; `options` are those of `fedet.faces.extraction.extract`."""
@@ -154,6 +155,8 @@ class Detector:
 def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
     """The detector in a folder that `fedet train` wrote; None is the one shipped with the package.
 
+    The shipped one also asks the landmark network, see `own_opinion`.
+
     Raises InputError if a file is missing or does not fit, or the face weights have changed.
     """
     folder = shipped("detector") if weights is None else Path(weights)
@@ -165,7 +168,16 @@ def load_detector(weights: str | Path | None = None, faces: FaceDetector | None 
             f"{folder / 'inputs.json'}: the detector learned with other face weights ({digest}) than "
             f"{inputs.weights} holds now ({net.digest}); put those back, or train anew"
         )
-    return Detector(model, net, inputs, faces)
+    return Detector(model, net, inputs, faces, own_opinion(folder))
+
+
+def own_opinion(weights: str | Path | None = None) -> str | None:
+    """The second opinion that a detector asks by itself: the shipped one "landmarks", others none.
+
+    Both were measured together; a detector of one's own chose its threshold without it.
+    """
+    is_shipped = weights is None or Path(weights).resolve() == shipped("detector").resolve()
+    return "landmarks" if is_shipped else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,9 +285,9 @@ def detect(
             `side_signals`) or as a second opinion.
         abstain: leave out detections most of whose frames are unlike all training faces (see
             `fedet.faces.novelty`); `notes` says how many.
-        second_opinion: somebody else's emotions, fused with the scores before the threshold is applied:
-            "landmarks" (our own second network), "fer", the YAML file that describes a classifier, "openface"
-            or "pyfeat"; see `fedet.second_opinion`.
+        second_opinion: other emotions, fused with the scores before the threshold is applied:
+            "landmarks" (our own second network), "fer", the YAML file of a classifier, "openface",
+            "pyfeat" or "none"; None is the detector's own, see `own_opinion` and `fedet.second_opinion`.
         people: whose face: the "largest", "all", or the N seen longest. Several people are `left`, `right`,
             `person-3` in the column `subject`, see `fedet.faces.people.naming`; each has the own rest and
             baseline. Where only one is found, the subject is that of "largest".
@@ -329,15 +341,23 @@ def _detect_person(
     """The detections of one person in a video; `where` the face is, if there are others."""
     threshold, curves, sources, abstain, second_opinion, fps, progress = asked
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources, where)
-    lowest = threshold if second_opinion is None else 0.0
-    detections = detect_in(faces, detector, lowest, curves, side.values, last)
-    detections = replace(detections, notes=(*faces.problems, *side.problems))
-    if second_opinion is not None:
+    notes = [*faces.problems, *side.problems]
+    if (
+        second_opinion is None
+        and (second_opinion := detector.second_opinion)
+        and Path(video).suffix == ".f16"
+    ):
+        notes.append(f"kept vectors hold no pictures: the second opinion, {second_opinion}, was not asked")
+        second_opinion = None
+    asks = second_opinion not in (None, "none")
+    detections = detect_in(faces, detector, 0.0 if asks else threshold, curves, side.values, last)
+    detections = replace(detections, notes=tuple(notes))
+    if second_opinion is not None and asks:
         limit = detector.model.config.default_threshold if threshold is None else threshold
         opinion = opinion_on(
             video, second_opinion, len(faces.state), sources, fps, progress, faces.boxes, where
         )
-        detections = _with_opinion(detections, opinion, limit)
+        detections = _with_opinion(detections, opinion, limit, asked.second_opinion is not None)
     return _with_novelty(detections, faces, detector, abstain)
 
 
@@ -489,11 +509,15 @@ def _at_video_rate(
     return onset.clip(upper=last), offset.clip(upper=last)
 
 
-def _with_opinion(detections: Detections, curves: np.ndarray, threshold: float) -> Detections:
-    """Scores fused with a second opinion, (T, 4) at 30 fps; what then reaches the threshold."""
+def _with_opinion(detections: Detections, curves: np.ndarray, threshold: float, by_name: bool) -> Detections:
+    """Scores fused with a second opinion, (T, 4) at 30 fps; what then reaches the threshold.
+
+    What it changed is noted where somebody asked for it `by_name`.
+    """
     table, notes = fuse(detections.table, curves)
     table = table[table["score"] >= threshold].reset_index(drop=True)
-    return replace(detections, table=table, threshold=threshold, notes=(*detections.notes, *notes))
+    notes = [*detections.notes, *(notes if by_name else [])]
+    return replace(detections, table=table, threshold=threshold, notes=tuple(notes))
 
 
 def _with_novelty(detections: Detections, faces: FaceTrack, detector: Detector, abstain: bool) -> Detections:

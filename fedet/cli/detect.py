@@ -49,7 +49,10 @@ def detect(
     ] = False,
     second_opinion: Annotated[
         str | None,
-        typer.Option(help="Ask another too: landmarks (ours), fer, a YAML file, openface or pyfeat."),
+        typer.Option(
+            help="Ask another too: landmarks (ours, which the shipped detector asks anyway), fer, a YAML "
+            "file, openface, pyfeat or none."
+        ),
     ] = None,
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
@@ -195,9 +198,11 @@ def run_tasks(
 def signature_of(video: Path, weights: Path | None, options: dict) -> str:
     """A digest of what the detections of a video depend on; "" if the video cannot be read."""
     from fedet.cli.batch import run_signature
+    from fedet.detection import own_opinion
     from fedet.faces.network import shipped
 
     settings = {name: value for name, value in options.items() if name != "cache"}
+    settings["second_opinion"] = settings["second_opinion"] or own_opinion(weights)
     try:
         return run_signature(video, weights or shipped("detector"), **settings)
     except OSError:

@@ -1,7 +1,8 @@
 """A second opinion on detections: a frame-wise classifier of the user's choice, or another tool's files.
 
 fedet's own networks learned from generated faces alone. A classifier that learned from real photographs
-errs in other places, so the two together find more. It is never needed and never a dependency.
+errs in other places, so the two together find more. It is never needed and never a dependency. The shipped
+detector asks our own landmark network, see `fedet.detection.own_opinion`.
 """
 
 from fedet import hand_on

@@ -1,5 +1,6 @@
 """Classifiers from files, curves of other tools, and the fusion of both with detections."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fedet
+from fedet.detection import load_detector
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.landmarks import LandmarkNet, Landmarks
+from fedet.faces.network import shipped
 from fedet.intervals import EMOTIONS, empty_table
 from fedet.second_opinion.classifier import Classifier, fer_classifier, open_classifier, read_description
 from fedet.second_opinion.fusion import AT_REST, LEAST, SURE, fuse
@@ -319,3 +322,24 @@ def test_detections_are_fused_before_the_threshold(small_set, detector, describe
     assert set(asked["onset"]) <= set(plain["onset"])
     with pytest.raises(InputError, match="--pyfeat DIR"):
         fedet.detect(video, detector, second_opinion="pyfeat")
+
+
+def test_the_shipped_detector_asks_the_landmarks_unless_told_otherwise(small_set, tmp_path):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    networks = load_detector()
+    own, named, without = (
+        fedet.detect(video, networks, 0.02, second_opinion=name) for name in (None, "landmarks", "none")
+    )
+    pd.testing.assert_frame_equal(own.table, named.table)
+    assert not own["score"].equals(without["score"])
+    fedet.detect(video, networks, 0.02, cache=tmp_path)
+    kept = fedet.detect(next(tmp_path.glob("*.f16")), networks, 0.02)
+    np.testing.assert_allclose(kept["score"], without["score"], atol=1e-6)
+    assert any("kept vectors hold no pictures" in note for note in kept.notes)
+
+
+def test_a_detector_of_ones_own_asks_nobody(tmp_path):
+    copy = shutil.copytree(shipped("detector"), tmp_path / "mine")
+    shutil.copytree(shipped("faces"), tmp_path / "faces")
+    assert load_detector(copy).second_opinion is None
+    assert load_detector(shipped("detector")).second_opinion == "landmarks"

@@ -26,7 +26,7 @@ RUNS = {  # the command, and the files that it leaves
 
 @pytest.fixture(scope="module")
 def three(once) -> Path:
-    config = SynthConfig(subjects=3, seconds=4, seed=3, size=112, events_per_minute=40, silent_share=0)
+    config = SynthConfig(subjects=3, seconds=4, seed=3, size=112, events_per_minute=30, silent_share=0)
     return once("three_people", lambda folder: synthesize(folder, config, jobs=1, progress=False))
 
 

@@ -74,7 +74,7 @@ def test_kept_vectors_give_the_same_table_when_the_frames_are_gone(video, tmp_pa
     run = CliRunner().invoke
     film = tmp_path / "film.mp4"
     film.write_bytes(video.read_bytes())
-    options = ["--threshold", "0.05", "--keep-vectors", str(tmp_path / "kept")]
+    options = ["--threshold", "0.05", "--second-opinion", "none", "--keep-vectors", str(tmp_path / "kept")]
     first = run(
         app, ["detect", str(film), "--out", str(tmp_path / "a"), "--thumbnails", "--blur-faces", *options]
     )

@@ -66,7 +66,7 @@ test-notebooks: setup
 
 # `notebooks/jupyter_lab_config.py` has the settings.
 lab: setup
-	cd notebooks && ../$(BIN)/jupyter lab
+	cd notebooks && ../$(BIN)/jupyter lab --config=jupyter_lab_config.py
 
 lock: | .uv/bin/uv
 	.uv/bin/uv pip compile --quiet --upgrade pyproject.toml --extra test -o requirements.lock --python-version 3.11 --no-header

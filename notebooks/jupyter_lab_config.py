@@ -1,4 +1,4 @@
-# What JupyterLab does when it is started in this folder, as `make lab` does: nothing leaves this machine.
+# What JupyterLab does when it is started as `make lab` does: nothing leaves this machine.
 c = get_config()  # noqa: F821  given by Jupyter
 
 c.LabApp.check_for_updates_class = "jupyterlab.handlers.announcements.NeverCheckForUpdate"

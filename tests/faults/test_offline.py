@@ -104,13 +104,20 @@ def test_a_report_of_a_notebook_works_offline(offline, tmp_path):
 def test_lab_starts_as_make_lab_does_and_asks_nobody_for_updates_or_news(offline, tmp_path, monkeypatch):
     """Where JupyterLab is asked for news it does not call anybody either."""
     line = re.search(r"^lab: setup\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert line[1] == "cd notebooks && ../$(BIN)/jupyter lab"
+    assert line[1] == "cd notebooks && ../$(BIN)/jupyter lab --config=jupyter_lab_config.py"
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["-m", "jupyterlab", "--no-browser", f"--port={port}", "--IdentityProvider.token=test"]
+    words = [
+        "-m",
+        "jupyterlab",
+        "--config=jupyter_lab_config.py",
+        "--no-browser",
+        f"--port={port}",
+        "--IdentityProvider.token=test",
+    ]
     log = (tmp_path / "log.txt").open("w")
     lab = subprocess.Popen([sys.executable, *words], cwd=ROOT / "notebooks", stdout=log, stderr=log)
     try:

@@ -84,18 +84,8 @@ def detect(
     given = {} if names is None else parse_names(names)
     if names is not None and limit == LARGEST:
         raise InputError(f"--names {names}: goes with --people all or a number")
-    shows = thumbnails or video_out
-    if (shows or blur_faces or frames) and (out is None or (blur_faces and not shows and limit == LARGEST)):
-        raise InputError(
-            "--thumbnails, --frames and --video-out write into --out DIR; --blur-faces goes with the first "
-            "or the last"
-        )
-    if video_out and limit != LARGEST:
-        raise InputError(f"--video-out shows one person: leave out --people {people}")
-    if frames is not None:
-        from fedet.faces.frame_table import check_format
-
-        check_format(frames)
+    extras = Extras(thumbnails, frames, video_out, blur_faces, fps)
+    extras.check(out, several=limit != LARGEST)
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; name a folder")
     check_options(jobs=jobs)
@@ -110,15 +100,29 @@ def detect(
     options["second_opinion"] = second_opinion
     if limit != LARGEST:  # else the signature is that of earlier versions
         options |= {"people": limit, "names": given}
-    names = zip(files, name_videos(files, results), strict=True)
-    tasks = [Task(video, name, signature_of(video, weights, options)) for video, name in names]
-    repeat = fresh or shows or frames is not None or results is None
+    named = zip(files, name_videos(files, results), strict=True)
+    tasks = [Task(video, name, signature_of(video, weights, options)) for video, name in named]
+    repeat = fresh or extras.any or results is None
     options["curves"] = frames is not None
     pending = [task for task in tasks if repeat or not results.is_current(task.video, task.signature)]
     if skipped := len(tasks) - len(pending):
         print(f"{skipped} of {len(tasks)} videos are in {out} already; --fresh detects again")
+    done = run_tasks(pending, weights, options, jobs, scheduler)
+    if failed + write_results(done, pending, results, out, extras):
+        sys.exit(2)
+
+
+def write_results(
+    done: "Iterable[tuple[Task, Detections | str]]",
+    pending: "list[Task]",
+    results: "ResultFolder | None",
+    out: Path | None,
+    extras: "Extras",
+) -> int:
+    """Prints and saves what was found in each video as it finishes; how many failed."""
     finished: dict[Task, Detections] = {}
-    for task, detections in run_tasks(pending, weights, options, jobs, scheduler):
+    failed = 0
+    for task, detections in done:
         if isinstance(detections, str):
             print_error(detections)
             failed += 1
@@ -127,22 +131,57 @@ def detect(
             results.add(task.video, task.name, detections, task.signature)
             finished[task] = replace(detections, readings=None, curves=None)
         print_detections(task.video, detections)
-        if thumbnails and len(detections) and task.video.suffix != ".f16":
-            target = out / f"{file_name(task.name)}_apexes.png"
-            failed += not save_thumbnails(target, task.video, detections.table, blur_faces)
-        if frames is not None:
-            save_frames(out / f"{file_name(task.name)}_frames.{frames}", detections)
-        if video_out and task.video.suffix != ".f16":
-            save_labelled(
-                out / f"{file_name(task.name)}_labelled.mp4", task.video, detections, blur_faces, fps
-            )
-        if out is not None and detections.people:
-            save_who_is_who(out / f"{file_name(task.name)}_people.png", detections, blur_faces)
+        if out is not None:
+            failed += extras.write(out, task, detections)
     if finished:
         save_in_order(results, finished, pending)
         print(f"written: {out / 'detections.csv'}, {out / 'missing_faces.csv'}")
-    if failed:
-        sys.exit(2)
+    return failed
+
+
+class Extras(NamedTuple):
+    """What is written for each video next to the table."""
+
+    thumbnails: bool
+    frames: str | None  # format of the table of frames
+    video_out: bool
+    blur_faces: bool
+    fps: float | None  # of folders of images
+
+    @property
+    def any(self) -> bool:
+        return self.thumbnails or self.video_out or self.frames is not None
+
+    def check(self, out: Path | None, several: bool) -> None:
+        """Raises InputError where there is no place for it; `several`: people are looked for."""
+        shows = self.thumbnails or self.video_out
+        blurs_nothing = self.blur_faces and not shows and not several
+        if (self.any or self.blur_faces) and (out is None or blurs_nothing):
+            raise InputError(
+                "--thumbnails, --frames and --video-out write into --out DIR; --blur-faces goes with the "
+                "first or the last"
+            )
+        if self.video_out and several:
+            raise InputError("--video-out shows one person: leave out --people")
+        if self.frames is not None:
+            from fedet.faces.frame_table import check_format
+
+            check_format(self.frames)
+
+    def write(self, out: Path, task: "Task", detections: "Detections") -> int:
+        """Writes it into `out`; how much of it failed, which is printed."""
+        failed, stem, has_pictures = 0, file_name(task.name), task.video.suffix != ".f16"
+        if self.thumbnails and len(detections) and has_pictures:
+            target = out / f"{stem}_apexes.png"
+            failed = int(not save_thumbnails(target, task.video, detections.table, self.blur_faces))
+        if self.frames is not None:
+            save_frames(out / f"{stem}_frames.{self.frames}", detections)
+        if self.video_out and has_pictures:
+            target = out / f"{stem}_labelled.mp4"
+            save_labelled(target, task.video, detections, self.blur_faces, self.fps)
+        if detections.people:
+            save_who_is_who(out / f"{stem}_people.png", detections, self.blur_faces)
+        return failed
 
 
 class Task(NamedTuple):

@@ -76,6 +76,7 @@ def detect(
     With --people all everybody is followed; the column subject says who, and NAME_people.png in OUT shows
     who is who.
     """
+    print("loading the detector ...", file=sys.stderr, flush=True)  # before the imports, which take a second
     from fedet.faces.people.naming import LARGEST, parse_names, parse_people
 
     if threshold is not None and not 0 <= threshold <= 1:
@@ -89,7 +90,6 @@ def detect(
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; name a folder")
     check_options(jobs=jobs)
-    print("loading the detector ...", file=sys.stderr, flush=True)
     from fedet.cli.batch import ResultFolder
 
     sources = given_folders(openface=openface, pyfeat=pyfeat)

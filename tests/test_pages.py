@@ -114,6 +114,7 @@ def test_what_the_readme_tells_to_do_with_a_video_works(small_set, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "interviews").symlink_to(small_set / "videos")
     (tmp_path / "interview.mp4").symlink_to(small_set / "videos" / "s01_01.mp4")
+    (tmp_path / "pair.mp4").symlink_to(small_set / "videos" / "s02_01.mp4")
     (tmp_path / "my_data").symlink_to(small_set)
     quick = [line for line in blocks(ROOT / "README.md") if line.startswith(QUICK) and "new.mp4" not in line]
     assert len(quick) >= 4

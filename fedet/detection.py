@@ -139,7 +139,7 @@ class Detector:
     net: FaceNet
     inputs: Inputs
     faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
-    second_opinion: str | None = None  # asked unless `detect` is told otherwise, see `fedet.second_opinion`
+    second_opinion: str | None = None  # asked where `detect` names none, see `fedet.second_opinion`
 
     def read(self, video: str | Path, **options: Any) -> FaceTrack:
         """The vectors of a video; `options` are those of `fedet.faces.extraction.extract`."""
@@ -339,25 +339,18 @@ def _detect_person(
     where: FaceBoxes | None = None,
 ) -> Detections:
     """The detections of one person in a video; `where` the face is, if there are others."""
-    threshold, curves, sources, abstain, second_opinion, fps, progress = asked
+    threshold, curves, sources, abstain, by_name, fps, progress = asked
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources, where)
-    notes = [*faces.problems, *side.problems]
-    if (
-        second_opinion is None
-        and (second_opinion := detector.second_opinion)
-        and Path(video).suffix == ".f16"
-    ):
-        notes.append(f"kept vectors hold no pictures: the second opinion, {second_opinion}, was not asked")
-        second_opinion = None
-    asks = second_opinion not in (None, "none")
-    detections = detect_in(faces, detector, 0.0 if asks else threshold, curves, side.values, last)
-    detections = replace(detections, notes=tuple(notes))
-    if second_opinion is not None and asks:
+    second_opinion, notes = _chosen_opinion(by_name, detector, video)
+    lowest = threshold if second_opinion is None else 0.0
+    detections = detect_in(faces, detector, lowest, curves, side.values, last)
+    detections = replace(detections, notes=(*faces.problems, *side.problems, *notes))
+    if second_opinion is not None:
         limit = detector.model.config.default_threshold if threshold is None else threshold
         opinion = opinion_on(
             video, second_opinion, len(faces.state), sources, fps, progress, faces.boxes, where
         )
-        detections = _with_opinion(detections, opinion, limit, asked.second_opinion is not None)
+        detections = _with_opinion(detections, opinion, limit, by_name is not None)
     return _with_novelty(detections, faces, detector, abstain)
 
 
@@ -507,6 +500,19 @@ def _at_video_rate(
     """Inclusive frames of the vectors, counted at the video's rate and clipped to its last frame."""
     onset, offset = at_rate(onset, offset, FPS, fps)
     return onset.clip(upper=last), offset.clip(upper=last)
+
+
+def _chosen_opinion(
+    by_name: str | Path | None, detector: Detector, video: str | Path
+) -> tuple[str | Path | None, list[str]]:
+    """The second opinion to ask, and a note where the detector's own cannot be had."""
+    if by_name is not None:
+        return (None if by_name == "none" else by_name), []
+    if detector.second_opinion and Path(video).suffix == ".f16":
+        return None, [
+            f"kept vectors hold no pictures: the second opinion, {detector.second_opinion}, was not asked"
+        ]
+    return detector.second_opinion, []
 
 
 def _with_opinion(detections: Detections, curves: np.ndarray, threshold: float, by_name: bool) -> Detections:

@@ -64,6 +64,14 @@ class TrackingConfig:
         """Frames are held for this long: the window, and the median's reach beyond it."""
         return max(self.smoothing.size_s, self.max_gap_s) + 3 * self.every_s
 
+    def continues(self, box: Box, before: Box, after_s: float) -> bool:
+        """Whether a face at `before` can be at `box` so many seconds later."""
+        reach = before.size * (self.max_step + self.max_speed * after_s)
+        return (
+            math.hypot(box.cx - before.cx, box.cy - before.cy) <= reach
+            and 1 / self.max_growth <= box.size / before.size <= self.max_growth
+        )
+
 
 @dataclass
 class _Look:
@@ -124,16 +132,8 @@ class _Tracker:
         return self.found[key]
 
     def _match(self, boxes: list[Box], last: _Look, time_s: float) -> Box | None:
-        candidates = [b for b in boxes if self._continues(b, last.box, time_s - last.time_s)]
+        candidates = [b for b in boxes if self.config.continues(b, last.box, time_s - last.time_s)]
         return max(candidates, key=lambda b: _iou(b, last.box), default=None)
-
-    def _continues(self, box: Box, before: Box, after_s: float) -> bool:
-        reach = before.size * (self.config.max_step + self.config.max_speed * after_s)
-        growth = self.config.max_growth
-        return (
-            math.hypot(box.cx - before.cx, box.cy - before.cy) <= reach
-            and 1 / growth <= box.size / before.size <= growth
-        )
 
     def _consider_rival(self, look: _Look, boxes: list[Box], match: Box | None) -> None:
         """Another face takes over when the tracked one is lost, or if it is clearly larger for long
@@ -147,7 +147,7 @@ class _Tracker:
             return
         if self.rival:
             before, before_box = self.rival[-1]
-            if not self._continues(box, before_box, look.time_s - before.time_s):
+            if not self.config.continues(box, before_box, look.time_s - before.time_s):
                 self.rival = []
         self.rival.append((look, box))
         if match:

@@ -161,20 +161,12 @@ class _GroupTracker:
         self, pairs: list[tuple[_Fragment, Box]], time_s: float, taken: dict[int, Box]
     ) -> dict[int, Box]:
         """Box by the identity of its fragment, one to one: the largest overlap with the last box first."""
-        possible = [(f, b) for f, b in pairs if self._continues(b, f.last.box, time_s - f.last.time_s)]
+        possible = [(f, b) for f, b in pairs if self.config.continues(b, f.last.box, time_s - f.last.time_s)]
         taken = dict(taken)
         for fragment, box in sorted(possible, key=lambda p: -_iou(p[1], p[0].last.box)):
             if id(fragment) not in taken and all(_iou(box, other) <= OVERLAP for other in taken.values()):
                 taken[id(fragment)] = box
         return taken
-
-    def _continues(self, box: Box, before: Box, after_s: float) -> bool:
-        reach = before.size * (self.config.max_step + self.config.max_speed * after_s)
-        growth = self.config.max_growth
-        return (
-            math.hypot(box.cx - before.cx, box.cy - before.cy) <= reach
-            and 1 / growth <= box.size / before.size <= growth
-        )
 
     def _known(self, box: Box, taken: dict[int, Box]) -> bool:
         return any(_iou(box, other) > 0.1 or _inside(box, other) for other in taken.values())

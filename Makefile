@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH_BACKEND ?=
 BIN := .venv/bin
 
-.PHONY: setup report sample-report docs style format test test-all test-rest test-notebooks lab lock
+.PHONY: setup report sample-report docs style format test test-all test-rest test-drawn test-notebooks lab lock
 .DEFAULT_GOAL := setup
 
 setup: .venv/ready
@@ -59,6 +59,10 @@ test-all: test test-rest
 test-rest: style
 	$(PYTEST) --dist worksteal --hypothesis-profile thorough --durations 15 -m "slow or hypothesis" tests
 	$(PYTEST) --dist loadfile --nbval-lax --durations 5 $(LONG:%=--ignore-glob='notebooks/%_*') notebooks
+
+# New examples of all that is drawn at random, for as long as one likes to wait: about ten minutes.
+test-drawn: setup
+	$(PYTEST) --dist worksteal --hypothesis-profile drawn -m "hypothesis and not slow" tests
 
 # All notebooks as they are, their marked cells compared with the stored outputs: about an hour.
 test-notebooks: setup

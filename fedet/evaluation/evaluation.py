@@ -121,10 +121,11 @@ def evaluate(
         conventions = Conventions.parse(conventions)
     options: dict = {"score": score, "label": label, "fps": fps, "conventions": conventions}
     aligned = align(predictions, truth, videos, **options)
-    if conventions.skip_videos_without_events:
-        aligned = aligned.without_eventless_videos()
+    # Before predictions go: who is predicted in a video without events only is still predicted.
     if conventions.skip_subjects_without_predictions:
         aligned = aligned.without_unpredicted_subjects()
+    if conventions.skip_videos_without_events:
+        aligned = aligned.without_eventless_videos()
     if emotions is not None:
         aligned = aligned.only_emotions(emotions)
     scored = score_aligned(aligned, tiou, conventions)

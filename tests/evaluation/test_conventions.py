@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from command import fedet
 from event_tables import FPS, aligned, rows, table, videos
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slow_reference import slow_ap, slow_f1, slow_strs_metric, slow_typed_counts
 
@@ -71,8 +71,12 @@ def test_megc_has_its_own_border_between_micro_and_macro(fps, longest):
     assert other.events["expression_type"].tolist() == ["macro" if n > 12 else "micro" for n in lengths]
 
 
+ONE = {"subject": "s1", "onset": 0, "offset": 0, "emotion": "positive", "type": "macro"}
+
+
 @FEW
 @given(rows(predicted=True, unknown=False), rows(predicted=False, unknown=False))
+@example([ONE | {"video": "b", "score": 0.0}], [ONE | {"video": "a"}])  # predicted where nothing is annotated
 def test_strs_metric_is_the_program_of_its_authors(predictions, truths):
     counts, recognition = slow_strs_metric(predictions, truths)
     unscored = table(predictions).drop(columns="score")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fedet.annotations.table import write_csv
 from fedet.errors import InputError
-from fedet.evaluation.bootstrap import Interval, interval, resampled_sums, subject_weights
+from fedet.evaluation.bootstrap import Interval, resampled_sums, subject_weights, t_interval
 from fedet.files import atomic_write
 from fedet.intervals import COLUMNS
 from fedet.metrics import f1
@@ -134,8 +134,9 @@ def f1_by_group(
             tp, fp, fn = of_group.sum(0)
             drawn[group] = f1(*np.moveaxis(resampled_sums(weights, of_group), -1, 0))
             n = int((names == group).sum())
-            rows.append((attribute, group, n, int(tp + fn), int(tp), int(fp), int(fn), float(f1(tp, fp, fn)),
-                         *_limits(interval(drawn[group]), n)))  # fmt: skip
+            value = float(f1(tp, fp, fn))
+            rows.append((attribute, group, n, int(tp + fn), int(tp), int(fp), int(fn), value,
+                         *_limits(t_interval(value, drawn[group], n), n)))  # fmt: skip
         gaps.append(_gap(attribute, [r for r in rows if r[0] == attribute], drawn))
     columns = ["attribute", "group", "subjects", "events", "tp", "fp", "fn", "f1", "low", "high", "undefined"]
     gap_columns = ["attribute", "best", "worst", "gap", "low", "high", "undefined", "smallest"]
@@ -153,9 +154,9 @@ def _gap(attribute: str, rows: list, drawn: dict) -> tuple:
     if len(defined) < 2:
         return (attribute, None, None, np.nan, np.nan, np.nan, 0, 0)
     best, worst = max(defined, key=lambda r: r[7]), min(defined, key=lambda r: r[7])
-    difference = interval(drawn[best[1]] - drawn[worst[1]])
-    smallest = min(best[2], worst[2])
-    return (attribute, best[1], worst[1], best[7] - worst[7], *_limits(difference, smallest), smallest)
+    gap, smallest = best[7] - worst[7], min(best[2], worst[2])
+    difference = t_interval(gap, drawn[best[1]] - drawn[worst[1]], smallest)
+    return (attribute, best[1], worst[1], gap, *_limits(difference, smallest), smallest)
 
 
 def gap_in_words(gaps: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ from fedet.analysis.robustness import at_rates
 from fedet.datasets.dataset import Dataset
 from fedet.detection import Detector, Inputs
 from fedet.errors import InputError
-from fedet.evaluation.bootstrap import interval, paired_difference, resampled_sums, subject_weights
+from fedet.evaluation.bootstrap import paired_difference, resampled_sums, subject_weights, t_interval
 from fedet.evaluation.evaluation import evaluate
 from fedet.metrics import f1
 from fedet.model import FEDN
@@ -77,10 +77,9 @@ def rates(counts: pd.DataFrame, n_resamples: int = 1000, seed: int = 0) -> tuple
     sums = dict(zip(columns, counts.to_numpy().sum(0), strict=True))
     drawn = dict(zip(columns, resampled_sums(weights, counts.to_numpy()).T, strict=True))
     values, samples = _figures(sums), _figures(drawn)
-    several = len(counts) > 1
     rows = []
     for name in FIGURES:
-        limits = interval(samples[name] if several else [])
+        limits = t_interval(float(values[name]), samples[name], len(counts))
         rows.append((name, float(values[name]), limits.low, limits.high))
     return pd.DataFrame(rows, columns=["figure", "value", "low", "high"]).set_index("figure"), samples
 
@@ -141,8 +140,8 @@ def ablate(
     rows = []
     for name in FIGURES:
         gap, share = paired_difference(resampled["with"][name], resampled["without"][name])
-        limits = interval(gap)
         difference = tables["with"].loc[name, "value"] - tables["without"].loc[name, "value"]
+        limits = t_interval(float(difference), gap, dataset.videos["subject"].nunique())
         rows.append((name, difference, limits.low, limits.high, share))
     columns = ["figure", "value", "low", "high", "share_above"]
     return pd.concat(tables, names=["arm"]), pd.DataFrame(rows, columns=columns).set_index("figure")

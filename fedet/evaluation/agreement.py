@@ -23,8 +23,8 @@ class LabelAgreement:
 
     Attributes:
         n: events with both labels.
-        kappa, share: Cohen's kappa and the share of equal labels, with percentile intervals over
-            subjects in `kappa_interval` and `share_interval`.
+        kappa, share: Cohen's kappa and the share of equal labels, with intervals over subjects
+            in `kappa_interval` and `share_interval`.
         confusion: counts; rows the first labels, columns the second.
         unlabelled: events that lack one of the labels; they are left out.
     """

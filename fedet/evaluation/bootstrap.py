@@ -79,18 +79,6 @@ def resampled_ap(weights: np.ndarray, ranking: Ranking, recall_points: bool = Fa
     return np.where(n_events > 0, result, np.nan)
 
 
-def interval(samples: np.ndarray, level: float = LEVEL) -> Interval:
-    """The percentile interval of resampled values (R,); NaN in them means undefined."""
-    samples = np.asarray(samples, float)
-    defined = samples[~np.isnan(samples)]
-    undefined = len(samples) - len(defined)
-    if not len(defined):
-        return Interval(float("nan"), float("nan"), undefined)
-    tail = 50 * (1 - level)
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    return Interval(float(low), float(high), undefined)
-
-
 def t_interval(
     value: float, samples: np.ndarray, subjects: int, level: float = LEVEL, by_seed: ArrayLike = ()
 ) -> Interval:

@@ -12,7 +12,6 @@ from fedet import metrics
 from fedet.errors import InputError
 from fedet.evaluation.bootstrap import (
     bootstrap,
-    interval,
     paired_difference,
     resampled_ap,
     resampled_sums,
@@ -93,15 +92,6 @@ def test_resampled_ap_of_everyone_once_is_the_ap_in_parts_as_at_once(monkeypatch
     assert whole[0] == pytest.approx(metrics.average_precision(ranking))
     monkeypatch.setattr("fedet.evaluation.bootstrap.CELLS_AT_ONCE", 1000)
     np.testing.assert_allclose(resampled_ap(weights, ranking), whole)
-
-
-def test_interval_is_the_percentile_interval_of_the_defined_values():
-    samples = np.concatenate([np.arange(101) / 100, [np.nan] * 3])
-    found = interval(samples)
-    assert (found.low, found.high) == pytest.approx((0.025, 0.975)) and found.undefined == 3
-    assert interval(samples, level=0.5).low == pytest.approx(0.25)
-    nothing = interval(np.full(5, np.nan))
-    assert math.isnan(nothing.low) and nothing.undefined == 5
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():

@@ -235,10 +235,12 @@ def convert_labels(
     rate = fps or (open_video(film).fps if film else None)
     files, labels = _read_all(src, rate, film)
     table, videos = labels.events, all_videos(labels.events, labels.videos)
+    chosen = join_repairs()
     if film and len(videos) > 1:
         videos = _select_video(videos, film, src)
         keys = set(zip(videos["subject"], videos["video"], strict=True))
-        table = table[[key in keys for key in zip(table["subject"], table["video"], strict=True)]]
+        of_film = [key in keys for key in zip(table["subject"], table["video"], strict=True)]
+        chosen, table = _other_videos(table[[not kept for kept in of_film]], film, src.name), table[of_film]
     names = dict(zip(zip(videos["subject"], videos["video"], strict=True), names_of(videos), strict=True))
     media = {name: film or _media(name, folder, src, dst) for name in names.values()}
     if folder and not any(media.values()):
@@ -250,7 +252,7 @@ def convert_labels(
     )
     of_row = keys.map(names)
     table = _with_rates(table, of_row, media)
-    report = join_repairs(labels.repairs, _lost_facts(videos, labels, kind, src.name))
+    report = join_repairs(labels.repairs, chosen, _lost_facts(videos, labels, kind, src.name))
     if "{video}" not in dst.name:
         if kind in _ONE_VIDEO:
             _check_one_person(videos, dst)
@@ -334,6 +336,15 @@ def _select_video(videos: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
                 "is called after none of them: put it into a folder with the subject's name"
             )
     return videos[matches]
+
+
+def _other_videos(others: pd.DataFrame, film: Path, file: str) -> pd.DataFrame:
+    """A line on the rows that are not of the chosen video."""
+    if others.empty:
+        return join_repairs()
+    names = shortened(list(dict.fromkeys(others["video"])))
+    problem = f"{len(others)} rows of other videos ({names}): not written, since video={film}"
+    return join_repairs(repair(file, problem, "left out"))
 
 
 def _check_one_person(videos: pd.DataFrame, dst: Path) -> None:

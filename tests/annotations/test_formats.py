@@ -746,7 +746,8 @@ def test_convert_with_one_video_chosen(tmp_path):
     write_video(film, [np.zeros((32, 32, 3), np.uint8)] * 50, 25)
     table = pd.concat([intervals((1, None, 9, "positive"), fps=25, video=v) for v in "abc"])
     write_csv(table, tmp_path / "all.csv")
-    convert(tmp_path / "all.csv", tmp_path / "b.eaf", video=film)
+    report = convert(tmp_path / "all.csv", tmp_path / "b.eaf", video=film)
+    assert report["problem"].str.contains(r"2 rows of other videos \(a, c\): not written").any()
     assert list(read_intervals(tmp_path / "b.eaf")[0]["video"]) == ["b"]
     with pytest.raises(InputError, match="has no video 'x'"):
         convert(tmp_path / "all.csv", tmp_path / "b.eaf", video=film.rename(tmp_path / "x.mp4"))

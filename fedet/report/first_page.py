@@ -41,12 +41,16 @@ def overview(notebooks: list[ExecutedNotebook], origin: dict, missing: dict[str,
         '<p class="caution">The faces are generated; nobody was filmed. Figures on them tell how well the '
         "machinery works, not how well it works on real people.</p>"
     )
+    private = (
+        '<p class="caution">This page holds pictures of the people in your videos: keep it as safe as the '
+        "videos.</p>"
+    )
     return (
         '<section class="view" id="overview">\n<h1>Facial expressions in long videos</h1>\n'
         f"<p>Looked at: {html.escape(data)}, {html.escape(origin['date'])}. "
         "Found: when each expression starts and ends, and which emotion it shows.</p>"
         f"{_failures(notebooks)}{_missing(missing)}{_pictures(notebooks)}"
-        f"{synthetic if GENERATED in sources else ''}"
+        f"{synthetic if GENERATED in sources else ''}{private if set(sources) - {GENERATED} else ''}"
         f"{_answer('What was found', 'found', notebooks)}"
         f"{_answer('How sure is that', 'sure', notebooks, COUNTED)}{_next_steps(notebooks)}"
         f'<h2>Chapters</h2>\n<div class="cards">{"".join(map(_card, notebooks))}</div>\n'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
 from fedet.report.parameters import (
     Parameter,
@@ -66,7 +67,8 @@ def plan_chapters(
     Args:
         folder: of the notebooks.
         profile: of PROFILES.
-        data: passed to every notebook with a parameter `data`.
+        data: a dataset; passed to every notebook with a parameter `data`. Those with `video` or `videos` look
+            at its first video with events, or at the folder of all, where these are video files.
         values: texts like "seconds=20" or, for one notebook, "00.seconds=20".
 
     Raises:
@@ -79,13 +81,13 @@ def plan_chapters(
     notebooks = {path.stem: read_notebook(path) for path in paths}
     known = {name: parameters_of(notebook, name) for name, notebook in notebooks.items()}
     assigned = assign(split_assignments(values), known)
-    data_path = _data_path(data, known)
+    own = _own_data(data, known)
     package = package_fingerprint()
     chapters = []
     for path in paths:
         name, notebook = path.stem, notebooks[path.stem]
         chosen = _profile_values(notebook, name, known[name], profile)
-        chosen |= {"data": data_path} if data_path and "data" in known[name] else {}
+        chosen |= {key: value for key, value in own.items() if key in known[name]}
         chosen |= assigned[name]
         minutes = _metadata(notebook, name, "minutes").get(profile, MINUTES)
         if not isinstance(minutes, int | float) or not minutes > 0:
@@ -124,14 +126,24 @@ def _metadata(notebook: nbformat.NotebookNode, name: str, key: str) -> dict:
     return value
 
 
-def _data_path(data: str | Path | None, known: dict[str, dict[str, Parameter]]) -> str | None:
+def _own_data(data: str | Path | None, known: dict[str, dict[str, Parameter]]) -> dict[str, str]:
+    """The parameters that show a dataset: `data`, and `video` and `videos` where it has video files."""
     if data is None:
-        return None
+        return {}
     if not Path(data).exists():
         raise InputError(f"--data {data}: no such folder")
     if not any("data" in parameters for parameters in known.values()):
         raise InputError(f"--data {data}: no notebook has a parameter 'data'")
-    return str(Path(data).resolve())
+    own = {"data": str(Path(data).resolve())}
+    dataset = read_dataset(data)
+    paths = [Path(path).resolve() for path in dataset.videos["path"].dropna()]
+    if not paths or not all(path.is_file() for path in paths):
+        return own  # folders of images have no rate of their own
+    busy = dataset.videos["video"].isin(set(dataset.annotations["video"]))
+    first = dataset.videos[busy & dataset.videos["path"].notna()]["path"]
+    own["video"] = str(Path(first.iloc[0]).resolve() if len(first) else paths[0])
+    folders = {path.parent for path in paths}
+    return own | ({"videos": str(folders.pop())} if len(folders) == 1 else {})
 
 
 def _profile_values(

@@ -76,3 +76,11 @@ def test_a_notebook_that_ran_in_another_language_has_its_title_in_it():
         and shown.count("パイロット調査") >= 3
         and "09_pilot</h2>" not in shown
     )
+
+
+def test_a_page_of_own_videos_says_that_it_shows_people():
+    own, generated = "pictures of the people in your videos", "The faces are generated"
+    text = page(chapter("00_look", [], video="mine.mp4"))
+    assert own in text and generated not in text
+    text = page(chapter("00_look", []))
+    assert own not in text and generated in text

@@ -27,6 +27,7 @@ from fedet.report.markdown import external_references, final_text, mathml, remov
 from fedet.report.parameters import assign, check_value, parameters_of, split_assignments
 from fedet.report.plan import cell_limit, plan_chapters, select
 from fedet.report.recorded import MIME, collect, figure_text
+from fedet.video.writer import write_video
 
 PARAMETERS = 'seed: int = 1  # of all\nfolder: str = ""  # where\nrate: float = 2.0  # a rate'
 HOSTILE = "<script src='https://example.org/x.js'></script><img src=\"//example.org/a.png\">"
@@ -103,13 +104,23 @@ def test_a_checked_value_has_the_type_of_its_parameter_or_is_refused(value):
         assert type(found).__name__ == parameter.type
 
 
+def dataset(folder, films=("a", "b"), labels="b,3,9,positive\n"):
+    """A set of one's own: grey videos of a second, and labels."""
+    for name in films:
+        write_video(folder / "videos" / f"{name}.mp4", [np.full((32, 32, 3), 99, np.uint8)] * 25, 25)
+    (folder / "annotations.csv").write_text("video,onset,offset,emotion\n" + labels)
+    return folder
+
+
 def test_profiles_and_data_reach_the_notebooks_that_know_them(tmp_path):
+    (tmp_path / "set" / "videos").mkdir(parents=True)
+    data = dataset(tmp_path / "set").resolve()
     own = notebook(parameters='data: str = ""  # set\nseed: int = 1  # s',
                    fedet={"quick": {"seed": 9}, "minutes": {"quick": 0.5}})  # fmt: skip
     folder = suite(tmp_path / "n", n00_a=notebook(), n01_b=own)
-    first, second = plan_chapters(folder, "quick", data=tmp_path)
+    first, second = plan_chapters(folder, "quick", data=data)
     assert first.values == {} and first.all_values()["seed"] == 1
-    assert second.values == {"seed": 9, "data": str(tmp_path.resolve())} and second.minutes == 0.5
+    assert second.values == {"seed": 9, "data": str(data)} and second.minutes == 0.5
     assert plan_chapters(folder, "standard")[1].values == {}
     assert plan_chapters(folder, "quick", values=["seed=2"])[1].values == {"seed": 2}
     for text in ("01", "1", "01_b"):
@@ -122,6 +133,20 @@ def test_profiles_and_data_reach_the_notebooks_that_know_them(tmp_path):
         select(plan_chapters(folder), ["7"])
     with pytest.raises(InputError, match="did you mean 01_b"):
         select(plan_chapters(folder), ["01_bb"])
+
+
+def test_notebooks_that_show_a_video_show_one_of_the_data(tmp_path):
+    parameters = 'data: str = ""  # set\nvideo: str = ""  # one\nvideos: str = ""  # all'
+    folder = suite(tmp_path / "n", n00_a=notebook(parameters=parameters))
+    (tmp_path / "set" / "videos").mkdir(parents=True)
+    data = dataset(tmp_path / "set").resolve()
+    values = plan_chapters(folder, data=data)[0].values
+    assert values == {"data": str(data), "video": str(data / "videos/b.mp4"), "videos": str(data / "videos")}
+    assert plan_chapters(folder, data=data, values=["video=x"])[0].values["video"] == "x"
+    for film in (data / "videos").iterdir():
+        film.unlink()
+    (data / "annotations.csv").write_text("video,onset,offset,emotion,fps\nb,3,9,positive,25\n")
+    assert set(plan_chapters(folder, data=data)[0].values) == {"data"}
 
 
 def test_a_value_that_reaches_no_notebook_to_be_run_is_refused(tmp_path):

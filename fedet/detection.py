@@ -20,8 +20,9 @@ import torch
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.detectors import FaceDetector
-from fedet.faces.extraction import extract
+from fedet.faces.extraction import extract, points_by
 from fedet.faces.frame_table import FrameReadings, frame_readings, frames_of
+from fedet.faces.landmarks import load_landmarks
 from fedet.faces.network import FaceNet, FaceWeights, load_facenet, shipped
 from fedet.faces.novelty import MOSTLY_UNFAMILIAR, distribution_for, unfamiliar_share
 from fedet.faces.people.naming import LARGEST, name_people, parse_people
@@ -307,7 +308,7 @@ def detect(
     name = Path(video).stem if Path(video).is_file() else Path(video).name
     if limit != LARGEST:
         return _fill_attrs(_detect_everybody(video, detector, asked, cache, subject, name, limit, names))
-    faces, last = _read_faces(video, detector, fps, cache, progress)
+    faces, last = _read_faces(video, detector, asked, cache)
     detections = _detect_person(video, faces, detector, asked, last)
     return _fill_attrs(_named(detections, name, subject or name))
 
@@ -341,15 +342,13 @@ def _detect_person(
     """The detections of one person in a video; `where` the face is, if there are others."""
     threshold, curves, sources, abstain, by_name, fps, progress = asked
     side = side_signals(video, detector.inputs.signals, len(faces.state), FPS, sources, where)
-    second_opinion, notes = _chosen_opinion(by_name, detector, video)
+    second_opinion, notes = _chosen_opinion(by_name, detector, video, faces)
     lowest = threshold if second_opinion is None else 0.0
     detections = detect_in(faces, detector, lowest, curves, side.values, last)
     detections = replace(detections, notes=(*faces.problems, *side.problems, *notes))
     if second_opinion is not None:
         limit = detector.model.config.default_threshold if threshold is None else threshold
-        opinion = opinion_on(
-            video, second_opinion, len(faces.state), sources, fps, progress, faces.boxes, where
-        )
+        opinion = opinion_on(video, second_opinion, len(faces.state), sources, fps, progress, faces, where)
         detections = _with_opinion(detections, opinion, limit, by_name is not None)
     return _with_novelty(detections, faces, detector, abstain)
 
@@ -426,13 +425,14 @@ def _fill_attrs(detections: Detections) -> Detections:
 
 
 def _read_faces(
-    video: str | Path, detector: Detector, fps: float | None, cache: str | Path | None, progress: bool
+    video: str | Path, detector: Detector, asked: _Request, cache: str | Path | None
 ) -> tuple[FaceTrack, int | None]:
     """The vectors of a video, and the number of its last frame if that is known."""
     if Path(video).suffix == ".f16":
         return read_cached(video, detector.net, detector.inputs.adapt), None
-    opened = open_video(video, folder_fps=fps or FPS)
-    faces = detector.read(video, progress=progress, cache=cache, opened=opened)
+    opened = open_video(video, folder_fps=asked.fps or FPS)
+    landmarks = load_landmarks() if (asked.second_opinion or detector.second_opinion) == "landmarks" else None
+    faces = detector.read(video, progress=asked.progress, cache=cache, opened=opened, landmarks=landmarks)
     return faces, _last_frame(opened, len(faces.state))
 
 
@@ -503,16 +503,16 @@ def _at_video_rate(
 
 
 def _chosen_opinion(
-    by_name: str | Path | None, detector: Detector, video: str | Path
+    by_name: str | Path | None, detector: Detector, video: str | Path, faces: FaceTrack
 ) -> tuple[str | Path | None, list[str]]:
     """The second opinion to ask, and a note where the detector's own cannot be had."""
     if by_name is not None:
         return (None if by_name == "none" else by_name), []
-    if detector.second_opinion and Path(video).suffix == ".f16":
-        return None, [
-            f"kept vectors hold no pictures: the second opinion, {detector.second_opinion}, was not asked"
-        ]
-    return detector.second_opinion, []
+    own = detector.second_opinion
+    is_kept = own == "landmarks" and points_by(load_landmarks(), faces)
+    if own and Path(video).suffix == ".f16" and not is_kept:
+        return None, [f"kept vectors hold no pictures: the second opinion, {own}, was not asked"]
+    return own, []
 
 
 def _with_opinion(detections: Detections, curves: np.ndarray, threshold: float, by_name: bool) -> Detections:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -19,14 +20,21 @@ import torch
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share, spread_faces
 from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
+from fedet.faces.landmarks import HIDDEN, SIZE, LandmarkNet, placed, read_crops
 from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
+from fedet.faces.points import POINTS
 from fedet.faces.tracking import CountingDetector, Tracked, crop, track_boxes
 from fedet.faces.vectors import (
+    ARRAYS,
     FPS,
+    POINTS_EVERY,
     STATES,
     FaceTrack,
+    KeptPoints,
+    arrays_of,
     cache_file,
     load_track,
+    save_arrays,
     save_cached,
     search_version,
 )
@@ -47,6 +55,7 @@ def extract(
     cache: str | Path | None = None,
     opened: Video | None = None,
     adapt: float = 0.0,
+    landmarks: LandmarkNet | None = None,
 ) -> FaceTrack:
     """Reads a video, tracks its face and turns every frame at 30 fps into a vector.
 
@@ -59,6 +68,7 @@ def extract(
         opened: the video as `Dataset.open` gives it, where a frame folder has a rate and numbering
             of its own; None opens `path`.
         adapt: share of the video's own statistics in the network's batch norms, see `adapted_net`.
+        landmarks: also reads the points of the face, in the same pass.
 
     Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
     longer side is above `MAX_SIDE` are reduced to it as they are decoded.
@@ -70,8 +80,8 @@ def extract(
     target = cache_file(Path(cache), *facts) if cache else None
     if target and target.with_suffix(".json").exists():
         with suppress(InputError):
-            return load_track(target)
-    read = partial(_read_video, video, net, detector, adapt, batch_size, progress)
+            return _with_points(load_track(target), target, video, landmarks, progress)
+    read = partial(_read_video, video, _Networks(net, landmarks), detector, adapt, batch_size, progress)
     if target is None:
         with private_file() as file:
             arrays, notes = read(file)
@@ -79,8 +89,27 @@ def extract(
         return FaceTrack(vectors, **arrays._asdict(), **notes)
     with atomic_write(target) as part, part.open("wb") as file:
         arrays, notes = read(file)
-    save_cached(target, arrays._asdict(), notes | {"digest": net.digest, "adapt": adapt})
+    kept = {name: values for name, values in arrays._asdict().items() if name in ARRAYS}
+    kept |= arrays_of(arrays.points)
+    save_cached(target, kept, notes | {"digest": net.digest, "adapt": adapt})
     return load_track(target)
+
+
+def _with_points(
+    track: FaceTrack, target: Path, video: Video, net: LandmarkNet | None, progress: bool
+) -> FaceTrack:
+    """The cached track with the points of its face; read from the video, and kept, if they are not there."""
+    if net is None or points_by(net, track) is not None:
+        return track
+    points = read_points(video, net, track.boxes, progress)
+    arrays = {name: values for name in ARRAYS if (values := getattr(track, name)) is not None}
+    save_arrays(target, arrays | arrays_of(points))
+    return replace(track, points=points)
+
+
+def points_by(net: LandmarkNet, track: FaceTrack) -> KeptPoints | None:
+    """The points that this very network read of a face; None where it did not."""
+    return track.points if track.points is not None and track.points.digest == net.digest else None
 
 
 @contextmanager
@@ -110,9 +139,16 @@ def map_private(file: BinaryIO, n: int) -> np.ndarray:
     return np.frombuffer(mapped, np.float16).reshape(n, WIDTH)
 
 
+class _Networks(NamedTuple):
+    """What reads the faces of one video; None: not asked for."""
+
+    vectors: FaceNet | None
+    points: LandmarkNet | None
+
+
 def _read_video(
     video: Video,
-    net: FaceNet,
+    nets: _Networks,
     detector: FaceDetector | None,
     adapt: float,
     batch_size: int,
@@ -120,12 +156,13 @@ def _read_video(
     file: BinaryIO,
 ) -> tuple["_Arrays", dict[str, Any]]:
     """Writes the vectors to `file`; returns the other arrays, and the other fields of a `FaceTrack`."""
-    read = partial(_extract_to, file, video, net, adapt, batch_size, progress)
+    folded = nets.points and fold_batch_norms(nets.points)
+    read = partial(_extract_to, file, video, nets._replace(points=folded), adapt, batch_size, progress)
     arrays, problems = extract_with_retry(read, detector)
     fps, problems = float(video.fps or FPS), [*video.problems, *problems]
     if fps < MIN_FPS:
         problems.append(f"{fps:.3g} frames a second: an expression needs {MIN_FPS:g} or more to show")
-    return arrays, {"fps": fps, "problems": tuple(problems), "weights": net.name}
+    return arrays, {"fps": fps, "problems": tuple(problems), "weights": nets.vectors.name}
 
 
 def extract_with_retry(
@@ -162,54 +199,115 @@ class _Arrays(NamedTuple):
     state: np.ndarray
     track: np.ndarray
     rest: np.ndarray
-    stored: np.ndarray
-    stored_at: np.ndarray
     boxes: np.ndarray
     damaged: np.ndarray
+    stored: np.ndarray
+    stored_at: np.ndarray
+    points: KeptPoints | None
 
 
 def _extract_to(
     file: BinaryIO,
     video: Video,
-    net: FaceNet,
+    nets: _Networks,
     adapt: float,
     batch_size: int,
     progress: bool,
     detector: FaceDetector,
 ) -> _Arrays:
     """Writes the vectors to `file`, from its beginning on."""
+    file.seek(0)
+    adapted, stored, stored_at = _adapt_to(video, nets.vectors, detector, adapt)
+    tracked = prefetch(track_boxes(prefetch(video.lazy_frames(FPS, MAX_SIDE), 16), detector), 32)
+    tracked = _with_progress(tracked, video, progress)
+    scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)  # of the pictures that are searched
+    rows = [_row_arrays([], np.zeros(0, np.float32), scale)]
+    points = _PointRows(nets.points)
+    carried = _Carried(np.zeros(WIDTH, np.float16), np.float32(0))
+    for chunk, vectors, rest, *read in _forward(_chunks(tracked, batch_size), nets._replace(vectors=adapted)):
+        vectors, rest = carried.rows([(s.face, s.vector) for s in chunk], vectors, rest)
+        file.write(vectors.tobytes())
+        rows.append(_row_arrays([seen.face for seen in chunk], rest, scale))
+        points.add(chunk, *read)
+    arrays = map(np.concatenate, zip(*rows, strict=True))
+    return _Arrays(*arrays, stored, stored_at, points.kept())
+
+
+def _with_progress(tracked: Iterable[Tracked], video: Video, progress: bool) -> Iterable[Tracked]:
     from tqdm.auto import tqdm
 
-    file.seek(0)
-    net, stored, stored_at = _adapt_to(video, net, detector, adapt)
-    tracked = tqdm(
-        prefetch(track_boxes(prefetch(video.lazy_frames(FPS, MAX_SIDE), 16), detector), 32),
-        total=round(video.duration_s * FPS) if video.duration_s else None,
-        unit="frame",
-        disable=not progress,
-        desc=Path(video.path).name,
-    )
-    states, tracks, rests = [np.zeros(0, np.uint8)], [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
-    boxes, damaged = [np.zeros((0, 4), np.float32)], [np.zeros(0, bool)]
-    scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)  # of the pictures that are searched
-    last = np.zeros(WIDTH, np.float16), np.float32(0)  # of the frame before
-    for chunk, new, out, rest in _forward(_chunks(tracked, batch_size), net):
-        # A frame that repeats the one before has its vector; row 0 is that of the chunk before.
-        out, rest = np.concatenate([[last[0]], out]), np.concatenate([[last[1]], rest])
-        row = np.cumsum(new)
-        hidden = np.array([face.box is None for face in chunk])
-        last = out[-1], rest[-1]
-        vectors, rest = out[row], rest[row]
-        vectors[hidden], rest[hidden] = 0, 0
-        file.write(vectors.tobytes())
-        states.append(np.array([STATES.index(face.state) for face in chunk], np.uint8))
-        tracks.append(np.array([face.track for face in chunk], np.int32))
-        rests.append(rest)
-        places = [(0, 0, 0, 0) if (b := face.box) is None else (b.x, b.y, b.size, b.roll) for face in chunk]
-        boxes.append(np.array(places, np.float32) / np.array([scale, scale, scale, 1], np.float32))
-        damaged.append(np.array([face.frame.damaged for face in chunk], bool))
-    state, track, rest, box, broken = map(np.concatenate, (states, tracks, rests, boxes, damaged))
-    return _Arrays(state, track, rest, stored, stored_at, box, broken)
+    total = round(video.duration_s * FPS) if video.duration_s else None
+    return tqdm(tracked, total=total, unit="frame", disable=not progress, desc=Path(video.path).name)
+
+
+def _row_arrays(faces: list[Tracked], rest: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
+    """The first five of `_Arrays`, for some frames; `scale` is that of the pictures with the boxes."""
+    places = [(0, 0, 0, 0) if (b := face.box) is None else (b.x, b.y, b.size, b.roll) for face in faces]
+    boxes = np.array(places, np.float32).reshape(-1, 4) / np.array([scale, scale, scale, 1], np.float32)
+    return (
+        np.array([STATES.index(face.state) for face in faces], np.uint8),
+        np.array([face.track for face in faces], np.int32),
+        rest, boxes, np.array([face.frame.damaged for face in faces], bool),
+    )  # fmt: skip
+
+
+class _Carried:
+    """What was read of faces, spread over the frames: a picture shown again has the row of its first."""
+
+    def __init__(self, *none: np.ndarray | np.generic) -> None:
+        self.last = none  # of the frame before
+
+    def rows(self, faces: list[tuple[Tracked, bool]], *read: np.ndarray) -> list[np.ndarray]:
+        """A row for each face, which was read or not, from one for each that was; 0 without a box."""
+        filled = [np.concatenate([[last], values]) for last, values in zip(self.last, read, strict=True)]
+        self.last = tuple(values[-1] for values in filled)
+        row = np.cumsum([new for _, new in faces], dtype=int)
+        hidden = np.array([face.box is None for face, _ in faces], bool)
+        out = [values[row] for values in filled]
+        for values in out:
+            values[hidden] = 0
+        return out
+
+
+class _PointRows:
+    """Collects what the landmark network reads, at every `POINTS_EVERY`th frame."""
+
+    def __init__(self, net: LandmarkNet | None) -> None:
+        self.digest = None if net is None else net.digest
+        none = np.zeros((len(POINTS), 2), np.float16), np.zeros(HIDDEN, np.float16)
+        self.carried, self.parts = _Carried(*none), [tuple(values[None][:0] for values in none)]
+
+    def add(self, chunk: "list[_Seen]", points: np.ndarray, state: np.ndarray) -> None:
+        due = [(s.face, s.points) for s in chunk if s.face.frame.index % POINTS_EVERY == 0]
+        if self.digest is not None and due:
+            self.parts.append(tuple(self.carried.rows(due, points, state)))
+
+    def kept(self) -> KeptPoints | None:
+        if self.digest is None:
+            return None
+        return KeptPoints(*map(np.concatenate, zip(*self.parts, strict=True)), self.digest)
+
+
+def read_points(
+    video: Video, net: LandmarkNet, boxes: np.ndarray | None = None, progress: bool = False
+) -> KeptPoints:
+    """The points of the face along a video whose vectors were read before; `extract` reads both at once.
+
+    Args:
+        boxes: (T, 4) as of a `FaceTrack`; None: the face is searched and followed.
+
+    Raises InputError where the video cannot be read.
+    """
+    frames = video.lazy_frames(FPS, MAX_SIDE)
+    scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)
+    found = track_boxes(frames, HaarDetector()) if boxes is None else placed(frames, boxes, scale)
+    tracked = _with_progress(prefetch(found, 32), video, progress)
+    rows, nets = _PointRows(net), _Networks(None, fold_batch_norms(net))
+    for chunk, _, _, *read in _forward(_chunks(tracked, 3 * READ_AT_ONCE), nets):
+        rows.add(chunk, *read)
+    kept = rows.kept()
+    assert kept is not None  # there is a network
+    return kept
 
 
 def _adapt_to(
@@ -228,28 +326,44 @@ def _adapt_to(
         return fold_batch_norms(adapted.result()), stored, np.round(times_s * FPS).astype(np.int32)
 
 
+class _Seen(NamedTuple):
+    """A frame, and which networks are to read its face."""
+
+    face: Tracked
+    vector: bool
+    points: bool
+
+
+class _Unread:
+    """Says which faces are to be read: a picture shown again was, with the same face."""
+
+    def __init__(self) -> None:
+        self.picture: object = None
+        self.track = -1
+
+    def __call__(self, face: Tracked) -> bool:
+        new = face.box is not None and (face.frame.picture is not self.picture or face.track != self.track)
+        if new:
+            self.picture, self.track = face.frame.picture, face.track
+        return new
+
+
 def crops_of(video: Video, detector: FaceDetector) -> Iterator[tuple[np.ndarray | None, str, int]]:
     """Face crop (112, 112, 3) uint8 or None, state and face number of each frame at 30 fps."""
-    face = None
-    for chunk in _chunks(track_boxes(video.lazy_frames(FPS, MAX_SIDE), detector), 1):
-        ((tracked, new),) = chunk
-        if new:
-            face = crop(tracked.frame.image, tracked.box, CROP)
-        yield (None if tracked.box is None else face), tracked.state, tracked.track
+    cut, unread = None, _Unread()
+    for face in track_boxes(video.lazy_frames(FPS, MAX_SIDE), detector):
+        if unread(face):
+            cut = crop(face.frame.image, face.box, CROP)
+        yield (None if face.box is None else cut), face.state, face.track
 
 
-def _chunks(tracked: Iterable[Tracked], size: int) -> Iterator[list[tuple[Tracked, bool]]]:
-    """Lists of `size` frames; with each whether it has a face to be read.
-
-    A picture shown again is not: it has the crop and the vector of its first frame with that face.
-    """
-    chunk: list[tuple[Tracked, bool]] = []
-    picture, number = None, -1
+def _chunks(tracked: Iterable[Tracked], size: int) -> Iterator[list[_Seen]]:
+    """Lists of `size` frames, each with what is to be read of it."""
+    chunk: list[_Seen] = []
+    for_vectors, for_points = _Unread(), _Unread()
     for face in tracked:
-        new = face.box is not None and (face.frame.picture is not picture or face.track != number)
-        if new:
-            picture, number = face.frame.picture, face.track
-        chunk.append((face, new))
+        due = face.frame.index % POINTS_EVERY == 0
+        chunk.append(_Seen(face, for_vectors(face), due and for_points(face)))
         if len(chunk) == size:
             yield chunk
             chunk = []
@@ -257,20 +371,21 @@ def _chunks(tracked: Iterable[Tracked], size: int) -> Iterator[list[tuple[Tracke
         yield chunk
 
 
-def _forward(
-    chunks: Iterable[list[tuple[Tracked, bool]]], net: FaceNet
-) -> Iterator[tuple[list[Tracked], np.ndarray, np.ndarray, np.ndarray]]:
+_Read = tuple[list[_Seen], np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_forward`
+
+
+def _forward(chunks: Iterable[list[_Seen]], nets: _Networks) -> Iterator[_Read]:
     """Crops and reads chunks of frames, several at a time.
 
     Yields:
-        In order, the frames (B), which of them were read (B,) bool, and the vectors (N, 512) float16
-        and `rest` (N,) of those.
+        In order, the frames, the vectors (N, 512) float16 and `rest` (N,) of those that were read, and
+        points (M, P, 2) and state (M, 256) float16, as `KeptPoints` has them, of those whose points were.
     """
     ahead = torch.get_num_threads() + 1
     with _one_core_each() as pool:
         waiting: deque[Future] = deque()
         for chunk in chunks:
-            waiting.append(pool.submit(_read_chunk, net, chunk))
+            waiting.append(pool.submit(_read_chunk, nets, chunk))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
@@ -291,17 +406,26 @@ def _one_core_each() -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
-def _read_chunk(
-    net: FaceNet, chunk: list[tuple[Tracked, bool]]
-) -> tuple[list[Tracked], np.ndarray, np.ndarray, np.ndarray]:
-    faces = [crop(face.frame.image, face.box, CROP) for face, new in chunk if new]
+def _read_chunk(nets: _Networks, chunk: list[_Seen]) -> _Read:
+    faces, smaller = [], []
+    for face, to_vector, to_points in chunk:
+        to_vector, to_points = to_vector and nets.vectors is not None, to_points and nets.points is not None
+        image = face.frame.image if to_vector or to_points else None  # converted once
+        if to_vector:
+            faces.append(crop(image, face.box, CROP))
+        if to_points:
+            smaller.append(crop(image, face.box, SIZE))
     vectors, rest = np.zeros((len(faces), WIDTH), np.float16), np.zeros(len(faces), np.float32)
     if faces:
-        out = vectors_of(net, np.stack(faces))
+        out = vectors_of(nets.vectors, np.stack(faces))
         vectors = out.half().numpy(force=True)
-        if net.heads is not None:
-            rest = net.rest(out).numpy(force=True)
-    return [face for face, _ in chunk], np.array([new for _, new in chunk]), vectors, rest
+        if nets.vectors.heads is not None:
+            rest = nets.vectors.rest(out).numpy(force=True)
+    points, state = np.zeros((0, len(POINTS), 2), np.float16), np.zeros((0, HIDDEN), np.float16)
+    if smaller:
+        found, _, seen = read_crops(nets.points, smaller)
+        points, state = (found - 0.5).astype(np.float16), seen.astype(np.float16)
+    return chunk, vectors, rest, points, state
 
 
 def prefetch(items: Iterable, ahead: int = 128) -> Iterator:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedet.errors import InputError
 from fedet.faces.detectors import Box, FaceDetector, HaarDetector
 from fedet.faces.geometry import DISTANCES
-from fedet.faces.network import FaceNet, normalise, read_checkpoint, shipped
+from fedet.faces.network import FaceNet, fingerprint, fold_batch_norms, pictures, read_checkpoint, shipped
 from fedet.faces.points import POINTS
 from fedet.faces.resnet import BasicBlock, ResNet18
 from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, Tracked, crop, track_boxes
@@ -48,6 +48,7 @@ class LandmarkNet(nn.Module):
         self.state = nn.Sequential(nn.Linear(flat, HIDDEN), nn.Tanh())
         self.change = nn.Linear(HIDDEN, len(AUS) + 1 + len(EMOTIONS), bias=False)
         self.speech = nn.Linear(HIDDEN, 1)
+        self.digest = ""  # of its weights
         classes = 1 + len(EMOTIONS)
         self.geometry = nn.Sequential(
             nn.Linear(len(DISTANCES), GEOMETRY_WIDTH), nn.Tanh(), nn.Linear(GEOMETRY_WIDTH, classes)
@@ -105,6 +106,7 @@ def load_landmarks(folder: str | Path | None = None) -> LandmarkNet:
     if faults:
         raise InputError(f"{path}: no landmark network: {'; '.join(faults[:3])}")
     net.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    net.digest = fingerprint(state)
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
@@ -148,23 +150,20 @@ def read_landmarks(
     """
     from tqdm.auto import tqdm
 
-    net = net or load_landmarks()
+    net = fold_batch_norms(net or load_landmarks())
     opened = video if isinstance(video, Video) else open_video(video)
     total = round(opened.duration_s * (fps or opened.fps)) if opened.duration_s else None
     frames = opened.lazy_frames(fps, MAX_SIDE)
-    followed = track_boxes(frames, detector or HaarDetector()) if boxes is None else _placed(frames, boxes)
+    scale = max(MAX_SIDE, opened.width, opened.height) / MAX_SIDE
+    found = track_boxes(frames, detector or HaarDetector())
+    followed = found if boxes is None else placed(frames, boxes, 1 / scale)
     places: list[Box | None] = []
     crops: list[np.ndarray] = []
     read: list[tuple[np.ndarray, ...]] = []
-    scale = 1.0
     for face in tqdm(followed, total=total, unit="frame", disable=not progress, desc="points of the face"):
         box = face.box
         if box is not None:
-            image = face.frame.image
-            scale = max(opened.width, opened.height) / max(image.shape[:2])
-            if boxes is not None:  # these are in pixels of the video
-                box = Box(box.x / scale, box.y / scale, box.w / scale, box.h / scale, 1.0, box.roll)
-            crops.append(crop(image, box, SIZE))
+            crops.append(crop(face.frame.image, box, SIZE))
         places.append(box)
         if len(crops) == BATCH:
             read.append(read_crops(net, crops))
@@ -174,20 +173,18 @@ def read_landmarks(
     return _in_pictures(places, read, scale)
 
 
-def _placed(frames: Iterable[Frame | LazyFrame], boxes: np.ndarray) -> Iterator[Tracked]:
-    """The frames with boxes (N, 4) that were found at `FPS` before."""
+def placed(frames: Iterable[Frame | LazyFrame], boxes: np.ndarray, scale: float = 1.0) -> Iterator[Tracked]:
+    """The frames with boxes (N, 4) that were found at `FPS` before; `scale`: pixels of a frame per theirs."""
     for frame in frames:
         x, y, size, roll = map(float, boxes[min(round(frame.time_s * FPS), len(boxes) - 1)])
-        seen = size > 0
+        x, y, size, seen = x * scale, y * scale, size * scale, size > 0
         yield Tracked(frame, Box(x, y, size, size, 1.0, roll) if seen else None, STATES[0 if seen else -1], 0)
 
 
 @torch.inference_mode()
 def read_crops(net: LandmarkNet, crops: list[np.ndarray]) -> tuple[np.ndarray, ...]:
     """What the network returns of crops (96, 96, 3) uint8, as arrays."""
-    faces = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div(255)
-    out = net(normalise(faces).contiguous(memory_format=torch.channels_last))
-    return tuple(values.numpy() for values in out)
+    return tuple(values.numpy(force=True) for values in net(pictures(net, np.stack(crops))))
 
 
 def _in_pictures(boxes: list[Box | None], read: list[tuple[np.ndarray, ...]], scale: float) -> Landmarks:

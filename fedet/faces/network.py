@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedet.errors import InputError
-from fedet.faces.adaptation import adapt_batch_norms
+from fedet.faces.adaptation import Net, adapt_batch_norms
 from fedet.faces.resnet import ResNet18
 from fedet.files import atomic_write, parse_json, save_tensors, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
@@ -207,13 +207,13 @@ def fingerprint(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:12]
 
 
-def fold_batch_norms(net: FaceNet) -> FaceNet:
+def fold_batch_norms(net: Net) -> Net:
     """A copy for inference, each batch normalisation folded into its convolution: same up to rounding.
 
     A quarter to a third faster on a processor.
     """
     copied = copy.deepcopy(net).eval()
-    for block in list(copied.body.modules()):
+    for block in list(copied.modules()):
         for conv, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("0", "1")):  # the last pair: downsampling
             if isinstance(getattr(block, norm, None), nn.BatchNorm2d):
                 setattr(block, conv, fuse_conv_bn_eval(getattr(block, conv), getattr(block, norm)))
@@ -226,16 +226,16 @@ def adapted_net(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
 
     See `fedet.faces.adaptation.adapt_batch_norms`.
     """
-    return adapt_batch_norms(net, _pictures(net, crops), adapt) if adapt else net
+    return adapt_batch_norms(net, pictures(net, crops), adapt) if adapt else net
 
 
 @torch.inference_mode()
 def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 RGB crops -> (B, 512) float32."""
-    return net(_pictures(net, crops)).float()
+    return net(pictures(net, crops)).float()
 
 
-def _pictures(net: FaceNet, crops: np.ndarray) -> Tensor:
+def pictures(net: nn.Module, crops: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) as the network reads them, on its device."""
     faces, device = torch.from_numpy(crops), next(net.parameters()).device
     if device.type == "cuda":  # pinned memory is copied while the device computes

@@ -1,14 +1,17 @@
 """The face vectors of one video at 30 frames a second, and the three files that cache them.
 
 `<name>.f16` holds the vectors, 1 kB a frame, mapped into memory when read; `.npz` the arrays with one value
-a frame; `.json` the rest. The file's name depends on everything that the vectors depend on.
+a frame, and the points of the face if they were read; `.json` the rest. The file's name depends on
+everything that the vectors depend on.
 """
 
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +36,20 @@ ARRAYS = (
     "damaged",
 )  # of a `FaceTrack`, in the .npz
 LATER_ARRAYS = ARRAYS[3:]  # which caches of earlier releases lack
+POINTS_EVERY = 3  # frames: the points of a face are read 10 times a second; more change no figure
+
+
+class KeptPoints(NamedTuple):
+    """What the landmark network read of one face, N = ceil(T / `POINTS_EVERY`) times; 0 without a face."""
+
+    points: np.ndarray  # (N, P, 2) float16, from the middle of the crop, in shares of its side
+    state: np.ndarray  # (N, 256) float16, see `fedet.faces.landmarks.LandmarkNet`
+    digest: str  # of the network's weights
+
+    @property
+    def visible(self) -> np.ndarray:
+        """(N,) bool: there is a face."""
+        return self.state.any(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +70,7 @@ class FaceTrack:
     # degrees counter-clockwise; 0 without a face. None: unknown.
     boxes: np.ndarray | None = None
     damaged: np.ndarray | None = None  # (T,) bool, the picture is broken; None: unknown
+    points: KeptPoints | None = None  # read in the same pass; None: not asked for
 
     @property
     def mask(self) -> np.ndarray:
@@ -114,10 +132,15 @@ def file_identity(path: Path) -> str:
 
 def save_cached(path: Path, arrays: dict[str, np.ndarray], notes: dict) -> None:
     """Writes the .npz and the .json file next to the vectors' .f16 file."""
-    with atomic_write(path.with_suffix(".npz")) as part:
-        np.savez(part, **arrays)
+    save_arrays(path, arrays)
     with atomic_write(path.with_suffix(".json")) as part:
         part.write_text(json.dumps(notes) + "\n")
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes the .npz file alone."""
+    with atomic_write(path.with_suffix(".npz")) as part:
+        np.savez(part, **arrays)
 
 
 def read_cached(path: str | Path, net: FaceNet, adapt: float = 0.0) -> FaceTrack:
@@ -153,14 +176,39 @@ def load_track(path: Path) -> FaceTrack:
         notes = json.loads(path.with_suffix(".json").read_text())
         with np.load(path.with_suffix(".npz")) as file:
             arrays = {name: file[name] for name in ARRAYS if name in file or name not in LATER_ARRAYS}
+            points = _points_in(file)
         n = len(arrays["state"])
         check_file_size(path, n, 2 * WIDTH)
         vectors = map_vectors(path, n)
         check_arrays(vectors, arrays)
         notes = {"fps": notes["fps"], "problems": tuple(notes["problems"]), "weights": notes["weights"]}
-        return FaceTrack(vectors, **arrays, **notes)
+        return FaceTrack(vectors, **arrays, **notes, points=points)
     except CACHE_ERRORS as error:
         raise damaged_cache(path, error) from error
+
+
+def arrays_of(points: KeptPoints | None) -> dict[str, np.ndarray]:
+    """The arrays that keep them in the .npz file."""
+    if points is None:
+        return {}
+    named = points._replace(digest=np.array(points.digest))._asdict()
+    return {f"points_{name}": values for name, values in named.items()}
+
+
+def _points_in(file: Mapping[str, np.ndarray]) -> KeptPoints | None:
+    """The points in an .npz file, of which those of earlier releases have none.
+
+    Raises ValueError where they do not fit its frames or have values that are not finite.
+    """
+    if "points_digest" not in file:
+        return None
+    points, state = file["points_points"], file["points_state"]
+    n = -(-len(file["state"]) // POINTS_EVERY)
+    if points.ndim != 3 or state.ndim != 2 or not len(points) == len(state) == n:
+        raise ValueError(f"points have shapes {points.shape} and {state.shape}, not one row for each {n}")
+    if not (np.isfinite(points).all() and np.isfinite(state).all()):
+        raise ValueError("points have values that are not finite")
+    return KeptPoints(points, state, str(file["points_digest"]))
 
 
 def map_vectors(file: Path, n: int) -> np.ndarray:

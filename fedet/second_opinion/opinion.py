@@ -8,9 +8,11 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.faces.detectors import Box, FaceDetector, HaarDetector
+from fedet.faces.extraction import points_by, read_points
 from fedet.faces.geometry import distances
-from fedet.faces.landmarks import LandmarkNet, Landmarks, load_landmarks, read_landmarks
+from fedet.faces.landmarks import LandmarkNet, Landmarks, load_landmarks
 from fedet.faces.tracking import track_faces
+from fedet.faces.vectors import POINTS_EVERY, FaceTrack, KeptPoints
 from fedet.intervals import EMOTIONS
 from fedet.second_opinion.classifier import Classifier, Run, open_classifier
 from fedet.video.reader import MAX_SIDE, Frame, Video, open_video
@@ -26,7 +28,6 @@ from fedet.video.side_signals import (
 
 FPS = 30.0  # frames a second of all curves, those that the detector reads
 PICTURES = 32  # run at once
-LANDMARK_FPS = 10.0  # that the landmark network reads: more change no figure and cost time
 SHARED = 0.5  # of its `negative` also counts as `others`
 # py-feat's columns, after its Emotion_Columns; `neutral` counts as none.
 PYFEAT_EMOTIONS = {
@@ -97,7 +98,7 @@ def _answer(curves: list, pictures: list, at: list[int], classifier: Classifier,
         at.clear()
 
 
-def landmark_curves(landmarks: Landmarks, net: LandmarkNet) -> np.ndarray:
+def landmark_curves(landmarks: Landmarks | KeptPoints, net: LandmarkNet) -> np.ndarray:
     """(T, 4) at the rate of the landmarks: the emotion of the change from the person's median state.
 
     Pressed lips and raised chins are in recipes of `negative` and of `others` alike, so half of what
@@ -105,7 +106,9 @@ def landmark_curves(landmarks: Landmarks, net: LandmarkNet) -> np.ndarray:
     """
     curves = np.full((len(landmarks.visible), len(EMOTIONS)), np.nan, np.float32)
     if landmarks.visible.any():
-        state, points = landmarks.state[landmarks.visible], landmarks.points[landmarks.visible]
+        state, points = (
+            values[landmarks.visible].astype(np.float32) for values in (landmarks.state, landmarks.points)
+        )
         measured = _smoothed(distances(points)[0])
         read = net.emotions(state - np.median(state, axis=0), measured - np.median(measured, axis=0))
         read[:, EMOTIONS.index("others")] += SHARED * read[:, EMOTIONS.index("negative")]
@@ -119,14 +122,12 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 
 
-def _landmark_opinion(video: Video, n_frames: int, progress: bool, boxes: np.ndarray | None) -> np.ndarray:
-    """The same at 30 frames a second, from ten of them."""
-    net = load_landmarks()
-    read = read_landmarks(video, net, fps=LANDMARK_FPS, progress=progress, boxes=boxes)
-    curves = landmark_curves(read, net)
+def _landmark_opinion(points: KeptPoints, net: LandmarkNet, n_frames: int) -> np.ndarray:
+    """The same at 30 frames a second."""
+    curves = landmark_curves(points, net)
     known = np.isfinite(curves).all(1)
     # What was read at a time stands for the frames on both sides of it, not only for the later ones.
-    time_s = np.maximum(np.arange(len(curves)) / LANDMARK_FPS - (FPS / LANDMARK_FPS // 2) / FPS, 0)
+    time_s = np.maximum(np.arange(len(curves)) * POINTS_EVERY - POINTS_EVERY // 2, 0) / FPS
     grid = on_grid(time_s[known], curves[known], n_frames, FPS)
     return np.where(grid[:, -1:] > 0, grid[:, :-1], np.nan).astype(np.float32)
 
@@ -176,7 +177,7 @@ def opinion_on(
     sources: Mapping[str, str | Path] | None = None,
     folder_fps: float | None = None,
     progress: bool = False,
-    boxes: np.ndarray | None = None,
+    faces: FaceTrack | None = None,
     where: FaceBoxes | None = None,
 ) -> np.ndarray:
     """The emotion curves that a second opinion named by the user gives of a video.
@@ -186,7 +187,7 @@ def opinion_on(
         n_frames: of the video at 30 frames a second.
         sources: for "openface" and "pyfeat", the folder with `<video's stem>.csv`.
         folder_fps: rate of a folder of images; None: 30.
-        boxes: where the face is, as in a `FaceTrack`, which then need not be searched for "landmarks".
+        faces: what was read of the face; without its points "landmarks" opens the video again.
         where: whose face, if the video shows several.
 
     Returns:
@@ -201,11 +202,15 @@ def opinion_on(
             return openface_curves(path, n_frames, where)
         fps = float(open_video(video, folder_fps=folder_fps or FPS).fps)
         return pyfeat_curves(path, n_frames, fps, where)
+    net = load_landmarks() if name == "landmarks" else None
+    if net and faces and (points := points_by(net, faces)):
+        return _landmark_opinion(points, net, n_frames)
     if Path(video).suffix == ".f16":
         raise InputError(f"{video}: kept vectors hold no pictures; a second opinion needs the video")
     opened = open_video(video, folder_fps=folder_fps or FPS)
-    if name == "landmarks":
-        return _landmark_opinion(opened, n_frames, progress, boxes)
+    if net is not None:
+        boxes = None if faces is None else faces.boxes
+        return _landmark_opinion(read_points(opened, net, boxes, progress), net, n_frames)
     classifier, run = open_classifier(name)
     curves = emotion_curves(opened, classifier, run, progress=progress, where=where)[:n_frames]
     unseen = np.full((n_frames - len(curves), len(EMOTIONS)), np.nan, np.float32)

@@ -1,12 +1,16 @@
-"""Points of a face in the pixels of a video's pictures."""
+"""Points of a face in the pixels of a video's pictures, and as they are kept with its vectors."""
 
 import numpy as np
 import pytest
 
+from fedet.errors import InputError
 from fedet.faces.detectors import Box
-from fedet.faces.landmarks import SIZE, LandmarkNet, _in_picture, read_landmarks
+from fedet.faces.extraction import extract, read_points
+from fedet.faces.landmarks import SIZE, LandmarkNet, _in_picture, load_landmarks, read_landmarks
 from fedet.faces.points import POINTS
 from fedet.faces.tracking import crop
+from fedet.faces.vectors import POINTS_EVERY, load_track
+from fedet.video.reader import open_video
 
 DOT = np.array([70.3, 52.8])  # pixels; the centre of the first pixel is at 0.5
 
@@ -56,3 +60,60 @@ def test_known_boxes_give_what_a_search_gives(tmp_path):
     placed = read_landmarks(tmp_path, net, boxes=boxes)
     np.testing.assert_allclose(placed.points[:3], found.points[:3], atol=0.1)
     assert placed.visible.tolist() == [True, True, True, False] and np.isnan(placed.points[3]).all()
+
+
+@pytest.fixture(scope="module")
+def points_net():
+    return load_landmarks()
+
+
+def test_the_points_read_with_the_vectors_are_those_of_a_pass_of_their_own(small_set, detector, points_net):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    faces = extract(video, detector.net, landmarks=points_net)
+    alone = read_points(open_video(video), points_net, faces.boxes)
+    kept, net = faces.points, points_net
+    assert kept.digest == alone.digest == net.digest != ""
+    assert len(kept.points) == -(-len(faces.state) // POINTS_EVERY) and kept.visible.all()
+    np.testing.assert_allclose(kept.points, alone.points, atol=2e-3)
+    np.testing.assert_allclose(kept.state, alone.state, atol=2e-3)
+    pixels = read_landmarks(video, net, fps=30 / POINTS_EVERY, boxes=faces.boxes)
+    np.testing.assert_allclose(kept.state, pixels.state, atol=2e-3)
+    placed = [
+        _in_picture(p + 0.5, b) for p, b in zip(kept.points.astype(float), _boxes(faces.boxes), strict=True)
+    ]
+    np.testing.assert_allclose(placed, pixels.points, atol=0.2)
+
+
+def _boxes(boxes):
+    return [Box(x, y, size, size, 1.0, roll) for x, y, size, roll in boxes[::POINTS_EVERY].tolist()]
+
+
+def test_points_depend_neither_on_batches_nor_on_repeats(tmp_path, detector, points_net):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(2)
+    pictures = np.repeat(rng.integers(0, 255, (7, 90, 100, 3), np.uint8), [2, 1, 3, 7, 1, 1, 4], 0)
+    for i, picture in enumerate(pictures):
+        cv2.imwrite(str(tmp_path / f"{i:03d}.png"), picture)
+    found = FixedBox(Box(20, 10, 60, 60, 1.0, 0))
+    one, many = (
+        extract(tmp_path, detector.net, found, batch_size=n, landmarks=points_net).points for n in (1, 8)
+    )
+    assert len(one.points) == 7
+    np.testing.assert_allclose(one.points, many.points, atol=2e-3)
+    np.testing.assert_allclose(one.state, many.state, atol=2e-3)
+    same = (pictures[::3][1:] == pictures[::3][:-1]).all((1, 2, 3))
+    np.testing.assert_array_equal((one.state[1:] == one.state[:-1]).all(1), same)
+
+
+def test_kept_points_come_back_and_damaged_ones_are_named(small_set, detector, points_net, tmp_path):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    faces = extract(video, detector.net, landmarks=points_net, cache=tmp_path)
+    file = next(tmp_path.glob("*.f16"))
+    np.testing.assert_array_equal(load_track(file).points.state, faces.points.state)
+    for broken in (faces.points.state[:-1], faces.points.state * np.float16(np.nan)):
+        arrays = dict(np.load(file.with_suffix(".npz"))) | {"points_state": broken}
+        np.savez(file.with_suffix(".npz"), **arrays)
+        with pytest.raises(InputError, match="damaged"):
+            load_track(file)
+    again = extract(video, detector.net, landmarks=points_net, cache=tmp_path)
+    np.testing.assert_allclose(again.points.state, faces.points.state, atol=2e-3)

@@ -28,7 +28,7 @@ from fedet.second_opinion.opinion import (
     opinion_on,
     pyfeat_curves,
 )
-from fedet.video.reader import open_video
+from fedet.video.reader import VideoFile, open_video
 from fedet.video.side_signals import OPENFACE_AUS
 from fedet.video.writer import write_video
 
@@ -332,10 +332,31 @@ def test_the_shipped_detector_asks_the_landmarks_unless_told_otherwise(small_set
     )
     pd.testing.assert_frame_equal(own.table, named.table)
     assert not own["score"].equals(without["score"])
-    fedet.detect(video, networks, 0.02, cache=tmp_path)
-    kept = fedet.detect(next(tmp_path.glob("*.f16")), networks, 0.02)
-    np.testing.assert_allclose(kept["score"], without["score"], atol=1e-6)
-    assert any("kept vectors hold no pictures" in note for note in kept.notes)
+
+
+def test_kept_vectors_have_the_points_of_the_face_and_older_ones_say_that_they_have_not(
+    small_set, tmp_path, monkeypatch
+):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    networks = load_detector()
+    without = fedet.detect(video, networks, 0.02, second_opinion="none", cache=tmp_path)
+    file = next(tmp_path.glob("*.f16"))
+    older = fedet.detect(file, networks, 0.02)
+    np.testing.assert_allclose(older["score"], without["score"], atol=1e-6)
+    assert any("kept vectors hold no pictures" in note for note in older.notes)
+    with pytest.raises(InputError, match="needs the video"):
+        fedet.detect(file, networks, second_opinion="landmarks")
+    own = fedet.detect(video, networks, 0.02, cache=tmp_path)  # reads the points alone, and keeps them
+    pd.testing.assert_frame_equal(own.table, fedet.detect(video, networks, 0.02).table, atol=1e-3)
+
+    def frames(*_):
+        raise AssertionError("the video is read again")
+
+    monkeypatch.setattr(VideoFile, "lazy_frames", frames)
+    again, kept = fedet.detect(video, networks, 0.02, cache=tmp_path), fedet.detect(file, networks, 0.02)
+    pd.testing.assert_frame_equal(again.table, own.table)
+    assert kept["score"].equals(own["score"]) and kept["emotion"].equals(own["emotion"])
+    assert not any("second opinion" in note for note in kept.notes)
 
 
 def test_a_detector_of_ones_own_asks_nobody(tmp_path):

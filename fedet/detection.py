@@ -29,7 +29,7 @@ from fedet.faces.people.naming import LARGEST, name_people, parse_people
 from fedet.faces.people.reading import People, Person, read_people
 from fedet.faces.tracking import missing_spans
 from fedet.faces.vectors import FPS, STATES, FaceTrack, empty_track, read_cached
-from fedet.features import READS, REFERENCES, change_from_rest, face_channels
+from fedet.features import READS, REFERENCES, Change, face_channels, lazy_change
 from fedet.files import atomic_write, check_range, dataclass_from, parse_json
 from fedet.intervals import AUS, SCHEMA_VERSION, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
@@ -461,7 +461,7 @@ def detect_in(
     """
     config, inputs = detector.model.config, detector.inputs
     threshold = config.default_threshold if threshold is None else threshold
-    change = change_from_rest(faces, inputs.reference, inputs.context_s)
+    change = lazy_change(faces, inputs.reference, inputs.context_s)
     channels = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
     scores = ScoreCurves(len(channels), config) if curves else None
     listener = None if scores is None else scores.add
@@ -561,7 +561,7 @@ def concat_signals(channels: np.ndarray, inputs: Inputs, side: np.ndarray | None
 
 @torch.inference_mode()
 def apex_and_action_units(
-    found: pd.DataFrame, change: np.ndarray, mask: np.ndarray, net: FaceNet
+    found: pd.DataFrame, change: Change | np.ndarray, mask: np.ndarray, net: FaceNet
 ) -> tuple[list[int], list[str]]:
     """The apex of each detection and the AUs active there, from the change of the read-outs.
 

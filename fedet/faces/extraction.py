@@ -1,7 +1,6 @@
 """From a video to its face vectors: decode, track the face, crop, and run the network; memory stays flat."""
 
 import errno
-import mmap
 import queue
 import tempfile
 import threading
@@ -135,8 +134,7 @@ def map_private(file: BinaryIO, n: int) -> np.ndarray:
     file.flush()
     if not n:
         return np.zeros((0, WIDTH), np.float16)
-    mapped = mmap.mmap(file.fileno(), n * WIDTH * 2, access=mmap.ACCESS_READ)
-    return np.frombuffer(mapped, np.float16).reshape(n, WIDTH)
+    return np.memmap(file, np.float16, "r", shape=(n, WIDTH))
 
 
 class _Networks(NamedTuple):

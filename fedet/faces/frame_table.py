@@ -61,8 +61,8 @@ class FrameReadings:
         return replace(self, novelty=(distance / threshold).astype(np.float16))
 
 
-def frame_readings(faces: FaceTrack, change: np.ndarray, net: FaceNet) -> FrameReadings:
-    """The readings of a face from its change from rest, (T, 512)."""
+def frame_readings(faces: FaceTrack, change: Any, net: FaceNet) -> FrameReadings:
+    """The readings of a face from its change from rest, (T, 512), of which slices are read."""
     aus = None
     if net.heads is not None:
         weight = net.heads["aus"].get_parameter("weight").numpy(force=True).T.astype(np.float32)

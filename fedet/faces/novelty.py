@@ -16,7 +16,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.faces.network import WIDTH, FaceNet, shipped
-from fedet.faces.vectors import FaceTrack
+from fedet.faces.vectors import FaceTrack, forget_pages
 from fedet.files import save_tensors
 
 FILE = "novelty.safetensors"
@@ -54,6 +54,7 @@ class FeatureDistribution:
         for start in range(0, len(vectors), 4096):
             chunk = slice(start, start + 4096)
             out[chunk] = ((self.deviations(vectors[chunk]) - self.centres) / self.widths).max(1)
+            forget_pages(vectors)
         return out
 
 

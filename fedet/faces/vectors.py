@@ -7,6 +7,7 @@ everything that the vectors depend on.
 
 import hashlib
 import json
+import mmap
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -216,6 +217,13 @@ def map_vectors(file: Path, n: int) -> np.ndarray:
     return np.memmap(file, np.float16, "r", shape=(n, WIDTH)) if n else np.zeros((0, WIDTH), np.float16)
 
 
+def forget_pages(vectors: np.ndarray) -> None:
+    """What was read of mapped vectors no longer counts as memory of the process; it can be read again."""
+    mapped = getattr(vectors, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def check_arrays(vectors: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
     """Raises ValueError for cached arrays that do not fit each other or have values that are not finite."""
     n = len(vectors)
@@ -230,6 +238,7 @@ def check_arrays(vectors: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
     for start in range(0, n, 4096):
         if not np.isfinite(vectors[start : start + 4096]).all():
             raise ValueError(f"a vector among frames {start} to {min(n, start + 4096) - 1} is not finite")
+        forget_pages(vectors)
 
 
 def check_file_size(path: Path, n: int, frame_bytes: int) -> None:

@@ -28,6 +28,7 @@ from fedet.video.side_signals import (
 
 FPS = 30.0  # frames a second of all curves, those that the detector reads
 PICTURES = 32  # run at once
+CHUNK = 4096  # readings of a face in single precision at once
 SHARED = 0.5  # of its `negative` also counts as `others`
 # py-feat's columns, after its Emotion_Columns; `neutral` counts as none.
 PYFEAT_EMOTIONS = {
@@ -106,11 +107,12 @@ def landmark_curves(landmarks: Landmarks | KeptPoints, net: LandmarkNet) -> np.n
     """
     curves = np.full((len(landmarks.visible), len(EMOTIONS)), np.nan, np.float32)
     if landmarks.visible.any():
-        state, points = (
-            values[landmarks.visible].astype(np.float32) for values in (landmarks.state, landmarks.points)
-        )
-        measured = _smoothed(distances(points)[0])
-        read = net.emotions(state - np.median(state, axis=0), measured - np.median(measured, axis=0))
+        state, points = landmarks.state[landmarks.visible], landmarks.points[landmarks.visible]
+        chunks = [slice(i, i + CHUNK) for i in range(0, len(state), CHUNK)]
+        measured = _smoothed(np.concatenate([distances(points[c].astype(np.float32))[0] for c in chunks]))
+        measured -= np.median(measured, axis=0)
+        rest = np.array([np.median(column.astype(np.float32)) for column in state.T])
+        read = np.concatenate([net.emotions(state[c] - rest, measured[c]) for c in chunks])
         read[:, EMOTIONS.index("others")] += SHARED * read[:, EMOTIONS.index("negative")]
         curves[landmarks.visible] = read
     return curves

@@ -30,7 +30,7 @@ from fedet.faces.network import (
     vectors_of,
 )
 from fedet.faces.vectors import STATES, FaceTrack, cache_file, read_cached
-from fedet.features import change_from_rest, face_channels, rest_order
+from fedet.features import change_from_rest, face_channels, lazy_change, rest_order
 from fedet.training.face_crops import cut_crops, track_from_crops
 from fedet.video.reader import open_video
 from fedet.video.writer import write_video
@@ -430,6 +430,29 @@ def test_the_order_of_rest_is_that_of_its_two_ranks():
     assert ranks[mixed[kept]].max() <= np.sort(ranks)[7]
 
 
+def test_the_change_is_that_of_each_second_looked_at_alone_and_any_slice_of_it_is_the_same():
+    rng = np.random.default_rng(3)
+    n = 3000
+    vectors = np.repeat(rng.normal(size=(n // 60, WIDTH)), 60, 0) + 0.3 * rng.normal(size=(n, WIDTH))
+    state = np.zeros(n, np.uint8)
+    state[rng.integers(0, n, 40)] = state[1400:1490] = 2
+    track = np.where(state == 2, -1, np.where(np.arange(n) < 2000, 0, 1)).astype(np.int32)
+    faces = made_track(vectors, rng.normal(size=n).astype(np.float32), state, track)
+    whole, lazy = change_from_rest(faces), lazy_change(faces)
+    for part in (slice(0, 7), slice(1390, 1500), slice(1990, 2010), slice(2990, 4000), slice(5, 5)):
+        assert np.array_equal(lazy[part], whole[part])
+    for number in (0, 1):
+        frames = np.flatnonzero(track == number)
+        for knot in np.arange(frames[0], frames[-1], 30)[::9]:
+            if state[knot] == 2:
+                continue
+            near = frames[(frames >= knot - 600) & (frames < knot + 600)]
+            near = near[:: max(1, len(near) // 400)]
+            order = near[rest_order(faces.vectors[near], faces.rest[near])]
+            rest = faces.vectors[order[: max(1, round(0.2 * len(near)))]].astype(np.float32).mean(0)
+            assert np.abs(faces.vectors[knot] - rest - whole[knot]).max() < 0.01
+
+
 def test_two_people_have_their_own_rest():
     vectors = np.zeros((200, WIDTH))
     vectors[100:] = 5.0
@@ -470,7 +493,7 @@ def test_read_outs_tell_the_change_of_the_heads_answers(net):
     seen = face_channels(change, net, "readouts")
     assert np.allclose(seen[:, :18], (net.read_aus(shown) - net.read_aus(rest)).numpy(), atol=1e-4)
     assert np.array_equal(face_channels(change, net, "both"), np.concatenate([change, seen], 1))
-    assert face_channels(change, net) is change
+    assert np.array_equal(face_channels(change, net), change)
     with pytest.raises(InputError, match="'pixels'"):
         face_channels(change, net, "pixels")
     with pytest.raises(InputError, match="read-out"):

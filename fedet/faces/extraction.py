@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,7 +19,7 @@ import torch
 
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share, spread_faces
-from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, FaceDetector, HaarDetector
+from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, Box, FaceDetector, HaarDetector
 from fedet.faces.landmarks import HIDDEN, SIZE, LandmarkNet, placed, read_crops
 from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
 from fedet.faces.points import POINTS
@@ -42,6 +43,7 @@ from fedet.video.reader import MAX_SIDE, Video, open_video
 
 CROP = 112  # side of the face crops, pixels
 READ_AT_ONCE = 32  # crops in one forward pass
+AHEAD = 512  # frames whose crops wait for the network, 23 MB; meanwhile it is adapted to the video
 MIN_FPS = 10.0  # of a video; in slower ones an expression of half a second has fewer than five frames
 
 
@@ -204,6 +206,18 @@ class _Arrays(NamedTuple):
     points: KeptPoints | None
 
 
+class _Seen(NamedTuple):
+    """A frame without its picture: where the face is, and what is cut out of it to be read."""
+
+    index: int
+    damaged: bool
+    box: Box | None
+    state: str
+    track: int
+    face: np.ndarray | None  # (112, 112, 3); None without a face, or where it was read before
+    smaller: np.ndarray | None  # (96, 96, 3) for the landmark network
+
+
 def _extract_to(
     file: BinaryIO,
     video: Video,
@@ -215,37 +229,52 @@ def _extract_to(
 ) -> _Arrays:
     """Writes the vectors to `file`, from its beginning on."""
     file.seek(0)
-    adapted, stored, stored_at = _adapt_to(video, nets.vectors, detector, adapt)
-    tracked = prefetch(track_boxes(prefetch(video.lazy_frames(FPS, MAX_SIDE), 16), detector), 32)
-    tracked = _with_progress(tracked, video, progress)
+    adapted = _in_thread(_adapt_to, video, nets.vectors, detector, adapt, torch.get_num_threads())
+    tracked = prefetch(track_boxes(prefetch(video.lazy_frames(FPS, MAX_SIDE), 16), detector), 8)
+    seen = _with_progress(prefetch(_cut(tracked, nets), AHEAD), video, progress)
     scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)  # of the pictures that are searched
     rows = [_row_arrays([], np.zeros(0, np.float32), scale)]
     points = _PointRows(nets.points)
     carried = _Carried(np.zeros(WIDTH, np.float16), np.float32(0))
-    for chunk, vectors, rest, *read in _forward(_chunks(tracked, batch_size), nets._replace(vectors=adapted)):
-        vectors, rest = carried.rows([(s.face, s.vector) for s in chunk], vectors, rest)
+    for chunk, vectors, rest, *read in _forward(_chunks(seen, batch_size), adapted, nets.points):
+        vectors, rest = carried.rows([(s.box, s.face) for s in chunk], vectors, rest)
         file.write(vectors.tobytes())
-        rows.append(_row_arrays([seen.face for seen in chunk], rest, scale))
+        rows.append(_row_arrays(chunk, rest, scale))
         points.add(chunk, *read)
     arrays = map(np.concatenate, zip(*rows, strict=True))
+    _, stored, stored_at = adapted.result()
     return _Arrays(*arrays, stored, stored_at, points.kept())
 
 
-def _with_progress(tracked: Iterable[Tracked], video: Video, progress: bool) -> Iterable[Tracked]:
+def _in_thread(call: Callable, *arguments: Any) -> Future:
+    """What `call` returns or raises, later; the thread ends with the process."""
+    future: Future = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call(*arguments))
+        except BaseException as error:  # handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def _with_progress(seen: Iterable[_Seen], video: Video, progress: bool) -> Iterable[_Seen]:
     from tqdm.auto import tqdm
 
     total = round(video.duration_s * FPS) if video.duration_s else None
-    return tqdm(tracked, total=total, unit="frame", disable=not progress, desc=Path(video.path).name)
+    return tqdm(seen, total=total, unit="frame", disable=not progress, desc=Path(video.path).name)
 
 
-def _row_arrays(faces: list[Tracked], rest: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
+def _row_arrays(chunk: list[_Seen], rest: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
     """The first five of `_Arrays`, for some frames; `scale` is that of the pictures with the boxes."""
-    places = [(0, 0, 0, 0) if (b := face.box) is None else (b.x, b.y, b.size, b.roll) for face in faces]
+    places = [(0, 0, 0, 0) if (b := seen.box) is None else (b.x, b.y, b.size, b.roll) for seen in chunk]
     boxes = np.array(places, np.float32).reshape(-1, 4) / np.array([scale, scale, scale, 1], np.float32)
     return (
-        np.array([STATES.index(face.state) for face in faces], np.uint8),
-        np.array([face.track for face in faces], np.int32),
-        rest, boxes, np.array([face.frame.damaged for face in faces], bool),
+        np.array([STATES.index(seen.state) for seen in chunk], np.uint8),
+        np.array([seen.track for seen in chunk], np.int32),
+        rest, boxes, np.array([seen.damaged for seen in chunk], bool),
     )  # fmt: skip
 
 
@@ -255,12 +284,12 @@ class _Carried:
     def __init__(self, *none: np.ndarray | np.generic) -> None:
         self.last = none  # of the frame before
 
-    def rows(self, faces: list[tuple[Tracked, bool]], *read: np.ndarray) -> list[np.ndarray]:
-        """A row for each face, which was read or not, from one for each that was; 0 without a box."""
+    def rows(self, faces: list[tuple[Box | None, np.ndarray | None]], *read: np.ndarray) -> list[np.ndarray]:
+        """A row for each box and crop, from one for each crop that was read; 0 without a box."""
         filled = [np.concatenate([[last], values]) for last, values in zip(self.last, read, strict=True)]
         self.last = tuple(values[-1] for values in filled)
-        row = np.cumsum([new for _, new in faces], dtype=int)
-        hidden = np.array([face.box is None for face, _ in faces], bool)
+        row = np.cumsum([cut is not None for _, cut in faces], dtype=int)
+        hidden = np.array([box is None for box, _ in faces], bool)
         out = [values[row] for values in filled]
         for values in out:
             values[hidden] = 0
@@ -275,8 +304,8 @@ class _PointRows:
         none = np.zeros((len(POINTS), 2), np.float16), np.zeros(HIDDEN, np.float16)
         self.carried, self.parts = _Carried(*none), [tuple(values[None][:0] for values in none)]
 
-    def add(self, chunk: "list[_Seen]", points: np.ndarray, state: np.ndarray) -> None:
-        due = [(s.face, s.points) for s in chunk if s.face.frame.index % POINTS_EVERY == 0]
+    def add(self, chunk: list[_Seen], points: np.ndarray, state: np.ndarray) -> None:
+        due = [(s.box, s.smaller) for s in chunk if s.index % POINTS_EVERY == 0]
         if self.digest is not None and due:
             self.parts.append(tuple(self.carried.rows(due, points, state)))
 
@@ -299,37 +328,36 @@ def read_points(
     frames = video.lazy_frames(FPS, MAX_SIDE)
     scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)
     found = track_boxes(frames, HaarDetector()) if boxes is None else placed(frames, boxes, scale)
-    tracked = _with_progress(prefetch(found, 32), video, progress)
-    rows, nets = _PointRows(net), _Networks(None, fold_batch_norms(net))
-    for chunk, _, _, *read in _forward(_chunks(tracked, 3 * READ_AT_ONCE), nets):
+    seen = _with_progress(prefetch(_cut(found, _Networks(None, net)), AHEAD), video, progress)
+    rows = _PointRows(net)
+    for chunk, _, _, *read in _forward(_chunks(seen, 3 * READ_AT_ONCE), None, fold_batch_norms(net)):
         rows.add(chunk, *read)
     kept = rows.kept()
     assert kept is not None  # there is a network
     return kept
 
 
-def _adapt_to(
-    video: Video, net: FaceNet, detector: FaceDetector, adapt: float
-) -> tuple[FaceNet, np.ndarray, np.ndarray]:
-    """The folded network to read a video with, and `stored` and `stored_at` of its `FaceTrack`."""
+class _Adapted(NamedTuple):
+    """The network to read a video with, and the same fields of its `FaceTrack`."""
+
+    net: FaceNet
+    stored: np.ndarray
+    stored_at: np.ndarray
+
+
+def _adapt_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float, threads: int) -> _Adapted:
+    """The network adapted to the video, folded."""
     if not adapt:
-        return fold_batch_norms(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32)
+        return _Adapted(fold_batch_norms(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32))
     crops, times_s = spread_faces(video, detector, CROP)
-    with _one_core_each() as pool:
+    with _one_core_each(threads) as pool:
         adapted = pool.submit(adapted_net, net, crops, adapt)
         plain = fold_batch_norms(net)
         parts = [crops[i : i + READ_AT_ONCE] for i in range(0, len(crops), READ_AT_ONCE)]
         vectors = [part.half().numpy(force=True) for part in pool.map(partial(vectors_of, plain), parts)]
         stored = np.concatenate([np.zeros((0, WIDTH), np.float16), *vectors])
-        return fold_batch_norms(adapted.result()), stored, np.round(times_s * FPS).astype(np.int32)
-
-
-class _Seen(NamedTuple):
-    """A frame, and which networks are to read its face."""
-
-    face: Tracked
-    vector: bool
-    points: bool
+        at = np.round(times_s * FPS).astype(np.int32)
+        return _Adapted(fold_batch_norms(adapted.result()), stored, at)
 
 
 class _Unread:
@@ -355,48 +383,57 @@ def crops_of(video: Video, detector: FaceDetector) -> Iterator[tuple[np.ndarray 
         yield (None if face.box is None else cut), face.state, face.track
 
 
-def _chunks(tracked: Iterable[Tracked], size: int) -> Iterator[list[_Seen]]:
-    """Lists of `size` frames, each with what is to be read of it."""
-    chunk: list[_Seen] = []
+def _cut(tracked: Iterable[Tracked], nets: _Networks) -> Iterator[_Seen]:
+    """The frames with what is to be read of each; its picture is converted once and then let go."""
     for_vectors, for_points = _Unread(), _Unread()
-    for face in tracked:
-        due = face.frame.index % POINTS_EVERY == 0
-        chunk.append(_Seen(face, for_vectors(face), due and for_points(face)))
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    for tracked_face in tracked:
+        frame, box, state, track = tracked_face
+        face = smaller = None
+        to_vector = nets.vectors is not None and for_vectors(tracked_face)
+        to_points = nets.points is not None and frame.index % POINTS_EVERY == 0 and for_points(tracked_face)
+        if to_vector or to_points:
+            image = frame.image
+            face = crop(image, box, CROP) if to_vector else None
+            smaller = crop(image, box, SIZE) if to_points else None
+        yield _Seen(frame.index, frame.damaged, box, state, track, face, smaller)
+
+
+def _chunks(seen: Iterable[_Seen], size: int) -> Iterator[list[_Seen]]:
+    """Lists of `size` frames."""
+    rest = iter(seen)
+    while chunk := list(islice(rest, size)):
         yield chunk
 
 
 _Read = tuple[list[_Seen], np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see `_forward`
 
 
-def _forward(chunks: Iterable[list[_Seen]], nets: _Networks) -> Iterator[_Read]:
-    """Crops and reads chunks of frames, several at a time.
+def _forward(
+    chunks: Iterable[list[_Seen]], adapted: "Future[_Adapted] | None", points: LandmarkNet | None
+) -> Iterator[_Read]:
+    """Reads chunks of frames, several at a time.
 
     Yields:
         In order, the frames, the vectors (N, 512) float16 and `rest` (N,) of those that were read, and
         points (M, P, 2) and state (M, 256) float16, as `KeptPoints` has them, of those whose points were.
     """
-    ahead = torch.get_num_threads() + 1
-    with _one_core_each() as pool:
+    threads = torch.get_num_threads()
+    with _one_core_each(threads) as pool:
         waiting: deque[Future] = deque()
         for chunk in chunks:
-            waiting.append(pool.submit(_read_chunk, nets, chunk))
-            if len(waiting) > ahead:
+            waiting.append(pool.submit(_read_chunk, chunk, adapted, points))
+            if len(waiting) > threads + 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
 @contextmanager
-def _one_core_each() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch has, in each of which it takes one processor core.
+def _one_core_each(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in each of which torch takes one processor core.
 
     Results are therefore the same with any number of threads.
     """
-    threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
@@ -404,25 +441,22 @@ def _one_core_each() -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
-def _read_chunk(nets: _Networks, chunk: list[_Seen]) -> _Read:
-    faces, smaller = [], []
-    for face, to_vector, to_points in chunk:
-        to_vector, to_points = to_vector and nets.vectors is not None, to_points and nets.points is not None
-        image = face.frame.image if to_vector or to_points else None  # converted once
-        if to_vector:
-            faces.append(crop(image, face.box, CROP))
-        if to_points:
-            smaller.append(crop(image, face.box, SIZE))
+def _read_chunk(
+    chunk: list[_Seen], adapted: "Future[_Adapted] | None", points_net: LandmarkNet | None
+) -> _Read:
+    faces = [seen.face for seen in chunk if seen.face is not None]
     vectors, rest = np.zeros((len(faces), WIDTH), np.float16), np.zeros(len(faces), np.float32)
-    if faces:
-        out = vectors_of(nets.vectors, np.stack(faces))
+    if faces and adapted is not None:
+        net = adapted.result().net
+        out = vectors_of(net, np.stack(faces))
         vectors = out.half().numpy(force=True)
-        if nets.vectors.heads is not None:
-            rest = nets.vectors.rest(out).numpy(force=True)
+        if net.heads is not None:
+            rest = net.rest(out).numpy(force=True)
+    smaller = [seen.smaller for seen in chunk if seen.smaller is not None]
     points, state = np.zeros((0, len(POINTS), 2), np.float16), np.zeros((0, HIDDEN), np.float16)
-    if smaller:
-        found, _, seen = read_crops(nets.points, smaller)
-        points, state = (found - 0.5).astype(np.float16), seen.astype(np.float16)
+    if smaller and points_net is not None:
+        found, _, read = read_crops(points_net, smaller)
+        points, state = (found - 0.5).astype(np.float16), read.astype(np.float16)
     return chunk, vectors, rest, points, state
 
 

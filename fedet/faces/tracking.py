@@ -9,6 +9,7 @@ directions of time: a frame is returned once the detections after it are known. 
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -311,16 +312,18 @@ class CountingDetector:
     def __init__(self, detector: FaceDetector):
         self.detector, self.searches, self.several = detector, 0, 0
         self.seen, self.brightness, self.side = 0, 0.0, 0  # searches with a face; sum; shorter side
+        self._alone = threading.Lock()  # cascades serve one thread at a time
 
     def detect(self, image: np.ndarray, near: Box | None = None) -> list[Box]:
-        boxes = self.detector.detect(image, near=near)
-        if near is None:
-            self.searches += 1
-            self.several += self._several(boxes)
-            self.seen += bool(boxes)
-            self.brightness += float(image[::8, ::8].mean())
-            self.side = min(image.shape[:2])
-        return boxes
+        with self._alone:
+            boxes = self.detector.detect(image, near=near)
+            if near is None:
+                self.searches += 1
+                self.several += self._several(boxes)
+                self.seen += bool(boxes)
+                self.brightness += float(image[::8, ::8].mean())
+                self.side = min(image.shape[:2])
+            return boxes
 
     def why_nobody(self) -> str:
         """The likely reason why no face was tracked, for a sentence."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Matroska and WebM round time stamps to milliseconds, so 2/30 s is stored as 0.067, and the first
 # frame's stamp is rounded too: a frame counts as shown at a time if it is at most this much later.
 TICK_TOLERANCE_S = 0.0011
+KINDS = ("streams", "interlaced", "size", "broken", "damage", "stamps", "gaps", "start", "rate", "end")
 MOST_SPANS = 5  # that a sentence about damage lists
 GAP_S = 0.5  # a still picture for longer is reported: an expression could hide in it
 MAX_LAST_S = 60.0  # the last frame is shown for no longer, whatever the header says
@@ -52,6 +53,7 @@ class Decoder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problems: dict[str, str] = {}
+        self._alone = threading.Lock()
         with _open(path) as container:
             self._formats = set(container.format.name.split(","))
             stream = _picture_stream(container, path)
@@ -194,17 +196,21 @@ class Decoder:
 
     def _check(self, frame: av.VideoFrame, time_s: float) -> None:
         if frame.interlaced_frame:
-            self.problems.setdefault(
+            self._note(
                 "interlaced",
                 "marked as interlaced: both halves of a frame are shown at once; deinterlace it first "
                 "if moving edges look like combs",
             )
         if (frame.width, frame.height) != self.coded_size:
-            self.problems.setdefault(
+            self._note(
                 "size",
                 f"at {time_s:.2f} s the frame size changes to {frame.width}x{frame.height}; "
                 f"scaled to {self.coded_size[0]}x{self.coded_size[1]}, the first frame's",
             )
+
+    def _note(self, kind: str, problem: str) -> None:
+        with self._alone:
+            self.problems.setdefault(kind, problem)
 
     def _report(self, clock: _Clock, complete: bool, from_start: bool) -> None:
         """Adds the problems of a pass; only a complete pass shows where the video ends."""
@@ -228,7 +234,9 @@ class Decoder:
             problems["end"] = f"ends at {end_s:.2f} s, although its header says {claimed:.2f} s"
         elif complete and clock.error:
             problems["end"] = f"cannot be read beyond {end_s:.2f} s ({clock.error})"
-        self.problems = self.problems | problems if complete else problems | self.problems
+        with self._alone:  # passes may run side by side
+            known = self.problems | problems if complete else problems | self.problems
+            self.problems = {kind: known[kind] for kind in sorted(known, key=KINDS.index)}
 
     def _problems_of_whole(self, clock: _Clock, end_s: float) -> dict[str, str]:
         """Problems that only a pass over the whole video shows."""

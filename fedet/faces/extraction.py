@@ -435,10 +435,15 @@ def _one_core_each(threads: int) -> Iterator[ThreadPoolExecutor]:
     Results are therefore the same with any number of threads.
     """
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(threads, initializer=_take_one_core) as pool:
             yield pool
     finally:
         torch.set_num_threads(threads)
+
+
+def _take_one_core() -> None:
+    torch.get_num_threads()  # else this thread's number becomes that of all when it is first needed
+    torch.set_num_threads(1)
 
 
 def _read_chunk(

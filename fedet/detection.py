@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
@@ -29,7 +28,7 @@ from fedet.faces.people.naming import LARGEST, name_people, parse_people
 from fedet.faces.people.reading import People, Person, read_people
 from fedet.faces.tracking import missing_spans
 from fedet.faces.vectors import FPS, STATES, FaceTrack, empty_track, read_cached
-from fedet.features import READS, REFERENCES, Change, face_channels, lazy_change
+from fedet.features import CHUNK, READS, REFERENCES, Change, face_channels, lazy_change
 from fedet.files import atomic_write, check_range, dataclass_from, parse_json
 from fedet.intervals import AUS, SCHEMA_VERSION, at_rate, empty_table, expression_type_of, frame_at_rate
 from fedet.model import FEDN
@@ -44,6 +43,7 @@ TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tune
 OWN = "face_weights"  # in a detector's folder: a copy of those it learned with
 NAMED = tuple(w.value for w in FaceWeights)  # face weights that need no path
 BLINK = 43  # the AU that says nothing about an expression's apex
+COUNTED = [i for i, au in enumerate(AUS) if au != BLINK]
 
 
 @dataclass(frozen=True)
@@ -462,12 +462,13 @@ def detect_in(
     config, inputs = detector.model.config, detector.inputs
     threshold = config.default_threshold if threshold is None else threshold
     change = lazy_change(faces, inputs.reference, inputs.context_s)
-    channels = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)
+    channels, rise = _read_change(change, faces.mask, detector.net, inputs.reads)
+    channels = concat_signals(channels, inputs, side)
     scores = ScoreCurves(len(channels), config) if curves else None
     listener = None if scores is None else scores.add
     found = detect_intervals(detector.model, config, channels, faces.mask, listener=listener)
     found = found[found["score"] >= threshold].sort_values(["onset", "offset"]).reset_index(drop=True)
-    apex, units = apex_and_action_units(found, change, faces.mask, detector.net)
+    apex, units = apex_and_action_units(found, rise)
     spans = missing_spans([STATES[state] for state in faces.state], FPS)
     first, end = _at_video_rate(spans["start_frame"], spans["end_frame"], faces.fps, last)
     stop = None if last is None else last + 1
@@ -478,7 +479,7 @@ def detect_in(
         threshold=threshold,
         curves=None if scores is None else scores.table(faces.mask, faces.fps).iloc[:stop],
         notes=tuple(faces.problems),
-        readings=frame_readings(faces, change, detector.net),
+        readings=frame_readings(faces, rise.aus),
     )
 
 
@@ -559,30 +560,48 @@ def concat_signals(channels: np.ndarray, inputs: Inputs, side: np.ndarray | None
     return np.concatenate([channels, side.astype(channels.dtype)], axis=1)
 
 
-@torch.inference_mode()
-def apex_and_action_units(
-    found: pd.DataFrame, change: Change | np.ndarray, mask: np.ndarray, net: FaceNet
-) -> tuple[list[int], list[str]]:
-    """The apex of each detection and the AUs active there, from the change of the read-outs.
+class _Rise(NamedTuple):
+    """How far a face rose above rest in each frame."""
+
+    aus: np.ndarray | None  # (T, 18) float32; None: the weights have no read-outs
+    strength: np.ndarray  # (T,) float32: sum of the AUs but blinks, or length of the change; 0 without a face
+
+
+def _read_change(
+    change: Change | np.ndarray, mask: np.ndarray, net: FaceNet, reads: str
+) -> tuple[np.ndarray, _Rise]:
+    """The channels of the face, and the rise, from the change (T, 512), which is read once."""
+    weight = None if net.heads is None else net.heads["aus"].get_parameter("weight").numpy(force=True).T
+    channels: list[np.ndarray] = []
+    aus, strengths = [], []
+    for start in range(0, max(1, len(change)), CHUNK):
+        part = change[start : start + CHUNK]
+        channels.append(face_channels(part, net, reads))
+        if weight is None:
+            strengths.append(np.linalg.norm(part.astype(np.float32), axis=1))
+        else:
+            aus.append(part.astype(np.float32) @ weight)
+            strengths.append(np.maximum(aus[-1][:, COUNTED], 0).sum(1))
+    rise = _Rise(np.concatenate(aus) if aus else None, np.concatenate(strengths) * mask)
+    return np.concatenate(channels) if len(channels) > 1 else channels[0], rise
+
+
+def apex_and_action_units(found: pd.DataFrame, rise: _Rise) -> tuple[list[int], list[str]]:
+    """The apex of each detection and the AUs active there.
 
     The apex is the frame whose AUs, blinks left out, rose most over three frames. Weights without
     read-outs give the frame of the largest change, and no AUs.
 
     Args:
-        found: N rows with onset and offset. change: (T, 512) from rest. mask: (T,) bool.
+        found: N rows with onset and offset.
     Returns:
         N frames, and N texts like "6+12".
     """
     apexes, units = [], []
-    counted = [i for i, au in enumerate(AUS) if au != BLINK]
     for onset, offset in zip(found["onset"], found["offset"], strict=True):
-        vectors = torch.from_numpy(change[onset : offset + 1].astype(np.float32))
-        visible = torch.from_numpy(mask[onset : offset + 1])
-        rise = None if net.heads is None else vectors @ net.heads["aus"].get_parameter("weight").T  # (L, 18)
-        strength = vectors.norm(dim=1) if rise is None else rise[:, counted].clamp(min=0).sum(1)
-        smoothed = torch.nn.functional.avg_pool1d((strength * visible)[None], 3, 1, 1)[0]
-        at = int(smoothed.argmax())
-        apexes.append(onset + at)
-        names = [] if rise is None else [str(AUS[i]) for i in counted if rise[at, i] >= ACTIVE_AU]
+        around = np.pad(rise.strength[onset : offset + 1], 1)
+        at = onset + int((around[:-2] + around[1:-1] + around[2:]).argmax())
+        apexes.append(at)
+        names = [] if rise.aus is None else [str(AUS[i]) for i in COUNTED if rise.aus[at, i] >= ACTIVE_AU]
         units.append("+".join(names))
     return apexes, units

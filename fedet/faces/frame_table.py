@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.faces.network import FaceNet
 from fedet.faces.vectors import FPS, STATES, FaceTrack
 from fedet.files import atomic_write
 from fedet.intervals import AUS, EMOTIONS
@@ -61,14 +60,9 @@ class FrameReadings:
         return replace(self, novelty=(distance / threshold).astype(np.float16))
 
 
-def frame_readings(faces: FaceTrack, change: Any, net: FaceNet) -> FrameReadings:
-    """The readings of a face from its change from rest, (T, 512), of which slices are read."""
-    aus = None
-    if net.heads is not None:
-        weight = net.heads["aus"].get_parameter("weight").numpy(force=True).T.astype(np.float32)
-        aus = np.empty((len(change), len(AUS)), np.float16)
-        for start in range(0, len(change), _CHUNK):
-            aus[start : start + _CHUNK] = change[start : start + _CHUNK].astype(np.float32) @ weight
+def frame_readings(faces: FaceTrack, aus: np.ndarray | None) -> FrameReadings:
+    """The readings of a face and its AUs' change from rest, (T, 18) if the weights read them."""
+    aus = None if aus is None else aus.astype(np.float16)
     return FrameReadings(faces.state, faces.track, faces.fps, faces.boxes, faces.damaged, aus)
 
 

@@ -80,11 +80,16 @@ def _renamed(emotions: np.ndarray, rises: np.ndarray) -> tuple[list[str], int]:
 
 def _once(table: pd.DataFrame) -> pd.DataFrame:
     """Without detections that overlap a stronger one of the same emotion."""
-    order = np.argsort(-table["score"].to_numpy(float), kind="stable")
-    ends, emotions = intervals_of(table), table["emotion"].to_numpy(object)
-    kept: list[int] = []
-    for i in order:
-        same = [k for k in kept if emotions[k] == emotions[i]]
-        if not same or interval_tiou(ends[i], ends[same]).max() < SAME:
-            kept.append(int(i))
-    return table.iloc[sorted(kept)]
+    scores, ends = table["score"].to_numpy(float), intervals_of(table)
+    kept = np.ones(len(table), bool)
+    for emotion in set(table["emotion"]):
+        own = np.flatnonzero((table["emotion"] == emotion).to_numpy(bool))
+        own = own[np.argsort(ends[own, 0], kind="stable")]  # neighbours are a slice
+        starts, longest = ends[own, 0], (ends[own, 1] - ends[own, 0]).max()
+        for i in np.lexsort((own, -scores[own])):
+            if kept[own[i]]:
+                start, end = ends[own[i]]
+                near = own[np.searchsorted(starts, start - longest) : np.searchsorted(starts, end, "right")]
+                kept[near[interval_tiou(ends[own[i]], ends[near]) >= SAME]] = False
+                kept[own[i]] = True
+    return table.iloc[np.flatnonzero(kept)]

@@ -17,9 +17,9 @@ from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.landmarks import LandmarkNet, Landmarks
 from fedet.faces.network import shipped
-from fedet.intervals import EMOTIONS, empty_table
+from fedet.intervals import EMOTIONS, empty_table, interval_tiou, intervals_of
 from fedet.second_opinion.classifier import Classifier, fer_classifier, open_classifier, read_description
-from fedet.second_opinion.fusion import AT_REST, LEAST, SURE, fuse
+from fedet.second_opinion.fusion import AT_REST, LEAST, SAME, SURE, _once, fuse
 from fedet.second_opinion.opinion import (
     PYFEAT_EMOTIONS,
     emotion_curves,
@@ -238,6 +238,17 @@ def test_without_a_judged_frame_nothing_changes():
 
 
 SPAN = st.tuples(st.integers(0, 250), st.integers(1, 80), st.sampled_from(EMOTIONS), st.floats(0.02, 1))
+
+
+@given(st.lists(SPAN, min_size=1, max_size=40))
+def test_the_stronger_of_two_stays_as_if_all_pairs_were_compared(spans):
+    table = candidates(*[(a, a + n, e, round(s, 1)) for a, n, e, s in spans])  # with ties
+    ends, kept = intervals_of(table), []
+    for i in np.argsort(-table["score"].to_numpy(float), kind="stable"):
+        same = [k for k in kept if table["emotion"][k] == table["emotion"][i]]
+        if all(interval_tiou(ends[i], ends[[k]])[0] < SAME for k in same):
+            kept.append(int(i))
+    assert _once(table).index.tolist() == sorted(kept)
 
 
 @given(st.lists(SPAN, min_size=1, max_size=6), st.floats(0, 0.9), st.randoms())

@@ -1,18 +1,20 @@
-"""A soak: thousands of short videos in a folder, then one of hours, with memory and open files along the way.
+"""A soak: thousands of short videos in a folder, then one of hours, with memory on the way.
 
-`python -m fedet.bench.soak OUT` writes `OUT/soak.json`, anew at each sample: a soak that is stopped has said
-how far it got. Linux only: memory is read from /proc.
+`python -m fedet.bench.soak OUT` shows its progress and writes `OUT/soak.json` anew at each sample; after a
+stop it goes on where it was. `--minutes 0` leaves out the long video, `--videos 0` the short ones.
+Linux only: memory is read from /proc.
 """
 
 import json
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import av
-import numpy as np
 import typer
+from tqdm import tqdm
 
 from fedet.bench.processes import python
 from fedet.files import atomic_write
@@ -59,26 +61,41 @@ def usage(process: int) -> dict[str, float]:
     return {"rss_mb": int(values["VmRSS"]) / 1024, "own_mb": int(values["RssAnon"]) / 1024, "files": n_files}
 
 
-def watch(words: list[str], out: Path, facts: dict, every_s: float) -> dict:
-    """Runs a command; writes memory, open files and videos done along the way. Returns all of it."""
-    facts |= {"command": " ".join(words[1:]), "samples": []}
-    start = time.monotonic()
-    log = out / f"{facts['part']}.log"
-    with log.open("w") as said, subprocess.Popen(words, stdout=said, stderr=said) as child:
-        while child.poll() is None:
+def n_done(found: Path) -> int:
+    """Videos whose results stand in a folder of detections."""
+    index = found / "videos.json"
+    return len(json.loads(index.read_text())) if index.is_file() else 0
+
+
+def watch(part: str, source: Path, n_videos: int, out: Path, every_s: float) -> dict:
+    """Runs `detect` on a video or folder; writes memory, open files and videos done along the way.
+
+    Returns:
+        All of it: tried, done, lost (what a finished run has no results of), exit, seconds and peak_own_mb;
+        an earlier run's samples come first.
+    """
+    page, found = out / "soak.json", out / part
+    facts = json.loads(page.read_text()) if page.is_file() else {}
+    mine = facts.setdefault(part, {"tried": n_videos, "samples": []})
+    words = python("-m", "fedet", "detect", str(source), "--out", str(found))
+    before_s, start = mine.get("seconds", 0.0), time.monotonic()
+    progress = tqdm(total=n_videos, desc=part, unit="video")
+    with (out / f"{part}.log").open("a") as said, subprocess.Popen(words, stdout=said, stderr=said) as child:
+        running = True
+        while running:
             time.sleep(every_s)
-            try:
-                sample = usage(child.pid) | {"at_s": round(time.monotonic() - start, 1)}
-            except (OSError, StopIteration, KeyError):  # it has just ended
-                break
-            index = out / facts["part"] / "videos.json"
-            sample["done"] = len(json.loads(index.read_text())) if index.is_file() else 0
-            facts["samples"].append(sample)
-            with atomic_write(out / f"{facts['part']}.json") as draft:
+            running = child.poll() is None
+            done, seconds = n_done(found), round(before_s + time.monotonic() - start, 1)
+            with suppress(OSError, StopIteration, KeyError):  # it has just ended
+                mine["samples"].append(usage(child.pid) | {"at_s": seconds, "done": done})
+            peak = max((sample["own_mb"] for sample in mine["samples"]), default=0.0)
+            mine |= {"done": done, "seconds": seconds, "peak_own_mb": peak, "exit": child.poll()}
+            mine["lost"] = None if running else n_videos - done
+            with atomic_write(page) as draft:
                 draft.write_text(json.dumps(facts, indent=1) + "\n")
-        facts["exit"] = child.wait()
-    facts["seconds"] = round(time.monotonic() - start, 1)
-    return facts
+            progress.update(done - progress.n)
+    progress.close()
+    return mine
 
 
 def main(
@@ -89,26 +106,22 @@ def main(
     fps: Annotated[float, typer.Option(help="Pictures a second; time is counted at 30 in any case.")] = 30.0,
     every: Annotated[float, typer.Option(help="Seconds between samples.")] = 10.0,
 ) -> None:
-    """Detects in many short videos, then in a long one."""
+    """Detects in many short videos, then in a long one; exit 1 where a video has no results."""
     loop = draw_loop(out, fps)
     for number in range(videos):
         target = out / "short" / f"v{number:05d}.mp4"
         if not target.exists():
             repeat(loop, target, seconds, str(number))
     long = out / "long.mp4"
-    if not long.exists():
+    if minutes and not long.exists():
         repeat(loop, long, 60 * minutes)
-    results = {}
-    for part, source in (("many", out / "short"), ("one", long)):
-        if source == long or videos:
-            words = python("-m", "fedet", "detect", str(source), "--out", str(out / part))
-            results[part] = watch(words, out, {"part": part, "fps": fps}, every)
-            print(part, results[part]["exit"], results[part]["seconds"], "s", flush=True)
-    peaks = {
-        part: float(np.max([s["own_mb"] for s in r["samples"]], initial=0)) for part, r in results.items()
-    }
-    with atomic_write(out / "soak.json") as draft:
-        draft.write_text(json.dumps(results | {"peak_own_mb": peaks}, indent=1) + "\n")
+    parts = [("many", out / "short", videos)] * bool(videos) + [("one", long, 1)] * bool(minutes)
+    lost = 0
+    for part, source, n_videos in parts:
+        result = watch(part, source, n_videos, out, every)
+        print(part, {name: value for name, value in result.items() if name != "samples"}, flush=True)
+        lost += result["lost"]
+    raise typer.Exit(int(bool(lost)))
 
 
 if __name__ == "__main__":

@@ -367,7 +367,7 @@ def _detect_everybody(
     if Path(video).suffix == ".f16":
         raise InputError(f"{video}: kept vectors are those of one face; give the video, or people='largest'")
     opened = open_video(video, folder_fps=asked.fps or FPS)
-    read = detector.read_people(video, progress=asked.progress, cache=cache, opened=opened)
+    read = detector.read_people(video, **_reading_options(detector, asked, cache, opened))
     last = _last_frame(opened, read.frames)
     named, notes = name_people(read, limit, names)
     if len(named) == 1 and not names:  # one person has the name that `largest` gives
@@ -431,9 +431,17 @@ def _read_faces(
     if Path(video).suffix == ".f16":
         return read_cached(video, detector.net, detector.inputs.adapt), None
     opened = open_video(video, folder_fps=asked.fps or FPS)
-    landmarks = load_landmarks() if (asked.second_opinion or detector.second_opinion) == "landmarks" else None
-    faces = detector.read(video, progress=asked.progress, cache=cache, opened=opened, landmarks=landmarks)
+    faces = detector.read(video, **_reading_options(detector, asked, cache, opened))
     return faces, _last_frame(opened, len(faces.state))
+
+
+def _reading_options(
+    detector: Detector, asked: _Request, cache: str | Path | None, opened: Video
+) -> dict[str, Any]:
+    """For `Detector.read` and `read_people`; with the landmark network where it is asked for its opinion."""
+    opinion = asked.second_opinion or detector.second_opinion
+    landmarks = load_landmarks() if opinion == "landmarks" else None
+    return {"progress": asked.progress, "cache": cache, "opened": opened, "landmarks": landmarks}
 
 
 def _last_frame(video: Video, ticks: int) -> int | None:

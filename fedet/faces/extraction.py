@@ -301,8 +301,8 @@ class _PointRows:
 
     def __init__(self, net: LandmarkNet | None) -> None:
         self.digest = None if net is None else net.digest
-        none = np.zeros((len(POINTS), 2), np.float16), np.zeros(HIDDEN, np.float16)
-        self.carried, self.parts = _Carried(*none), [tuple(values[None][:0] for values in none)]
+        self.carried = _Carried(*(values[0] for values in no_points(1, "")[:2]))
+        self.parts = [no_points(0, "")[:2]]
 
     def add(self, chunk: list[_Seen], points: np.ndarray, state: np.ndarray) -> None:
         due = [(s.box, s.smaller) for s in chunk if s.index % POINTS_EVERY == 0]
@@ -350,7 +350,7 @@ def _adapt_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float, 
     if not adapt:
         return _Adapted(fold_batch_norms(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32))
     crops, times_s = spread_faces(video, detector, CROP)
-    with _one_core_each(threads) as pool:
+    with one_core_each(threads) as pool:
         adapted = pool.submit(adapted_net, net, crops, adapt)
         plain = fold_batch_norms(net)
         parts = [crops[i : i + READ_AT_ONCE] for i in range(0, len(crops), READ_AT_ONCE)]
@@ -418,7 +418,7 @@ def _forward(
         points (M, P, 2) and state (M, 256) float16, as `KeptPoints` has them, of those whose points were.
     """
     threads = torch.get_num_threads()
-    with _one_core_each(threads) as pool:
+    with one_core_each(threads) as pool:
         waiting: deque[Future] = deque()
         for chunk in chunks:
             waiting.append(pool.submit(_read_chunk, chunk, adapted, points))
@@ -429,7 +429,7 @@ def _forward(
 
 
 @contextmanager
-def _one_core_each(threads: int) -> Iterator[ThreadPoolExecutor]:
+def one_core_each(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Threads in each of which torch takes one processor core.
 
     Results are therefore the same with any number of threads.
@@ -458,11 +458,21 @@ def _read_chunk(
         if net.heads is not None:
             rest = net.rest(out).numpy(force=True)
     smaller = [seen.smaller for seen in chunk if seen.smaller is not None]
-    points, state = np.zeros((0, len(POINTS), 2), np.float16), np.zeros((0, HIDDEN), np.float16)
-    if smaller and points_net is not None:
-        found, _, read = read_crops(points_net, smaller)
-        points, state = (found - 0.5).astype(np.float16), read.astype(np.float16)
-    return chunk, vectors, rest, points, state
+    return chunk, vectors, rest, *points_in(smaller, points_net)
+
+
+def points_in(crops: list[np.ndarray], net: LandmarkNet | None) -> tuple[np.ndarray, np.ndarray]:
+    """Points and state as of `KeptPoints`, a row for each of the crops (96, 96, 3) uint8."""
+    if net is None or not crops:
+        return no_points(0, "")[:2]
+    found, _, state = read_crops(net, crops)
+    return (found - 0.5).astype(np.float16), state.astype(np.float16)
+
+
+def no_points(rows: int, digest: str) -> KeptPoints:
+    """Those of frames without a face."""
+    points, state = np.zeros((rows, len(POINTS), 2), np.float16), np.zeros((rows, HIDDEN), np.float16)
+    return KeptPoints(points, state, digest)
 
 
 def prefetch(items: Iterable, ahead: int = 128) -> Iterator:

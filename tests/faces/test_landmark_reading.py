@@ -1,8 +1,10 @@
 """Points of a face in the pixels of a video's pictures, and as they are kept with its vectors."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import fedet
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.extraction import extract, read_points
@@ -10,7 +12,8 @@ from fedet.faces.landmarks import SIZE, LandmarkNet, _in_picture, load_landmarks
 from fedet.faces.points import POINTS
 from fedet.faces.tracking import crop
 from fedet.faces.vectors import POINTS_EVERY, load_track
-from fedet.video.reader import open_video
+from fedet.synthetic.generator import SynthConfig, synthesize
+from fedet.video.reader import VideoFile, open_video
 
 DOT = np.array([70.3, 52.8])  # pixels; the centre of the first pixel is at 0.5
 
@@ -117,3 +120,25 @@ def test_kept_points_come_back_and_damaged_ones_are_named(small_set, detector, p
             load_track(file)
     again = extract(video, detector.net, landmarks=points_net, cache=tmp_path)
     np.testing.assert_allclose(again.points.state, faces.points.state, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_points_of_two_people_are_read_in_the_one_pass_of_their_video(
+    tmp_path, detector, points_net, monkeypatch
+):
+    config = SynthConfig(subjects=2, together=2, seconds=5, size=144, seed=5, silent_share=0)
+    synthesize(tmp_path / "set", config, jobs=1, progress=False)
+    video = next((tmp_path / "set").rglob("*.mp4"))
+    passes, frames = [], VideoFile.lazy_frames
+    monkeypatch.setattr(VideoFile, "lazy_frames", lambda *given: passes.append(1) or frames(*given))
+    found = fedet.detect(video, detector, 0.02, people="all", cache=tmp_path / "kept")
+    assert len(passes) == 1 and len(found.people) == 2
+    again = fedet.detect(video, detector, 0.02, people="all", cache=tmp_path / "kept")
+    assert len(passes) == 1
+    pd.testing.assert_frame_equal(again.table, found.table)
+    for one in found.people:
+        faces = one.person.faces
+        alone = read_points(open_video(video), points_net, faces.boxes)
+        np.testing.assert_array_equal(faces.points.visible, faces.mask[::POINTS_EVERY])
+        np.testing.assert_allclose(faces.points.points, alone.points, atol=4e-3)
+        np.testing.assert_allclose(faces.points.state, alone.state, atol=4e-3)

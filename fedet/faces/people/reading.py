@@ -7,7 +7,7 @@ with people times frames; memory stays flat, vectors go to files.
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,17 @@ import torch
 from fedet.errors import InputError
 from fedet.faces.adaptation import FACES, _spread, check_share
 from fedet.faces.detectors import Box, FaceDetector
-from fedet.faces.extraction import CROP, MIN_FPS, map_private, prefetch, private_file
+from fedet.faces.extraction import (
+    CROP,
+    MIN_FPS,
+    map_private,
+    no_points,
+    one_core_each,
+    points_in,
+    prefetch,
+    private_file,
+)
+from fedet.faces.landmarks import SIZE, LandmarkNet
 from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
 from fedet.faces.novelty import FeatureDistribution, distribution_for
 from fedet.faces.people.identity import GROWTH, NEAR, Stretch, join_stretches, look_alikes, whitened
@@ -31,8 +41,11 @@ from fedet.faces.vectors import (
     ARRAYS,
     CACHE_ERRORS,
     FPS,
+    POINTS_EVERY,
     STATES,
     FaceTrack,
+    KeptPoints,
+    arrays_of,
     cache_file,
     load_track,
     save_cached,
@@ -94,6 +107,7 @@ class _Item(NamedTuple):
     crop: np.ndarray | None  # None: the picture is that of the frame before
     net: int
     sample: bool  # whether the unadapted network reads it too
+    smaller: np.ndarray | None = None  # the crop for the landmark network
 
 
 @dataclass
@@ -125,6 +139,7 @@ def read_people(
     cache: str | Path | None = None,
     opened: Video | None = None,
     adapt: float = 0.0,
+    landmarks: LandmarkNet | None = None,
 ) -> People:
     """Reads a video, follows every face and turns each into vectors at 30 fps.
 
@@ -132,8 +147,8 @@ def read_people(
         path: a video file or a folder of numbered images.
         weights: of `net`, to find what its training faces look like.
         searches: find faces, the first near known ones; None: OpenCV's cascades, also for small faces.
-        cache, opened, adapt, batch_size: as for `fedet.faces.extraction.extract`; each person's network has
-            the statistics of the own face.
+        cache, opened, adapt, batch_size, landmarks: as for `fedet.faces.extraction.extract`; each person's
+            network has the statistics of the own face.
 
     Raises InputError where the video cannot be read at all, or `adapt` is no share.
     """
@@ -145,7 +160,7 @@ def read_people(
     if target and target.with_suffix(".people.json").exists():
         with suppress(InputError, *CACHE_ERRORS):
             return _load(target)
-    reader = _Reader(net, distribution_for(net, weights)[0], searches or default_searches(), adapt)
+    reader = _Reader(net, distribution_for(net, weights)[0], searches or default_searches(), adapt, landmarks)
     reader.meet(video)
     with private_file() as file:
         people = reader.people(reader.read(file, video, batch_size, progress), file, video)
@@ -164,7 +179,10 @@ class _Reader:
         known: FeatureDistribution | None,
         searches: Sequence[FaceDetector],
         adapt: float,
+        landmarks: LandmarkNet | None = None,
     ) -> None:
+        self.landmarks = landmarks and fold_batch_norms(landmarks)
+        self.points: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = defaultdict(list)  # by fragment
         self.net, self.known, self.searches, self.adapt = net, known, searches, adapt
         self.plain = fold_batch_norms(net)
         self.nets: list[FaceNet] = [self.plain]
@@ -241,8 +259,9 @@ class _Reader:
         scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)  # of the pictures that are searched
         last: dict[int, tuple[np.ndarray, float]] = {}
         rows = [np.zeros((0, 8))]
-        for items, vectors, rests, plain in self._forward(self._batches(tracked, batch_size)):
+        for items, vectors, rests, plain, *read in self._forward(self._batches(tracked, batch_size)):
             done = iter(zip(vectors, rests, plain, strict=True))
+            self._note_points(items, *read)
             new = np.empty((len(items), 8))
             for row, item in zip(new, items, strict=True):
                 if item.crop is not None:
@@ -265,6 +284,7 @@ class _Reader:
     def _batches(self, tracked: Iterable[FacesAt], size: int) -> Iterator[list[_Item]]:
         items: list[_Item] = []
         pictures: dict[int, object] = {}  # the latest of each fragment
+        pointed: dict[int, object] = {}  # and of which the landmark network read it
         sampled: dict[int, int] = {}  # its frame
         for number, (frame, faces, view) in enumerate(tracked):
             self.damaged.append(frame.damaged)
@@ -272,7 +292,12 @@ class _Reader:
             for face in faces:
                 fresh = pictures.get(face.fragment) is not frame.picture
                 pictures[face.fragment] = frame.picture
-                picture = None
+                picture = smaller = None
+                to_points = self.landmarks is not None and number % POINTS_EVERY == 0
+                if to_points and pointed.get(face.fragment) is not frame.picture:
+                    pointed[face.fragment] = frame.picture
+                    image = frame.image if image is None else image
+                    smaller = crop(image, face.box, SIZE)
                 if fresh:
                     image = frame.image if image is None else image
                     picture = crop(image, face.box, CROP)
@@ -283,7 +308,7 @@ class _Reader:
                 if fresh and due:
                     sampled[face.fragment] = number
                 net = self.net_of[face.fragment]
-                items.append(_Item(number, face, picture, net, fresh and due))
+                items.append(_Item(number, face, picture, net, fresh and due, smaller))
             if len(items) >= size:
                 yield items
                 items = []
@@ -301,23 +326,21 @@ class _Reader:
 
     def _forward(
         self, batches: Iterable[list[_Item]]
-    ) -> Iterator[tuple[list[_Item], np.ndarray, np.ndarray, np.ndarray]]:
+    ) -> Iterator[tuple[list[_Item], *tuple[np.ndarray, ...]]]:
         """As `fedet.faces.extraction`: as many threads as torch has, each on one processor core."""
         threads = torch.get_num_threads()
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                waiting: deque[Future] = deque()
-                for batch in batches:
-                    waiting.append(pool.submit(self._read_batch, batch))
-                    if len(waiting) > threads + 1:
-                        yield waiting.popleft().result()
-                while waiting:
+        with one_core_each(threads) as pool:
+            waiting: deque[Future] = deque()
+            for batch in batches:
+                waiting.append(pool.submit(self._read_batch, batch))
+                if len(waiting) > threads + 1:
                     yield waiting.popleft().result()
-        finally:
-            torch.set_num_threads(threads)
+            while waiting:
+                yield waiting.popleft().result()
 
-    def _read_batch(self, items: list[_Item]) -> tuple[list[_Item], np.ndarray, np.ndarray, np.ndarray]:
-        """Vectors (N, 512) float16, rest (N,), and vectors of the plain network (0 where none was asked)."""
+    def _read_batch(self, items: list[_Item]) -> tuple[list[_Item], *tuple[np.ndarray, ...]]:
+        """Vectors (N, 512) float16, rest (N,), vectors of the plain network (0 where none was asked), and
+        points and state as of `KeptPoints`."""
         new = [item for item in items if item.crop is not None]
         vectors, rest = np.zeros((len(new), WIDTH), np.float16), np.zeros(len(new), np.float32)
         plain = np.zeros((len(new), WIDTH), np.float32)
@@ -332,7 +355,18 @@ class _Reader:
         which = [i for i, item in enumerate(new) if item.sample and item.net]
         if which:
             plain[which] = vectors_of(self.plain, np.stack([new[i].crop for i in which])).numpy(force=True)
-        return items, vectors, rest, plain
+        smaller = [item.smaller for item in items if item.smaller is not None]
+        return items, vectors, rest, plain, *points_in(smaller, self.landmarks)
+
+    def _note_points(self, items: list[_Item], points: np.ndarray, state: np.ndarray) -> None:
+        """Keeps what the landmark network read; of a picture shown again what it read the first time."""
+        read = iter(zip(points, state, strict=True))
+        for item in items:
+            own = self.points[item.sighting.fragment]
+            if item.smaller is not None:
+                own.append((item.frame, *next(read)))
+            elif self.landmarks is not None and item.frame % POINTS_EVERY == 0:
+                own.append((item.frame, *own[-1][1:]))
 
     def _note_sample(self, item: _Item, vector: np.ndarray, rest: float) -> None:
         number = item.sighting.fragment
@@ -396,14 +430,22 @@ class _Reader:
         track[at] = [views[number] for number in rows.fragment[which].tolist()]
         samples = sorted((s for number in own.tolist() for s in self.samples[number]), key=lambda s: s[0])
         samples = samples if self.adapt else []
+        points = None if self.landmarks is None else self._points_of(own, n, self.landmarks.digest)
         faces = FaceTrack(
             _spread_rows(vectors, which, at, n), rest, state, track, fps, (), self.net.name,
             np.array([v for _, v in samples], np.float16).reshape(-1, WIDTH),
-            np.array([f for f, _ in samples], np.int32), boxes, np.array(self.damaged, bool),
+            np.array([f for f, _ in samples], np.int32), boxes, np.array(self.damaged, bool), points,
         )  # fmt: skip
         thumb = max((self.thumbs[number] for number in own.tolist()), key=lambda t: t[0])[1]
         changes = [c for number in own.tolist() for c in self.changes[number]]
         return Person(faces, thumb, float(np.mean(changes)) if changes else np.inf)
+
+    def _points_of(self, own: np.ndarray, n: int, digest: str) -> KeptPoints:
+        kept = no_points(-(-n // POINTS_EVERY), digest)
+        for number in own.tolist():
+            for frame, points, state in self.points[number]:
+                kept.points[frame // POINTS_EVERY], kept.state[frame // POINTS_EVERY] = points, state
+        return kept
 
 
 def _spread_rows(vectors: np.ndarray, which: np.ndarray, at: np.ndarray, n: int) -> np.ndarray:
@@ -452,7 +494,7 @@ def _save(people: People, target: Path, net: FaceNet, adapt: float) -> None:
         with atomic_write(path) as part, part.open("wb") as file:
             for start in range(0, people.frames, 4096):
                 file.write(person.faces.vectors[start : start + 4096].tobytes())
-        arrays = {name: getattr(person.faces, name) for name in ARRAYS}
+        arrays = {name: getattr(person.faces, name) for name in ARRAYS} | arrays_of(person.faces.points)
         save_cached(path, arrays | {"thumb": person.thumb}, notes)
     facts = {
         "frames": people.frames, "fps": people.fps, "size": people.size, "alike": people.alike,

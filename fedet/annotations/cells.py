@@ -112,6 +112,39 @@ def as_seconds(text: str) -> float | None:
     return seconds
 
 
+def as_score(text: str) -> float | None:
+    """The score in a cell, None for an empty one; a percentage is a share of 1.
+
+    >>> as_score("0,87"), as_score("87 %")
+    (0.87, 0.87)
+
+    Raises:
+        ValueError: The text is no finite number.
+    """
+    share = text.strip().removesuffix("%")
+    number = as_number(share)
+    return number / 100 if number is not None and share != text.strip() else number
+
+
+def timecode_frame(text: str, fps: float) -> int | None:
+    """The frame, from 0, of a timecode hh:mm:ss:ff; None for other text, or where a second has no such frame.
+
+    Timecodes count whole frames a second (30 at 29.97). With a semicolon in front of the frames they leave
+    out two numbers a minute, but for every tenth, as SMPTE 12M has it for 29.97, and four for 59.94.
+
+    >>> timecode_frame("00:00:01:12", 25.0), timecode_frame("00:01:00;02", 30000 / 1001)
+    (37, 1800)
+    """
+    match = re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2})([:;])(\d{1,3})", text.strip())
+    nominal = round(fps)
+    if not match or int(match[5]) >= nominal:
+        return None
+    hours, minutes, seconds, frame = (int(match[i]) for i in (1, 2, 3, 5))
+    minutes += 60 * hours
+    left_out = nominal // 15 * (minutes - minutes // 10) if match[4] == ";" else 0
+    return (60 * minutes + seconds) * nominal + frame - left_out
+
+
 def header_key(header: object) -> str:
     """A header without case, width, spaces and punctuation: " Start_Frame " -> "startframe"."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", as_text(header)).lower())

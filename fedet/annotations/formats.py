@@ -32,6 +32,7 @@ from fedet.annotations.elan.writer import check_replaceable, write_eaf
 from fedet.annotations.repairs import join_repairs, left_out, repair
 from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.table import (
+    WORKBOOKS,
     EmotionMap,
     LabelFile,
     all_videos,
@@ -48,7 +49,7 @@ from fedet.files import shortened
 from fedet.video.reader import has_images, open_video
 
 _SUFFIXES = (".megc.csv", ".boris.csv", ".csv", ".boris", ".json", ".eaf", ".vtt", *WRITTEN_ONLY)
-_READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"}
+_READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"} | dict.fromkeys(WORKBOOKS, ".csv")
 _IN_FOLDERS = (".eaf", ".vtt")  # files that are read from a folder of them
 _ONE_VIDEO = (*_IN_FOLDERS, *WRITTEN_ONLY)
 _KEEP_FACTS = (".json", ".boris", *_IN_FOLDERS)
@@ -64,7 +65,8 @@ def format_of(path: str | Path) -> str:
     name = Path(path).name.lower()
     suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
     if suffix is None:
-        hint = "save the table as CSV" if name.endswith((".xlsx", ".xls", ".ods")) else ""
+        hint = "save the table as .xlsx or CSV" if name.endswith((".xls", ".ods")) else ""
+        hint = "workbooks are read, not written; name a .csv file" if name.endswith(WORKBOOKS) else hint
         unknown = f"no format has this suffix; known are {', '.join(_SUFFIXES)}"
         raise InputError(f"{path}: {hint or unknown}")
     return suffix
@@ -115,9 +117,9 @@ def read_labels(
     if kind in _ONE_VIDEO:
         read = read_eaf if kind == ".eaf" else read_vtt
         return read(path, fps=fps, video=video, emotion_map=emotion_map)
-    if is_elan_text(path):
+    if path.suffix.lower() not in WORKBOOKS and is_elan_text(path):
         return read_elan_text(path, fps=fps, video=video, emotion_map=emotion_map)
-    if kind == ".boris.csv" or is_boris(path):
+    if kind == ".boris.csv" or (path.suffix.lower() not in WORKBOOKS and is_boris(path)):
         return read_boris(path, fps=fps, emotion_map=emotion_map)
     emotion_map, _ = words_for(path, emotion_map)
     return read_csv_labels(path, fps=fps, emotion_map=emotion_map)

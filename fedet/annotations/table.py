@@ -17,14 +17,18 @@ import numpy as np
 import pandas as pd
 
 from fedet.annotations.cells import (
+    Grid,
     as_fps,
+    as_score,
     as_seconds,
     as_text,
     csv_grid,
     header_key,
     label_key,
     table_of,
+    timecode_frame,
     without_formula,
+    xlsx_grids,
 )
 from fedet.annotations.limits import MAX_FPS, MAX_FRAME, MAX_ROWS, MIN_FPS, refuse_more
 from fedet.annotations.repairs import Check, join_repairs, left_out, repair
@@ -44,6 +48,8 @@ from fedet.intervals import (
 )
 
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
+
+WORKBOOKS = (".xlsx", ".xlsm")
 
 EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for the user's own words
 EmotionMap = Mapping[str, str] | str | None
@@ -277,6 +283,7 @@ def _names_and_fps(check: Check, fps: float | Mapping[str, float] | None) -> Non
 def _intervals(check: Check, first_number: int, zero_is_missing: Sequence[str]) -> None:
     """Fills in the frames, from 0: from frame numbers, or else from seconds."""
     _clocks_as_seconds(check)
+    _timecodes_as_seconds(check)
     for column in FRAMES:
         action = "repaired" if column == "apex" else "left out"
         number = check.number(column, action)
@@ -304,6 +311,18 @@ def _clocks_as_seconds(check: Check) -> None:
                 check.raw[seconds] = ""
             check.raw.loc[clocks, seconds] = check.raw.loc[clocks, column]
             check.raw.loc[clocks, column] = ""
+
+
+def _timecodes_as_seconds(check: Check) -> None:
+    """Replaces cells like 00:01:02:12 by the seconds of their frame, where a frame rate is known."""
+    for seconds in SECONDS.values():
+        if seconds in check.raw:
+            cells = zip(check.raw[seconds], check.out["fps"], strict=True)
+            frames = [None if pd.isna(fps) else timecode_frame(cell, fps) for cell, fps in cells]
+            check.raw[seconds] = [
+                cell if frame is None else repr(frame / float(fps))
+                for cell, frame, fps in zip(check.raw[seconds], frames, check.out["fps"], strict=True)
+            ]
 
 
 def _compare(check: Check, column: str, frame: pd.Series, by_time: pd.Series) -> None:
@@ -399,7 +418,7 @@ def _labels(check: Check, emotion_map: EmotionMap) -> None:
     for column in ("emotion", "emotion_self_report"):
         out[column] = _emotions(check, column, emotion_map)
     out["action_units"], out["source"] = check.text("action_units"), check.text("source")
-    out["score"] = check.number("score", "repaired")
+    out["score"] = check.number("score", "repaired", parse=as_score)
 
 
 def _emotions(check: Check, column: str, emotion_map: EmotionMap) -> pd.Series:
@@ -437,10 +456,10 @@ def _duplicates(check: Check) -> None:
 
 
 def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Reads an interval table of any CSV dialect: (canonical table, report of repairs).
+    """Reads an interval table, CSV of any dialect or xlsx: (canonical table, report of repairs).
 
     Args:
-        path: A CSV file with a header row.
+        path: A file with a header row.
         options: As for `validate`.
 
     Raises:
@@ -453,7 +472,7 @@ def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
 def read_csv_labels(path: str | Path, **options) -> LabelFile:
     """As `read_csv`; a row with only a video stands for a video without events."""
     path = Path(path)
-    table = csv_table(path)
+    table = label_table(path)
     silent = _has_no_interval(table)
     defaults = {"source_name": path.name, "rows": list(table.index[~silent])}
     events, report = validate(table[~silent], **defaults | options)
@@ -480,21 +499,37 @@ def _has_no_interval(table: pd.DataFrame) -> pd.Series:
     return (table[columns["video"]] != "") & ~others.astype(bool).any(axis=1)
 
 
-def csv_table(path: Path) -> pd.DataFrame:
-    """The cells of a CSV file as text, below its header; index = row numbers.
+def label_table(path: Path) -> pd.DataFrame:
+    """The cells of a CSV or xlsx file as text, below its header; index = row numbers.
 
-    The header is the first row with a video and an onset, or else the first filled one.
+    The header is the first row with a video and an onset, or else the first filled one. Of a workbook the
+    sheet with such a row is read, or else the first filled one.
 
     Raises:
-        InputError: The file cannot be read or is empty.
+        InputError: The file cannot be read or is empty, or several sheets have intervals.
     """
-    grid = csv_grid(path)
-    filled = [i for i, (_, cells) in enumerate(grid[:40]) if any(cells)]
+    is_workbook = path.suffix.lower() in WORKBOOKS
+    grids = [grid for grid, _ in xlsx_grids(path)] if is_workbook else [csv_grid(path)]
+    headers = [_header_at(grid) for grid in grids]
+    with_intervals = [n for n, at in enumerate(headers) if at is not None]
+    if len(with_intervals) > 1:
+        sheets = ", ".join(str(n + 1) for n in with_intervals)
+        raise InputError(f"{path}: sheets {sheets} have intervals; save each as a table of its own")
+    filled = [(n, i) for n, grid in enumerate(grids) for i, (_, cells) in enumerate(grid[:40]) if any(cells)]
     if not filled:
         raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
-    columns_in = {i: columns_of(grid[i][1]) for i in filled}
-    candidates = (i for i in filled if "video" in columns_in[i] and {"onset", "start_s"} & set(columns_in[i]))
-    return table_of(grid, next(candidates, filled[0]))
+    chosen, first = (with_intervals[0], headers[with_intervals[0]]) if with_intervals else filled[0]
+    return table_of(grids[chosen], first)
+
+
+def _header_at(grid: Grid) -> int | None:
+    """Position of the first row that names a video and an onset."""
+    for i, (_, cells) in enumerate(grid[:40]):
+        columns = columns_of(cells)
+        clocks = {header_key(cell) for cell in cells} & _CLOCKS["onset"]
+        if "video" in columns and ({"onset", "start_s"} & set(columns) or clocks):
+            return i
+    return None
 
 
 def emotion_words(folder_or_file: Path) -> dict[str, str]:
@@ -508,7 +543,7 @@ def emotion_words(folder_or_file: Path) -> dict[str, str]:
     path = (folder_or_file if folder_or_file.is_dir() else folder_or_file.parent) / EMOTION_WORDS
     if not path.is_file() or path == folder_or_file:
         return {}
-    table = csv_table(path)
+    table = label_table(path)
     headers = {header_key(h): h for h in table.columns}
     if not {"label", "emotion"} <= set(headers):
         raise InputError(f"{path}: has the columns {', '.join(table.columns)}; needs a header: label,emotion")

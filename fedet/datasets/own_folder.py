@@ -14,7 +14,7 @@ import pandas as pd
 from fedet.annotations.cells import as_number, csv_grid, find_header, table_of
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
 from fedet.annotations.spellings import columns_of
-from fedet.annotations.table import csv_table
+from fedet.annotations.table import label_table
 from fedet.annotations.video_names import VIDEO_SUFFIXES, composed
 from fedet.datasets.layout import Labels, Release, walk
 from fedet.errors import InputError
@@ -112,7 +112,7 @@ def _filled_table(path: Path, videos: dict[str, Path], folder: Path) -> tuple[pd
     is no such file."""
     if not path.is_file():
         return pd.DataFrame(), empty_repairs()
-    table = csv_table(path)
+    table = label_table(path)
     columns = columns_of(table.columns)
     if "video" not in columns:
         return table, empty_repairs()
@@ -228,7 +228,7 @@ def _table_file(root: Path, has_videos: bool) -> Path | None:
         return exact[0] if exact else None
     candidates = []
     for file in tables:
-        columns = columns_of(csv_table(file).columns) if file.stat().st_size else {}
+        columns = columns_of(label_table(file).columns) if file.stat().st_size else {}
         if "video" in columns and {"onset", "start_s"} & set(columns):
             candidates.append(file)
     if len(candidates) > 1:

@@ -510,15 +510,14 @@ def label_table(path: Path) -> pd.DataFrame:
     """
     is_workbook = path.suffix.lower() in WORKBOOKS
     grids = [grid for grid, _ in xlsx_grids(path)] if is_workbook else [csv_grid(path)]
-    headers = [_header_at(grid) for grid in grids]
-    with_intervals = [n for n, at in enumerate(headers) if at is not None]
-    if len(with_intervals) > 1:
-        sheets = ", ".join(str(n + 1) for n in with_intervals)
+    headers = [(n, at) for n, grid in enumerate(grids) if (at := _header_at(grid)) is not None]
+    if len(headers) > 1:
+        sheets = ", ".join(str(n + 1) for n, _ in headers)
         raise InputError(f"{path}: sheets {sheets} have intervals; save each as a table of its own")
     filled = [(n, i) for n, grid in enumerate(grids) for i, (_, cells) in enumerate(grid[:40]) if any(cells)]
     if not filled:
         raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
-    chosen, first = (with_intervals[0], headers[with_intervals[0]]) if with_intervals else filled[0]
+    chosen, first = (headers or filled)[0]
     return table_of(grids[chosen], first)
 
 

@@ -42,6 +42,7 @@ ACTIVE_AU = 0.2  # an AU whose read-out rose by this much between rest and apex 
 TUNED = "tuned_faces"  # in a detector's folder: the face weights that were tuned with it
 OWN = "face_weights"  # in a detector's folder: a copy of those it learned with
 NAMED = tuple(w.value for w in FaceWeights)  # face weights that need no path
+OWN_OPINIONS = (None, "landmarks")  # that a detector may ask by itself: those that need no file of anybody
 BLINK = 43  # the AU that says nothing about an expression's apex
 COUNTED = [i for i, au in enumerate(AUS) if au != BLINK]
 
@@ -56,6 +57,7 @@ class Inputs:
     reads: str = "vectors"  # see `face_channels`
     signals: tuple[str, ...] = ()  # further channels, see `fedet.video.side_signals`
     adapt: float = 0.0  # share of each video's own statistics in the ResNet18, see `fedet.faces.adaptation`
+    second_opinion: str | None = None  # "landmarks": fused with the scores before any threshold was chosen
 
     def __post_init__(self) -> None:
         check_share(self.adapt)
@@ -64,6 +66,10 @@ class Inputs:
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; one of {', '.join(allowed)}")
         check_range(self, 0.1, 3600, "context_s")
+        if self.second_opinion not in OWN_OPINIONS:
+            raise InputError(
+                f"second_opinion is {self.second_opinion!r}; one of {', '.join(map(str, OWN_OPINIONS))}"
+            )
 
 
 def read_inputs(folder: Path) -> Inputs:
@@ -140,7 +146,6 @@ class Detector:
     net: FaceNet
     inputs: Inputs
     faces: FaceDetector | None = None  # None: OpenCV's Haar cascade
-    second_opinion: str | None = None  # asked where `detect` names none, see `fedet.second_opinion`
 
     def read(self, video: str | Path, **options: Any) -> FaceTrack:
         """The vectors of a video; `options` are those of `fedet.faces.extraction.extract`."""
@@ -156,8 +161,6 @@ class Detector:
 def load_detector(weights: str | Path | None = None, faces: FaceDetector | None = None) -> Detector:
     """The detector in a folder that `fedet train` wrote; None is the one shipped with the package.
 
-    The shipped one also asks the landmark network, see `own_opinion`.
-
     Raises InputError if a file is missing or does not fit, or the face weights have changed.
     """
     folder = shipped("detector") if weights is None else Path(weights)
@@ -169,16 +172,7 @@ def load_detector(weights: str | Path | None = None, faces: FaceDetector | None 
             f"{folder / 'inputs.json'}: the detector learned with other face weights ({digest}) than "
             f"{inputs.weights} holds now ({net.digest}); put those back, or train anew"
         )
-    return Detector(model, net, inputs, faces, own_opinion(folder))
-
-
-def own_opinion(weights: str | Path | None = None) -> str | None:
-    """The second opinion that a detector asks by itself: the shipped one "landmarks", others none.
-
-    Both were measured together; a detector of one's own chose its threshold without it.
-    """
-    is_shipped = weights is None or Path(weights).resolve() == shipped("detector").resolve()
-    return "landmarks" if is_shipped else None
+    return Detector(model, net, inputs, faces)
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +282,7 @@ def detect(
             `fedet.faces.novelty`); `notes` says how many.
         second_opinion: other emotions, fused with the scores before the threshold is applied:
             "landmarks" (our own second network), "fer", the YAML file of a classifier, "openface",
-            "pyfeat" or "none"; None is the detector's own, see `own_opinion` and `fedet.second_opinion`.
+            "pyfeat" or "none"; None is the detector's own, see `Inputs` and `fedet.second_opinion`.
         people: whose face: the "largest", "all", or the N seen longest. Several people are `left`, `right`,
             `person-3` in the column `subject`, see `fedet.faces.people.naming`; each has the own rest and
             baseline. Where only one is found, the subject is that of "largest".
@@ -439,7 +433,7 @@ def _reading_options(
     detector: Detector, asked: _Request, cache: str | Path | None, opened: Video
 ) -> dict[str, Any]:
     """For `Detector.read` and `read_people`; with the landmark network where it is asked for its opinion."""
-    opinion = asked.second_opinion or detector.second_opinion
+    opinion = asked.second_opinion or detector.inputs.second_opinion
     landmarks = load_landmarks() if opinion == "landmarks" else None
     return {"progress": asked.progress, "cache": cache, "opened": opened, "landmarks": landmarks}
 
@@ -517,7 +511,7 @@ def _chosen_opinion(
     """The second opinion to ask, and a note where the detector's own cannot be had."""
     if by_name is not None:
         return (None if by_name == "none" else by_name), []
-    own = detector.second_opinion
+    own = detector.inputs.second_opinion
     is_kept = own == "landmarks" and points_by(load_landmarks(), faces)
     if own and Path(video).suffix == ".f16" and not is_kept:
         return None, [f"kept vectors hold no pictures: the second opinion, {own}, was not asked"]

@@ -15,6 +15,7 @@ import torch
 from fedet.errors import InputError
 from fedet.intervals import SCHEMA_VERSION, empty_table, expression_type_of, interval_tiou
 from fedet.model import FEDNConfig, FEDNOutput
+from fedet.second_opinion.fusion import fuse
 from fedet.windows import VideoFeatures, cut_window, points, window_starts
 
 LONGEST_SHARE = 0.75  # of its window: longer intervals are left to a slower scale
@@ -328,7 +329,7 @@ def predict(
     batch_size: int = 16,
     device: torch.device | str = "cpu",
 ) -> pd.DataFrame:
-    """`detect_intervals` of a record as a canonical table.
+    """`detect_intervals` of a record as a canonical table, fused with its second opinion if it has one.
 
     Raises InputError if the record is at another rate than the detector.
     """
@@ -343,4 +344,5 @@ def predict(
         table[column] = found[column].astype(table[column].dtype)
     table = table.assign(subject=record.subject, video=record.video, fps=record.fps)
     table["expression_type"] = expression_type_of(found["onset"], found["offset"], record.fps)
-    return table.assign(schema_version=SCHEMA_VERSION, source="fedet")
+    table = table.assign(schema_version=SCHEMA_VERSION, source="fedet")
+    return table if record.opinion is None else fuse(table, record.opinion)[0]

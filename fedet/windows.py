@@ -5,7 +5,7 @@ have 0-based INCLUSIVE onset and offset. T frames, N windows, P positions, E eve
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ class VideoFeatures:
     vectors: np.ndarray  # (T, C) float16 or float32, change from the person's rest
     mask: np.ndarray  # (T,) bool, True where there is a face
     events: pd.DataFrame  # canonical table of this video at this fps
+    # (T, 4) emotion curves of a second opinion; `fedet.postprocess.predict` fuses them with its detections
+    opinion: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         name = f"{self.subject}/{self.video}"
@@ -41,6 +43,8 @@ class VideoFeatures:
                 f"{name}: vectors {self.vectors.shape} and {self.mask.dtype} mask {self.mask.shape} "
                 "must be (T, C) and bool (T,)"
             )
+        if self.opinion is not None and len(self.opinion) != t:
+            raise InputError(f"{name}: an opinion on {len(self.opinion)} frames, and {t} vectors")
         bad = np.flatnonzero(~np.isfinite(self.vectors).all(1) & self.mask)
         if len(bad):
             raise InputError(f"{name}: the vector of frame {bad[0]} is not finite; mask the frame")

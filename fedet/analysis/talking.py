@@ -126,7 +126,7 @@ def ablate(
     if dataset.videos["subject"].nunique() < 2:
         raise InputError(f"{dataset.root}: one subject; an ablation needs two or more")
     config = replace(LEARNING, epochs=epochs)
-    inputs = Inputs(**(asdict(detector.inputs) | {"signals": tuple(signals)}))
+    inputs = Inputs(**(asdict(detector.inputs) | {"signals": tuple(signals), "second_opinion": None}))
     with_sound = records_of(dataset, detector.net, inputs, cache, progress)
     names = channels_of(signals)
     face_only = [replace(r, vectors=r.vectors[:, : -len(names)]) for r in with_sound]

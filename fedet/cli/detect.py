@@ -237,11 +237,9 @@ def run_tasks(
 def signature_of(video: Path, weights: Path | None, options: dict) -> str:
     """A digest of what the detections of a video depend on; "" if the video cannot be read."""
     from fedet.cli.batch import run_signature
-    from fedet.detection import own_opinion
     from fedet.faces.network import shipped
 
     settings = {name: value for name, value in options.items() if name != "cache"}
-    settings["second_opinion"] = settings["second_opinion"] or own_opinion(weights)
     try:
         return run_signature(video, weights or shipped("detector"), **settings)
     except OSError:

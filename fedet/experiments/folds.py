@@ -225,6 +225,11 @@ class SealedVideo:
         return self.record.mask
 
     @property
+    def opinion(self) -> np.ndarray | None:
+        self._check("frames")
+        return self.record.opinion
+
+    @property
     def events(self) -> pd.DataFrame:
         self._check("labels")
         return self.record.events

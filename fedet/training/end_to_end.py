@@ -258,7 +258,8 @@ def save_detector(folder: str | Path, detector: Detector, card: dict) -> None:
     folder = Path(folder)
     detector.model.save_pretrained(folder)
     save_facenet(folder / TUNED, detector.net, card, torch.float32)
-    save_inputs(folder, replace(detector.inputs, weights=str(folder / TUNED)))
+    # Its threshold was chosen without a second opinion.
+    save_inputs(folder, replace(detector.inputs, weights=str(folder / TUNED), second_opinion=None))
 
 
 def estimate_minutes(

@@ -14,6 +14,7 @@ from fedet.datasets.dataset import Dataset
 from fedet.detection import Inputs, concat_signals, read_inputs
 from fedet.errors import InputError
 from fedet.faces.extraction import extract
+from fedet.faces.landmarks import load_landmarks
 from fedet.faces.network import FaceNet, load_facenet, shipped
 from fedet.faces.people.naming import person_at
 from fedet.faces.people.reading import People, read_people
@@ -21,6 +22,7 @@ from fedet.faces.vectors import FPS, FaceTrack
 from fedet.features import change_from_rest, face_channels
 from fedet.intervals import table_at_rate
 from fedet.model import FEDN, FEDNConfig, read_config
+from fedet.second_opinion.opinion import opinion_on
 from fedet.training.sampling import feature_scale
 from fedet.video.side_signals import FROM_FILES, FaceBoxes, training_signals
 from fedet.windows import VideoFeatures
@@ -31,7 +33,8 @@ def default_inputs(face_weights: str = "faces", adapt: float = 0.0) -> tuple[Inp
 
     `adapt` is 0 by default: a detector that learns from the videos at hand needs no adaptation to them.
     """
-    inputs = replace(read_inputs(shipped("detector")), weights=face_weights or "faces", adapt=adapt)
+    shipped_inputs = replace(read_inputs(shipped("detector")), second_opinion=None)
+    inputs = replace(shipped_inputs, weights=face_weights or "faces", adapt=adapt)
     net = load_facenet(inputs.weights, download=True)  # the caller named them
     return (inputs if net.heads is not None else Inputs(inputs.weights, "median", adapt=adapt)), net
 
@@ -60,20 +63,25 @@ def records_of(
     """
     check_source_files(dataset, inputs.signals, sources or {})
     records = []
+    landmarks = load_landmarks() if inputs.second_opinion == "landmarks" else None
+    reading: dict = {"cache": cache, "adapt": inputs.adapt, "landmarks": landmarks}
     read: tuple[str, People] | None = None  # the latest video with several people: its rows follow each other
     for row, events in videos_of(dataset, videos, progress):
         opened, where = dataset.open(row.video), None
         if face := face_of(row):
             if read is None or read[0] != row.path:
-                options = {"cache": cache, "opened": opened, "adapt": inputs.adapt}
-                read = row.path, read_people(row.path, net, inputs.weights, **options)
+                read = row.path, read_people(row.path, net, inputs.weights, opened=opened, **reading)
             person = person_at(read[1], face, row.path)
             faces = person.faces
             where = FaceBoxes(person.centres, read[1].size[0])
         else:
-            faces = extract(row.path, net, cache=cache, opened=opened, adapt=inputs.adapt)
+            faces = extract(row.path, net, opened=opened, **reading)
         side = training_signals(row.path, inputs.signals, len(faces.state), FPS, sources, where)
-        records.append(record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side))
+        record = record_of(row.subject, row.video, faces, events, float(row.fps), net, inputs, side)
+        if landmarks is not None:
+            opinion = opinion_on(row.path, "landmarks", len(faces.state), faces=faces, where=where)
+            record = replace(record, opinion=opinion)
+        records.append(record)
     return records
 
 

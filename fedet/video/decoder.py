@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -81,6 +81,13 @@ class Decoder:
         self.width, self.height = self._flat[::-1] if self._turn[0] else self._flat
         self.fps = 1.0 / self._spacing_s
         self._stamps: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which has a lock of its own."""
+        return {name: value for name, value in vars(self).items() if name != "_alone"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _alone=threading.Lock())
 
     def frames_from(self, start_s: float) -> Iterator[tuple[int, float, av.VideoFrame | None]]:
         """Yields (rank, seconds since the first frame, frame) from the frame at or before `start_s` on.

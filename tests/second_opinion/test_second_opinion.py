@@ -1,7 +1,9 @@
 """Classifiers from files, curves of other tools, and the fusion of both with detections."""
 
+import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fedet
+from fedet.datasets.dataset import read_dataset
 from fedet.detection import load_detector
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.landmarks import LandmarkNet, Landmarks
 from fedet.faces.network import shipped
 from fedet.intervals import EMOTIONS, empty_table, interval_tiou, intervals_of
+from fedet.postprocess import predict
 from fedet.second_opinion.classifier import Classifier, fer_classifier, open_classifier, read_description
 from fedet.second_opinion.fusion import AT_REST, LEAST, SAME, SURE, _once, fuse
 from fedet.second_opinion.opinion import (
@@ -28,6 +32,7 @@ from fedet.second_opinion.opinion import (
     opinion_on,
     pyfeat_curves,
 )
+from fedet.training.records import default_inputs, records_of
 from fedet.video.reader import VideoFile, open_video
 from fedet.video.side_signals import OPENFACE_AUS
 from fedet.video.writer import write_video
@@ -370,8 +375,32 @@ def test_kept_vectors_have_the_points_of_the_face_and_older_ones_say_that_they_h
     assert not any("second opinion" in note for note in kept.notes)
 
 
-def test_a_detector_of_ones_own_asks_nobody(tmp_path):
+def test_a_detector_says_itself_whom_it_asks(tmp_path):
     copy = shutil.copytree(shipped("detector"), tmp_path / "mine")
-    shutil.copytree(shipped("faces"), tmp_path / "faces")
-    assert load_detector(copy).second_opinion is None
-    assert load_detector(shipped("detector")).second_opinion == "landmarks"
+    assert load_detector(copy).inputs.second_opinion == "landmarks"
+    values = json.loads((copy / "inputs.json").read_text())
+    for said, asked in (({}, None), ({"second_opinion": None}, None)):  # older files do not say
+        (copy / "inputs.json").write_text(json.dumps({**values, **said} if said else _without(values)))
+        assert load_detector(copy).inputs.second_opinion is asked
+    (copy / "inputs.json").write_text(json.dumps(values | {"second_opinion": "/tmp/mine.yaml"}))
+    with pytest.raises(InputError, match="second_opinion is '/tmp/mine.yaml'; one of None, landmarks"):
+        load_detector(copy)
+    assert default_inputs()[0].second_opinion is None  # it chooses its threshold alone
+
+
+def _without(values):
+    return {name: value for name, value in values.items() if name != "second_opinion"}
+
+
+def test_records_for_a_detector_that_asks_predict_as_detect_finds(small_set, detector, tmp_path):
+    records = records_of(read_dataset(small_set), detector.net, detector.inputs, tmp_path, progress=False)
+    for record in records:
+        path = small_set / "videos" / f"{record.video}.mp4"
+        own = fedet.detect(path, detector, 0.02, cache=tmp_path).table
+        found = predict(detector.model, detector.model.config, record)
+        found = found[found["score"] >= 0.02].sort_values(["onset", "offset"], ignore_index=True)
+        columns = ["onset", "offset", "emotion"]
+        assert found[columns].values.tolist() == own[columns].values.tolist()
+        assert found["score"].to_numpy(float) == pytest.approx(own["score"].to_numpy(float), abs=2e-4)
+        alone = predict(detector.model, detector.model.config, replace(record, opinion=None))
+        assert alone["score"].sum() != pytest.approx(found["score"].sum())

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pickle
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -701,3 +702,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_frames_are_plain_tuples():
     index, time_s, image, scale, damaged = Frame(0, 0.0, numbered(0))
     assert (index, time_s, scale, damaged, image.shape) == (0, 0.0, 1.0, False, (64, 96, 3))
+
+
+def test_an_open_video_goes_to_another_process(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_video(path, [np.full((32, 32, 3), 9 * i, np.uint8) for i in range(12)], 25)
+    video = open_video(path)
+    list(video.frames())  # also after it was read
+    copy = pickle.loads(pickle.dumps(video))
+    assert [f.time_s for f in copy.frames()] == [f.time_s for f in video.frames()]

@@ -27,6 +27,7 @@ from fedet.annotations.captions import (
     validate_cells,
 )
 from fedet.annotations.cells import (
+    Grid,
     as_fps,
     as_seconds,
     as_text,
@@ -86,9 +87,9 @@ class Observation:
     head: dict = field(default_factory=dict)
 
 
-def is_boris(path: str | Path) -> bool:
-    """Whether a CSV file has the header of BORIS."""
-    return find_header(csv_grid(Path(path)), {"behavior", "subject"}) is not None
+def boris_header(grid: Grid) -> int | None:
+    """Position of the header of BORIS in a grid, None without one."""
+    return find_header(grid, {"behavior", "subject"})
 
 
 def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = None) -> None:
@@ -137,9 +138,14 @@ def read_boris(path: str | Path, *, fps: float | None = None, emotion_map: Emoti
     Raises:
         InputError: A column is missing, or no frame rate is known.
     """
-    path = Path(path)
-    grid = csv_grid(path)
-    at = find_header(grid, {"behavior", "subject"})
+    return labels_of_grid(csv_grid(Path(path)), Path(path), fps=fps, emotion_map=emotion_map)
+
+
+def labels_of_grid(
+    grid: Grid, path: Path, *, fps: float | None = None, emotion_map: EmotionMap = None
+) -> LabelFile:
+    """As `read_boris`, of the cells of a file or sheet; `path` is its name in the report."""
+    at = boris_header(grid)
     if at is None:
         raise InputError(f"{path}: no header row of BORIS with Subject and Behavior")
     table, unread = _columns(table_of(grid, at))

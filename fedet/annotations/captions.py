@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.cells import as_fps, as_number, as_text, header_key, label_key
+from fedet.annotations.cells import as_fps, as_score, as_text, header_key, label_key
 from fedet.annotations.limits import MAX_SECONDS
 from fedet.annotations.spellings import FINE_TO_COARSE, type_label
 from fedet.annotations.table import VIDEO_FACTS, EmotionMap, validate
@@ -31,7 +31,7 @@ _LABELS = ("emotion", "expression_type", "score")
 _COLUMNS = [c for c in [*COLUMNS, *EXTRA_COLUMNS] if c not in ("schema_version", "onset", "offset")]
 _MOST_WORDS = 8  # of one label
 # A whole number is no score: coders number intensities and segments. fedet writes 0.83 and 1.00.
-_SCORE = re.compile(r"0?[.,]\d+|1[.,]0+")
+_SCORE = re.compile(r"0?[.,]\d+|1[.,]0+|\d{1,3}([.,]\d+)?%")
 _INTENSITY = re.compile(r"[\d.,/%+-]*|[a-e]", re.I)
 
 
@@ -162,7 +162,8 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
     """
     cells: Cells = {}
     rest = []
-    tokens = [t for t in re.split(r"[\s;:|()\[\]]+|(?<!\d),|,(?!\d)", text) if t]
+    line = re.sub(r"(?<=\d)\s+%", "%", text)
+    tokens = [t for t in re.split(r"[\s;:|()\[\]]+|(?<!\d),|,(?!\d)", line) if t]
     if not header_key(text) and label_key(text) in words:  # signs, like :-)
         tokens = [text.strip()]
     i = 0
@@ -171,7 +172,7 @@ def parse_caption(text: str, words: Collection[str] = FINE_TO_COARSE) -> tuple[C
         key = header_key(token)
         label = "" if "emotion" in cells else _label_at(tokens, i, words)
         if "score" not in cells and _SCORE.fullmatch(token):
-            cells["score"] = as_text(as_number(token.replace(",", ".")))
+            cells["score"] = as_text(as_score(token))
         elif "expression_type" not in cells and key and not key.isdigit() and type_label(key):
             cells["expression_type"] = type_label(key) or ""
         elif label:

@@ -9,11 +9,8 @@ import csv
 import io
 import re
 import unicodedata
-import zipfile
-from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
 
 import pandas as pd
 
@@ -25,20 +22,22 @@ from fedet.annotations.limits import (
     MAX_ROWS,
     MAX_SECONDS,
     MAX_TEXT,
-    MAX_WORKBOOK_BYTES,
-    MAX_WORKBOOK_CELLS,
     MIN_FPS,
     checked_size,
 )
 from fedet.errors import InputError
 
 Grid = list[tuple[int, list[str]]]
-MergedCells = tuple[int, int, str]  # first and last row of merged cells, and what they hold
 
 _EMPTY_TEXT = {"", "nan", "n/a", "#n/a", "<na>"}
 _EMPTY_NUMBER = _EMPTY_TEXT | {"na", "none", "null", "-", "--", "/", "\\", "?"}
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # halves of characters, which no file can hold
 _FORMULA = re.compile(r"'*[=+@\-\t].")
+_RATE_UNIT = re.compile(
+    r"\s*(fps|hz|[pi]|((frames?|pictures?|images?|bilder|f)\s*(/|per|a|pro|par)\s*(s|sec|second|sekunde|seconde)))$",
+    re.I,
+)
+_TIME_UNIT = re.compile(r"(?<=[\d.,])\s*(?:(m|min)(?:s|sec|\.|utes?)?|(?:s|sec|secs|seconds?|sek)\.?)$", re.I)
 
 
 def as_text(value: object) -> str:
@@ -72,17 +71,17 @@ def as_number(text: str) -> float | None:
 
 
 def as_fps(text: str) -> float | None:
-    """The frames a second in a cell, None for an empty one.
+    """The frames a second in a cell, None for an empty one; a unit may follow.
 
-    >>> as_fps("25 fps"), round(as_fps("30000/1001"), 3)
-    (25.0, 29.97)
+    >>> as_fps("25 fps"), as_fps("50p"), round(as_fps("30000/1001"), 3)
+    (25.0, 50.0, 29.97)
 
     Raises:
         ValueError: The text is no rate from MIN_FPS to MAX_FPS.
     """
     if text.strip().lower() in _EMPTY_NUMBER:
         return None
-    above, slash, below = re.sub(r"\s*(fps|hz)$", "", text.strip(), flags=re.I).partition("/")
+    above, slash, below = _RATE_UNIT.sub("", text.strip()).partition("/")
     rate = as_number(above) or 0.0
     if slash:
         rate /= as_number(below) or float("nan")
@@ -91,11 +90,26 @@ def as_fps(text: str) -> float | None:
     return rate
 
 
-def as_seconds(text: str) -> float | None:
-    """The time in a cell, seconds, None for an empty one: a number, or hh:mm:ss.ms or mm:ss.
+def as_score(text: str) -> float | None:
+    """The score in a cell, None for an empty one; per cent as a share.
 
-    >>> as_seconds("1,5"), as_seconds("00:01:02.500")
-    (1.5, 62.5)
+    >>> as_score("0,83"), as_score("83 %")
+    (0.83, 0.83)
+
+    Raises:
+        ValueError: The text is no finite number.
+    """
+    number, is_share = re.subn(r"\s*[%\uff05]$", "", text.strip())
+    score = as_number(number)
+    return score / 100 if is_share and score is not None else score
+
+
+def as_seconds(text: str) -> float | None:
+    """The time in a cell, seconds, None for an empty one: a number, alone or in s, ms or min, or hh:mm:ss.ms
+    or mm:ss.
+
+    >>> as_seconds("1,5"), as_seconds("1500 ms"), as_seconds("00:01:02.500")
+    (1.5, 1.5, 62.5)
 
     Raises:
         ValueError: The text is no time up to MAX_SECONDS.
@@ -106,24 +120,13 @@ def as_seconds(text: str) -> float | None:
         total = int(hours or 0) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
         seconds: float | None = -total if sign == "-" else total
     else:
-        seconds = as_number(text)
+        unit = _TIME_UNIT.search(text.strip())
+        seconds = as_number(text.strip()[: unit.start()] if unit else text)
+        if unit and seconds is not None:
+            seconds *= {"m": 0.001, "min": 60.0}.get((unit[1] or "").lower(), 1.0)
     if seconds is not None and abs(seconds) > MAX_SECONDS:
         raise ValueError(f"no time in a video: {text}")
     return seconds
-
-
-def as_score(text: str) -> float | None:
-    """The score in a cell, None for an empty one; a percentage is a share of 1.
-
-    >>> as_score("0,87"), as_score("87 %")
-    (0.87, 0.87)
-
-    Raises:
-        ValueError: The text is no finite number.
-    """
-    share = text.strip().removesuffix("%")
-    number = as_number(share)
-    return number / 100 if number is not None and share != text.strip() else number
 
 
 def timecode_frame(text: str, fps: float) -> int | None:
@@ -266,106 +269,6 @@ def csv_grid(path: Path) -> Grid:
         problem = 'a quote (") is not closed, or text follows it' if quote else "not a CSV file"
         raise InputError(f"{path}: line {line}: {problem} ({error})") from error
     return [(i, [with_formula(as_text(c)) for c in cells]) for i, cells in enumerate(records, start=1)]
-
-
-def xlsx_grids(path: Path) -> list[tuple[Grid, list[MergedCells]]]:
-    """One grid per sheet of an xlsx file; numbers shown with leading zeros keep them.
-
-    Cells merged downwards all get the first one's value; each grid comes with the list of these.
-
-    Raises:
-        InputError: The file is no workbook, has no sheets, or is too large.
-    """
-    import openpyxl
-
-    grids = []
-    try:
-        merged = _checked_workbook(path)
-        book = openpyxl.load_workbook(path, data_only=True, read_only=True)
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()  # some programs write a wrong size
-            grid = [
-                (n, [_displayed_text(c) for c in row]) for n, row in enumerate(sheet.iter_rows(), 1) if row
-            ]
-            first = min((i for _, cells in grid for i, c in enumerate(cells) if c), default=0)
-            grid = [(n, cells[first:]) for n, cells in grid]
-            grids.append((grid, _fill_down(grid, merged.get(sheet._worksheet_path, []), first)))
-        book.close()
-    except InputError:
-        raise
-    except Exception as error:  # openpyxl raises zip, XML and key errors for broken files
-        raise InputError(f"{path}: not a readable xlsx file ({error})") from error
-    if not grids:
-        raise InputError(f"{path}: a workbook without sheets; save the table as CSV")
-    return grids
-
-
-def _checked_workbook(path: Path) -> dict[str, list[str]]:
-    """Entry of a workbook -> its merged cells, like "A2:A5"; checks the size first."""
-    merged: dict[str, list[str]] = {}
-    n_rows = n_cells = 0
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.file_size > MAX_WORKBOOK_BYTES:
-                raise InputError(
-                    f"{path}: {entry.filename} in it is {entry.file_size:,} bytes, at most "
-                    f"{MAX_WORKBOOK_BYTES:,} are read; save the table as CSV"
-                )
-            if not entry.filename.endswith(".xml") or re.search(
-                "sharedStrings|styles|calcChain", entry.filename
-            ):
-                continue
-            with archive.open(entry) as sheet:
-                for rows, cells, ranges in _count_cells(sheet):
-                    n_rows, n_cells = n_rows + rows, n_cells + cells
-                    merged.setdefault(entry.filename, []).extend(ranges)
-                    if n_rows > MAX_ROWS or n_cells > MAX_WORKBOOK_CELLS:
-                        raise InputError(
-                            f"{path}: more than {MAX_ROWS:,} rows or {MAX_WORKBOOK_CELLS:,} cells, "
-                            "empty ones with a format among them; delete those, or save the table as CSV"
-                        )
-    return merged
-
-
-def _count_cells(sheet: IO[bytes], step: int = 1 << 20) -> Iterable[tuple[int, int, list[str]]]:
-    """Rows, cells and merged cells of the XML of a sheet, chunk by chunk, each cut before a tag."""
-    rest = b""
-    while chunk := sheet.read(step):
-        text, cut, tag = (rest + chunk).rpartition(b"<")
-        rest = cut + tag
-        merged = re.findall(rb'<(?:\w+:)?mergeCell\b[^>]*\bref="([A-Z0-9:]+)"', text)
-        yield (
-            len(re.findall(rb"<(?:\w+:)?row\b", text)),
-            len(re.findall(rb"<(?:\w+:)?c\b", text)),
-            [m.decode() for m in merged],
-        )
-
-
-def _fill_down(grid: Grid, merged: list[str], first: int) -> list[MergedCells]:
-    """Fills merged cells of one column, in place; wider merged cells are titles and remarks."""
-    from openpyxl.utils.cell import range_boundaries
-
-    rows, filled = dict(grid), []
-    filled_rows = [n for n, cells in grid if any(cells)]
-    for left, top, right, bottom in sorted(map(range_boundaries, merged), key=lambda r: (r[1], r[0])):
-        column = left - 1 - first
-        cells = rows.get(top, [])
-        rows_below = filled_rows[bisect_right(filled_rows, top) : bisect_right(filled_rows, bottom)]
-        if left == right and 0 <= column < len(cells) and cells[column] and rows_below:
-            for n in rows_below:
-                rows[n] += [""] * (column + 1 - len(rows[n]))
-                rows[n][column] = cells[column]
-            filled.append((top, rows_below[-1], cells[column]))
-    return filled
-
-
-def _displayed_text(cell: Any) -> str:
-    """The text a spreadsheet shows for a cell whose format is all zeros, else its value."""
-    value = cell.value
-    shape = getattr(cell, "number_format", "") or "" if isinstance(value, int) else ""
-    if isinstance(value, int) and not isinstance(value, bool) and re.fullmatch(r"0{2,}", shape):
-        return str(value).zfill(len(shape))
-    return as_text(value)
 
 
 def table_of(grid: Grid, header_at: int) -> pd.DataFrame:

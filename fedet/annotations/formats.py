@@ -11,7 +11,7 @@
 | .vtt | WebVTT | one video |
 | .srt, .TextGrid | SubRip, Praat; written with times, emotion, type and score alone | one video |
 
-Read, not written: .tsv and .txt as .csv, ELAN's tab-delimited export by its times; .srt is read as .vtt.
+Read, not written: .tsv, .txt and .xlsx as .csv, ELAN's tab-delimited export by its times; .srt as .vtt.
 Subset, length and videos without events are kept by .json, .eaf, .vtt and .boris; losses in other formats are
 reported.
 """
@@ -23,20 +23,22 @@ from pathlib import Path
 import pandas as pd
 
 from fedet.annotations.activitynet import read_json, write_json
-from fedet.annotations.boris import is_boris, read_boris, write_boris
+from fedet.annotations.boris import boris_header, labels_of_grid, write_boris
 from fedet.annotations.boris_project import read_boris_project, write_boris_project
-from fedet.annotations.cells import natural_key
+from fedet.annotations.cells import header_key, natural_key, table_of
 from fedet.annotations.elan.reader import read_eaf
 from fedet.annotations.elan.text import is_elan_text, read_elan_text
 from fedet.annotations.elan.writer import check_replaceable, write_eaf
-from fedet.annotations.repairs import join_repairs, left_out, repair
+from fedet.annotations.repairs import join_repairs, left_out, merged_cells_line, repair
+from fedet.annotations.sheets import WORKBOOKS, sheets_of
 from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.table import (
-    WORKBOOKS,
     EmotionMap,
     LabelFile,
     all_videos,
-    read_csv_labels,
+    interval_header,
+    label_table,
+    labels_of_table,
     words_for,
     write_csv,
     write_megc,
@@ -65,8 +67,8 @@ def format_of(path: str | Path) -> str:
     name = Path(path).name.lower()
     suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
     if suffix is None:
-        hint = "save the table as .xlsx or CSV" if name.endswith((".xls", ".ods")) else ""
-        hint = "workbooks are read, not written; name a .csv file" if name.endswith(WORKBOOKS) else hint
+        hint = "workbooks are read, not written; write .csv" if name.endswith(WORKBOOKS) else ""
+        hint = "save the table as .xlsx or .csv" if name.endswith((".xls", ".ods", ".numbers")) else hint
         unknown = f"no format has this suffix; known are {', '.join(_SUFFIXES)}"
         raise InputError(f"{path}: {hint or unknown}")
     return suffix
@@ -117,12 +119,47 @@ def read_labels(
     if kind in _ONE_VIDEO:
         read = read_eaf if kind == ".eaf" else read_vtt
         return read(path, fps=fps, video=video, emotion_map=emotion_map)
-    if path.suffix.lower() not in WORKBOOKS and is_elan_text(path):
+    if not name.endswith(WORKBOOKS) and is_elan_text(path):
         return read_elan_text(path, fps=fps, video=video, emotion_map=emotion_map)
-    if kind == ".boris.csv" or (path.suffix.lower() not in WORKBOOKS and is_boris(path)):
-        return read_boris(path, fps=fps, emotion_map=emotion_map)
-    emotion_map, _ = words_for(path, emotion_map)
-    return read_csv_labels(path, fps=fps, emotion_map=emotion_map)
+    return _read_sheets(path, kind == ".boris.csv", fps, emotion_map)
+
+
+def _read_sheets(path: Path, is_boris: bool, fps: float | None, emotion_map: EmotionMap) -> LabelFile:
+    """The labels in the sheets of a workbook or in a CSV file, each an interval table or events of BORIS.
+
+    Raises:
+        InputError: No sheet is one.
+    """
+    sheets = [sheet for sheet in sheets_of(path) if any(any(cells) for _, cells in sheet.grid)]
+    parts, lines = [], []
+    for sheet in sheets:
+        place = path.with_name(f"{path.name} ({sheet.title})") if len(sheets) > 1 else path
+        at, grid = interval_header(sheet.grid), sheet.grid
+        if is_boris or boris_header(grid) is not None:
+            parts.append(labels_of_grid(grid, place, fps=fps, emotion_map=emotion_map))
+        elif at is not None:
+            _refuse_released(place, grid[at][1])
+            words, _ = words_for(path, emotion_map)
+            parts.append(labels_of_table(table_of(grid, at), place.name, fps=fps, emotion_map=words))
+        else:
+            problem = f"no header with video, onset and offset in the first rows: {len(grid)} rows not read"
+            lines.append(repair(place.name, problem, "left out", value=sheet.title))
+        lines += [merged_cells_line(place.name, *merged) for merged in sheet.merged]
+    if not parts:  # one table, whose missing columns are named
+        words, _ = words_for(path, emotion_map)
+        return labels_of_table(label_table(path), path.name, fps=fps, emotion_map=words)
+    return LabelFile(
+        pd.concat([part.events for part in parts], ignore_index=True),
+        join_repairs(*(part.repairs for part in parts), *lines),
+        pd.concat([part.videos for part in parts], ignore_index=True).drop_duplicates(["subject", "video"]),
+        sum(part.n_annotations for part in parts),
+    )
+
+
+def _refuse_released(path: Path, header: list[str]) -> None:
+    """Raises InputError for the table of SAMM-LV, whose frames count from 1 and whose names are others."""
+    if {"filename", "inducementcode"} <= set(map(header_key, header)):
+        raise InputError(f"{path}: the table of a released set; name its folder, which is read as released")
 
 
 def write_intervals(

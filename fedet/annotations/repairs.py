@@ -59,6 +59,11 @@ def repair(
     return Line(file, row, video, column, value, problem, action)
 
 
+def merged_cells_line(file: str, first: int, last: int, value: str) -> Line:
+    """A line on cells of a workbook that were merged downwards."""
+    return repair(file, f"merged cells: taken for all rows to {last}", "repaired", row=first, value=value)
+
+
 def unread_columns(file: str, names: Sequence[str]) -> list[Line]:
     """One line for all columns of a file that are not read; none without such columns."""
     return [repair(file, UNREAD_COLUMNS, "left out", value=", ".join(names))] if names else []

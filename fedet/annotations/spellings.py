@@ -40,17 +40,21 @@ def type_label(text: str) -> str | None:
 
 
 _ALIASES = {
-    "subject": "sub subj subjectid subjectname subjectno participant participantid person",
-    "video": "videoname videoid videofile clip clipname file filename vid",
-    "fps": "framerate framespersecond videofps",
+    "subject": "sub subj subjectid subjectname subjectno participant participantid person "
+    "proband versuchsperson vp sujet 被験者 参加者 被试",
+    "video": "videoname videoid videofile clip clipname file filename vid "
+    "datei dateiname vidéo fichier 動画 ビデオ 视频",
+    "fps": "framerate framespersecond videofps bildrate フレームレート 帧率",
     "onset": "onsetframe startframe frameonset framestart predonset",
     "apex": "apexframe peakframe frameapex",
     "offset": "offsetframe endframe frameoffset frameend predoffset",
-    "start_s": "startsec startsecs startseconds startsecond onsets onsetsec onsetseconds",
+    "start_s": "startsec startsecs startseconds startsecond onsets onsetsec onsetseconds "
+    "starts begins beginsec beginseconds starttimes begintimes anfangs beginnsek débuts",
     "apex_s": "apexsec apexseconds",
-    "end_s": "endsec endsecs endseconds endsecond offsets offsetsec offsetseconds",
+    "end_s": "endsec endsecs endseconds endsecond offsets offsetsec offsetseconds "
+    "ends stops stopsec stopseconds endtimes stoptimes endes endesek fins",
     "expression_type": "type typeidx expression exptype",
-    "emotion": "emotions emotionlabel label emotionclass estimatedemotion",
+    "emotion": "emotions emotionlabel label emotionclass estimatedemotion émotion 感情 表情 情绪",
     "emotion_self_report": "selfreport selfreported selfreportedemotion",
     "action_units": "au aus actionunit facs",
     "coder": "coders annotator annotators rater raters observer codername",

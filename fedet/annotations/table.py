@@ -22,16 +22,15 @@ from fedet.annotations.cells import (
     as_score,
     as_seconds,
     as_text,
-    csv_grid,
     header_key,
     label_key,
     table_of,
     timecode_frame,
     without_formula,
-    xlsx_grids,
 )
 from fedet.annotations.limits import MAX_FPS, MAX_FRAME, MAX_ROWS, MIN_FPS, refuse_more
 from fedet.annotations.repairs import Check, join_repairs, left_out, repair
+from fedet.annotations.sheets import sheets_of
 from fedet.annotations.spellings import AS_WRITTEN, FINE_TO_COARSE, columns_of, type_label
 from fedet.errors import InputError
 from fedet.files import atomic_write
@@ -49,15 +48,13 @@ from fedet.intervals import (
 
 MISSING_OFFSETS = ("apex_mirror", "apex", "drop")
 
-WORKBOOKS = (".xlsx", ".xlsm")
-
 EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for the user's own words
 EmotionMap = Mapping[str, str] | str | None
 
 VIDEO_FACTS = ("duration_s", "n_frames", "subset")  # what a file may hold about a video besides its events
 _CLOCKS = {  # headers that mean a time where their cells are like 00:01:02.500
-    "onset": {"start", "begin", "starttime", "begintime"},
-    "offset": {"end", "stop", "endtime", "stoptime"},
+    "onset": {"start", "begin", "starttime", "begintime", "anfang", "beginn", "début", "開始", "开始"},
+    "offset": {"end", "stop", "endtime", "stoptime", "ende", "fin", "終了", "结束"},
 }
 _VIDEO_DTYPES = {"subject": "string", "video": "string", "fps": "Float64", "duration_s": "Float64",
            "n_frames": "Int64", "subset": "string", "link": "string"}  # fmt: skip
@@ -471,10 +468,13 @@ def read_csv(path: str | Path, **options) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def read_csv_labels(path: str | Path, **options) -> LabelFile:
     """As `read_csv`; a row with only a video stands for a video without events."""
-    path = Path(path)
-    table = label_table(path)
+    return labels_of_table(label_table(Path(path)), Path(path).name, **options)
+
+
+def labels_of_table(table: pd.DataFrame, file: str, **options) -> LabelFile:
+    """The labels in a table of text cells; index = row numbers."""
     silent = _has_no_interval(table)
-    defaults = {"source_name": path.name, "rows": list(table.index[~silent])}
+    defaults = {"source_name": file, "rows": list(table.index[~silent])}
     events, report = validate(table[~silent], **defaults | options)
     columns = columns_of(table.columns)
     listed, lines = [], []
@@ -483,7 +483,7 @@ def read_csv_labels(path: str | Path, **options) -> LabelFile:
         with suppress(ValueError):
             listed.append({"subject": subject or video, "video": video, "fps": as_fps(fps or "")})
         problem = "no interval in this row: a video without events"
-        lines.append(repair(path.name, problem, "kept", row=int(str(row)), video=video))
+        lines.append(repair(file, problem, "kept", row=int(str(row)), video=video))
     videos = pd.concat([videos_of(events), listed_videos(listed)], ignore_index=True)
     videos = videos.drop_duplicates(["subject", "video"])
     return LabelFile(events, join_repairs(report, *lines), videos, int((~silent).sum()))
@@ -500,34 +500,33 @@ def _has_no_interval(table: pd.DataFrame) -> pd.Series:
 
 
 def label_table(path: Path) -> pd.DataFrame:
-    """The cells of a CSV or xlsx file as text, below its header; index = row numbers.
+    """The cells of a CSV file, or of the one sheet of a workbook that holds intervals, as text below its
+    header; index = row numbers.
 
     The header is the first row with a video and an onset, or else the first filled one. Of a workbook the
     sheet with such a row is read, or else the first filled one.
 
     Raises:
-        InputError: The file cannot be read or is empty, or several sheets have intervals.
+        InputError: The file cannot be read, is empty, or several sheets hold intervals.
     """
-    is_workbook = path.suffix.lower() in WORKBOOKS
-    grids = [grid for grid, _ in xlsx_grids(path)] if is_workbook else [csv_grid(path)]
-    headers = [(n, at) for n, grid in enumerate(grids) if (at := _header_at(grid)) is not None]
-    if len(headers) > 1:
-        sheets = ", ".join(str(n + 1) for n, _ in headers)
-        raise InputError(f"{path}: sheets {sheets} have intervals; save each as a table of its own")
-    filled = [(n, i) for n, grid in enumerate(grids) for i, (_, cells) in enumerate(grid[:40]) if any(cells)]
-    if not filled:
+    sheets = [sheet for sheet in sheets_of(path) if any(any(cells) for _, cells in sheet.grid)]
+    if not sheets:
         raise InputError(f"{path}: empty; needs a header: video,onset,offset,emotion")
-    chosen, first = (headers or filled)[0]
-    return table_of(grids[chosen], first)
+    tables = [(sheet.grid, at) for sheet in sheets if (at := interval_header(sheet.grid)) is not None]
+    if len(tables) > 1:
+        names = ", ".join(repr(sheet.title) for sheet in sheets)
+        raise InputError(f"{path}: several sheets hold intervals ({names}); put all rows into one of them")
+    first = sheets[0].grid
+    return table_of(*(tables or [(first, next(i for i, (_, cells) in enumerate(first) if any(cells)))])[0])
 
 
-def _header_at(grid: Grid) -> int | None:
-    """Position of the first row that names a video and an onset."""
-    for i, (_, cells) in enumerate(grid[:40]):
+def interval_header(grid: Grid) -> int | None:
+    """Position of the first row that names a video and an onset, None if there is none."""
+    for at, (_, cells) in enumerate(grid[:40]):
         columns = columns_of(cells)
         clocks = {header_key(cell) for cell in cells} & _CLOCKS["onset"]
         if "video" in columns and ({"onset", "start_s"} & set(columns) or clocks):
-            return i
+            return at
     return None
 
 

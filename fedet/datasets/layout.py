@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fedet.annotations.cells import Grid, csv_grid, header_key, natural_key, table_of, xlsx_grids
-from fedet.annotations.repairs import Line, empty_repairs, join_repairs, repair
+from fedet.annotations.cells import Grid, header_key, natural_key, table_of
+from fedet.annotations.repairs import empty_repairs, join_repairs, merged_cells_line, repair
+from fedet.annotations.sheets import WORKBOOKS, sheets_of
 from fedet.errors import InputError
 
-LABEL_SUFFIXES = (".xlsx", ".xlsm", ".csv")
+LABEL_SUFFIXES = (*WORKBOOKS, ".csv")
 
 
 @dataclass
@@ -97,17 +98,10 @@ def label_files(root: Path, pattern: str, depth: int = 2) -> list[Path]:
 
 def grids_of(path: Path) -> list[tuple[Grid, pd.DataFrame]]:
     """The sheets of a label file, whether xlsx or CSV, and the report of each."""
-    if path.suffix.lower() == ".csv":
-        return [(csv_grid(path), empty_repairs())]
     return [
-        (grid, join_repairs(*(_merged_cells_report(path, *f) for f in merged_cells)))
-        for grid, merged_cells in xlsx_grids(path)
+        (sheet.grid, join_repairs(*(merged_cells_line(path.name, *merged) for merged in sheet.merged)))
+        for sheet in sheets_of(path)
     ]
-
-
-def _merged_cells_report(path: Path, first: int, last: int, value: str) -> Line:
-    problem = f"merged cells: taken for all rows to {last}"
-    return repair(path.name, problem, "repaired", row=first, value=value)
 
 
 def table_with(path: Path, needed: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:

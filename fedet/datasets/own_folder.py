@@ -13,6 +13,7 @@ import pandas as pd
 
 from fedet.annotations.cells import as_number, csv_grid, find_header, table_of
 from fedet.annotations.repairs import empty_repairs, join_repairs, repair
+from fedet.annotations.sheets import WORKBOOKS
 from fedet.annotations.spellings import columns_of
 from fedet.annotations.table import label_table
 from fedet.annotations.video_names import VIDEO_SUFFIXES, composed
@@ -218,12 +219,14 @@ def _fill_subjects(
 
 
 def _table_file(root: Path, has_videos: bool) -> Path | None:
-    """`annotations.csv`, or else the only CSV of intervals next to videos."""
+    """`annotations.csv`, or else `annotations.xlsx`, or else the only CSV of intervals next to videos."""
     if root.is_file():
-        is_labels = has_videos or root.name.lower() == "annotations.csv"
-        return root if root.suffix.lower() == ".csv" and is_labels else None
-    tables = [f for f in sorted(root.iterdir()) if f.suffix.lower() == ".csv" and f.name[0] != "."]
+        is_labels = has_videos or root.stem.lower() == "annotations"
+        return root if root.suffix.lower() in (".csv", *WORKBOOKS) and is_labels else None
+    files = [f for f in sorted(root.iterdir()) if f.name[0] not in ".~"]
+    tables = [f for f in files if f.suffix.lower() == ".csv"]
     exact = [f for f in tables if f.name.lower() == "annotations.csv"]
+    exact += [f for f in files if f.stem.lower() == "annotations" and f.suffix.lower() in WORKBOOKS]
     if exact or not has_videos:
         return exact[0] if exact else None
     candidates = []
@@ -233,7 +236,9 @@ def _table_file(root: Path, has_videos: bool) -> Path | None:
             candidates.append(file)
     if len(candidates) > 1:
         names = ", ".join(f.name for f in candidates)
-        raise InputError(f"{root}: {names} may all hold the intervals: call one annotations.csv")
+        raise InputError(
+            f"{root}: {names} may all hold the intervals: call one annotations.csv or annotations.xlsx"
+        )
     return candidates[0] if candidates else None
 
 

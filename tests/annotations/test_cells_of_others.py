@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fedet.annotations.cells import as_score, timecode_frame
 from fedet.annotations.formats import convert, read_intervals
+from fedet.annotations.table import label_table
 from fedet.errors import InputError
 
 HEADER = ["video", "onset", "offset", "emotion", "fps"]
@@ -104,10 +105,16 @@ def test_times_of_a_workbook_are_times_of_the_video(tmp_path):
     assert read_intervals(book)[0][["onset", "offset"]].values.tolist() == [[38, 99]]
 
 
-def test_a_workbook_with_several_tables_or_none_is_refused(tmp_path):
-    rows = [HEADER, ["a", 3, 9, "joy", 25]]
-    with pytest.raises(InputError, match="sheets 1, 3 have intervals"):
-        read_intervals(workbook(tmp_path / "a.xlsx", rows, [["x"]], rows))
+def test_the_sheets_of_a_workbook_are_read_together_and_one_without_a_table_is_reported(tmp_path):
+    sheets = ([HEADER, ["a", 3, 9, "joy", 25]], [["happy", "= corners up"]], [HEADER, ["b", 5, 9, "sad", 30]])
+    table, report = read_intervals(workbook(tmp_path / "a.xlsx", *sheets))
+    assert table[["video", "onset"]].values.tolist() == [["a", 3], ["b", 5]]
+    assert report["problem"].str.contains("1 rows not read").sum() == 1
+    with pytest.raises(InputError, match="several sheets hold intervals"):
+        label_table(tmp_path / "a.xlsx")
+
+
+def test_a_workbook_without_a_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="empty; needs a header"):
         read_intervals(workbook(tmp_path / "b.xlsx", []))
     (tmp_path / "c.xlsx").write_bytes(np.random.default_rng(0).bytes(500))

@@ -353,8 +353,8 @@ def test_eaf_frames_are_those_of_a_video_that_begins_late(tmp_path):
 def test_eaf_times_that_are_none_are_told(tmp_path):
     table, repairs = read_intervals(eaf_of(tmp_path / "x.eaf", [2000, 1000, 3000, 3400], [TWO]), fps=25)
     assert list(table["onset"]) == [75] and "ends before it begins" in set(repairs["problem"])
-    path = eaf_of(tmp_path / "x.eaf", [1, 2, 3, 4], [TWO], head="NTSC-frames")
-    with pytest.raises(InputError, match="its times are NTSC-frames"):
+    path = eaf_of(tmp_path / "x.eaf", [1, 2, 3, 4], [TWO], head="weeks")
+    with pytest.raises(InputError, match="its times are weeks"):
         read_intervals(path, fps=25)
     for told in ('"fast"', "0", "[25]"):
         head = f'<PROPERTY NAME="fedet">{{"fps": {told}}}</PROPERTY>'

@@ -16,6 +16,8 @@ from fedet.annotations.cells import read_bytes
 from fedet.annotations.limits import MAX_ROWS, MAX_TIERS, MAX_TREE_BYTES, refuse_more
 from fedet.errors import InputError
 
+_UNITS_MS = {"milliseconds": 1.0, "PAL-frames": 40.0, "NTSC-frames": 1001 / 30}  # in one unit of time
+
 
 @dataclass
 class Annotation:
@@ -166,13 +168,11 @@ def read_document(path: Path) -> Document:
     header = root.find("HEADER")
     if header is None:
         raise InputError(f"{path}: not an ELAN file (it has no HEADER)")
-    units = header.get("TIME_UNITS")
-    if (units or "milliseconds") != "milliseconds":
-        raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
+    _times_in_ms(root, header, path)
     refuse_more(len(root.findall("TIER")), MAX_TIERS, "tiers", path)
     refuse_more(len(root.findall("TIER/ANNOTATION")), MAX_ROWS, "annotations", path)
     return Document(
-        media=[dict(e.attrib) for e in root.iterfind("HEADER/MEDIA_DESCRIPTOR")],
+        media=_media(header),
         properties={e.get("NAME", ""): e.text or "" for e in root.iterfind("HEADER/PROPERTY")},
         slots={
             slot.get("TIME_SLOT_ID", ""): _time(slot, path) for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
@@ -180,6 +180,24 @@ def read_document(path: Path) -> Document:
         tiers=_tiers(root),
         root=root,
     )
+
+
+def _media(header: ElementTree.Element) -> list[dict[str, str]]:
+    """The linked files; those of ELAN 1 stand in MEDIA_FILE, several with a semicolon between."""
+    linked = [dict(e.attrib) for e in header.iterfind("MEDIA_DESCRIPTOR")]
+    old = (file.strip() for file in header.get("MEDIA_FILE", "").split(";"))
+    return linked or [{"MEDIA_URL": file} for file in old if file]
+
+
+def _times_in_ms(root: ElementTree.Element, header: ElementTree.Element, path: Path) -> None:
+    """Replaces times in frames, as early versions of ELAN allow them, by milliseconds."""
+    units = header.get("TIME_UNITS") or "milliseconds"
+    if units not in _UNITS_MS:
+        raise InputError(f"{path}: its times are {units}; save it anew in a current ELAN")
+    for slot in root.iterfind("TIME_ORDER/TIME_SLOT") if units != "milliseconds" else ():
+        if (time := _time(slot, path)) is not None:
+            slot.set("TIME_VALUE", str(round(time * _UNITS_MS[units])))
+    header.set("TIME_UNITS", "milliseconds")
 
 
 def _time(slot: ElementTree.Element, path: Path) -> float | None:

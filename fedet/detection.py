@@ -197,16 +197,17 @@ class Detections:
     readings: FrameReadings | None = None  # of the face, frame by frame
     people: tuple["PersonDetections", ...] = ()  # one by one, where more than the largest was asked for
 
-    def frames(self) -> pd.DataFrame:
+    def frames(self, landmarks: bool = False) -> pd.DataFrame:
         """What is known of every frame, see `fedet.faces.frame_table`; the emotions need `curves=True`.
 
-        Raises InputError for detections that were kept without it.
+        `landmarks`: also the 65 points of the face. Raises InputError for detections that were kept
+        without it.
         """
         if len(self.people) > 1:
-            tables = [one.detections.frames() for one in self.people]
+            tables = [one.detections.frames(landmarks) for one in self.people]
             kinds = {c: "category" for c, kind in tables[0].dtypes.items() if kind == "category"}
             return pd.concat(tables, ignore_index=True).astype(kinds)
-        return frames_of(self)
+        return frames_of(self, landmarks)
 
     def without_vectors(self) -> "Detections":
         """The same without the vectors of `people`, which are large, to be sent or kept."""

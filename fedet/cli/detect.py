@@ -41,6 +41,10 @@ def detect(
     frames: Annotated[
         str | None, typer.Option(help="A row for every frame into OUT: csv or parquet.")
     ] = None,
+    landmarks: Annotated[
+        bool,
+        typer.Option(show_default=False, help="With --frames and --thumbnails: the 65 points of the face."),
+    ] = False,
     video_out: Annotated[
         bool, typer.Option(show_default=False, help="The video with labels and timeline into OUT.")
     ] = False,
@@ -85,8 +89,10 @@ def detect(
     given = {} if names is None else parse_names(names)
     if names is not None and limit == LARGEST:
         raise InputError(f"--names {names}: goes with --people all or a number")
-    extras = Extras(thumbnails, frames, video_out, blur_faces, fps)
+    extras = Extras(thumbnails, frames, video_out, blur_faces, fps, landmarks)
     extras.check(out, several=limit != LARGEST)
+    if landmarks:
+        check_landmarks(weights, second_opinion)
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; name a folder")
     check_options(jobs=jobs)
@@ -147,6 +153,7 @@ class Extras(NamedTuple):
     video_out: bool
     blur_faces: bool
     fps: float | None  # of folders of images
+    landmarks: bool = False  # in the pictures and the table
 
     @property
     def any(self) -> bool:
@@ -161,6 +168,8 @@ class Extras(NamedTuple):
                 "--thumbnails, --frames and --video-out write into --out DIR; --blur-faces goes with the "
                 "first or the last"
             )
+        if self.landmarks and not self.thumbnails and self.frames is None:
+            raise InputError("--landmarks: goes with --frames csv, --frames parquet or --thumbnails")
         if self.video_out and several:
             raise InputError("--video-out shows one person: leave out --people")
         if self.frames is not None:
@@ -173,9 +182,9 @@ class Extras(NamedTuple):
         failed, stem, has_pictures = 0, file_name(task.name), task.video.suffix != ".f16"
         if self.thumbnails and len(detections) and has_pictures:
             target = out / f"{stem}_apexes.png"
-            failed = int(not save_thumbnails(target, task.video, detections.table, self.blur_faces))
+            failed = int(not save_thumbnails(target, task.video, detections, self.blur_faces, self.landmarks))
         if self.frames is not None:
-            save_frames(out / f"{stem}_frames.{self.frames}", detections)
+            failed += int(not save_frames(out / f"{stem}_frames.{self.frames}", detections, self.landmarks))
         if self.video_out and has_pictures:
             target = out / f"{stem}_labelled.mp4"
             save_labelled(target, task.video, detections, self.blur_faces, self.fps)
@@ -258,6 +267,17 @@ def check_sources(weights: Path | None, sources: dict[str, Path], second_opinion
             raise InputError(f"--{name} {folder}: this detector does not read it; train one with --{name}")
 
 
+def check_landmarks(weights: Path | None, second_opinion: str | None) -> None:
+    """Raises InputError where the network that finds them is not asked."""
+    from fedet.detection import own_opinion
+
+    if (opinion := second_opinion or own_opinion(weights) or "none") != "landmarks":
+        raise InputError(
+            f"--landmarks: with the second opinion {opinion!r} no points are read; "
+            "add --second-opinion landmarks"
+        )
+
+
 def broken_links(path: Path) -> list[Path]:
     """Links to missing files in a folder, such as git-annex leaves for files that were not fetched."""
     if not path.is_dir():
@@ -298,11 +318,17 @@ def distinct_names(videos: list[Path], taken: Iterable[str] = ()) -> list[str]:
     return names
 
 
-def save_frames(target: Path, detections: "Detections") -> None:
+def save_frames(target: Path, detections: "Detections", landmarks: bool) -> bool:
+    """Whether the table of frames could be written; the reason is printed if not."""
     from fedet.faces.frame_table import write_frames
 
-    write_frames(detections.frames(), target)
+    try:
+        write_frames(detections.frames(landmarks), target)
+    except InputError as error:  # such as kept vectors without points: the other videos go on
+        print_error(error)
+        return False
     print(f"  written: {target}")
+    return True
 
 
 def save_labelled(target: Path, video: Path, detections: "Detections", blur: bool, fps: float | None) -> None:
@@ -312,17 +338,20 @@ def save_labelled(target: Path, video: Path, detections: "Detections", blur: boo
     print(f"  written: {target}")
 
 
-def save_thumbnails(target: Path, video: Path, table, blur: bool) -> bool:
+def save_thumbnails(target: Path, video: Path, detections: "Detections", blur: bool, landmarks: bool) -> bool:
     """Whether the pictures could be written; the reason is printed if not."""
     import matplotlib
 
     matplotlib.use("Agg")
+    from fedet.faces.frame_table import apex_points
     from fedet.files import atomic_write
     from fedet.plots.thumbnails import plot_apexes
 
     try:
         with atomic_write(target) as draft:
-            plot_apexes(video, table, blur=blur)[0].figure.savefig(draft, dpi=120)
+            points = apex_points(detections) if landmarks else None
+            axes = plot_apexes(video, detections.table, blur=blur, points=points)
+            axes[0].figure.savefig(draft, dpi=120)
     except Exception as error:  # whatever it is, the other videos go on
         print_error(error if isinstance(error, InputError) else f"{video}: no pictures of apexes ({error})")
         return False

@@ -35,7 +35,8 @@ def results_page(results: Sequence[Mapping[str, Any]]) -> str:
     real = [r for r in results if not r["data"]["synthetic"]]
     blocks = [
         "### Generated faces",
-        "These figures tell how well the machinery works, not how well it reads people.",
+        "These figures tell how well the machinery works, not how well it reads people. They are "
+        "those of the detector alone, without the landmark network, which the shipped detector also asks.",
     ]
     blocks += [section(r) for r in generated] or ["Nothing is measured yet."]
     blocks += ["### Real people", *[section(r) for r in real], unmeasured([r["data"]["name"] for r in real])]

@@ -13,11 +13,14 @@
 | `AU01` ... `AU43` | how far each action unit rose above this person's rest |
 | `positive`, `negative`, `surprise`, `others` | highest score of an expression there, 0 to 1 |
 | `novelty` | how unlike the faces of training, around 0 for those, unfamiliar above 1 |
+| `x_NAME`, `y_NAME` | on demand: the 65 points `fedet.faces.points.POINTS`, pixels of the video, y down |
 
 Frame, timestamp, success and face_id are OpenFace's names; FaceRect..., Roll and AU01 are py-feat's. The AUs
 are not called AU01_r, because OpenFace's intensities run from 0 to 5: these run from 0, rest, to about 1 as
 py-feat's do, but are changes and may lie a little below 0. A cell is empty where nothing is known, never 0.
-Faces are read 30 times a second; in a video of more frames a second neighbours share a reading.
+Faces are read 30 times a second; in a video of more frames a second neighbours share a reading. Points are
+read ten times a second and lie on a line in between. They have names, `x_chin` and not OpenFace's `x_8`,
+since neither their number nor their order is that of its 68.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +31,9 @@ import numpy as np
 import pandas as pd
 
 from fedet.errors import InputError
-from fedet.faces.vectors import FPS, STATES, FaceTrack
+from fedet.faces.geometry import in_pictures
+from fedet.faces.points import POINTS
+from fedet.faces.vectors import FPS, POINTS_EVERY, STATES, FaceTrack
 from fedet.files import atomic_write
 from fedet.intervals import AUS, EMOTIONS
 
@@ -38,14 +43,15 @@ AU_COLUMNS = tuple(f"AU{au:02d}" for au in AUS)
 RECT_COLUMNS = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
 FRAME_COLUMNS = ("schema_version", "video", "subject", "frame", "timestamp", "face_id", "success", "state",
                  *RECT_COLUMNS, "Roll", *AU_COLUMNS, *EMOTIONS, "novelty")  # fmt: skip
-_DECIMALS = {"timestamp": 3, "Roll": 2, "novelty": 3} | dict.fromkeys(RECT_COLUMNS, 1)
+POINT_COLUMNS = tuple(f"{axis}_{name}" for axis in "xy" for name in POINTS)
+_DECIMALS = {"timestamp": 3, "Roll": 2, "novelty": 3} | dict.fromkeys((*RECT_COLUMNS, *POINT_COLUMNS), 1)
 _REPEATED = ("schema_version", "video", "subject", "state")  # the same text in many rows
 _CHUNK = 4096  # rows in memory as text
 
 
 @dataclass(frozen=True, eq=False)
 class FrameReadings:
-    """What was read of one face, T values at 30 frames a second; about 60 bytes each."""
+    """What was read of one face, T values at 30 frames a second; about 60 bytes each, 150 with points."""
 
     state: np.ndarray  # (T,) uint8, index into STATES
     track: np.ndarray  # (T,) int32
@@ -54,6 +60,8 @@ class FrameReadings:
     damaged: np.ndarray | None = None  # (T,) bool
     aus: np.ndarray | None = None  # (T, 18) float16 change from rest
     novelty: np.ndarray | None = None  # (T,) float16, 1 is the border of the unfamiliar
+    # (N, P, 2) float16 as of `KeptPoints`, NaN without a face; None: the landmark network did not read it
+    points: np.ndarray | None = None
 
     def with_novelty(self, distance: np.ndarray, threshold: float) -> "FrameReadings":
         """The same with each frame's distance from the faces of training."""
@@ -63,7 +71,52 @@ class FrameReadings:
 def frame_readings(faces: FaceTrack, aus: np.ndarray | None) -> FrameReadings:
     """The readings of a face and its AUs' change from rest, (T, 18) if the weights read them."""
     aus = None if aus is None else aus.astype(np.float16)
-    return FrameReadings(faces.state, faces.track, faces.fps, faces.boxes, faces.damaged, aus)
+    points = None
+    if faces.points is not None:
+        points = np.where(faces.points.visible[:, None, None], faces.points.points, np.float16(np.nan))
+    return FrameReadings(faces.state, faces.track, faces.fps, faces.boxes, faces.damaged, aus, points=points)
+
+
+def points_at(readings: FrameReadings, frames: np.ndarray, video: str) -> np.ndarray:
+    """(N, P, 2) the points of the face in frames of the video, in its pixels; NaN where nothing is known.
+
+    A frame between two readings of the same face lies on the line between them, and in its own box.
+
+    Raises InputError if the points were not read.
+    """
+    if readings.points is None or readings.boxes is None:
+        raise InputError(
+            f"{video}: the points of the face were not read; detect in the video itself, with the second "
+            "opinion landmarks"
+        )
+    at = _ticks(readings, frames)
+    here = at // POINTS_EVERY
+    pair = np.stack([here, np.minimum(here + 1, len(readings.points) - 1)])
+    own = readings.track[pair * POINTS_EVERY] == readings.track[at]
+    known = own & np.isfinite(readings.points[:, 0, 0])[pair] & (readings.track[at] >= 0)
+    share = np.where(known.all(0), at % POINTS_EVERY / POINTS_EVERY, known[1])[:, None, None]
+    before, after = np.nan_to_num(readings.points[pair].astype(np.float32))
+    found = in_pictures(before + share * (after - before), readings.boxes[at])
+    found[~known.any(0)] = np.nan
+    return found
+
+
+def apex_points(detections: Any) -> np.ndarray:
+    """(N, P, 2) the points of the face at the apex of each row of a `Detections`, see `points_at`."""
+    table, people = detections.table, [one.detections for one in detections.people]
+    apex = table["apex"].fillna((table["onset"] + table["offset"]) // 2).to_numpy(int)
+    found = np.full((len(apex), len(POINTS), 2), np.nan)
+    for own in people if len(people) > 1 else [detections]:
+        rows = (table["subject"] == own.subject).to_numpy(bool)
+        if rows.any():
+            found[rows] = points_at(own.readings, apex[rows], detections.video or "")
+    return found
+
+
+def _ticks(readings: FrameReadings, frames: np.ndarray) -> np.ndarray:
+    """Which of the readings belongs to each frame of the video."""
+    last = max(len(readings.state) - 1, 0)
+    return np.minimum(((np.asarray(frames) + 0.5) / readings.fps * FPS).astype(int), last)
 
 
 def frame_table(
@@ -72,18 +125,22 @@ def frame_table(
     subject: str,
     curves: pd.DataFrame | None = None,
     last: int | None = None,
+    landmarks: bool = False,
 ) -> pd.DataFrame:
     """The table of one person, a row for each frame of the video; the columns are `FRAME_COLUMNS`.
 
     Args:
         curves: The score curves, a row per frame; the emotions' columns are empty without.
         last: The video's last frame; None: that of the curves, or of what was read.
+        landmarks: Also `POINT_COLUMNS`.
+
+    Raises InputError if landmarks are asked for that were not read.
     """
     ticks = len(readings.state)
     count = len(curves) if curves is not None else int(ticks / FPS * readings.fps + 1e-6)
     count = count if last is None else min(count, last + 1)
     frame = np.arange(count)
-    at = np.minimum(((frame + 0.5) / readings.fps * FPS).astype(int), max(ticks - 1, 0))
+    at = _ticks(readings, frame)
     visible = readings.state[at] != STATES.index("missing")
     state = np.array(STATES, object)[readings.state[at]]
     if readings.damaged is not None:
@@ -106,24 +163,29 @@ def frame_table(
     table = pd.DataFrame(columns, index=range(count))[list(FRAME_COLUMNS)]
     unseen = ["face_id", *RECT_COLUMNS, "Roll", *AU_COLUMNS, *EMOTIONS, "novelty"]
     table.loc[~visible, unseen] = pd.NA
+    if landmarks:
+        x, y = points_at(readings, frame, video).astype(np.float32).T  # (P, N) each
+        table = pd.concat([table, pd.DataFrame(np.concatenate([x, y]).T, columns=POINT_COLUMNS)], axis=1)
     return table.astype(dict.fromkeys(_REPEATED, "category"))
 
 
-def frames_of(detections: Any) -> pd.DataFrame:
+def frames_of(detections: Any, landmarks: bool = False) -> pd.DataFrame:
     """The table of a `fedet.detection.Detections`; of several people one after the other.
 
-    Raises InputError for detections that were kept without readings of their frames.
+    Raises InputError for detections that were kept without readings of their frames, or without the
+    points of the face if `landmarks` are asked for.
     """
     people = getattr(detections, "people", ())
     if len(people) > 1:
-        table = pd.concat([frames_of(one.detections) for one in people], ignore_index=True)
+        table = pd.concat([frames_of(one.detections, landmarks) for one in people], ignore_index=True)
         return table.astype(dict.fromkeys(_REPEATED, "category"))
     if detections.readings is None:
         raise InputError(
             f"{detections.video}: kept without readings of its frames; detect in the video again"
         )
     video = detections.video or ""
-    return frame_table(detections.readings, video, detections.subject or video, detections.curves)
+    who = detections.subject or video
+    return frame_table(detections.readings, video, who, detections.curves, landmarks=landmarks)
 
 
 def write_frames(table: pd.DataFrame, path: Path) -> None:

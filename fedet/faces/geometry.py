@@ -7,6 +7,7 @@ each distance is a weighted sum of coordinates, so its uncertainty follows from 
 import numpy as np
 
 from fedet.faces.points import POINT_INDEX, POINTS
+from fedet.faces.tracking import CROP_DOWN, CROP_SCALE
 
 Parts = dict[str, float]  # point -> weight; y points down, x to the picture's right
 
@@ -93,3 +94,22 @@ def distances(points: np.ndarray, spread: np.ndarray | None = None) -> tuple[np.
         return values, np.zeros_like(values)
     relative = spread / np.maximum(apart, 1e-9)[..., None]
     return values, np.sqrt(np.einsum("...p,fpd->...f", relative**2, _WEIGHTS**2))
+
+
+def in_pictures(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Points of crops in the pictures that `fedet.faces.tracking.crop` cut them from.
+
+    Args:
+        points: (N, P, 2) from the middle of the crop, in shares of its side, as of `KeptPoints`.
+        boxes: (N, 4) left, upper edge and side of the face's box in pixels, and its tilt in degrees.
+
+    Returns:
+        (N, P, 2) x right and y down, in pixels of the picture.
+    """
+    left, top, side, roll = np.asarray(boxes, float).T
+    cos, sin = np.cos(np.radians(roll)), np.sin(np.radians(roll))
+    turn = np.stack([cos, sin, -sin, cos], 1).reshape(-1, 2, 2)  # as in `crop`
+    down = np.stack([np.zeros_like(side), CROP_DOWN * side], 1)
+    within = points * (CROP_SCALE * side)[:, None, None] + down[:, None]
+    centre = np.stack([left + side / 2, top + side / 2], 1)
+    return np.einsum("npj,nij->npi", within, turn) + centre[:, None]

@@ -1,7 +1,6 @@
 """The network that finds 65 points of a face, with an uncertainty each, and what moves besides speech."""
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +11,11 @@ from torch import Tensor, nn
 
 from fedet.errors import InputError
 from fedet.faces.detectors import Box, FaceDetector, HaarDetector
-from fedet.faces.geometry import DISTANCES
+from fedet.faces.geometry import DISTANCES, in_pictures
 from fedet.faces.network import FaceNet, fingerprint, fold_batch_norms, pictures, read_checkpoint, shipped
 from fedet.faces.points import POINTS
 from fedet.faces.resnet import BasicBlock, ResNet18
-from fedet.faces.tracking import CROP_DOWN, CROP_SCALE, Tracked, crop, track_boxes
+from fedet.faces.tracking import CROP_SCALE, Tracked, crop, track_boxes
 from fedet.faces.vectors import FPS, STATES
 from fedet.files import atomic_write, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
@@ -198,14 +197,9 @@ def _in_pictures(boxes: list[Box | None], read: list[tuple[np.ndarray, ...]], sc
             np.concatenate(values) for values in zip(*read, strict=True)
         )
         faces = [box for box in boxes if box is not None]
-        points[visible] = scale * np.stack([_in_picture(p, b) for p, b in zip(found, faces, strict=True)])
-        spread[visible] *= scale * CROP_SCALE * np.array([box.size for box in faces])[:, None]
+        side = np.array([face.size for face in faces])
+        corners = [(face.cx - face.size / 2, face.cy - face.size / 2) for face in faces]
+        placed = np.column_stack([corners, side, [face.roll for face in faces]])
+        points[visible] = scale * in_pictures(found - 0.5, placed)
+        spread[visible] *= scale * CROP_SCALE * side[:, None]
     return Landmarks(points, spread, state, visible)
-
-
-def _in_picture(points: np.ndarray, box: Box) -> np.ndarray:
-    """Points (P, 2) of a crop, shares of its side, in pixels of the picture that it was cut from."""
-    cos, sin = math.cos(math.radians(box.roll)), math.sin(math.radians(box.roll))
-    turn = np.array([[cos, sin], [-sin, cos]])  # as in `crop`
-    within = (points - 0.5) * (CROP_SCALE * box.size) + (0, CROP_DOWN * box.size)
-    return within @ turn.T + (box.cx, box.cy)

@@ -69,6 +69,7 @@ def plot_strip(
     blur: bool = False,
     label: str = "",
     folder_fps: float = 30.0,
+    points: np.ndarray | None = None,
 ):
     """Frames side by side with their second above; returns the figure's axes, (N,) array.
 
@@ -78,6 +79,7 @@ def plot_strip(
         blur: makes the faces unrecognisable.
         label: at the top right: the origin of the pictures.
         folder_fps: as for `frames_near`.
+        points: (N, P, 2) of the face in each, in pixels of the video; NaN: none.
     """
     import matplotlib.pyplot as plt
 
@@ -96,6 +98,10 @@ def plot_strip(
         ax.set(xticks=[], yticks=[], visible=i < len(pictures))
         if i < len(pictures):
             ax.imshow(pictures[i])
+            if points is not None:
+                share = pictures[i].shape[1] / open_video(video, folder_fps).width
+                x, y = points[i].T * share - 0.5  # the centre of the first pixel is at 0
+                ax.scatter(x, y, s=0.5, c="#ffd60a", linewidths=0)
             ax.set_title(titles[i], fontsize=8, pad=3)
             for side in ax.spines.values():
                 side.set(color=colours[i] if colours else "0.6", linewidth=3 if colours else 0.8)
@@ -104,9 +110,19 @@ def plot_strip(
     return axes.ravel()
 
 
-def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False, label: str = ""):
-    """The apex of each detected or annotated event, framed in its emotion's colour."""
-    table = table.sort_values("onset").head(MAX_PICTURES)
+def plot_apexes(
+    video: str | Path,
+    table: pd.DataFrame,
+    blur: bool = False,
+    label: str = "",
+    points: np.ndarray | None = None,
+):
+    """The apex of each detected or annotated event, framed in its emotion's colour.
+
+    `points`: (N, P, 2) of the face at the apex of each row, see `fedet.faces.frame_table.apex_points`.
+    """
+    order = np.argsort(table["onset"].to_numpy(float), kind="stable")[:MAX_PICTURES]
+    table, points = table.iloc[order], None if points is None else points[order]
     frame = table["apex"].fillna((table["onset"] + table["offset"]) // 2).astype(float)
     times = ((frame + 0.5) / table["fps"].astype(float)).tolist()
     known = table["emotion"].fillna("unknown").astype(str)
@@ -115,4 +131,4 @@ def plot_apexes(video: str | Path, table: pd.DataFrame, blur: bool = False, labe
         titles = [f"{t}\n{s:.2f}" for t, s in zip(titles, table["score"].astype(float), strict=True)]
     colours = [EMOTION_COLOURS.get(e, EMOTION_COLOURS["unknown"]) for e in known]
     rate = {"folder_fps": float(table["fps"].iloc[0])} if len(table) else {}
-    return plot_strip(video, times, titles, colours, blur, label, **rate)
+    return plot_strip(video, times, titles, colours, blur, label, **rate, points=points)

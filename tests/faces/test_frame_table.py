@@ -13,10 +13,12 @@ from fedet.errors import InputError
 from fedet.faces.frame_table import (
     AU_COLUMNS,
     FRAME_COLUMNS,
+    POINT_COLUMNS,
     FrameReadings,
     check_format,
     frame_table,
     frames_of,
+    points_at,
     write_frames,
 )
 from fedet.intervals import EMOTIONS, empty_table
@@ -107,3 +109,35 @@ def test_detections_give_their_frames():
     assert set(table["video"]) == {"clip"} and set(table["subject"]) == {"Ann"}
     with pytest.raises(InputError, match="without readings of its frames"):
         Detections(empty_table(), pd.DataFrame(), 3.0, 0.5, video="clip").frames()
+
+
+def moving_points(ticks=90, **more) -> FrameReadings:
+    """A face that stands still and whose points move a hundredth of the crop's side a reading."""
+    steps = np.arange(-(-ticks // 3), dtype=np.float16) * 3 / 100
+    points = np.zeros((len(steps), 65, 2), np.float16)
+    points[..., 0] = steps[:, None]
+    read = readings(ticks, points=points, **more)
+    read.points[~np.isin(np.arange(len(steps)) * 3, np.flatnonzero(read.state == 0))] = np.nan
+    read.boxes[:, 0] = 0
+    return read
+
+
+@given(st.sampled_from([25.0, 30.0, 60.0]))
+def test_points_between_two_readings_lie_on_the_line_and_never_bridge_a_missing_face(fps):
+    read = moving_points(fps=fps)
+    table = frame_table(read, "clip", "Ann", landmarks=True)
+    assert list(table.columns) == [*FRAME_COLUMNS, *POINT_COLUMNS]
+    tick = np.minimum(((table["frame"] + 0.5) / fps * 30).astype(int), 89)
+    seen, x = (read.state[tick] == 0), table["x_chin"].to_numpy(float)
+    assert np.isnan(x[~seen]).all() and table.loc[~seen, list(POINT_COLUMNS)].isna().all(axis=None)
+    between = seen & (tick < 27).to_numpy()  # before the face is lost both neighbours are known
+    step = (x[between] - 25) / tick[between]
+    np.testing.assert_allclose(step[tick[between] > 0], np.median(step[tick[between] > 0]), rtol=0.02)
+    assert np.isfinite(x[seen & (tick != 40).to_numpy() & (tick != 41).to_numpy()]).all()
+
+
+def test_points_that_were_not_read_are_refused_by_name():
+    with pytest.raises(InputError, match="clip: the points of the face were not read"):
+        frame_table(readings(), "clip", "Ann", landmarks=True)
+    with pytest.raises(InputError, match="clip: the points"):
+        points_at(readings(), np.arange(3), "clip")

@@ -8,7 +8,8 @@ import fedet
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.extraction import extract, read_points
-from fedet.faces.landmarks import SIZE, LandmarkNet, _in_picture, load_landmarks, read_landmarks
+from fedet.faces.geometry import in_pictures
+from fedet.faces.landmarks import SIZE, LandmarkNet, load_landmarks, read_landmarks
 from fedet.faces.points import POINTS
 from fedet.faces.tracking import crop
 from fedet.faces.vectors import POINTS_EVERY, load_track
@@ -36,7 +37,8 @@ def test_a_point_of_a_crop_is_where_the_picture_shows_it(roll):
     seen = crop(dot.astype(np.uint8), box, SIZE).astype(float)
     at = (np.arange(SIZE) + 0.5) / SIZE
     point = np.array([(seen.sum(0) * at).sum(), (seen.sum(1) * at).sum()]) / seen.sum()
-    np.testing.assert_allclose(_in_picture(point[None], box)[0], DOT, atol=0.3)
+    placed = in_pictures(point[None, None] - 0.5, np.array([[40, 20, 70, roll]]))
+    np.testing.assert_allclose(placed[0, 0], DOT, atol=0.3)
 
 
 def test_every_frame_has_a_row_and_those_without_a_face_have_no_points(tmp_path):
@@ -81,14 +83,8 @@ def test_the_points_read_with_the_vectors_are_those_of_a_pass_of_their_own(small
     np.testing.assert_allclose(kept.state, alone.state, atol=2e-3)
     pixels = read_landmarks(video, net, fps=30 / POINTS_EVERY, boxes=faces.boxes)
     np.testing.assert_allclose(kept.state, pixels.state, atol=2e-3)
-    placed = [
-        _in_picture(p + 0.5, b) for p, b in zip(kept.points.astype(float), _boxes(faces.boxes), strict=True)
-    ]
+    placed = in_pictures(kept.points.astype(float), faces.boxes[::POINTS_EVERY])
     np.testing.assert_allclose(placed, pixels.points, atol=0.2)
-
-
-def _boxes(boxes):
-    return [Box(x, y, size, size, 1.0, roll) for x, y, size, roll in boxes[::POINTS_EVERY].tolist()]
 
 
 def test_points_depend_neither_on_batches_nor_on_repeats(tmp_path, detector, points_net):

@@ -201,7 +201,7 @@ def labels_of(
             n_left_out += 1
             continue
         name = as_text(observation.head.get("video")) or names.get(link_path(film)) or event["Observation id"]
-        cells_of_event = _event_cells(event, as_text(rate), name)
+        cells_of_event = _event_cells(event, as_text(rate), name, words)
         details = event["Comment stop"] if event["Comment stop"].startswith("{") else ""
         cells, more = cells_from(_label(event, details, words), details, cells_of_event, words)
         lines += [_line(path, event, number, problem, "kept") for problem in [*problems, *more]]
@@ -281,10 +281,24 @@ def _film(event: Mapping[str, str], observation: Observation) -> str:
         ValueError: It ends in another one.
     """
     start, stop = (_known_value(event[c].split(";")[0]) for c in ("Media file", "Stop file"))
-    start = start or stop or next(iter(observation.films), "")
+    if not (start or stop):
+        start, stop = (_film_at(event[f"{end} (s)"], observation, end == "Stop") for end in ("Start", "Stop"))
+    start = start or stop
     if stop and _leaf(stop) != _leaf(start):
         raise ValueError(_AFTER_FIRST)
     return next((f for f in observation.films if f == start or _leaf(f) == _leaf(start)), start)
+
+
+def _film_at(cell: str, observation: Observation, is_end: bool) -> str:
+    """The video shown at a time of the observation, whose videos follow each other; the first one where their
+    lengths are unknown, "" without videos."""
+    end_s, time_s = 0.0, _number(as_seconds, cell) or 0.0
+    for film in observation.films:
+        length = _number(as_seconds, observation.lengths.get(film, ""))
+        end_s += length or float("inf")
+        if time_s < end_s or (is_end and time_s <= end_s):
+            return film
+    return observation.films[-1] if observation.films else ""
 
 
 def _leaf(film: str) -> str:
@@ -381,12 +395,19 @@ def _label(event: Mapping[str, str], details: str, words: Collection[str]) -> st
     return " ".join([behaviour, *named[:1]])
 
 
-def _event_cells(event: Mapping[str, str], rate: str, video: str) -> Cells:
+def _names_label(modifier: str, words: Collection[str]) -> bool:
+    """Whether a modifier is an emotion or type and nothing else."""
+    cells, rest = parse_caption(modifier, words)
+    return bool({"emotion", "expression_type"} & set(cells)) and not rest and not modifier.strip().isdigit()
+
+
+def _event_cells(event: Mapping[str, str], rate: str, video: str, words: Collection[str]) -> Cells:
     subject = "" if event["Subject"] == _NO_SUBJECT else event["Subject"]
     note, details, units = event["Comment start"], event["Comment stop"], event["Modifiers"]
     written_by_fedet = details.startswith("{")
     if not written_by_fedet:  # BORIS writes None for a modifier that nobody chose
-        units = "|".join(m for m in units.split("|") if m.strip().lower() != "none").strip("|")
+        chosen = [m for m in units.split("|") if m.strip().lower() != "none" and not _names_label(m, words)]
+        units = "|".join(chosen).strip("|")
     if details and not written_by_fedet:  # a person's comment
         note = f"{note} {details}".strip()
     kind = type_label(event["Behavioral category"]) or ""

@@ -1,7 +1,11 @@
 """Exports of ELAN, BORIS and spreadsheets in the forms that their versions and languages write."""
 
+import json
+
 import openpyxl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedet.annotations.captions import parse_caption
 from fedet.annotations.cells import as_fps, as_seconds
@@ -151,3 +155,72 @@ def test_a_rate_may_have_a_unit(text):
 @pytest.mark.parametrize("text", ["happy 83%", "happy 83 %", "happy (83%)", "happy 0.83", "happy 83,0%"])
 def test_a_percentage_behind_a_label_is_a_score(text):
     assert parse_caption(text) == ({"emotion": "happy", "score": "0.83"}, "")
+
+
+def eaf_of_tiers(path, *tiers):
+    """An .eaf with a tier for each (name, parent, texts), one second each from 1 s on."""
+    slots = "".join(f'<TIME_SLOT TIME_SLOT_ID="ts{i}" TIME_VALUE="{1000 * i}"/>' for i in range(1, 6))
+    body = ""
+    for name, parent, texts in tiers:
+        cells = ""
+        for i, text in enumerate(texts, start=1):
+            of = (
+                f'ANNOTATION_REF="{parent}{i}"'
+                if parent
+                else f'TIME_SLOT_REF1="ts{i}" TIME_SLOT_REF2="ts{i + 1}"'
+            )
+            tag = "REF_ANNOTATION" if parent else "ALIGNABLE_ANNOTATION"
+            cells += f'<ANNOTATION><{tag} ANNOTATION_ID="{name}{i}" {of}>'
+            cells += f"<ANNOTATION_VALUE>{text}</ANNOTATION_VALUE></{tag}></ANNOTATION>"
+        owner = f' PARENT_REF="{parent}"' if parent else ""
+        kind = "s" if parent else "d"
+        body += f'<TIER LINGUISTIC_TYPE_REF="{kind}" TIER_ID="{name}"{owner}>{cells}</TIER>'
+    path.write_text(
+        '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds"/>'
+        f"<TIME_ORDER>{slots}</TIME_ORDER>{body}"
+        '<LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="d"/><LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="s" '
+        'CONSTRAINTS="Symbolic_Association"/></ANNOTATION_DOCUMENT>'
+    )
+    return read_labels(path, fps=25).events
+
+
+@pytest.mark.parametrize(
+    "name", ["happy", "Emotion_happy", "expression: happy", "emo-happy@Anna", "Facial expression happy"]
+)
+def test_a_tier_named_after_an_emotion_holds_it(tmp_path, name):
+    events = eaf_of_tiers(tmp_path / "x.eaf", (name, "", ["", "1"]), ("gaze", "", ["left"]))
+    assert events["emotion"].tolist() == ["positive", "positive"] and events["onset"].tolist() == [25, 50]
+
+
+def test_dependent_tiers_of_single_action_units_are_joined(tmp_path):
+    tiers = [("AU12", "emo", ["C", ""]), ("emo_AU_06", "emo", ["2", "0"]), ("AU", "emo", ["4+7", ""])]
+    events = eaf_of_tiers(tmp_path / "x.eaf", ("emo", "", ["happy", "sad"]), *tiers)
+    assert events["action_units"].tolist() == ["AU12C+AU6B+4+7", "AU12"]
+
+
+def project_of(path, films, events):
+    observation = {
+        "type": "MEDIA", "file": {"1": list(films)}, "events": events,
+        "media_info": {"fps": dict.fromkeys(films, 25), "length": films},
+    }  # fmt: skip
+    behaviours = {"0": {"type": "State event", "code": "Expression", "category": "emotion"}}
+    path.write_text(json.dumps({"observations": {"o": observation}, "behaviors_conf": behaviours}))
+    return read_labels(path)
+
+
+@given(st.lists(st.integers(2, 50), min_size=1, max_size=4), st.data())
+def test_an_event_of_a_boris_project_lies_in_the_video_that_was_shown(tmp_path_factory, lengths, data):
+    which = data.draw(st.integers(0, len(lengths) - 1))
+    start = data.draw(st.integers(0, lengths[which] - 1))
+    films = {f"/d/v{i}.mp4": length for i, length in enumerate(lengths)}
+    at = sum(lengths[:which]) + start
+    events = [[time, "", "Expression", "happy", "", None] for time in (at, at + 1)]
+    labels = project_of(tmp_path_factory.mktemp("p") / "x.boris", films, events)
+    assert spans(labels) == [[f"v{which}", 25 * start, 25 * start + 24]]
+    assert labels.events["action_units"].isna().all()  # the emotion was chosen as a modifier
+
+
+def test_an_event_that_runs_on_into_the_next_video_is_reported(tmp_path):
+    events = [[time, "", "Expression", "happy", "", None] for time in (8, 12)]
+    labels = project_of(tmp_path / "x.boris", {"a.mp4": 10, "b.mp4": 10}, events)
+    assert not len(labels.events) and "first video" in labels.repairs["problem"].iloc[0]

@@ -46,7 +46,9 @@ from fedet.files import parse_json, shortened
 
 HEAD_PROPERTY = "fedet"  # header property: video, fps, subject and the written intervals, as JSON
 _PARTS_OF_SPEECH = ("pos", "neg")  # names of tiers in linguistics
-_ACTION_UNITS = re.compile(r"(aus?|actionunits?|facs|facsaus?)", re.I)
+_GENERAL_WORDS = ("emotion", "emotions", "emo", "expression", "expr", "affect", "face", "facial", "gesicht")
+_ACTION_UNITS = re.compile(r"(aus?|actionunits?|facs|facsaus?|au\d+[lr]?)", re.I)
+_ONE_UNIT = re.compile(r"au[\s_.-]*0*(\d{1,2})", re.I)
 
 
 class Interval(NamedTuple):
@@ -202,13 +204,16 @@ class TierReader:
                 if self.owners.get(root, root) in self.timed or root not in self.parents:
                     break
                 root = self.parents[root]
-            remarks[root].append(annotation.text)
-        return {root: separator.join(texts) for root, texts in remarks.items()}
+            remarks[root].append(_unit_of(name, annotation.text))
+        return {root: separator.join(filter(None, texts)) for root, texts in remarks.items()}
 
     def _emotion_of_name(self, tier: str) -> str:
-        """The emotion in the name of a tier, like `happy` or `happy@Anna`; "" if its annotations are
-        sentences, for example of a person called Joy."""
-        name = tier.partition("@")[0].strip()
+        """The emotion in the name of a tier, like `happy`, `emotion_happy` or `happy@Anna`; "" if its
+        annotations are sentences, for example of a person called Joy."""
+        parts = re.split(r"[\s_:./-]+", tier.partition("@")[0].strip())
+        while len(parts) > 1 and header_key(parts[0]) in _GENERAL_WORDS:
+            parts = parts[1:]
+        name = " ".join(parts)
         texts = [a.text.split() for a in self.tiers[tier].annotations]
         sentences = sum(len(words) > 2 for words in texts)
         unclear = FINE_TO_COARSE.get(header_key(name)) == "others" or header_key(name) in _PARTS_OF_SPEECH
@@ -365,6 +370,20 @@ def _is_ours(name: str, tiers: Mapping[str, Tier]) -> bool:
         return False
     alone = name.partition("@")[0].endswith(("-note", "-details"))  # also without its tier
     return tiers[name].parent == owner or (alone and not tiers[name].parent)
+
+
+def _unit_of(tier: str, text: str) -> str:
+    """An annotation in a tier of one action unit, like AU12, as that unit with its intensity, 1 to 5 or
+    A to E; else the text.
+
+    >>> _unit_of("emo-AU06", "3"), _unit_of("AU12", ""), _unit_of("AU", "4+7")
+    ('AU6C', 'AU12', '4+7')
+    """
+    match, intensity = _ONE_UNIT.search(tier), text.strip().upper()
+    if not match or not re.fullmatch("[A-EX0-5]?", intensity):
+        return text
+    letter = " ABCDE"[int(intensity)].strip() if intensity.isdigit() else intensity
+    return "" if intensity == "0" else f"AU{match[1]}{letter}"  # 0: not there
 
 
 def are_action_units(tier: str) -> bool:

@@ -45,6 +45,7 @@ from fedet.annotations.table import (
     EmotionMap,
     LabelFile,
     listed_videos,
+    people_in,
     video_facts,
     words_for,
 )
@@ -92,16 +93,19 @@ def boris_header(grid: Grid) -> int | None:
     return find_header(grid, {"behavior", "subject"})
 
 
-def write_boris(table: pd.DataFrame, path: str | Path, *, fps: float | None = None) -> None:
+def write_boris(
+    table: pd.DataFrame, path: str | Path, *, fps: float | None = None, shared: Collection[str] = ()
+) -> None:
     """Writes aggregated events, times in seconds to the millisecond; the file appears whole.
 
-    A video is an observation; one whose name people share is called `subject_video`.
+    A video is an observation; one whose name people share is called `subject_video`, unless it shows them
+    at once (`shared`): then it is one observation with several subjects.
 
     Raises:
         InputError: No frame rate, or one too high for milliseconds.
     """
     rows = []
-    for name, cells in zip(names_of(table), cells_of(table, fps), strict=True):
+    for name, cells in zip(names_of(table, shared), cells_of(table, fps), strict=True):
         start, end = span_ms(cells)
         emotion = cells["emotion"] or UNKNOWN  # with a score each row would be a separate behaviour
         base = _base(name, cells["subject"], cells)
@@ -262,8 +266,9 @@ def _video_table(
             rate = _number(as_fps, observation.rates.get(film, "")) or fps
             length = _number(as_seconds, observation.lengths.get(film, ""))
             facts = video_facts({"duration_s": length} | head)
-            cells = {c: as_text(values[c]) for c in ("subject", "video")}
-            rows.append(cells | {"fps": rate, "link": film} | facts)
+            for name_of_person in people_in(head) or [as_text(values["subject"])]:
+                cells = {"subject": name_of_person, "video": as_text(values["video"])}
+                rows.append(cells | {"fps": rate, "link": film} | facts)
     return listed_videos(rows).drop_duplicates(["subject", "video"], ignore_index=True)
 
 

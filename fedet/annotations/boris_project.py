@@ -6,7 +6,7 @@ comment, frame], and `behaviors_conf`, which says whether a behaviour is a state
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from fedet.annotations.captions import UNKNOWN, Cells, caption_and_details, cell
 from fedet.annotations.cells import as_seconds, as_text, read_text
 from fedet.annotations.limits import MAX_ROWS, MAX_TREE_BYTES, refuse_more
 from fedet.annotations.repairs import repair
-from fedet.annotations.table import VIDEO_FACTS, EmotionMap, LabelFile, all_videos
+from fedet.annotations.table import PEOPLE, VIDEO_FACTS, EmotionMap, LabelFile, all_videos
 from fedet.annotations.video_names import names_of
 from fedet.errors import InputError
 from fedet.files import atomic_write, parse_json
@@ -31,6 +31,7 @@ def write_boris_project(
     fps: float | None = None,
     videos: pd.DataFrame | None = None,
     media: Mapping[str, Path | None] | None = None,
+    shared: Collection[str] = (),
 ) -> None:
     """Writes a project of BORIS, from which it imports observations; the file appears whole.
 
@@ -41,16 +42,22 @@ def write_boris_project(
     Args:
         videos: As `table.LabelFile.videos`.
         media: Name of a video (`video_names.names_of`) -> its file.
+        shared: As for `video_names.names_of`.
     """
     listed = all_videos(table, videos)
-    names = dict(zip(zip(listed["subject"], listed["video"], strict=True), names_of(listed), strict=True))
+    names = dict(
+        zip(zip(listed["subject"], listed["video"], strict=True), names_of(listed, shared), strict=True)
+    )
     rows: dict[str, list[Cells]] = {name: [] for name in names.values()}
     for cells in cells_of(table, fps):
         rows[names[cells["subject"] or cells["video"], cells["video"]]].append(cells)
     observations: dict[str, dict] = {}
     codes: list[tuple[str, int]] = []
-    for row, name in zip(listed.to_dict("records"), names.values(), strict=True):
+    for name, of_name in listed.groupby(pd.Series(list(names.values()), listed.index), sort=False):
+        row = of_name.to_dict("records")[0]
         head = {c: row[c] for c in ("subject", "video", *VIDEO_FACTS) if as_text(row[c])}
+        if len(of_name) > 1:
+            head = {c: head[c] for c in head if c != "subject"} | {PEOPLE: of_name["subject"].tolist()}
         rate = rows[name][0]["fps"] if rows[name] else as_text(row["fps"]) or as_text(fps)
         events, most = _project_events(name, rows[name])
         codes += [(event[2], most) for event in events]
@@ -204,5 +211,5 @@ def _videos(observation: Mapping) -> Observation:
     except ValueError:
         head = {}
     loaded = head if isinstance(head, dict) else {}
-    head = {key: value for key, value in loaded.items() if key in ("subject", "video", *VIDEO_FACTS)}
+    head = {key: value for key, value in loaded.items() if key in ("subject", "video", PEOPLE, *VIDEO_FACTS)}
     return Observation([as_text(film) for film in films if as_text(film)], rates, lengths, head)

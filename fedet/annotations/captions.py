@@ -16,7 +16,7 @@ import pandas as pd
 from fedet.annotations.cells import as_fps, as_score, as_text, header_key, label_key
 from fedet.annotations.limits import MAX_SECONDS
 from fedet.annotations.spellings import FINE_TO_COARSE, type_label
-from fedet.annotations.table import VIDEO_FACTS, EmotionMap, validate
+from fedet.annotations.table import PEOPLE, VIDEO_FACTS, EmotionMap, validate
 from fedet.errors import InputError
 from fedet.files import parse_json, shortened
 from fedet.intervals import COLUMNS, EXTRA_COLUMNS
@@ -90,7 +90,9 @@ def one_video(
     known = {name: value for name, value in (facts or {}).items() if as_text(value)}
     subject = (rows[0]["subject"] if rows else "") or as_text(known.get("subject"))
     base = {"video": videos[0], "fps": rates[0], "subject": subject}
-    return base, {k: v for k, v in (base | {f: known.get(f) for f in VIDEO_FACTS}).items() if v}
+    people = known.get(PEOPLE) if isinstance(known.get(PEOPLE), list) else None
+    head = base | {f: known.get(f) for f in VIDEO_FACTS} | {PEOPLE: people}
+    return base, {k: v for k, v in head.items() if v}
 
 
 def to_ms(frame: float, fps: float) -> int:

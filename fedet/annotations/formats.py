@@ -16,7 +16,8 @@ Subset, length and videos without events are kept by .json, .eaf, .vtt and .bori
 reported.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from fedet.annotations.repairs import join_repairs, left_out, merged_cells_line,
 from fedet.annotations.sheets import WORKBOOKS, sheets_of
 from fedet.annotations.spellings import AS_WRITTEN
 from fedet.annotations.table import (
+    PEOPLE,
     EmotionMap,
     LabelFile,
     all_videos,
@@ -55,6 +57,7 @@ _READ_AS = {".tsv": ".csv", ".txt": ".csv", ".srt": ".vtt"} | dict.fromkeys(WORK
 _IN_FOLDERS = (".eaf", ".vtt")  # files that are read from a folder of them
 _ONE_VIDEO = (*_IN_FOLDERS, *WRITTEN_ONLY)
 _KEEP_FACTS = (".json", ".boris", *_IN_FOLDERS)
+_PLACE = re.compile(r"(?:^|\s)(left|middle|right|person-\d+)$")  # names that `detect` gives to people
 _NO_ROOM = ("apex", "emotion_self_report", "action_units", "source", "confidence", "note", "coder")
 
 
@@ -171,6 +174,7 @@ def write_intervals(
     durations: Mapping[str, float] | None = None,
     videos: pd.DataFrame | None = None,
     template: str | Path | None = None,
+    shared: Collection[str] = (),
 ) -> pd.DataFrame:
     """Writes a canonical table in the format of the suffix, and reports what it left out.
 
@@ -182,6 +186,7 @@ def write_intervals(
         durations: Seconds of each video, for JSON and for comparing with an .eaf file that is there.
         videos: As `LabelFile.videos`; for formats that keep videos without events and VIDEO_FACTS.
         template: For ELAN: an .etf or .eaf file whose tiers and vocabularies a new file begins with.
+        shared: Names of videos that show several people at once: one observation of BORIS each.
 
     Raises:
         InputError: Several videos for a format of one, no frame rate, or an existing .eaf
@@ -189,7 +194,7 @@ def write_intervals(
     """
     kind = format_of(path)
     if kind in _ONE_VIDEO:
-        facts = {} if videos is None or len(videos) != 1 else videos.iloc[0].to_dict()
+        facts = {} if videos is None else _facts_of_one(videos)
         name = None if table.shape[0] or not facts else str(facts["video"])
         rate = None if fps is None and pd.isna(facts.get("fps")) else fps or facts["fps"]
         if kind == ".eaf":
@@ -211,13 +216,21 @@ def write_intervals(
     elif kind == ".json":
         write_json(table, path, fps=fps, durations=durations, videos=videos)
     elif kind == ".boris.csv":
-        write_boris(table, path, fps=fps)
+        write_boris(table, path, fps=fps, shared=shared)
     elif kind == ".boris":
-        write_boris_project(table, path, fps=fps, videos=videos)
+        write_boris_project(table, path, fps=fps, videos=videos, shared=shared)
     else:
         rates = table["fps"].fillna(fps) if fps else table["fps"]
         (write_megc if kind == ".megc.csv" else write_csv)(table.assign(fps=rates), path)
     return join_repairs()
+
+
+def _facts_of_one(videos: pd.DataFrame) -> dict:
+    """What is known of the one video of `videos`, with the people it shows where it shows several; {} of
+    several videos."""
+    if videos["video"].nunique() != 1:
+        return {}
+    return videos.iloc[0].to_dict() | ({PEOPLE: videos["subject"].tolist()} if len(videos) > 1 else {})
 
 
 def convert(
@@ -243,7 +256,8 @@ def convert_labels(
     """Converts intervals between formats; labels and frames stay as they are.
 
     A video is identified by subject and name: where people share the name of a video, each gets a file
-    called `subject_video`. Videos of one name that ELAN files link in different folders are different
+    called `subject_video`, unless it shows them at once, see `_shown_at_once`: then all are in one file.
+    Videos of one name that ELAN files link in different folders are different
     videos, named with their folders.
 
     Args:
@@ -254,8 +268,8 @@ def convert_labels(
         fps: Frames per second where `src` has none.
         video: Video file: gives fps, is linked in ELAN, names the video of a single file that
             does not name it, and if `src` holds several videos only the one of this name is written
-            (where people share it, that of the subject after whom its folder is called). A folder of
-            videos gives the rate and the link of each.
+            (where people share it, that of the subject after whom its folder is called, or else of all).
+            A folder of videos gives the rate and the link of each.
         overwrite: Replace also a file of other intervals, or the source itself.
         template: As for `write_intervals`.
 
@@ -272,7 +286,7 @@ def convert_labels(
     if film and film.is_dir() and not has_images(film):
         film, folder = None, film
     rate = fps or (open_video(film).fps if film else None)
-    files, labels = _read_all(src, rate, film)
+    files, labels, shared = _read_all(src, rate, film)
     table, videos = labels.events, all_videos(labels.events, labels.videos)
     chosen = join_repairs()
     if film and len(videos) > 1:
@@ -280,7 +294,8 @@ def convert_labels(
         keys = set(zip(videos["subject"], videos["video"], strict=True))
         of_film = [key in keys for key in zip(table["subject"], table["video"], strict=True)]
         chosen, table = _other_videos(table[[not kept for kept in of_film]], film, src.name), table[of_film]
-    names = dict(zip(zip(videos["subject"], videos["video"], strict=True), names_of(videos), strict=True))
+    shared |= _shown_at_once(videos, film, kind in _ONE_VIDEO and "{video}" not in dst.name)
+    names = _names(videos, shared)
     media = {name: film or _media(name, folder, src, dst) for name in names.values()}
     if folder and not any(media.values()):
         raise InputError(
@@ -293,8 +308,6 @@ def convert_labels(
     table = _with_rates(table, of_row, media)
     report = join_repairs(labels.repairs, chosen, _lost_facts(videos, labels, kind, src.name))
     if "{video}" not in dst.name:
-        if kind in _ONE_VIDEO:
-            _check_one_person(videos, dst)
         targets = {dst: (table, videos, next(iter(media.values()), None))}
     else:
         rows = {name: videos[[n == name for n in names.values()]] for name in media}
@@ -303,9 +316,19 @@ def convert_labels(
     for path, (events, _, _) in targets.items():
         if not overwrite:
             _refuse_to_overwrite(path, events, files, rate)
-    durations = _durations(media) if kind == ".json" else None
+    durations = None
+    if kind == ".json":  # has an entry for each person
+        seconds = _durations(media)
+        ids = _names(videos).items()
+        durations = {own: seconds[names[key]] for key, own in ids if names[key] in seconds}
     for path, (events, of_path, link) in targets.items():
-        facts = {"media": link, "durations": durations, "videos": of_path, "template": template}
+        facts = {
+            "media": link,
+            "durations": durations,
+            "videos": of_path,
+            "template": template,
+            "shared": shared,
+        }
         report = join_repairs(report, write_intervals(events, path, fps=rate, **facts))
     return replace(labels, repairs=report)
 
@@ -361,20 +384,13 @@ def _lost_facts(videos: pd.DataFrame, labels: LabelFile, kind: str, file: str) -
 
 
 def _select_video(videos: pd.DataFrame, film: Path, src: Path) -> pd.DataFrame:
-    """The row of the video `film`."""
+    """The rows of the video `film`: of the subject after whom its folder is called, else of everybody."""
     matches = videos["video"] == film.stem
     if not matches.any():
         some = shortened(list(dict.fromkeys(videos["video"])))
         raise InputError(f"{src}: has no video {film.stem!r} (video={film}), but {some}")
-    if names_of(videos)[matches].nunique() > 1:
-        people = ", ".join(dict.fromkeys(videos.loc[matches, "subject"]))
-        matches &= videos["subject"] == film.resolve().parent.name
-        if not matches.any():
-            raise InputError(
-                f"{src}: {film.stem!r} is a video of several people ({people}), and the folder of {film} "
-                "is called after none of them: put it into a folder with the subject's name"
-            )
-    return videos[matches]
+    of_folder = matches & (videos["subject"] == film.resolve().parent.name)
+    return videos[of_folder if of_folder.any() else matches]
 
 
 def _other_videos(others: pd.DataFrame, film: Path, file: str) -> pd.DataFrame:
@@ -386,18 +402,35 @@ def _other_videos(others: pd.DataFrame, film: Path, file: str) -> pd.DataFrame:
     return join_repairs(repair(file, problem, "left out"))
 
 
-def _check_one_person(videos: pd.DataFrame, dst: Path) -> None:
-    """Raises InputError if one file would mix people who share the name of a video."""
-    if names_of(videos).nunique() > 1 and videos["video"].nunique() == 1:
-        people = ", ".join(list(dict.fromkeys(videos["subject"]))[:3])
-        raise InputError(
-            f"{dst}: {videos['video'].iloc[0]!r} is a video of several people ({people}): write one file "
-            f"for each, as in {{video}}{dst.suffix}"
-        )
+def _shown_at_once(videos: pd.DataFrame, film: Path | None, one_file: bool) -> set[str]:
+    """The videos of one name and several people that are one recording, not one of each person.
+
+    They are if the people have the names that `detect` gives by place, if one video file is said to be that
+    of all, or if all are asked for in one file.
+    """
+    people = videos.groupby("video")["subject"].apply(set)
+    several = people[[len(names) > 1 for names in people]]
+    if film is not None or (one_file and len(people) == 1):
+        return set(several.index)
+    return {video for video, names in several.items() if all(map(_PLACE.search, names))}
 
 
-def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Path], LabelFile]:
-    """The source files, and their joined labels."""
+def _of_several(labels: LabelFile, file: str) -> set[str]:
+    """The videos of which one file of one video, or one entry of a file of many, has several people."""
+    people = all_videos(labels.events, labels.videos).groupby("video")["subject"].nunique()
+    entries = labels.videos.groupby("video").size()
+    one_video = file.lower().endswith((*_IN_FOLDERS, ".srt"))
+    return {v for v, n in people.items() if n > 1 and (one_video or entries.get(v) == 1)}
+
+
+def _names(videos: pd.DataFrame, shared: Collection[str] = ()) -> dict[tuple[str, str], str]:
+    """(subject, video) -> `names_of`."""
+    keys = zip(videos["subject"], videos["video"], strict=True)
+    return dict(zip(keys, names_of(videos, shared), strict=True))
+
+
+def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Path], LabelFile, set[str]]:
+    """The source files, their joined labels, and the videos of which one file or entry has several people."""
     if not src.exists():
         raise InputError(f"{src}: no such file or folder")
     files = [src]
@@ -417,7 +450,7 @@ def _read_all(src: Path, fps: float | None, film: Path | None) -> tuple[list[Pat
         sum(one.n_annotations for one in labels.values()),
     )
     joined.refuse_if_nothing_is_left(src)
-    return files, joined
+    return files, joined, {v for f, one in labels.items() for v in _of_several(one, f)}
 
 
 def _rename_distinct(labels: dict[str, LabelFile]) -> tuple[dict[str, LabelFile], pd.DataFrame]:

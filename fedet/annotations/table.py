@@ -52,6 +52,7 @@ EMOTION_WORDS = "emotions.csv"  # next to the labels: label,emotion for the user
 EmotionMap = Mapping[str, str] | str | None
 
 VIDEO_FACTS = ("duration_s", "n_frames", "subset")  # what a file may hold about a video besides its events
+PEOPLE = "people"  # ... and whom it shows, where it shows several
 _CLOCKS = {  # headers that mean a time where their cells are like 00:01:02.500
     "onset": {"start", "begin", "starttime", "begintime", "anfang", "beginn", "début", "開始", "开始"},
     "offset": {"end", "stop", "endtime", "stoptime", "ende", "fin", "終了", "结束"},
@@ -134,16 +135,23 @@ def all_videos(events: pd.DataFrame, videos: pd.DataFrame | None = None) -> pd.D
 def known_video(
     base: Mapping[str, str], head: Mapping[str, object], events: pd.DataFrame, link: str | None = None
 ) -> pd.DataFrame:
-    """The one row of `LabelFile.videos` for a file of one video.
+    """The rows of `LabelFile.videos` for a file of one video: one, or one for each person it shows.
 
     Args:
         base: The cells video, fps and subject.
-        head: VIDEO_FACTS in the file; invalid ones are dropped.
+        head: VIDEO_FACTS and PEOPLE in the file; invalid ones are dropped.
         events: The canonical table.
     """
     subject = base["subject"] or next(iter(events["subject"].dropna()), base["video"])
     row = {"subject": subject, "video": base["video"], "fps": float(base["fps"]) if base["fps"] else None}
-    return listed_videos([row | video_facts(head) | {"link": link}])
+    row |= video_facts(head) | {"link": link}
+    return listed_videos([row | {"subject": name} for name in people_in(head) or [subject]])
+
+
+def people_in(head: Mapping[str, object]) -> list[str]:
+    """The people whom the head of a file names, each once; none where its video shows one."""
+    names = head.get(PEOPLE)
+    return list(dict.fromkeys(as_text(name) for name in names)) if isinstance(names, list) else []
 
 
 def video_facts(values: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ is missing, or equals the video's name (the default of the table reader), is loo
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -129,12 +129,13 @@ def distinct_names(paths: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def names_of(table: pd.DataFrame) -> pd.Series:
+def names_of(table: pd.DataFrame, shared: Collection[str] = ()) -> pd.Series:
     """A unique name for the video of each row: the video's own, or `subject_video` where several people
     share that. A subject that is missing or equals the video's name counts as no person.
 
     Args:
         table: Canonical table.
+        shared: Names of videos that show several people at once: they keep their own.
 
     Raises:
         InputError: Two videos would get the same name.
@@ -150,9 +151,9 @@ def names_of(table: pd.DataFrame) -> pd.Series:
     names: dict[Key, str] = {}
     owners: dict[str, Key] = {}
     for subject, video in dict.fromkeys(keys):
-        shared = len(people[video]) > 1 and not _has_no_subject((subject, video))
-        name = names[subject, video] = f"{subject}_{video}" if shared else video
-        key = (subject if shared else "", video)
+        apart = len(people[video]) > 1 and video not in shared and not _has_no_subject((subject, video))
+        name = names[subject, video] = f"{subject}_{video}" if apart else video
+        key = (subject if apart else "", video)
         if owners.setdefault(name, key) != key:
             raise InputError(f"two videos would both be called {name!r}: rename one of them")
     return pd.Series([names[key] for key in keys], index=table.index, dtype=object)

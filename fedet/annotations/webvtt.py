@@ -1,14 +1,16 @@
 """WebVTT subtitles: labels for any video player, one cue per interval.
 
 After each cue a NOTE holds the other cells as JSON (see `fedet.annotations.captions`); players skip
-notes. Overlapping cues are allowed. Format: https://www.w3.org/TR/webvtt1/
+notes. Overlapping cues are allowed. Where a video shows several people, each speaks with the own voice,
+`<v Ann>`; voices of other programs are read as subjects, too. Format: https://www.w3.org/TR/webvtt1/
 """
 
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -26,6 +28,7 @@ from fedet.annotations.captions import (
     validate_cells,
 )
 from fedet.annotations.cells import as_text, read_text
+from fedet.annotations.elan.writer import people_of
 from fedet.annotations.limits import MAX_ROWS, MAX_TREE_BYTES, refuse_more
 from fedet.annotations.repairs import join_repairs, repair
 from fedet.annotations.table import EmotionMap, LabelFile, known_video, words_for
@@ -36,6 +39,15 @@ from fedet.files import atomic_write, parse_json
 _STAMP = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[.,](\d{3})"
 _TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
 _MARK = "NOTE fedet "
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^<>]*)>")
+_SPEAKER = re.compile(r"\s*([^:]{1,60}):\s+(.+)", re.S)  # how SubRip says who speaks
+
+
+class _Cue(NamedTuple):
+    times: str
+    text: str
+    details: str  # JSON of the note after it
+    voice: str  # "" without one
 
 
 def write_vtt(
@@ -56,11 +68,15 @@ def write_vtt(
     """
     rows = cells_of(table, fps)
     base, head = one_video(rows, Path(path), fps, video, facts)
+    people = people_of(rows, base)
     blocks = ["WEBVTT", _MARK + _json(head)]
     for cells in sorted(rows, key=lambda r: (span_ms(r), int(r["row"]))):
         start, end = span_ms(cells)
-        text, details = caption_and_details(cells, base)
+        voice = people[cells["subject"]].removeprefix("@")
+        text, details = caption_and_details(cells, base | {"subject": voice or base["subject"]})
         line = html.escape(" ".join(text.split()), quote=False)
+        if voice:
+            line = f"<v {html.escape(voice, quote=False)}>{line}</v>"
         blocks.append(f"{_stamp(start)} --> {_stamp(end)}\n{line}")
         blocks.append(_MARK + _json(json.loads(details)))
     with atomic_write(Path(path)) as partial:
@@ -127,9 +143,11 @@ def read_vtt(
         )
     emotion_map, words = words_for(path, emotion_map)
     head, cues = _cues([b for b in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text.strip()) if b])
+    if path.suffix.lower() == ".srt":
+        cues = [_with_speaker(cue, words) for cue in cues]
     n_cues, lines = len(cues), []
     refuse_more(n_cues, MAX_ROWS, "cues", path)
-    if head is None and cues and not are_captions([line for _, line, _ in cues], words):
+    if head is None and cues and not are_captions([cue.text for cue in cues], words):
         problem = f"most of its {n_cues} cues name no emotion or type: subtitles of speech"
         lines.append(repair(path.name, problem, "left out"))
         cues = []
@@ -140,8 +158,8 @@ def read_vtt(
     base = {"video": as_text(head.get("video")) or video or subtitle_stem(path.name), "fps": rate,
             "subject": as_text(head.get("subject"))}  # fmt: skip
     rows: list[tuple[int, Cells]] = []
-    for number, (times, line, details) in enumerate(cues, start=1):
-        cells, problems = cells_from(line, details, base, words)
+    for number, (times, line, details, voice) in enumerate(cues, start=1):
+        cells, problems = cells_from(line, details, base | ({"subject": voice} if voice else {}), words)
         try:
             cells |= span_frames(*_span(times), float(cells["fps"]))  # rows may differ in fps
         except ValueError as error:
@@ -154,16 +172,16 @@ def read_vtt(
     return LabelFile(events, join_repairs(*lines, report), known_video(base, head, events), n_cues)
 
 
-def _cues(blocks: list[str]) -> tuple[dict | None, list[tuple[str, str, str]]]:
-    """The head note, None without one, and (line of times, text, JSON of the note after it) of each cue."""
+def _cues(blocks: list[str]) -> tuple[dict | None, list[_Cue]]:
+    """The head note, None without one, and the cues."""
     head: dict | None = None
-    cues: list[tuple[str, str, str]] = []
+    cues: list[_Cue] = []
     for block in blocks:
         lines = block.split("\n")
         if block.startswith(_MARK):
             note = block.removeprefix(_MARK)
             if cues:
-                cues[-1] = (*cues[-1][:2], note)
+                cues[-1] = cues[-1]._replace(details=note)
             else:
                 head = _parse_head(note)
             continue
@@ -172,9 +190,20 @@ def _cues(blocks: list[str]) -> tuple[dict | None, list[tuple[str, str, str]]]:
             text_lines = lines[at + 1 : end]
             if end is not None and text_lines and text_lines[-1].strip().isdigit():
                 text_lines.pop()  # the number of the next cue
-            line_text = re.sub(r"<[^<>]*>|\{\\[^{}]*\}", "", " ".join(text_lines))
-            cues.append((lines[at], html.unescape(line_text), ""))
+            joined = " ".join(text_lines)
+            voice = _VOICE.search(joined)
+            line_text = re.sub(r"<[^<>]*>|\{\\[^{}]*\}", "", joined)
+            who = " ".join(html.unescape(voice[1]).split()) if voice else ""
+            cues.append(_Cue(lines[at], html.unescape(line_text), "", who))
     return head, cues
+
+
+def _with_speaker(cue: _Cue, words: Collection[str]) -> _Cue:
+    """The cue with the name before its colon as voice, where a caption follows: `Ann: happy`."""
+    match = _SPEAKER.fullmatch(cue.text)
+    if cue.voice or not match or not are_captions([match[2]], words) or are_captions([match[1]], words):
+        return cue
+    return cue._replace(text=match[2], voice=match[1].strip())
 
 
 def _parse_head(note: str) -> dict:

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedet.annotations.captions import parse_caption, to_frame, to_ms
+from fedet.annotations.elan.eaf import read_document
 from fedet.annotations.elan.tiers import TIERS
 from fedet.annotations.elan.writer import write_eaf
-from fedet.annotations.formats import convert, read_intervals, write_intervals
+from fedet.annotations.formats import convert, read_intervals, read_labels, write_intervals
 from fedet.annotations.repairs import UNREAD_COLUMNS
 from fedet.annotations.spellings import AS_WRITTEN
-from fedet.annotations.table import read_csv, validate, write_csv
+from fedet.annotations.table import all_videos, read_csv, validate, write_csv
 from fedet.errors import InputError
 from fedet.intervals import COLUMNS, EMOTIONS, empty_table
 from fedet.video.writer import write_video
@@ -680,9 +681,6 @@ def test_convert_keeps_people_apart_who_share_the_name_of_a_video(tmp_path):
         convert(tmp_path / "all.csv", tmp_path / suffix[1:] / ("{video}" + suffix))
         names = sorted(p.name for p in (tmp_path / suffix[1:]).iterdir())
         assert names == [f"b{suffix}", f"s1_anger1{suffix}", f"s2_anger1{suffix}"]
-        write_csv(pd.concat(people), tmp_path / "anger1.csv")
-        with pytest.raises(InputError, match=r"several people \(s1, s2\): .*\{video\}"):
-            convert(tmp_path / "anger1.csv", tmp_path / f"anger1{suffix}")
     convert(tmp_path / "all.csv", tmp_path / "all.json")
     database = json.loads((tmp_path / "all.json").read_text())["database"]
     assert [len(database[n]["annotations"]) for n in ("s1_anger1", "s2_anger1", "b")] == [1, 1, 1]
@@ -695,6 +693,85 @@ def test_convert_keeps_people_apart_who_share_the_name_of_a_video(tmp_path):
         same(read_csv(tmp_path / "back.csv")[0].sort_values(KEYS, ignore_index=True), want)
 
 
+@pytest.fixture
+def couple(tmp_path):
+    """Two people in one picture, of whom one laughs while the other frowns; a third shows nothing."""
+    rows = [(3, 5, 20, "positive"), (40, None, 60, "negative"), (12, None, 33, "others")]
+    table = intervals(*rows, fps=25, video="talk")
+    table["subject"] = pd.array(["left", "left", "right"], "string")
+    table["note"] = pd.array(["to <Ben> & all", None, None], "string")
+    write_csv(table, tmp_path / "found.csv")
+    return read_csv(tmp_path / "found.csv")[0].sort_values(KEYS, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "target", ["talk.eaf", "{video}.eaf", "talk.vtt", "{video}.vtt", "all.json", "all.boris", "all.boris.csv"]
+)
+def test_several_people_of_one_video_go_there_and_back(tmp_path, couple, target):
+    convert(tmp_path / "found.csv", tmp_path / target)
+    written = tmp_path / target.replace("{video}", "talk")
+    back = read_intervals(written)[0].sort_values(KEYS, ignore_index=True)
+    same(back[couple.columns], couple)
+    convert(written, tmp_path / "again" / "{video}.vtt")  # whoever wrote the file: one recording
+    assert [p.name for p in (tmp_path / "again").iterdir()] == ["talk.vtt"]
+
+
+def test_several_people_as_other_programs_see_them(tmp_path, couple):
+    for suffix in ("eaf", "vtt", "srt", "TextGrid", "boris", "boris.csv", "json"):
+        convert(tmp_path / "found.csv", tmp_path / f"talk.{suffix}")
+    document = read_document(tmp_path / "talk.eaf")
+    assert {t.participant for t in document.tiers.values()} == {"left", "right"}
+    assert "<v right>others" in (tmp_path / "talk.vtt").read_text()
+    assert "right: others" in (tmp_path / "talk.srt").read_text()
+    assert 'name = "truth@left"' in (tmp_path / "talk.TextGrid").read_text()
+    observed = pd.read_csv(tmp_path / "talk.boris.csv")
+    assert set(observed["Observation id"]) == {"talk"} and set(observed["Subject"]) == {"left", "right"}
+    project = json.loads((tmp_path / "talk.boris").read_text())
+    assert list(project["observations"]) == ["talk"]
+    assert [s["name"] for s in project["subjects_conf"].values()] == ["left", "right"]
+    database = json.loads((tmp_path / "talk.json").read_text())["database"]
+    assert {n: e["subject"] for n, e in database.items()} == {"left_talk": "left", "right_talk": "right"}
+    srt = read_intervals(tmp_path / "talk.srt", fps=25)[0]
+    assert dict(zip(srt["onset"], srt["subject"], strict=True)) == {3: "left", 12: "right", 40: "left"}
+
+
+@pytest.mark.parametrize("suffix", [".eaf", ".vtt", ".boris"])
+def test_somebody_without_an_expression_is_not_forgotten(tmp_path, couple, suffix):
+    write_intervals(couple, tmp_path / "talk.json", videos=listed_people(couple, "left", "right", "middle"))
+    convert(tmp_path / "talk.json", tmp_path / f"talk{suffix}")
+    assert set(read_labels(tmp_path / f"talk{suffix}").videos["subject"]) == {"left", "middle", "right"}
+
+
+def listed_people(table, *people):
+    row = all_videos(table).iloc[0].to_dict()
+    return pd.DataFrame([row | {"subject": name} for name in people])
+
+
+VOICES = """WEBVTT
+
+00:01.000 --> 00:02.000
+<v.loud Ann &amp; Bo>happy</v>
+
+00:01.500 --> 00:02.500
+<v Cy>sad
+"""
+SPEAKERS = """1
+00:00:01,000 --> 00:00:02,000
+Ann & Bo: happy
+
+2
+00:00:01,500 --> 00:00:02,500
+Cy: sad
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.vtt", VOICES), ("a.srt", SPEAKERS)])
+def test_voices_of_other_programs_are_subjects(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    events = read_intervals(tmp_path / name, fps=30)[0]
+    assert events[["subject", "emotion"]].values.tolist() == [["Ann & Bo", "positive"], ["Cy", "negative"]]
+
+
 def test_convert_links_each_person_their_own_video(tmp_path):
     for subject in ("s1", "s2"):
         (tmp_path / "videos" / subject).mkdir(parents=True)
@@ -704,8 +781,9 @@ def test_convert_links_each_person_their_own_video(tmp_path):
     convert(tmp_path / "all.csv", tmp_path / "one.eaf", video=tmp_path / "videos/s2/a.mp4")
     assert list(read_intervals(tmp_path / "one.eaf")[0]["subject"]) == ["s2"]
     write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 30, 25)
-    with pytest.raises(InputError, match="'a' is a video of several people"):
-        convert(tmp_path / "all.csv", tmp_path / "one.eaf", video=tmp_path / "a.mp4")
+    convert(tmp_path / "all.csv", tmp_path / "all.eaf", video=tmp_path / "a.mp4")
+    spans, document = tier_spans(tmp_path / "all.eaf")
+    assert {"truth@s1", "truth@s2"} <= set(spans) and len(document.media_descriptors) == 1
     convert(tmp_path / "all.csv", tmp_path / "{video}.eaf")
     assert tier_spans(tmp_path / "s1_a.eaf")[1].media_descriptors == []  # a.mp4 may be another's
 

@@ -67,6 +67,9 @@ def detect(
         str | None,
         typer.Option(help="Of the people, as in the strip: Ann,Ben or left=Ann,right=Ben."),
     ] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32; bf16, faster on processors that have it; or auto.")
+    ] = "fp32",
     jobs: Annotated[int, typer.Option(help="Videos side by side; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
     fresh: Annotated[
@@ -97,6 +100,7 @@ def detect(
         raise InputError(f"--out {out} is a file; name a folder")
     check_options(jobs=jobs)
     from fedet.cli.batch import ResultFolder
+    from fedet.faces.network import check_precision
 
     sources = given_folders(openface=openface, pyfeat=pyfeat)
     check_sources(weights, sources, second_opinion)
@@ -104,6 +108,8 @@ def detect(
     results = None if out is None else ResultFolder(out)
     options = {"threshold": threshold, "cache": cache, "fps": fps, "sources": sources, "abstain": abstain}
     options["second_opinion"] = second_opinion
+    if (exact := check_precision(precision)) != "fp32":
+        options["precision"] = exact
     if limit != LARGEST:  # else the signature is that of earlier versions
         options |= {"people": limit, "names": given}
     named = zip(files, name_videos(files, results), strict=True)

@@ -21,7 +21,15 @@ from fedet.errors import InputError
 from fedet.faces.adaptation import check_share, spread_faces
 from fedet.faces.detectors import MIN_FACE, SMALL_FACE, SURE_NEIGHBORS, Box, FaceDetector, HaarDetector
 from fedet.faces.landmarks import HIDDEN, SIZE, LandmarkNet, placed, read_crops
-from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
+from fedet.faces.network import (
+    WIDTH,
+    FaceNet,
+    adapted_net,
+    check_precision,
+    fold_batch_norms,
+    for_inference,
+    vectors_of,
+)
 from fedet.faces.points import POINTS
 from fedet.faces.tracking import CountingDetector, Tracked, crop, track_boxes
 from fedet.faces.vectors import (
@@ -57,6 +65,7 @@ def extract(
     opened: Video | None = None,
     adapt: float = 0.0,
     landmarks: LandmarkNet | None = None,
+    precision: str = "fp32",
 ) -> FaceTrack:
     """Reads a video, tracks its face and turns every frame at 30 fps into a vector.
 
@@ -70,19 +79,22 @@ def extract(
             of its own; None opens `path`.
         adapt: share of the video's own statistics in the network's batch norms, see `adapted_net`.
         landmarks: also reads the points of the face, in the same pass.
+        precision: "fp32", "bf16" or "auto", see `check_precision`; in bf16 some 1.7 times as fast.
 
     Memory stays flat: vectors go to a file (1 kB a frame) and are mapped from there, and pictures whose
     longer side is above `MAX_SIDE` are reduced to it as they are decoded.
     Raises InputError where the video cannot be read at all, or `adapt` is no share.
     """
     check_share(adapt)
+    precision = check_precision(precision)
     video = opened or open_video(path)
-    facts = path, net, detector, video.fps, search_version(video), adapt
+    facts = path, net, detector, video.fps, search_version(video, precision), adapt
     target = cache_file(Path(cache), *facts) if cache else None
     if target and target.with_suffix(".json").exists():
         with suppress(InputError):
             return _with_points(load_track(target), target, video, landmarks, progress)
-    read = partial(_read_video, video, _Networks(net, landmarks), detector, adapt, batch_size, progress)
+    nets = _Networks(net, landmarks, precision)
+    read = partial(_read_video, video, nets, detector, adapt, batch_size, progress)
     if target is None:
         with private_file() as file:
             arrays, notes = read(file)
@@ -144,6 +156,7 @@ class _Networks(NamedTuple):
 
     vectors: FaceNet | None
     points: LandmarkNet | None
+    precision: str = "fp32"  # of the first
 
 
 def _read_video(
@@ -229,7 +242,7 @@ def _extract_to(
 ) -> _Arrays:
     """Writes the vectors to `file`, from its beginning on."""
     file.seek(0)
-    adapted = _in_thread(_adapt_to, video, nets.vectors, detector, adapt, torch.get_num_threads())
+    adapted = _in_thread(_adapt_to, video, nets, detector, adapt, torch.get_num_threads())
     tracked = prefetch(track_boxes(prefetch(video.lazy_frames(FPS, MAX_SIDE), 16), detector), 8)
     seen = _with_progress(prefetch(_cut(tracked, nets), AHEAD), video, progress)
     scale = MAX_SIDE / max(MAX_SIDE, video.width, video.height)  # of the pictures that are searched
@@ -345,19 +358,23 @@ class _Adapted(NamedTuple):
     stored_at: np.ndarray
 
 
-def _adapt_to(video: Video, net: FaceNet, detector: FaceDetector, adapt: float, threads: int) -> _Adapted:
-    """The network adapted to the video, folded."""
+def _adapt_to(video: Video, nets: _Networks, detector: FaceDetector, adapt: float, threads: int) -> _Adapted:
+    """The network adapted to the video, for inference."""
+    net, _, precision = nets
+    assert net is not None
     if not adapt:
-        return _Adapted(fold_batch_norms(net), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32))
+        return _Adapted(
+            for_inference(net, precision), np.zeros((0, WIDTH), np.float16), np.zeros(0, np.int32)
+        )
     crops, times_s = spread_faces(video, detector, CROP)
     with one_core_each(threads) as pool:
         adapted = pool.submit(adapted_net, net, crops, adapt)
-        plain = fold_batch_norms(net)
+        plain = for_inference(net, precision)
         parts = [crops[i : i + READ_AT_ONCE] for i in range(0, len(crops), READ_AT_ONCE)]
         vectors = [part.half().numpy(force=True) for part in pool.map(partial(vectors_of, plain), parts)]
         stored = np.concatenate([np.zeros((0, WIDTH), np.float16), *vectors])
         at = np.round(times_s * FPS).astype(np.int32)
-        return _Adapted(fold_batch_norms(adapted.result()), stored, at)
+        return _Adapted(for_inference(adapted.result(), precision), stored, at)
 
 
 class _Unread:

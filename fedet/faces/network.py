@@ -18,6 +18,7 @@ from fedet.files import atomic_write, parse_json, save_tensors, tensor_faults
 from fedet.intervals import AUS, EMOTIONS
 
 WIDTH = 512  # length of a vector
+PRECISIONS = ("fp32", "bf16", "auto")  # of the network that reads faces
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pixels, as torchvision's weights
 
 
@@ -221,6 +222,27 @@ def fold_batch_norms(net: Net) -> Net:
     return copied.to(memory_format=torch.channels_last)
 
 
+def check_precision(precision: str) -> str:
+    """ "fp32" or "bf16": "auto" is the second where the processor multiplies such numbers itself.
+
+    Raises InputError on any other.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        can = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
+    return precision
+
+
+def for_inference(net: FaceNet, precision: str = "fp32") -> FaceNet:
+    """A copy with folded batch norms; "bf16": its convolutions in bfloat16, the read-outs as they are."""
+    folded = fold_batch_norms(net)
+    if precision == "bf16":
+        folded.body.bfloat16()
+    return folded
+
+
 def adapted_net(net: FaceNet, crops: np.ndarray, adapt: float) -> FaceNet:
     """The network with batch norms adapted to face crops (N, S, S, 3) uint8; itself if `adapt` is 0.
 
@@ -237,11 +259,12 @@ def vectors_of(net: FaceNet, crops: np.ndarray) -> Tensor:
 
 def pictures(net: nn.Module, crops: np.ndarray) -> Tensor:
     """(B, S, S, 3) uint8 -> (B, 3, S, S) as the network reads them, on its device."""
-    faces, device = torch.from_numpy(crops), next(net.parameters()).device
+    first = next(net.parameters())
+    faces, device = torch.from_numpy(crops), first.device
     if device.type == "cuda":  # pinned memory is copied while the device computes
         faces = faces.pin_memory()
     faces = faces.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255)
-    return normalise(faces).contiguous(memory_format=torch.channels_last)
+    return normalise(faces).to(first.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def normalise(faces: Tensor) -> Tensor:

@@ -114,10 +114,11 @@ def cache_file(
     return folder / f"{stem}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16"
 
 
-def search_version(video: Video) -> str:
-    """How faces are searched and cropped in a video, for the names of cached files."""
+def search_version(video: Video, precision: str = "fp32") -> str:
+    """How faces are searched, cropped and read in a video, for the names of cached files."""
     version = f"{FACE_SEARCH} {MAX_SIDE}" if max(video.width, video.height) > MAX_SIDE else str(FACE_SEARCH)
-    return version + " repeats" if video.fps < 0.98 * FPS else version  # a repeated picture is read once
+    version += " repeats" if video.fps < 0.98 * FPS else ""  # a repeated picture is read once
+    return version if precision == "fp32" else f"{version} {precision}"
 
 
 def file_identity(path: Path) -> str:

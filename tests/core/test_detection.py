@@ -307,3 +307,19 @@ def test_a_detector_finds_its_face_weights_from_anywhere_and_knows_them_again(
             load_detector(tmp_path / "mine")
     save_inputs(tmp_path, detector.inputs)
     assert "digest" not in json.loads((tmp_path / "inputs.json").read_text())
+
+
+def test_bfloat16_is_asked_for_keeps_its_own_vectors_and_moves_no_interval_by_more_than_a_frame(
+    small_set, detector, tmp_path
+):
+    video = sorted((small_set / "videos").glob("*.mp4"))[0]
+    exact = fedet.detect(video, detector, cache=tmp_path)
+    again = fedet.detect(video, detector, cache=tmp_path, precision="fp32")
+    assert len(list(tmp_path.glob("*.f16"))) == 1 and again["score"].equals(exact["score"])
+    half = fedet.detect(video, detector, cache=tmp_path, precision="bf16")
+    assert len(list(tmp_path.glob("*.f16"))) == 2
+    assert len(half) == len(exact) > 0 and half["emotion"].equals(exact["emotion"])
+    assert (half[["onset", "offset"]] - exact[["onset", "offset"]]).abs().to_numpy().max() <= 1
+    assert np.abs(half["score"] - exact["score"]).max() < 0.01
+    with pytest.raises(InputError, match="'half'; one of fp32, bf16, auto"):
+        fedet.detect(video, detector, precision="half")

@@ -32,7 +32,15 @@ from fedet.faces.extraction import (
     private_file,
 )
 from fedet.faces.landmarks import SIZE, LandmarkNet
-from fedet.faces.network import WIDTH, FaceNet, adapted_net, fold_batch_norms, vectors_of
+from fedet.faces.network import (
+    WIDTH,
+    FaceNet,
+    adapted_net,
+    check_precision,
+    fold_batch_norms,
+    for_inference,
+    vectors_of,
+)
 from fedet.faces.novelty import FeatureDistribution, distribution_for
 from fedet.faces.people.identity import GROWTH, NEAR, Stretch, join_stretches, look_alikes, whitened
 from fedet.faces.people.tracking import FacesAt, Sighting, default_searches, find_all, track_all
@@ -140,6 +148,7 @@ def read_people(
     opened: Video | None = None,
     adapt: float = 0.0,
     landmarks: LandmarkNet | None = None,
+    precision: str = "fp32",
 ) -> People:
     """Reads a video, follows every face and turns each into vectors at 30 fps.
 
@@ -147,20 +156,22 @@ def read_people(
         path: a video file or a folder of numbered images.
         weights: of `net`, to find what its training faces look like.
         searches: find faces, the first near known ones; None: OpenCV's cascades, also for small faces.
-        cache, opened, adapt, batch_size, landmarks: as for `fedet.faces.extraction.extract`; each person's
-            network has the statistics of the own face.
+        cache, opened, adapt, batch_size, landmarks, precision: as for `fedet.faces.extraction.extract`; each
+            person's network has the statistics of the own face.
 
     Raises InputError where the video cannot be read at all, or `adapt` is no share.
     """
     check_share(adapt)
     video = opened or open_video(path)
-    search = f"people {search_version(video)}"
+    precision = check_precision(precision)
+    search = f"people {search_version(video, precision)}"
     detector = None if searches is None else searches[0]
     target = cache_file(Path(cache), path, net, detector, video.fps, search, adapt) if cache else None
     if target and target.with_suffix(".people.json").exists():
         with suppress(InputError, *CACHE_ERRORS):
             return _load(target)
-    reader = _Reader(net, distribution_for(net, weights)[0], searches or default_searches(), adapt, landmarks)
+    known = distribution_for(net, weights)[0]
+    reader = _Reader(net, known, searches or default_searches(), adapt, landmarks, precision)
     reader.meet(video)
     with private_file() as file:
         people = reader.people(reader.read(file, video, batch_size, progress), file, video)
@@ -180,11 +191,13 @@ class _Reader:
         searches: Sequence[FaceDetector],
         adapt: float,
         landmarks: LandmarkNet | None = None,
+        precision: str = "fp32",
     ) -> None:
+        self.precision = precision
         self.landmarks = landmarks and fold_batch_norms(landmarks)
         self.points: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = defaultdict(list)  # by fragment
         self.net, self.known, self.searches, self.adapt = net, known, searches, adapt
-        self.plain = fold_batch_norms(net)
+        self.plain = for_inference(net, precision)
         self.nets: list[FaceNet] = [self.plain]
         self.met: list[_Known] = []
         self.net_of: dict[int, int] = {}  # by fragment
@@ -207,7 +220,8 @@ class _Reader:
             vectors = vectors_of(self.plain, np.stack(crops)).numpy(force=True) if crops else []
             self._greet(boxes, crops, vectors)
         for person in self.met:
-            self.nets.append(fold_batch_norms(adapted_net(self.net, np.stack(person.crops), self.adapt)))
+            adapted = adapted_net(self.net, np.stack(person.crops), self.adapt)
+            self.nets.append(for_inference(adapted, self.precision))
             person.crops = []
 
     def _boxes_near_known(self, image: np.ndarray) -> list[Box]:

@@ -20,6 +20,20 @@ from filelock import FileLock, Timeout
 
 from fedet.errors import InputError
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def named_when_full(place: Path) -> Iterator[None]:
+    """Raises InputError with the place where the block meets a full disk, and the library that writes there
+    does not say which."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in FULL_DISK:
+            raise InputError(f"{place}: cannot be written ({error.strerror}); name another place") from error
+        raise
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -49,7 +63,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             part.chmod(stat.S_IMODE(old.st_mode))
         os.replace(part, path)
     except OSError as error:
-        full = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = error.filename is None and error.errno in FULL_DISK
         if not full and (not error.filename or Path(error.filename) not in (part, path, *path.parents)):
             raise  # of something else that the block does
         raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error

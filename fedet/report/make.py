@@ -17,7 +17,7 @@ import yaml
 
 from fedet.errors import InputError
 from fedet.experiments.provenance import provenance
-from fedet.files import atomic_write
+from fedet.files import atomic_write, named_when_full
 from fedet.report.execute import run_notebook
 from fedet.report.executed import ExecutedNotebook, read_executed, stale_reason
 from fedet.report.page import render_page
@@ -86,7 +86,8 @@ def make_report(
         say(f"{step}: about {duration_text(60 * pace * chapter.minutes)}, {duration_text(60 * left)} in all")
         start = time.time()
         try:
-            error = run_notebook(chapter, executed_path(out, chapter), limits[chapter.name])
+            with named_when_full(executed_path(out, chapter)):
+                error = run_notebook(chapter, executed_path(out, chapter), limits[chapter.name])
         except KeyboardInterrupt:
             say(f"stopped in {chapter.name}; the same command again keeps what is finished and goes on here")
             raise

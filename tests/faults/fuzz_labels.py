@@ -1,4 +1,4 @@
-"""A fuzzer of the readers of label files: seeds are changed, and what reaches new lines is changed again.
+"""A fuzzer of the readers of label files, released sets and OpenFace: what reaches new lines changes again.
 
 `python tests/faults/fuzz_labels.py --seconds 300 --record` runs it and writes its counts into `counts.json`.
 A file either survives (every event is sound, and what is no event is in the report) or is refused with one
@@ -6,6 +6,7 @@ line; anything else counts as lost, and its bytes are kept in a folder that is p
 """
 
 import argparse
+import csv
 import json
 import random
 import re
@@ -17,9 +18,14 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from openpyxl import Workbook
+from openpyxl.utils.exceptions import IllegalCharacterError
+
 from fedet.annotations.formats import read_labels
 from fedet.annotations.table import LabelFile
+from fedet.datasets.dataset import read_dataset
 from fedet.errors import InputError
+from fedet.video.side_signals import OPENFACE_AUS, read_openface
 
 HERE = Path(__file__).parent
 SEEDS = sorted((HERE / "seeds").iterdir())
@@ -34,6 +40,69 @@ TOKENS = [
     b"None", b"NA", b"START", b"STOP", b"POINT", b"happy", b"micro", b"30000/1001", b"\xf0\x9f\x98\x80",
     b"u\xcc\x88", b"\xed\xa0\x80", b"=1+1", b"TIME_VALUE=", b"ts1", b"a1",
 ]  # fmt: skip
+
+
+RELEASES = {  # the name of a released workbook -> rows in the order of its columns, written as CSV
+    "CAS(ME)^2code_final.xlsx": b"""1,anger1_1,557,563,609,4+5,negative,macro-expression,anger
+1,disgust1_2,30,40,0,12,positive,micro-expression,happiness
+--- next sheet
+folder,s15,1
+folder,s16,2
+--- next sheet
+0101,disgust1
+0401,anger1
+""",
+    "SAMM_LongVideos_V2_Release.xlsx": b"""Subject,Filename,Inducement Code,Onset,Apex,Offset,Duration,Type
+6,006_1_1,1,10,12,20,11,Micro - 1/2
+007,007_3_2,3,100,0,400,301,Macro
+""",
+}
+OPENFACE = "frames.openface.csv"
+OPENFACE_ROWS = f"frame, face_id, timestamp, confidence, success, {', '.join(OPENFACE_AUS)}\n" + "\n".join(
+    f"{i}, 0, {0.04 * i:.2f}, 0.98, {i != 2:d}" + len(OPENFACE_AUS) * [", 0.1", ", -nan(ind)"][i == 2]
+    for i in range(4)
+)
+
+
+def put(folder: Path, suffix: str, data: bytes) -> Path:
+    """Writes an input; the bytes of a workbook are its cells as CSV."""
+    if not suffix.endswith(".xlsx"):
+        path = folder / (suffix if suffix == OPENFACE else f"x{suffix}")
+        path.write_bytes(data)
+        return path
+    path = folder / "release" / suffix if suffix in RELEASES else folder / f"x{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    for old in path.parent.glob("*.xlsx"):
+        old.unlink()
+    book = Workbook()
+    csv.field_size_limit(10**7)
+    sheet = book.active
+    for cells in csv.reader(data.decode("utf-8", "replace").replace("\0", "").splitlines()):
+        if cells[:1] == ["--- next sheet"]:
+            sheet = book.create_sheet()
+            continue
+        try:
+            sheet.append([number(cell) for cell in cells])
+        except (IllegalCharacterError, ValueError):
+            continue  # what no workbook can hold
+    book.save(path)
+    return path
+
+
+def number(cell: str) -> str | float:
+    """A cell as a spreadsheet stores it."""
+    return float(cell) if re.fullmatch(r"-?\d{1,15}(\.\d{1,15})?", cell) else cell[:30_000]
+
+
+def fault_of_input(path: Path) -> str:
+    """Reads an input by its kind; what is wrong with what was read."""
+    if path.name == OPENFACE:
+        frames, values = read_openface(path)
+        return "" if len(frames) == len(values) else "frames and values differ in number"
+    if path.parent.name == "release":
+        events = read_dataset(path.parent).annotations
+        return "" if (events["offset"] >= events["onset"]).all() else "an interval ends before it begins"
+    return fault_of(read_labels(path, fps=25))
 
 
 def mutated(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
@@ -67,7 +136,7 @@ class Lines:
         self.last = 0
 
     def __call__(self, frame: FrameType, event: str, _: object):
-        if "annotations" not in frame.f_code.co_filename:
+        if not re.search("annotations|datasets|side_signals", frame.f_code.co_filename):
             return None
         here = hash((frame.f_code.co_filename, frame.f_lineno))
         self.seen.add((self.last, here))
@@ -91,7 +160,7 @@ def outcome(path: Path) -> tuple[str, str]:
     """("survived", "refused" or "lost", why)."""
     started = time.process_time()
     try:
-        fault = fault_of(read_labels(path, fps=25))
+        fault = fault_of_input(path)
     except InputError as error:
         fault, name = "" if str(error) else "refused without a word", "refused"
     except Exception as error:  # what this script looks for
@@ -109,13 +178,14 @@ def fuzz(
     """Counts of outcomes, and (why, suffix, bytes) of each input that was lost."""
     rng = random.Random(seed)
     corpus = [("".join(path.suffixes), path.read_bytes()) for path in SEEDS]
+    corpus += [(".xlsx", data) for suffix, data in corpus if suffix == ".csv"]
+    corpus += [*RELEASES.items(), (OPENFACE, OPENFACE_ROWS.encode())]
     counts: Counter = Counter()
     lost, known, end = [], set(), time.monotonic() + seconds
     while time.monotonic() < end and sum(counts.values()) < tries:
         suffix, data = rng.choice(corpus)
         data = mutated(data, [other for _, other in corpus[-200:]], rng)
-        path = folder / f"x{suffix}"
-        path.write_bytes(data)
+        path = put(folder, suffix, data)
         lines = Lines()
         before = sys.gettrace()
         if with_coverage:
@@ -168,7 +238,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         counts, lost = fuzz(Path(folder), options.seconds, sys.maxsize, options.seed)
     for i, (why, suffix, data) in enumerate(lost):
-        place = Path(tempfile.gettempdir(), f"fuzzed-{options.seed}-{i}{suffix}")
+        place = Path(tempfile.gettempdir(), f"fuzzed-{options.seed}-{i}-{suffix}")
         place.write_bytes(data)
         print(f"{place}: {why[:200]}")
     print(dict(counts))

@@ -243,7 +243,7 @@ def main() -> int:
         print(f"{place}: {why[:200]}")
     print(dict(counts))
     if options.record:
-        record("label files, fuzzed", counts)
+        record("label files, workbooks, released sets and OpenFace, fuzzed", counts)
     return int(bool(lost))
 
 

@@ -42,7 +42,7 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
         rows = pd.concat([*truth, detections, rows], ignore_index=True)
     durations = {lanes.name: lanes.n_frames / lanes.fps}
     media = video.path if video is not None and Path(video.path).is_file() else None
-    write_intervals(rows, path, fps=lanes.fps, media=media, durations=durations)
+    write_intervals(rows, path, fps=lanes.fps, media=media, durations=durations, shared=(lanes.name,))
     return path
 
 
@@ -122,13 +122,15 @@ def _match(table: pd.DataFrame, rows: dict[str, Row], review: Review) -> dict[in
     if not rows or table.empty:
         return {}
     clip = review.clip
-    ours = pd.DataFrame(
-        {"subject": "", "video": clip.video, "fps": clip.fps, "expression_type": "macro",
-         "onset": [r["onset"] for r in rows.values()],
-         "offset": [r["offset"] for r in rows.values()]}
-    )  # fmt: skip
+    several = len(review.people) > 1  # else a file may call the one person otherwise
+    ours = pd.DataFrame({
+        "subject": [(r["subject"] or "") if several else "" for r in rows.values()],
+        "video": clip.video, "fps": clip.fps, "expression_type": "macro",
+        "onset": [r["onset"] for r in rows.values()], "offset": [r["offset"] for r in rows.values()],
+    })  # fmt: skip
     theirs = ours.iloc[:0].reindex(range(len(table))).assign(
-        subject="", video=clip.video, fps=clip.fps, expression_type="macro",
+        subject=table["subject"].fillna("").to_numpy() if several else "",
+        video=clip.video, fps=clip.fps, expression_type="macro",
         onset=table["onset"].to_numpy(np.int64), offset=table["offset"].to_numpy(np.int64),
     )  # fmt: skip
     sides = align(theirs, ours, score=1.0)
@@ -147,6 +149,8 @@ def _new_row(record: dict, old: Row | None, review: Review) -> Row:
     if note is not None and pd.notna(note):
         new["note"] = str(note)
     if old is None:
+        if len(review.people) > 1:
+            new["subject"] = str(record["subject"])
         return EMPTY | new | {"status": "added"}
     same = all(old[k] == new[k] for k in ("onset", "apex", "offset", "emotion"))
     confirmed = old["status"] in DECIDED

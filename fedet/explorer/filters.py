@@ -14,7 +14,7 @@ from fedet.metrics import detection_counts, f1, precision, recall, spotting_coun
 
 
 def suppressed_rows(table: pd.DataFrame, strength: float) -> set[int]:
-    """Index labels of the rows that a better one of the same emotion overlaps by more than `strength`.
+    """Index labels of rows that a better one of the same person and emotion overlaps by over `strength`.
 
     Hard non-maximum suppression: a row that is itself suppressed suppresses nothing. Better means
     the protocol's order: higher score (none: sure), earlier onset, earlier offset.
@@ -22,7 +22,8 @@ def suppressed_rows(table: pd.DataFrame, strength: float) -> set[int]:
     out: set[int] = set()
     if strength >= 1 or not len(table):
         return out
-    for _, rows in table.groupby(table["emotion"].fillna(""), sort=False):
+    groups = [table[column].fillna("") for column in ("subject", "emotion") if column in table]
+    for _, rows in table.groupby(groups, sort=False):
         out |= _suppressed_of_emotion(rows, strength)
     return out
 

@@ -224,7 +224,7 @@ def queue_message(explorer) -> dict:
 def review_columns(rows: dict) -> dict[str, list]:
     """Rows of a review as columns for the browser; half-open, as in `fedet.explorer.timeline.payload`."""
     values = list(rows.values())
-    unchanged = ("apex", "emotion", "score", "status", "note", "reviewer")
+    unchanged = ("apex", "emotion", "score", "status", "note", "reviewer", "subject")
     return {
         "id": list(rows),
         "s": [row["onset"] for row in values],

@@ -94,6 +94,7 @@ def prepare(
     default_fps = fps or (float(video.fps) if video is not None else None)
     checked = [(n, _of_video(t, name, n, default_fps, notices)) for n, t in seeds]
     events = None if truth is None else _of_video(truth, name, "truth", default_fps, notices)
+    _check_people([*checked, ("truth", events)], name)
     rate = _rate(checked, events, default_fps, name)
     checked = [(n, _typed(convert_rate(t, rate, n, notices))) for n, t in checked]
     events = None if events is None else convert_rate(events, rate, "truth", notices)
@@ -143,7 +144,7 @@ def curve_text(lanes: Lanes) -> str:
 
 def columns(table: pd.DataFrame, prefix: str) -> dict[str, list]:
     """A canonical table as columns of plain values."""
-    optional = {"emotion": "emotion", "score": "score", "apex": "apex"}
+    optional = {name: name for name in ("emotion", "score", "apex", "subject")}
     cells = {name: _cells(table[column]) for name, column in optional.items()}
     return {
         "id": [f"{prefix}{i}" for i in range(len(table))],
@@ -204,16 +205,21 @@ def _of_video(table, name: str, what: str, fps: float | None, notices: list[str]
         raise InputError(f"{what}: no interval of video {name!r}; found {shortened(names)}")
     rows = table[of_video]
     checked, repairs = validate(rows, fps=fps, source_name=what, emotion_map=AS_WRITTEN)
-    subjects = sorted(set(checked["subject"].dropna()))
-    if len(subjects) > 1:
-        raise InputError(
-            f"{what}: video {name!r} of {len(subjects)} subjects ({shortened(subjects)}); "
-            "give the rows of one"
-        )
     for problem, group in repairs[repairs["action"] != "kept"].groupby("problem", sort=False):
         if group["row"].notna().any():
             notices.append(f"{what}: {len(group)} rows {group['action'].iloc[0]}: {problem}")
     return checked
+
+
+def _check_people(tables: list[tuple[str, pd.DataFrame | None]], name: str) -> None:
+    """Raises InputError where several people would be compared with each other."""
+    people = {what: sorted(set(t["subject"].dropna())) for what, t in tables if t is not None}
+    for what, subjects in people.items():
+        if len(subjects) > 1 and len(people) > 1:
+            raise InputError(
+                f"{what}: video {name!r} of {len(subjects)} subjects ({shortened(subjects)}); several people "
+                "are shown alone, without truth or other seeds: give the rows of one"
+            )
 
 
 def _rate(checked, truth, default_fps: float | None, name: str) -> float:

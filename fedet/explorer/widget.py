@@ -201,7 +201,9 @@ class Explorer(anywidget.AnyWidget):
         from fedet.explorer.exchange import write_review
 
         rows = self.review.table() if include is None else self.review.table(include)
-        return write_review(Path(path), rows, self.visible(), self.lanes, self.video)
+        found = self.visible()
+        found["subject"] = found["subject"].replace(self.review.new_names())
+        return write_review(Path(path), rows, found, self.lanes, self.video)
 
     def import_review(self, path: str | Path, reviewer: str | None = None) -> int:
         """Imports a review, e.g. an .eaf edited in ELAN; one undo reverts all of it.

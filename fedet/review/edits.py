@@ -98,9 +98,14 @@ def note(rows: Rows, row: str, text: str) -> Changes:
     return {row: _row(rows, row) | {"note": str(text)}}
 
 
-def add(clip: Clip, new_id: str, onset, offset, emotion=None, apex=None) -> Changes:
-    """Adds an interval that was not predicted."""
-    cells = frames_of(clip, onset, offset, apex) | {"emotion": _label(clip, emotion)}
+def add(
+    rows: Rows, clip: Clip, new_id: str, onset, offset, emotion=None, apex=None, person: str | None = None
+) -> Changes:
+    """Adds an interval that was not predicted; of `person` where the video shows several."""
+    there = people_of(rows)
+    if len(there) > 1 and person not in there:
+        raise InputError(f"person {person!r}: whose interval is it? one of {', '.join(there)}")
+    cells = frames_of(clip, onset, offset, apex) | {"emotion": _label(clip, emotion), "subject": person}
     return {f"a{new_id}": EMPTY | cells | {"status": "added"}}
 
 
@@ -130,13 +135,47 @@ def delete(rows: Rows, row: str) -> Changes:
     return {row: None}
 
 
+def give(rows: Rows, row: str, person: str) -> Changes:
+    """Gives the interval to another person of the video."""
+    return {row: _row(rows, row) | {"subject": _person_name(person)}}
+
+
+def name_person(rows: Rows, person: str, name: str) -> Changes:
+    """Gives a person another name; where somebody has it already, both become one person."""
+    return {i: row | {"subject": _person_name(name)} for i, row in _rows_of(rows, person).items()}
+
+
+def leave_out(rows: Rows, person: str) -> Changes:
+    """Removes all intervals of a person, say of a picture on the wall, from the review."""
+    return dict.fromkeys(_rows_of(rows, person))
+
+
+def people_of(rows: Rows) -> list[str]:
+    """Whose intervals a review holds, by name."""
+    return sorted({row["subject"] for row in rows.values() if row["subject"]})
+
+
+def _rows_of(rows: Rows, person: str) -> dict[str, Row]:
+    own = {i: row for i, row in rows.items() if row["subject"] == person}
+    if not own:
+        raise InputError(f"person {person!r}: nobody has this name; there are {', '.join(people_of(rows))}")
+    return own
+
+
+def _person_name(name: str) -> str:
+    text = " ".join(str(name).split())
+    if not text:
+        raise InputError(f"name {name!r}: a person needs one")
+    return text
+
+
 def replace(changes: Changes) -> Changes:
     """Replaces several rows at once, as an import does."""
     return {row: None if new is None else EMPTY | new for row, new in changes.items()}
 
 
 OPS = {f.__name__: f for f in (accept, reject, reopen, move, relabel, note, add, seen, split,
-                               delete, replace)}  # fmt: skip
+                               delete, give, name_person, leave_out, replace)}  # fmt: skip
 
 
 def frames_of(clip: Clip, onset, offset, apex) -> Row:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from fedet.errors import InputError
 from fedet.intervals import COLUMNS, EMOTIONS, SCHEMA_VERSION
-from fedet.review.edits import DECIDED, EMPTY, STATUSES, Changes, Clip, Row, edit, row_of
+from fedet.review.edits import DECIDED, EMPTY, STATUSES, Changes, Clip, Row, edit, people_of, row_of
 from fedet.review.journal import Journal, read_journal
 
 REVIEW_COLUMNS = ["row_id", "status", "reviewer", "reviewed_at", "note"]
@@ -165,9 +165,34 @@ class Review:
         """Sets a remark; the status stays."""
         return self.apply("note", row=row, text=text)
 
-    def add(self, onset: int, offset: int, emotion: str | None = None, apex=None) -> Changes:
-        """Adds an interval that was not predicted."""
-        return self.apply("add", onset=onset, offset=offset, emotion=emotion, apex=apex)
+    def add(self, onset, offset, emotion=None, apex=None, person: str | None = None) -> Changes:
+        """Adds an interval that was not predicted; of `person` where the video shows several."""
+        return self.apply("add", onset=onset, offset=offset, emotion=emotion, apex=apex, person=person)
+
+    @property
+    def people(self) -> list[str]:
+        """Whose intervals the review holds."""
+        return people_of(self.rows)
+
+    def new_names(self) -> dict[str, str]:
+        """The names that people had at first -> those that all their remaining intervals have now."""
+        now: dict[str, set[str]] = {}
+        for id, row in self._base.items():
+            if row["subject"] and id in self.rows:
+                now.setdefault(row["subject"], set()).add(self.rows[id]["subject"])
+        return {old: new for old, (new, *others) in now.items() if not others and new != old}
+
+    def give(self, row: str, person: str) -> Changes:
+        """Gives an interval to another person of the video."""
+        return self.apply("give", row=row, person=person)
+
+    def name_person(self, person: str, name: str) -> Changes:
+        """Gives a person another name; where somebody has it already, both become one person."""
+        return self.apply("name_person", person=person, name=name)
+
+    def leave_out(self, person: str) -> Changes:
+        """Removes all intervals of a person from the review; the journal keeps them."""
+        return self.apply("leave_out", person=person)
 
     def split(self, row: str, frame: int) -> Changes:
         """Splits an interval in two: the second starts at `frame`."""

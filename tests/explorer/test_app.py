@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import contextmanager
 
+import pandas as pd
 import pytest
 from explorer_data import N_FRAMES, predicted, write_clip
 from lab import new_page, open_browser
@@ -98,6 +99,40 @@ def test_an_edit_goes_the_way_of_a_widgets_and_is_in_the_journal(explorer, tmp_p
         asyncio.run(talk(address, change, hello, answers=2))
         assert explorer.threshold == 0.25 and explorer._esm != "x"
     assert read_review(tmp_path / "clip.review.jsonl")["status"].tolist() == ["accepted"]
+
+
+@pytest.mark.browser
+def test_two_people_are_told_apart_given_and_renamed_in_the_browser(tmp_path):
+    both = pd.concat([predicted(subject="left"), predicted(subject="right")], ignore_index=True)
+    options = {"duration_s": N_FRAMES / 30, "autosave": tmp_path / "r.jsonl", "threshold": 0.0}
+    write_clip(tmp_path / "clip.mp4")
+    explorer = Explorer(tmp_path / "clip.mp4", both, **options)
+    changed = threading.Event()
+    explorer.review.listeners.append(lambda *_: changed.set())
+    with served(explorer) as (address, _), open_browser() as browser:
+        page = new_page(browser, viewport={"width": 1366, "height": 768})
+        page.goto(address)
+        page.locator(".fx-inspector").wait_for()
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.locator(".fx-lanes").focus()
+        page.keyboard.press("ArrowDown")
+        person = page.get_by_label("Person", exact=True)
+        person.wait_for()
+        first = person.input_value()
+        other = {"left": "right", "right": "left"}[first]
+        person.select_option(other)
+        assert changed.wait(10)
+        changed.clear()
+        page.on("dialog", lambda dialog: dialog.accept("Ann"))
+        page.get_by_role("button", name="Rename or merge").click()
+        assert changed.wait(10)
+        page.locator(".fx-facts", has_text="Ann").wait_for()
+        assert page.evaluate("document.documentElement.scrollHeight") == height <= 768
+        rows = explorer.review.table("all")
+        assert rows["subject"].value_counts().to_dict() == {
+            "Ann": len(both) // 2 + 1,
+            first: len(both) // 2 - 1,
+        }
 
 
 def test_a_message_keeps_its_buffers():

@@ -24,6 +24,7 @@ from explorer_data import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedet.annotations.formats import read_intervals
 from fedet.annotations.table import read_csv
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
@@ -171,7 +172,10 @@ def test_score_curves_survive_the_way_to_the_browser():
         ({"predictions": []}, "DataFrame"),
         ({"predictions": predicted(video="other"), "name": "clip"}, "found other"),
         ({"predictions": pd.concat([predicted(), predicted(video="b")])}, "2 videos"),
-        ({"predictions": pd.concat([predicted(), predicted(subject="s2")])}, "2 subjects"),
+        (
+            {"predictions": pd.concat([predicted(), predicted(subject="s2")]), "truth": predicted()},
+            "2 subjects",
+        ),
         ({"predictions": predicted(fps=None)}, "no fps"),
         ({"predictions": pd.concat([predicted()[:3], predicted(fps=25.0)[3:]])}, "25 and 30"),
         ({"predictions": predicted(), "scores": curves() * 3}, "0 ... 1"),
@@ -507,3 +511,19 @@ def test_the_chapters_of_the_script_are_one_module():
     assert sorted(path.stem for path in JS.glob("*.js")) == sorted(CHAPTERS)
     lines = [line for line in script().splitlines() if re.match(r"(import|export)\b", line)]
     assert lines == ["export default { render };"]
+
+
+def test_several_people_are_reviewed_in_one_explorer_and_exported_apart(tmp_path):
+    both = pd.concat([predicted(subject="left"), predicted(subject="right")], ignore_index=True)
+    explorer = Explorer(None, both, autosave=False, name="clip", nms=0.5)
+    assert len(explorer.visible()) == 2 * len(Explorer(None, predicted(), autosave=False, nms=0.5).visible())
+    explorer.review.name_person("left", "Ann")
+    for row in list(explorer.review.rows):
+        explorer.review.accept(row)
+    explorer.export(tmp_path / "clip.eaf")
+    back = read_intervals(tmp_path / "clip.eaf")[0]
+    reviewed = back[back["source"].str.startswith("review")]
+    assert reviewed["subject"].value_counts().to_dict() == {"Ann": len(both) // 2, "right": len(both) // 2}
+    assert set(back["subject"]) == {"Ann", "right"}
+    assert explorer.import_review(tmp_path / "clip.eaf") == 0
+    explorer.close()

@@ -461,3 +461,39 @@ def test_decided_statuses_are_those_of_the_table():
     review.move("p1", onset=90)
     review.add(1, 2)
     assert set(review.table()["status"]) == set(DECIDED)
+
+
+COUPLE = pd.concat(
+    [PREDICTED.assign(subject="left"), PREDICTED[:2].assign(subject="right")], ignore_index=True
+)
+
+
+def whose(review: Review) -> list[str]:
+    return review.table("all").sort_values("row_id")["subject"].tolist()
+
+
+def test_people_are_renamed_merged_split_and_left_out_and_the_journal_keeps_it(tmp_path):
+    review = start(tmp_path / "r.jsonl", COUPLE)
+    review.name_person("left", "Ann")
+    assert whose(review) == ["Ann", "Ann", "Ann", "right", "right"]
+    review.give("p2", "Cy")
+    review.name_person("right", "Ann")  # both are one person
+    assert whose(review) == ["Ann", "Ann", "Cy", "Ann", "Ann"]
+    review.leave_out("Ann")
+    assert whose(review) == ["Cy"]
+    review.undo()
+    review.close()
+    again = start(tmp_path / "r.jsonl", COUPLE)
+    assert whose(again) == ["Ann", "Ann", "Cy", "Ann", "Ann"] and again.people == ["Ann", "Cy"]
+    assert read_review(tmp_path / "r.jsonl", "all")["subject"].nunique() == 2
+
+
+def test_a_new_interval_among_several_people_needs_its_person():
+    review = start(table=COUPLE)
+    with pytest.raises(InputError, match="whose interval is it"):
+        review.add(500, 520, "positive")
+    review.add(500, 520, "positive", person="right")
+    assert review.table("added")["subject"].tolist() == ["right"]
+    for edit in (lambda: review.leave_out("nobody"), lambda: review.name_person("left", " ")):
+        with pytest.raises(InputError, match="person|name"):
+            edit()

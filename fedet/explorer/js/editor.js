@@ -2,7 +2,7 @@
 
 const SILENCE_MS = 4000; // without an answer for so long, the kernel is busy or gone
 const DECIDED = ["accepted", "corrected", "added"];
-const WITHOUT_ROW = ["undo", "redo", "add", "seen"];
+const WITHOUT_ROW = ["undo", "redo", "add", "seen", "name_person", "leave_out"];
 
 class Editor {
   constructor(view) {
@@ -36,6 +36,7 @@ class Editor {
     if (op === "accept") next.status = DECIDED.includes(row.status) ? row.status : "accepted";
     if (op === "reject") next.status = "rejected";
     if (op === "reopen") next.status = "open";
+    if (op === "give") next.subject = values.person;
     if (op === "note") next.note = values.text;
     if (op === "relabel") Object.assign(next, { cls: this.view.scene.classes.indexOf(values.emotion), status: touched });
     if (op === "move") {
@@ -64,7 +65,8 @@ class Editor {
     if (op === "split") return this.edit("split", { frame });
     if (op !== "new") return this.edit(op);
     const offset = Math.min(scene.n - 1, frame + Math.round(scene.fps * 0.5));
-    this.edit("add", { onset: frame, offset, emotion: scene.likely(frame) });
+    const person = scene.personAt(frame, this.view.selection.item());
+    this.edit("add", { onset: frame, offset, emotion: scene.likely(frame), person });
   }
 
   /** Accept or reject and go on; in an empty stretch: it was looked at. */

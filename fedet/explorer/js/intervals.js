@@ -51,15 +51,18 @@ const byScore = (a, b) =>
   (b.score ?? 1) - (a.score ?? 1) || a.s - b.s || a.e - b.e || a.cls - b.cls;
 
 /** What NMS and matching need of a list and what no setting changes: the order, and tracks. */
+const groupOf = (item) => `${item.cls} ${item.subject ?? ""}`;
+
 function prepare(items) {
   const order = [...items].sort(byScore);
   order.forEach((item, rank) => (item.rank = rank));
   const classes = new Map();
   for (const item of items) {
-    if (!classes.has(item.cls)) classes.set(item.cls, []);
-    classes.get(item.cls).push(item);
+    const group = groupOf(item);
+    if (!classes.has(group)) classes.set(group, []);
+    classes.get(group).push(item);
   }
-  for (const [cls, list] of classes) classes.set(cls, new Track(list));
+  for (const [group, list] of classes) classes.set(group, new Track(list));
   return { order, classes };
 }
 
@@ -69,7 +72,7 @@ function suppressed({ order, classes }, strength) {
   const dropped = new Uint8Array(order.length); // by rank
   for (const item of order) {
     if (dropped[item.rank]) continue;
-    const { items, starts, reach } = classes.get(item.cls);
+    const { items, starts, reach } = classes.get(groupOf(item));
     const last = above(starts, item.e, false);
     for (let i = above(reach, item.s, true); i < last; i++) {
       const other = items[i];
@@ -167,6 +170,11 @@ function f1ByCount(matching) {
 
 /** Puts overlapping items of those `shown` on different rows, at most `most`; returns the number used. */
 function stack(track, most = 3, shown = () => true) {
+  const people = [...new Set(track.items.map((item) => item.subject))].sort();
+  if (people.length > 1) { // a row for each person
+    for (const item of track.items) item.row = people.indexOf(item.subject);
+    return people.length;
+  }
   const ends = [];
   for (const item of track.items) {
     if (!shown(item)) continue;

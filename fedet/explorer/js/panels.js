@@ -52,12 +52,31 @@ class Inspector {
     }
     this.emotionRow = h("div", { className: "fx-emotions", role: "group", "aria-label": "Emotion" }, ...this.emotions);
     this.frameRow = h("div", { className: "fx-frames" }, field("onset", "I"), field("apex", "P"), field("offset", "O"));
-    this.body.append(this.actions, this.emotionRow, this.frameRow, this.noteBox);
+    this.person = h("select", {
+      "aria-label": "Person",
+      onchange: () => view.editor.edit("give", { person: this.person.value }),
+    });
+    this.rename = button("Rename or merge", "", () => this.renamePerson(), { text: "Rename…" });
+    this.leaveOut = button("Leave this person out", "", () => this.ofPerson("leave_out"), { text: "Leave out" });
+    this.personRow = h("div", { className: "fx-frames fx-person", hidden: true }, this.person, this.rename, this.leaveOut);
+    this.body.append(this.actions, this.personRow, this.emotionRow, this.frameRow, this.noteBox);
   }
 
   hint() {
     const add = this.view.scene.data.readonly ? "" : " N makes a new one.";
     return `Click an interval, or use ↑ ↓.${add} Press ? for all keys.`;
+  }
+
+  ofPerson(op, values = {}) {
+    const row = this.view.selection.row();
+    if (row) this.view.editor.edit(op, { person: row.subject, ...values });
+  }
+
+  /** The name of somebody else makes both one person. */
+  renamePerson() {
+    const row = this.view.selection.row();
+    const name = row && window.prompt(`Another name for ${row.subject}; the name of somebody else merges both`, row.subject);
+    if (name?.trim()) this.ofPerson("name_person", { name });
   }
 
   saveNote() {
@@ -87,6 +106,10 @@ class Inspector {
       const value = item === null ? null : { onset: item.s, offset: item.e - 1, apex: item.apex }[name];
       if (document.activeElement !== input) input.value = value === null ? "" : Math.round(value);
     }
+    this.personRow.hidden = scene.people.length < 2;
+    this.person.replaceChildren(...scene.people.map((name) => h("option", { value: name }, name)));
+    this.person.value = row?.subject ?? "";
+    for (const node of this.personRow.children) node.disabled = !editable;
     this.noteBox.disabled = !editable;
     if (document.activeElement !== this.noteBox) this.noteBox.value = item?.note ?? "";
     for (const b of this.actions.children) b.disabled = !editable && b.getAttribute("aria-label") !== "New";

@@ -124,7 +124,8 @@ class Pointer {
       editor.edit("move", { [drag.part]: value });
     } else if (drag.kind === "new" && drawn && drag.moved) {
       const emotion = scene.likely((drawn.s + drawn.e) >> 1);
-      editor.edit("add", { onset: drawn.s, offset: drawn.e - 1, emotion });
+      const person = scene.personAt(drawn.s, selection.item());
+      editor.edit("add", { onset: drawn.s, offset: drawn.e - 1, emotion, person });
     } else if (drag.kind === "pan" && !drag.moved && !drag.item) {
       player.pause();
       selection.select(state.lane, null);

@@ -14,6 +14,7 @@ function itemsOf(table, classes, fps, microSeconds) {
       score: column(table, "score", i),
       status: column(table, "status", i),
       note: column(table, "note", i) ?? "",
+      subject: column(table, "subject", i),
       reviewer: column(table, "reviewer", i),
       at: column(table, "at", i),
       row: 0,
@@ -47,6 +48,7 @@ class Scene {
   /** After an edit: the review as a track. */
   rebuild() {
     this.review = new Track([...this.rows.values()].filter((row) => row.status !== "seen"));
+    this.people = [...new Set(this.review.items.map((row) => row.subject).filter(Boolean))].sort();
     this.seen = [...this.rows.values()].filter((row) => row.status === "seen");
     this.reviewScore = null;
     if (this.shownClasses) this.restack();
@@ -149,6 +151,14 @@ class Scene {
     return cls < 0 ? this.data.unknown : this.data.colours[cls];
   }
 
+  /** Whose a new interval is: of whom one is selected, else of whom the nearest is; null where one is alone. */
+  personAt(frame, selected) {
+    if (this.people.length < 2) return null;
+    const away = (row) => Math.max(row.s - frame, frame - row.e + 1, 0);
+    const near = this.review.items.filter((row) => row.subject).sort((a, b) => away(a) - away(b));
+    return selected?.subject ?? near[0].subject;
+  }
+
   /** The emotion to start a new interval with: the one whose curve is highest there. */
   likely(frame) {
     const known = this.scoresAt(frame).filter(([name, value]) => value !== null && this.classes.includes(name));
@@ -179,7 +189,8 @@ class Scene {
   describe(item) {
     const { fps } = this;
     const name = item.cls < 0 ? "unknown emotion" : this.classes[item.cls];
-    const parts = [`${name}, ${item.type}`, `${clock(item.s / fps)} – ${clock(item.e / fps)}`,
+    const who = item.subject && this.people.length > 1 ? `${item.subject}: ` : "";
+    const parts = [`${who}${name}, ${item.type}`, `${clock(item.s / fps)} – ${clock(item.e / fps)}`,
       `${((item.e - item.s) / fps).toFixed(2)} s`, `frames ${round1(item.s)}–${round1(item.e - 1)}`];
     if (item.apex !== null) parts.push(`apex ${round1(item.apex)}`);
     if (item.score !== null) parts.push(`score ${item.score.toFixed(3)}`);

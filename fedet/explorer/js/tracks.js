@@ -127,7 +127,8 @@ class TrackPainter {
     const mark = STATUS_MARKS[item.status] ?? "";
     const name = item.cls < 0 ? "?" : scene.classes[item.cls];
     if (tall < 11) return; // three on top of each other
-    const full = [mark, name, kind === "prediction" ? score2(item.score) : ""].filter(Boolean).join(" ");
+    const who = scene.people.length > 1 ? item.subject : "";
+    const full = [mark, who, name, kind === "prediction" ? score2(item.score) : ""].filter(Boolean).join(" ");
     const short = (mark ? mark + " " : "") + name.slice(0, 1).toUpperCase();
     const text = c.measureText(full).width <= room ? full : c.measureText(short).width <= room ? short : mark;
     if (!text || room < 6) return;

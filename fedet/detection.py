@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import pandas as pd
 from fedet.errors import InputError
 from fedet.faces.adaptation import check_share
 from fedet.faces.detectors import FaceDetector
-from fedet.faces.extraction import extract, points_by
+from fedet.faces.extraction import extract, one_core_each, points_by
 from fedet.faces.frame_table import FrameReadings, frame_readings, frames_of
 from fedet.faces.landmarks import load_landmarks
 from fedet.faces.network import FaceNet, FaceWeights, check_precision, load_facenet, shipped
@@ -477,7 +478,9 @@ def detect_in(
     channels = concat_signals(channels, inputs, side)
     scores = ScoreCurves(len(channels), config) if curves else None
     listener = None if scores is None else scores.add
-    found = detect_intervals(detector.model, config, channels, faces.mask, listener=listener)
+    with one_core_each(1) as pool:  # its layers are small: several cores would wait for each other
+        read = partial(detect_intervals, detector.model, config, channels, faces.mask, listener=listener)
+        found = pool.submit(read).result()
     found = found[found["score"] >= threshold].sort_values(["onset", "offset"]).reset_index(drop=True)
     apex, units = apex_and_action_units(found, rise)
     spans = missing_spans([STATES[state] for state in faces.state], FPS)

@@ -451,11 +451,12 @@ def one_core_each(threads: int) -> Iterator[ThreadPoolExecutor]:
 
     Results are therefore the same with any number of threads.
     """
+    before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=_take_one_core) as pool:
             yield pool
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _take_one_core() -> None:

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import yaml
 
+from fedet.annotations.cells import read_text
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.tracking import crop as cut
@@ -125,6 +126,9 @@ def fer_classifier() -> Classifier:
     )
 
 
+_MAX_DESCRIPTION = 100_000  # bytes
+
+
 def read_description(path: str | Path) -> Classifier:
     """The description of a classifier in a YAML file.
 
@@ -132,7 +136,10 @@ def read_description(path: str | Path) -> Classifier:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path, _MAX_DESCRIPTION)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # a few can claim any size
+            raise InputError(f"{path}: an alias (*name) in it is not read; write its value out")
+        values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not readable as YAML ({reason})") from error

@@ -142,6 +142,15 @@ def test_what_is_no_description_is_refused(tmp_path, text):
         read_description(path)
 
 
+def test_a_description_whose_aliases_claim_any_size_is_refused(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    path = tmp_path / "d.yaml"
+    path.write_text("\n".join([*lines, "model: *a11", "size: 4", "classes: [a]"]))
+    with pytest.raises(InputError, match="an alias"):
+        read_description(path)
+
+
 def test_damaged_models_and_wrong_numbers_of_classes_are_refused(described):
     model = described.with_suffix(".onnx")
     model.write_bytes(b"not a model")

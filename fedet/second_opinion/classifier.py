@@ -25,7 +25,6 @@ import cv2
 import numpy as np
 import yaml
 
-from fedet.annotations.cells import read_text
 from fedet.errors import InputError
 from fedet.faces.detectors import Box
 from fedet.faces.tracking import crop as cut
@@ -134,6 +133,8 @@ def read_description(path: str | Path) -> Classifier:
 
     Raises InputError, quoting the file, where it is damaged or incomplete.
     """
+    from fedet.annotations.cells import read_text  # detecting alone loads no label files
+
     path = Path(path)
     try:
         text = read_text(path, _MAX_DESCRIPTION)

@@ -10,7 +10,7 @@ from fedet.annotations.elan.reader import is_undecided
 from fedet.annotations.elan.tiers import tier_of
 from fedet.annotations.formats import format_of, read_intervals, write_intervals
 from fedet.annotations.spellings import AS_WRITTEN
-from fedet.annotations.video_names import stem
+from fedet.annotations.video_names import names_of, stem
 from fedet.errors import InputError
 from fedet.evaluation.alignment import align
 from fedet.explorer.timeline import Lanes, convert_rate
@@ -40,7 +40,9 @@ def write_review(path: Path, rows: pd.DataFrame, predictions, lanes: Lanes, vide
         truth = [] if lanes.truth is None else [lanes.truth.assign(source=pd.NA, score=pd.NA)]
         detections = predictions.assign(source=predictions["source"].fillna("fedet"))
         rows = pd.concat([*truth, detections, rows], ignore_index=True)
-    durations = {lanes.name: lanes.n_frames / lanes.fps}
+    durations = dict.fromkeys(
+        [lanes.name, *names_of(rows)], lanes.n_frames / lanes.fps
+    )  # JSON: of each person
     media = video.path if video is not None and Path(video.path).is_file() else None
     write_intervals(rows, path, fps=lanes.fps, media=media, durations=durations, shared=(lanes.name,))
     return path

@@ -515,7 +515,7 @@ def test_the_chapters_of_the_script_are_one_module():
 
 def test_several_people_are_reviewed_in_one_explorer_and_exported_apart(tmp_path):
     both = pd.concat([predicted(subject="left"), predicted(subject="right")], ignore_index=True)
-    explorer = Explorer(None, both, autosave=False, name="clip", nms=0.5)
+    explorer = Explorer(None, both, autosave=False, name="clip", nms=0.5, duration_s=99)
     assert len(explorer.visible()) == 2 * len(Explorer(None, predicted(), autosave=False, nms=0.5).visible())
     explorer.review.name_person("left", "Ann")
     for row in list(explorer.review.rows):
@@ -526,4 +526,7 @@ def test_several_people_are_reviewed_in_one_explorer_and_exported_apart(tmp_path
     assert reviewed["subject"].value_counts().to_dict() == {"Ann": len(both) // 2, "right": len(both) // 2}
     assert set(back["subject"]) == {"Ann", "right"}
     assert explorer.import_review(tmp_path / "clip.eaf") == 0
+    database = json.loads(explorer.export(tmp_path / "clip.json").read_text())["database"]
+    seconds = explorer.lanes.n_frames / explorer.lanes.fps
+    assert {n: e["duration"] for n, e in database.items()} == {"Ann_clip": seconds, "right_clip": seconds}
     explorer.close()

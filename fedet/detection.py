@@ -100,7 +100,7 @@ def _read_inputs_and_digest(folder: Path) -> tuple[Inputs, str | None]:
 
 
 def _inside(folder: Path, weights: str) -> Path:
-    """The face weights that `inputs.json` names, in the detector's folder: a file of somebody reads no other.
+    """The face weights that `inputs.json` names; only a file in the detector's folder is accepted.
 
     Earlier versions named weights outside of it: `OWN` in the folder may hold a copy.
     """
@@ -191,14 +191,14 @@ class Detections:
     table: pd.DataFrame  # canonical, by onset; frames counted at the video's nominal rate
     missing: pd.DataFrame  # spans without a face: start_frame, end_frame (as in the table), start_s, end_s
     seconds: float  # length of what was read
-    threshold: float  # lowest score that was asked for
+    threshold: float  # lowest score that counts as a detection
     curves: pd.DataFrame | None = None  # a row per frame: highest score in each emotion, NaN without a face
     unfamiliar: np.ndarray | None = None  # (N,) share of unfamiliar frames; None: the weights cannot say
     notes: tuple[str, ...] = ()  # what could not be read or was left out, a sentence each
     video: str | None = None  # its name in the table; None for vectors without one
     subject: str | None = None  # whom it shows
     readings: FrameReadings | None = None  # of the face, frame by frame
-    people: tuple["PersonDetections", ...] = ()  # one by one, where more than the largest was asked for
+    people: tuple["PersonDetections", ...] = ()  # one by one, where more than the largest face is followed
 
     def frames(self, landmarks: bool = False) -> pd.DataFrame:
         """What is known of every frame, see `fedet.faces.frame_table`; the emotions need `curves=True`.
@@ -248,7 +248,7 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class PersonDetections:
-    """One person of a video: who it is, and the own expressions."""
+    """One person of a video: the name, and the person's own expressions."""
 
     name: str  # `subject` in the tables
     person: Person  # vectors, boxes and a thumbnail
@@ -289,7 +289,7 @@ def detect(
             "landmarks" (our own second network), "fer", the YAML file of a classifier, "openface",
             "pyfeat" or "none"; None is the detector's own, see `Inputs` and `fedet.second_opinion`.
         people: whose face: the "largest", "all", or the N seen longest. Several people are `left`, `right`,
-            `person-3` in the column `subject`, see `fedet.faces.people.naming`; each has the own rest and
+            `person-3` in the column `subject`, see `fedet.faces.people.naming`; each has their own rest and
             baseline. Where only one is found, the subject is that of "largest".
         names: of the people, in the order of `Detections.people` or by the name otherwise given.
         precision: of the ResNet18, "fp32", "bf16" or "auto"; None is the detector's own, "fp32". In bf16 a
@@ -303,7 +303,7 @@ def detect(
     if fps is not None and not 0 < fps < math.inf:
         raise InputError(f"{video}: fps={fps!r} is no frame rate; give one above 0, or none for {FPS:g}")
     if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"threshold is {threshold!r}; a score lies between 0 and 1")
+        raise InputError(f"threshold is {threshold!r}; a score is between 0 and 1")
     limit = parse_people(people)
     detector = weights if isinstance(weights, Detector) else load_detector(weights)
     if precision is not None:
@@ -318,7 +318,7 @@ def detect(
 
 
 class _Request(NamedTuple):
-    """What was asked of `detect` for each person."""
+    """The arguments of `detect` that are the same for each person."""
 
     threshold: float | None
     curves: bool
@@ -520,20 +520,20 @@ def _at_video_rate(
 def _chosen_opinion(
     by_name: str | Path | None, detector: Detector, video: str | Path, faces: FaceTrack
 ) -> tuple[str | Path | None, list[str]]:
-    """The second opinion to ask, and a note where the detector's own cannot be had."""
+    """The second opinion to use, and a note where the detector's own is not available."""
     if by_name is not None:
         return (None if by_name == "none" else by_name), []
     own = detector.inputs.second_opinion
     is_kept = own == "landmarks" and points_by(load_landmarks(), faces)
     if own and Path(video).suffix == ".f16" and not is_kept:
-        return None, [f"kept vectors hold no pictures: the second opinion, {own}, was not asked"]
+        return None, [f"kept vectors hold no pictures: the second opinion, {own}, was not used"]
     return own, []
 
 
 def _with_opinion(detections: Detections, curves: np.ndarray, threshold: float, by_name: bool) -> Detections:
     """Scores fused with a second opinion, (T, 4) at 30 fps; what then reaches the threshold.
 
-    What it changed is noted where somebody asked for it `by_name`.
+    What it changed is noted where the caller named it (`by_name`).
     """
     table, notes = fuse(detections.table, curves)
     table = table[table["score"] >= threshold].reset_index(drop=True)

@@ -21,7 +21,7 @@ CHUNK = 4096  # frames in memory at once
 
 
 class Change:
-    """The change of one face's vectors from rest: (T, 512) float16, of which a slice is made when asked for.
+    """The change of one face's vectors from rest: (T, 512) float16, of which a slice is computed on access.
 
     An hour of it has 110 MB, and most of those who read it need some frames at a time.
     """

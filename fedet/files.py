@@ -109,7 +109,7 @@ _clean_once = lru_cache(remove_unfinished)
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process with this number; on Windows, where that is not asked, True."""
+    """Whether there is a process with this number; on Windows, where that is not checked, True."""
     if os.name != "posix":
         return True
     try:
@@ -131,7 +131,7 @@ def refuse_other_file(path: Path | None, begins: str, what: str) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); name another file") from error
     if start and start.decode("utf-8", "replace") != begins:
-        raise InputError(f"{path}: is there and is no {what}; name another file, or move it away")
+        raise InputError(f"{path}: exists and is no {what}; name another file, or move it away")
 
 
 def check_writable(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """FEDN, the detector: per-frame vectors of one window in, expression intervals out.
 
 After Fang, Diallo, Shi, Jumelle, Shi, "End-to-End Facial Expression Detection in Long Videos",
-arXiv 2504.07660. What the paper states is followed; what it leaves open, or we do besides, is marked
+arXiv 2504.07660. What the paper states is followed; what it leaves open, or we add, is marked
 "our choice" where it is done:
 
 | part     | the paper                                 | our choice                                         |
@@ -106,7 +106,7 @@ class FEDNConfig:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} is {getattr(self, name)!r}; choose one of {allowed}")
-        # The upper ends bound time and memory, whatever the file of somebody else says.
+        # The upper ends bound time and memory, whatever a foreign file says.
         check_range(self, 1, 16384, "input_features", "window", "window_stride")
         check_range(self, 1, 2048, "channels", "segment")
         check_range(self, 1, 256, "attention_heads")

@@ -23,7 +23,7 @@ class VideoFeatures:
     """One video as the detector reads it.
 
     Raises InputError if the shapes do not fit each other, a visible frame has a value that is not
-    finite, or an event has no end, lies outside the video or is counted at another fps.
+    finite, or an event has no end, is outside the video or is counted at another fps.
     """
 
     subject: str

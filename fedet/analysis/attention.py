@@ -50,7 +50,7 @@ def trace_video(
     faces = detector.read(video, cache=cache)
     inputs, config = detector.inputs, detector.model.config
     if not 0 <= at_s < len(faces.state) / FPS:
-        raise InputError(f"{video}: {at_s:g} s lies outside its {len(faces.state) / FPS:.1f} s")
+        raise InputError(f"{video}: {at_s:g} s is outside its {len(faces.state) / FPS:.1f} s")
     change = change_from_rest(faces, inputs.reference, inputs.context_s)
     side = side_signals(video, inputs.signals, len(faces.state), FPS, None).values
     vectors = concat_signals(face_channels(change, detector.net, inputs.reads), inputs, side)

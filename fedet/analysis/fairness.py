@@ -160,7 +160,7 @@ def _gap(attribute: str, rows: list, drawn: dict) -> tuple:
 
 
 def gap_in_words(gaps: pd.DataFrame) -> list[str]:
-    """One sentence for each attribute, saying no more than the interval allows."""
+    """One sentence for each attribute; it claims no more than the interval allows."""
     lines = []
     for name, row in gaps.iterrows():
         if np.isnan(row["gap"]):

@@ -76,7 +76,7 @@ def measure_learning_curve(
     n_resamples: int = N_RESAMPLES,
     progress: bool = True,
 ) -> list[Stage]:
-    """The detector as it was, with another threshold only, and tuned on more and more reviewed minutes.
+    """The detector unchanged, with another threshold only, and tuned on more and more reviewed minutes.
 
     Args:
         reviewed: videos in the order in which they were reviewed.
@@ -84,13 +84,13 @@ def measure_learning_curve(
         minutes: how much of `reviewed` to learn from, ascending; whole videos, at least two.
 
     Raises:
-        InputError: a subject is both reviewed and left out, or more minutes are asked for than there are.
+        InputError: a subject is both reviewed and left out, or `minutes` exceeds the reviewed minutes.
     """
     if both := {r.subject for r in reviewed} & {r.subject for r in left_out}:
         raise InputError(f"subject {sorted(both)[0]!r} is reviewed and left out; no one may be in both")
     have = minutes_of(reviewed)
     if not minutes or max(minutes) > have + 0.05:
-        raise InputError(f"minutes {list(minutes)}: {have:.1f} reviewed minutes are there")
+        raise InputError(f"minutes {list(minutes)}: only {have:.1f} minutes are reviewed")
     model = start if isinstance(start, FEDN) else FEDN.from_pretrained(start)
     options = {"n_resamples": n_resamples}
     stages = [evaluate_stage("as it was", model, left_out, **options)]

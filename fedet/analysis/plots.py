@@ -212,7 +212,7 @@ def plot_arms(figures: pd.DataFrame, differences: pd.DataFrame, ax: Axes | None 
     if np.isnan(gap["value"]):
         return empty_axes(ax, "Nobody talked in these videos")
     change = "fewer" if gap["high"] < 0 else "more" if gap["low"] > 0 else "no clear change in"
-    title = f"Hearing speech: {change} false alarms while talking ({gap['value']:+.1f} a minute)"
+    title = f"With sound: {change} false alarms while talking ({gap['value']:+.1f} a minute)"
     return finish(ax, title, "", "false alarms a minute")
 
 

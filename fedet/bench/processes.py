@@ -11,12 +11,12 @@ from fedet.errors import InputError
 
 @dataclass(frozen=True)
 class Process:
-    """One finished process; what `/usr/bin/time -v` says of it, and when it said its first word."""
+    """One finished process; what `/usr/bin/time -v` measures, and when it printed something first."""
 
     wall_s: float
     cpu_s: float  # user and system time, of all its threads
     peak_mb: float  # largest resident memory, MiB
-    first_word_s: float  # until the first byte on either output; the wall time if it said nothing
+    first_word_s: float  # until the first byte on either output; the wall time if it printed nothing
 
 
 def run_process(words: list[str]) -> Process:

@@ -1,7 +1,7 @@
 """A soak: thousands of short videos in a folder, then one of hours, with memory on the way.
 
 `python -m fedet.bench.soak OUT` shows its progress and writes `OUT/soak.json` anew at each sample; after a
-stop it goes on where it was. `--minutes 0` leaves out the long video, `--videos 0` the short ones.
+stop it resumes where it was. `--minutes 0` leaves out the long video, `--videos 0` the short ones.
 Linux only: memory is read from /proc.
 """
 
@@ -62,7 +62,7 @@ def usage(process: int) -> dict[str, float]:
 
 
 def n_done(found: Path) -> int:
-    """Videos whose results stand in a folder of detections."""
+    """Videos whose results are in a folder of detections."""
     index = found / "videos.json"
     return len(json.loads(index.read_text())) if index.is_file() else 0
 

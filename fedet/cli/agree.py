@@ -31,8 +31,9 @@ def agree(
 ) -> None:
     """Compares coders: Cohen's kappa of each pair, Krippendorff's alpha of all.
 
-    kappa_emotions asks whether both call alike what both saw; kappa_events counts what only one saw as
-    disagreement; kappa_frames and alpha compare frame by frame, silence included.
+    kappa_emotions compares the emotions of events that both coders marked; kappa_events also counts an
+    event that only one marked as a disagreement; kappa_frames and alpha compare frame by frame, frames
+    without expressions included.
     """
     from fedet.annotations.formats import read_labels
     from fedet.annotations.repairs import join_repairs
@@ -42,7 +43,7 @@ def agree(
     from fedet.video.reader import open_video
 
     if not 0 < tiou <= 1:
-        raise InputError(f"--tiou {tiou}: an overlap lies above 0 and up to 1")
+        raise InputError(f"--tiou {tiou}: an overlap is above 0 and at most 1")
     if out is not None and any(out.exists() and out.samefile(path) for path in files if path.exists()):
         raise InputError(f"--out {out}: is one of the files to be compared; name another file")
     opened = None if video is None else open_video(video)

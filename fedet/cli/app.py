@@ -80,7 +80,7 @@ def given_folders(**folders: Path | None) -> dict[str, Path]:
 
 
 def check_report(report: Path | None) -> None:
-    """Refuses a file for the report that is there and holds something else, before any work."""
+    """Refuses a report file that exists and is no report, before any work."""
     from fedet.annotations.repairs import REPAIR_COLUMNS
     from fedet.files import refuse_other_file
 

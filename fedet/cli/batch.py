@@ -224,7 +224,7 @@ def detect_many(
 def _in_processes(
     videos: list[tuple[Path, str | None]], weights: Path | None, options: dict[str, Any], jobs: int
 ) -> "Iterator[tuple[int, Detections | str]]":
-    """Where a process is killed, as for want of memory, the rest is done one after the other."""
+    """If a process is killed, for instance because memory ran out, the rest is done one after the other."""
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -241,7 +241,7 @@ def _in_processes(
                 alone = Parallel(n_jobs=2, return_as="generator_unordered")  # 1 would be this process
                 yield from alone([work(number, *video, weights, options)])
             except BrokenProcessPool:
-                yield number, f"{video[0]}: the process that read it was killed; is there enough memory?"
+                yield number, f"{video[0]}: its process was killed, perhaps for lack of memory"
 
 
 def _on_cluster(

@@ -12,7 +12,9 @@ from fedet.cli.app import app
 def bench(
     out: Annotated[Path, typer.Option(help="Folder for the videos, speed.json and speed.png.")],
     profile: Annotated[str, typer.Option(help="quick (minutes) or standard (an hour).")] = "quick",
-    only: Annotated[list[str] | None, typer.Option(help="Parts, like detect; default: all.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="What to measure, like detect; default: all.")
+    ] = None,
 ) -> None:
     """Measures speed and memory in one run, as ratios to the machine's limits and to alternatives."""
     import matplotlib

@@ -17,25 +17,25 @@ def synth(
     seconds: Annotated[float, typer.Option(help="Length of each video.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Seed: another number gives other people and events.")] = 0,
     renderer: Annotated[
-        str, typer.Option(help="Family of faces: shapes, relief, mesh; splats to test.")
+        str, typer.Option(help="Kind of faces: shapes, relief or mesh; splats, for tests only.")
     ] = "shapes",
     size: Annotated[int, typer.Option(help="Side of the square pictures, pixels.")] = 144,
     events_per_minute: Annotated[float, typer.Option(help="Mean number of expressions.")] = 6.0,
     intensity: Annotated[float, typer.Option(help="Scales the strength of every expression.")] = 1.0,
     held_share: Annotated[float, typer.Option(help="Share of macro-expressions held for 1.5-6 s.")] = 0.0,
     confounders: Annotated[
-        str, typer.Option(help="Strengths, like talking=2,head=0.5; 'all=0' for none.")
+        str, typer.Option(help="Strength of distractions, like talking=2,head=0.5; all=0: none.")
     ] = "",
     benchmark: Annotated[
         str, typer.Option(help="A benchmark: easy, default, hard, unseen or people60.")
     ] = "",
     together: Annotated[int, typer.Option(help="People in one picture, side by side.")] = 1,
     sound: Annotated[
-        bool, typer.Option(show_default=False, help="A sound track: a voice while the mouth talks.")
+        bool, typer.Option(show_default=False, help="Add a sound track: a voice while the mouth talks.")
     ] = False,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
 ) -> None:
-    """Generates face videos with exact annotations; goes on where it was stopped."""
+    """Generates face videos with exact annotations; resumes where it was stopped."""
     from fedet.synthetic.generator import SynthConfig, parse_confounders, synthesize
 
     check_options(jobs=jobs)
@@ -70,10 +70,13 @@ def convert(
     ],
     fps: Fps = None,
     video: Annotated[
-        Path | None, typer.Option(help="The video, or a folder of them: rate, and link in ELAN.")
+        Path | None,
+        typer.Option(help="The video, or a folder of videos: gives the frame rate and the link in ELAN."),
     ] = None,
     report: Report = None,
-    overwrite: Annotated[bool, typer.Option(show_default=False, help="Replace a file that differs.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(show_default=False, help="Replace an existing file with other content.")
+    ] = False,
     template: Annotated[
         Path | None, typer.Option(help="ELAN: the .etf or .eaf whose tiers a new .eaf begins with.")
     ] = None,

@@ -23,39 +23,44 @@ def detect(
         Path | None, typer.Option(help="Folder for the results; without it they are only printed.")
     ] = None,
     weights: Weights = None,
-    threshold: Annotated[float | None, typer.Option(help="Lowest score; default: the detector's.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Lowest score that counts as a detection; default: the detector's.")
+    ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Keep the frames' vectors here; they can be read again without the video."),
+        typer.Option(
+            help="Keep the numbers read from each frame here; they can be read again without the video."
+        ),
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Rate of folders of images; default: 30.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second of folders of images; default: 30.")
+    ] = None,
     abstain: Annotated[
         bool,
-        typer.Option(
-            show_default=False, help="Leave out detections on faces unlike those that it learned from."
-        ),
+        typer.Option(show_default=False, help="Leave out detections on faces unlike those of the training."),
     ] = False,
     thumbnails: Annotated[
-        bool, typer.Option(show_default=False, help="Pictures of the apexes into OUT.")
+        bool, typer.Option(show_default=False, help="Write pictures of the apexes into OUT.")
     ] = False,
     frames: Annotated[
-        str | None, typer.Option(help="A row for every frame into OUT: csv or parquet.")
+        str | None, typer.Option(help="Write a table with a row for every frame into OUT: csv or parquet.")
     ] = None,
     landmarks: Annotated[
         bool,
         typer.Option(show_default=False, help="With --frames and --thumbnails: the 65 points of the face."),
     ] = False,
     video_out: Annotated[
-        bool, typer.Option(show_default=False, help="The video with labels and timeline into OUT.")
+        bool, typer.Option(show_default=False, help="Write the video with labels and timeline into OUT.")
     ] = False,
     blur_faces: Annotated[
-        bool, typer.Option(show_default=False, help="Make the faces in these unrecognisable.")
+        bool,
+        typer.Option(show_default=False, help="Make the faces in these pictures and videos unrecognisable."),
     ] = False,
     second_opinion: Annotated[
         str | None,
         typer.Option(
-            help="Ask another too: landmarks (ours, which the shipped detector asks anyway), fer, a YAML "
-            "file, openface, pyfeat or none."
+            help="Combine with another classifier: landmarks (ours; the shipped detector's "
+            "default), fer, a YAML file, openface, pyfeat or none."
         ),
     ] = None,
     openface: OpenFace = None,
@@ -65,7 +70,7 @@ def detect(
     ] = "largest",
     names: Annotated[
         str | None,
-        typer.Option(help="Of the people, as in the strip: Ann,Ben or left=Ann,right=Ben."),
+        typer.Option(help="Names of the people, as in NAME_people.png: Ann,Ben or left=Ann,right=Ben."),
     ] = None,
     precision: Annotated[
         str, typer.Option(help="fp32; bf16, faster on processors that have it; or auto.")
@@ -73,12 +78,12 @@ def detect(
     jobs: Annotated[int, typer.Option(help="Videos side by side; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
     fresh: Annotated[
-        bool, typer.Option(show_default=False, help="Detect again in videos that OUT already has.")
+        bool, typer.Option(show_default=False, help="Detect again in videos whose results are in OUT.")
     ] = False,
 ) -> None:
     """Finds the expressions in videos: a table of start, end, emotion, type and score.
 
-    Rows of other videos in OUT stay, and a video that is there with the same settings is not read again.
+    OUT keeps the rows of other videos. A video whose results are there, with the same settings, is skipped.
 
     With --people all everybody is followed; the column subject says who, and NAME_people.png in OUT shows
     who is who.
@@ -87,7 +92,7 @@ def detect(
     from fedet.faces.people.naming import LARGEST, parse_names, parse_people
 
     if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
+        raise InputError(f"--threshold {threshold}: a score is between 0 and 1")
     limit = parse_people(people)
     given = {} if names is None else parse_names(names)
     if names is not None and limit == LARGEST:
@@ -274,10 +279,12 @@ def check_sources(weights: Path | None, sources: dict[str, Path], second_opinion
 
 
 def check_landmarks(weights: Path | None, second_opinion: str | None) -> None:
-    """Raises InputError where the network that finds them is not asked."""
-    from fedet.detection import own_opinion
+    """Raises InputError where the network that finds the points is not used."""
+    from fedet.detection import read_inputs
+    from fedet.faces.network import shipped
 
-    if (opinion := second_opinion or own_opinion(weights) or "none") != "landmarks":
+    own = read_inputs(weights or shipped("detector")).second_opinion
+    if (opinion := second_opinion or own or "none") != "landmarks":
         raise InputError(
             f"--landmarks: with the second opinion {opinion!r} no points are read; "
             "add --second-opinion landmarks"
@@ -407,6 +414,6 @@ def print_detections(video: Path, detections: "Detections") -> None:
     if detections.unfamiliar is not None and (
         strange := int((detections.unfamiliar > MOSTLY_UNFAMILIAR).sum())
     ):
-        print(f"  {strange} of them on faces unlike those it learned from: look twice, or --abstain")
+        print(f"  {strange} of them on faces unlike those it learned from: check these, or use --abstain")
     for note in detections.notes:
         print(f"  note: {note}", file=sys.stderr)

@@ -28,7 +28,7 @@ def crossval(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="fedn, fedn-paper, two-stage, actionformer, cnn, frame-wise, flow; again for more."
+            help="fedn, fedn-paper, two-stage, actionformer, cnn, frame-wise, flow; can be repeated."
         ),
     ] = None,
     folds: Annotated[str, typer.Option(help="loso, or a number of folds.")] = "loso",
@@ -36,16 +36,20 @@ def crossval(
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, like tcp://host:8786.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, at most.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Windows in a step; fewer for a small set.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Windows in a training step; fewer for a small dataset.")
+    ] = None,
     layout: Annotated[str, typer.Option(help="casme2, casme3, samm, tidy or own.")] = "",
-    missing_offset: Annotated[str, typer.Option(help="apex_mirror, apex or drop.")] = "apex_mirror",
+    missing_offset: Annotated[
+        str, typer.Option(help="Events without offset: apex_mirror, apex or drop.")
+    ] = "apex_mirror",
     face_weights: Annotated[str, typer.Option(help="Default: those of the shipped detector.")] = "",
     adapt: Adapt = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for the frames' vectors; default: OUT/vectors.")
     ] = None,
     checkpoints: Annotated[
-        bool, typer.Option(show_default=False, help="A fold that was stopped goes on at its last epoch.")
+        bool, typer.Option(show_default=False, help="Resume a stopped fold at its last epoch.")
     ] = False,
 ) -> None:
     """Measures methods on subjects left out of training; resumes where it was stopped."""
@@ -93,8 +97,10 @@ def crossval(
 
 @app.command()
 def results(
-    found: Annotated[list[Path], typer.Argument(help="results.json of one or more sweeps.")],
-    write: Annotated[Path | None, typer.Option(help="Put the tables into this file, e.g. README.md.")] = None,
+    found: Annotated[list[Path], typer.Argument(help="results.json files of fedet crossval.")],
+    write: Annotated[
+        Path | None, typer.Option(help="Write the tables into this file, e.g. README.md.")
+    ] = None,
 ) -> None:
     """Prints results tables, or writes them between the markers of a page."""
     from fedet.experiments.comparison import read_results
@@ -115,9 +121,10 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Write everything as JSON here.")] = None,
     tiou: Annotated[float, typer.Option(help="Overlap that counts as a match.")] = 0.5,
     threshold: Annotated[
-        float, typer.Option(help="Count from this score on; average precision and calibration rank all.")
+        float,
+        typer.Option(help="Lowest score that counts; average precision and calibration use all scores."),
     ] = 0.0,
-    score: Annotated[float | None, typer.Option(help="Score of predictions that have none.")] = None,
+    score: Annotated[float | None, typer.Option(help="Score for predictions without one.")] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of subjects.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     fps: Fps = None,
@@ -137,7 +144,7 @@ def evaluate(
 ) -> None:
     """Scores predictions: spotting, recognition, detection, with intervals over subjects.
 
-    Videos without events that a truth file lists (JSON, BORIS projects) count as such.
+    Videos without events that the truth file lists (JSON, BORIS projects) count too.
     """
     from fedet.annotations.formats import read_labels
     from fedet.annotations.repairs import join_repairs

@@ -16,21 +16,25 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The report's folder; default: reports/PROFILE.")] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", help="Like seed=3; 00.seed=3: of one notebook."),
+        typer.Option(
+            "--parameter", "-p", help="A notebook's parameter, like seed=3; for one notebook: 00.seed=3."
+        ),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Numbers of notebooks, like 01,03; default: all.")
     ] = None,
-    notebooks: Annotated[Path | None, typer.Option(help="Their folder; default: the suite's.")] = None,
+    notebooks: Annotated[
+        Path | None, typer.Option(help="Folder of the notebooks; default: those of fedet.")
+    ] = None,
     fresh: Annotated[
-        bool, typer.Option(show_default=False, help="Run finished notebooks again, too.")
+        bool, typer.Option(show_default=False, help="Also run finished notebooks again.")
     ] = False,
     cell_minutes: Annotated[
         float | None,
-        typer.Option(help="Limit for one cell; 0: none. Default: 30, or 10 times its notebook"),
+        typer.Option(help="Time limit for a cell; 0: none. Default: 30, or ten times its notebook's"),
     ] = None,
 ) -> None:
-    """Runs the notebooks and makes one offline page of them; resumes where it was stopped."""
+    """Runs the notebooks into one page that opens offline; resumes where it was stopped."""
     from fedet.report.make import make_report
 
     out = out or Path("reports") / profile

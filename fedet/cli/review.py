@@ -22,7 +22,7 @@ FOUND, CURVES, FACTS = "detections.csv", "curves.npz", "facts.json"
 def review(
     video: Annotated[Path, typer.Argument(help="A video file, or a folder of numbered images.")],
     detections: Annotated[
-        Path | None, typer.Option(help="What to review, of any format; default: what fedet finds.")
+        Path | None, typer.Option(help="Intervals to review, in any format; default: what fedet finds.")
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Annotations to compare with.")] = None,
     reviewer: Annotated[str | None, typer.Option(help="Your name; default: your login.")] = None,
@@ -31,17 +31,17 @@ def review(
         float | None, typer.Option(help="Lowest score shown; default: the detector's.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Of the address in the browser; default: a free one.")
+        int | None, typer.Option(help="Port of the address in the browser; default: a free one.")
     ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
 ) -> None:
     """Opens a video in the browser: look, accept, correct, export. No notebook needed.
 
-    Your decisions are saved next to the video, in VIDEO.review.jsonl; the next time it goes on there. What
-    fedet found is kept in the folder VIDEO.fedet, so that it opens at once the next time.
+    Your decisions are saved next to the video, in VIDEO.review.jsonl, and are there the next time. What
+    fedet found is kept in the folder VIDEO.fedet, so that the video opens at once the next time.
     """
     if threshold is not None and not 0 <= threshold <= 1:
-        raise InputError(f"--threshold {threshold}: a score lies between 0 and 1")
+        raise InputError(f"--threshold {threshold}: a score is between 0 and 1")
     if not video.exists():
         raise InputError(f"{video}: no such file or folder")
     from fedet.annotations.formats import read_intervals

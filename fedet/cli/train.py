@@ -45,19 +45,26 @@ def train(
     adapt: Adapt = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, at most.")] = None,
     validation: Annotated[
-        float, typer.Option(help="Share of the subjects that choose epoch and threshold.")
+        float, typer.Option(help="Share of the subjects on whom epoch and threshold are chosen.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for the frames' vectors; default: OUT/vectors.")
     ] = None,
-    signals: Annotated[str, typer.Option(help="Read in addition to the face, like loudness,speech.")] = "",
+    signals: Annotated[
+        str, typer.Option(help="Signals to read in addition to the face, like loudness,speech.")
+    ] = "",
     openface: OpenFace = None,
     pyfeat: PyFeat = None,
     end_to_end: Annotated[
-        bool, typer.Option(show_default=False, help="Then tune the face network too, from OUT/frozen; slow.")
+        bool,
+        typer.Option(
+            show_default=False, help="Afterwards train the face network too, from OUT/frozen; slow."
+        ),
     ] = False,
-    tuning_epochs: Annotated[int | None, typer.Option(help="Passes of --end-to-end at most.")] = None,
+    tuning_epochs: Annotated[
+        int | None, typer.Option(help="Passes over the data of --end-to-end, at most.")
+    ] = None,
     report: Report = None,
 ) -> None:
     """Trains a detector on annotated videos; resumes where it was stopped."""
@@ -105,7 +112,7 @@ def train(
     settings = replace(default, seed=seed, epochs=default.epochs if epochs is None else epochs)
     validated = len({r.subject for r in records}) > 1
     if not validated:
-        print("one subject only: no validation; all epochs are run, the threshold stays as it was")
+        print("one subject only: no validation; all epochs are run and the threshold is not changed")
     config = default_config(records) if start is None else None
     folder, share = out / "frozen" if end_to_end else out, validation if validated else None
     result = fit(records, config, settings, validation=share, out=folder, init=start)
@@ -171,11 +178,14 @@ def print_training(out: Path, result, model) -> None:
 @app.command()
 def learn(
     videos: Annotated[Path, typer.Argument(help="Folder of the videos, or one video.")],
-    reviews: Annotated[list[Path], typer.Argument(help="Journals, exports, ELAN files; or their folders.")],
+    reviews: Annotated[
+        list[Path],
+        typer.Argument(help="Reviews: journals (.review.jsonl), exports or ELAN files, or folders of them."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the detector.")],
     init: Annotated[str, typer.Option(help="Start from this detector's folder, or 'shipped'.")] = "shipped",
     epochs: Annotated[int | None, typer.Option(help="Passes over the reviewed videos at most.")] = None,
-    folds: Annotated[int, typer.Option(help="Folds of subjects that test whether it helps.")] = 3,
+    folds: Annotated[int, typer.Option(help="Folds of subjects, to test whether learning helps.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Folder for the frames' vectors; default: OUT/vectors.")
@@ -247,19 +257,19 @@ def pretrain(
     families: Annotated[str, typer.Option(help="Renderers, in equal parts.")] = "shapes,relief,mesh",
     passes: Annotated[str, typer.Option(help="Side of the crops in each pass, pixels.")] = "80,80,96,96",
     lr: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 2e-3,
-    init: Annotated[str, typer.Option(help="Weights to go on from; none: from noise.")] = "",
+    init: Annotated[str, typer.Option(help="Weights to start from; default: random ones.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of people and training.")] = 1,
     batch_size: Annotated[int, typer.Option(help="People in a step.")] = 32,
-    device: Annotated[str, typer.Option(help="Where to draw and learn: cpu, cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to generate and train: cpu, cuda.")] = "cpu",
     landmarks: Annotated[
-        bool, typer.Option(show_default=False, help="The network that finds points.")
+        bool, typer.Option(show_default=False, help="Train the network that finds points of the face.")
     ] = False,
     minutes: Annotated[float, typer.Option(help="With --landmarks: how long it learns.")] = 75.0,
 ) -> None:
     """Trains the ResNet18 that reads faces, on generated faces alone (about two hours on two cores).
 
     With --landmarks it is the network that finds points of the face; people are drawn while it learns,
-    and a run that was interrupted goes on.
+    and an interrupted run resumes.
     """
     kinds = tuple(k.strip() for k in families.split(","))
     if landmarks:

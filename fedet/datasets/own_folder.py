@@ -82,7 +82,7 @@ def _faces(path: Path, listing: pd.DataFrame) -> Faces:
     """Which face is whose, from the column face of videos.csv.
 
     Raises:
-        InputError: A video has several subjects, and not each has a face of the own.
+        InputError: A video has several subjects, and not each has a face of its own.
     """
     columns = columns_of(listing.columns)
     if "face" not in listing or not {"video", "subject"} <= set(columns):

@@ -81,8 +81,8 @@ def ablations(
 def ours_against_paper(
     study: Study, out: str | Path | None, training: TrainConfig, n_resamples: int = 1000, **options
 ) -> pd.DataFrame:
-    """What is ours, and what each choice is worth: the whole detector against it without one, and against
-    `fedn-paper`, which has none of them.
+    """What each of our choices beyond the paper is worth: the whole detector minus the detector without that
+    choice, and minus `fedn-paper`, which has none of them.
 
     Args:
         out: folder of the runs. options: as for `cross_validate`.

@@ -1,7 +1,7 @@
 """Cross-validation by subject: independent jobs, choices made on training subjects only, no leak.
 
 A job is one fold of one seed of one method. Jobs run in this process, in several, or on a Dask
-cluster. Each finished job is a file, so that a killed sweep goes on where it was; a job that fails
+cluster. Each finished job is a file, so that a killed sweep resumes where it was; a job that fails
 is reported and the others finish. A leak stops everything: no figure is worth anything after it.
 """
 
@@ -98,11 +98,10 @@ def cross_validate(
         scheduler: address of a Dask scheduler, like tcp://10.0.0.1:8786. The cluster needs the same
             packages; records travel there, results come back, no shared disk is needed.
         threads: of torch in each job; None: 1 if jobs run side by side, else as it is.
-        checkpoints: a job killed in the middle goes on at its last epoch; local jobs only.
+        checkpoints: a job killed in the middle resumes at its last epoch; local jobs only.
     Raises:
-        InputError: `out` holds another sweep, folds cannot be made, or a person or a video is there under
-        two names (`refuse_same_twice`). LeakError: see
-        `fedet.experiments.folds`.
+        InputError: `out` holds another sweep, folds cannot be made, or a person or a video has two
+        names (`refuse_same_twice`). LeakError: see `fedet.experiments.folds`.
     """
     refuse_same_twice([r.record if isinstance(r, SealedVideo) else r for r in records])
     guarded = sealed(list(records))
@@ -124,7 +123,8 @@ def cross_validate(
     threads = threads or (1 if scheduler or jobs != 1 else None)
     folder = root / method.name if root is not None and checkpoints and not scheduler else None
     with locked(root and root / method.name):
-        for result in _run(pending, method, guarded, folder, threads, jobs, scheduler, progress):
+        results = _results(pending, method, guarded, folder, threads, jobs, scheduler)
+        for result in _with_progress(results, len(pending), method.name, progress):
             done[result.job.name] = result
             if root is not None:
                 write_result(root, method.name, result)
@@ -139,26 +139,16 @@ def cross_validate(
     )
 
 
-def _run(
-    pending: list[Job],
-    method: Method,
-    records: list[SealedVideo],
-    folder: Path | None,
-    threads: int | None,
-    jobs: int,
-    scheduler: str | None,
-    progress: bool,
-) -> Iterator[JobResult]:
-    """Results in the order in which jobs finish, with a progress bar."""
+def _with_progress(results: Iterator[JobResult], n: int, method: str, progress: bool) -> Iterator[JobResult]:
+    """The same n results with a progress bar; failed jobs are reported."""
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=len(pending), desc=method.name, unit="fold", disable=not progress or not pending)
-    with bar:
-        for result in _results(pending, method, records, folder, threads, jobs, scheduler):
+    with tqdm(total=n, desc=method, unit="fold", disable=not progress or not n) as bar:
+        for result in results:
             bar.update()
             if result.error:
                 last = result.error.strip().splitlines()[-1]
-                bar.write(f"{method.name} {result.job.name} failed: {last}")
+                bar.write(f"{method} {result.job.name} failed: {last}")
             yield result
 
 
@@ -171,6 +161,7 @@ def _results(
     jobs: int,
     scheduler: str | None,
 ) -> Iterator[JobResult]:
+    """Results in the order in which jobs finish."""
     folders = [None if folder is None else folder / f"{job.name}.run" for job in pending]
     if not pending:
         return

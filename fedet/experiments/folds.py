@@ -112,11 +112,11 @@ def _validation(rest: list[str], events: Mapping[str, int], share: float, seed) 
 
 # --- one person or one video under two names
 
-ALIKE = 0.995  # correlation of two records over time, from which they are asked about
+ALIKE = 0.995  # correlation of two records over time, from which a warning is given
 
 
 def refuse_same_twice(records: Sequence[VideoFeatures]) -> None:
-    """Raises InputError where a person or a video is there under two names, or a video is listed twice.
+    """Raises InputError where a person or a video has two names, or a video is listed twice.
 
     Names of subjects that differ only in case, in spaces or marks between, or in zeros before a number are
     taken for one person's. Videos are compared by what the detector reads: the same values, to the last

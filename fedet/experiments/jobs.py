@@ -56,7 +56,7 @@ def run_job(
 ) -> JobResult:
     """Fits on the fold's training part and predicts its test part; neither can read other subjects.
 
-    Raises LeakError; every other error is in the result, so that other jobs go on.
+    Raises LeakError; every other error is in the result, so that other jobs continue.
     """
     records, fold = sealed(records), job.fold
     train, validation, test = (

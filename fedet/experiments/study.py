@@ -52,13 +52,13 @@ class Study:
         return {"name": self.name, "synthetic": self.synthetic, "summary": self.dataset.summary()}
 
     def flow_records(self, progress: bool = True, jobs: int = 1) -> list[VideoFeatures]:
-        """The movements of regions instead of vectors; computed when first asked for."""
+        """The movements of regions instead of vectors; computed at the first call."""
         if not self._flow:
             self._flow.extend(flow_records_of(self.dataset, self.cache, progress, jobs))
         return self._flow
 
     def records_with(self, inputs: Inputs, progress: bool = True) -> list[VideoFeatures]:
-        """The same videos as other inputs read them, from the kept vectors; read when first asked for."""
+        """The same videos as other inputs read them, from the kept vectors; read at the first call."""
         if inputs == self.inputs:
             return self.records
         if inputs not in self._read:

@@ -1,6 +1,6 @@
 """Is a tuned face network worth it? Frozen against tuned, on the same folds, seeds and starting weights.
 
-Both arms first train a detector on cached vectors, then go on from it: one on the vectors, the other
+Both arms first train a detector on cached vectors, then continue from it: one on the vectors, the other
 end to end. Only the second changes the face network, and augments its pictures.
 """
 

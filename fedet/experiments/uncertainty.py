@@ -76,5 +76,5 @@ def looks_at_a_test_set(
             fresh = f1(*np.moveaxis(simulate_counts(rng, people, 1, luck).sum(1), -1, 0))
             values += [seen.max(), fresh[0]]
         rows[n] = [*values / studies, (values[0] - values[1]) / studies]
-    columns = ["on the people looked at", "on new people", "too high by"]
+    columns = ["on the people chosen on", "on new people", "too high by"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("looks")

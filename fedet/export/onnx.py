@@ -1,6 +1,6 @@
 """Both networks as ONNX files, for programs without torch: a face crop to its vector, and FEDN over a window.
 
-What lies between them is not in the files: finding the face (`fedet.faces.tracking`), the change from the
+What is between them is not in the files: finding the face (`fedet.faces.tracking`), the change from the
 person's rest (`fedet.features`), and soft-NMS (`fedet.postprocess`). The batch norms are those of training:
 a detector that adapts them to each video (`Inputs.adapt`) finds a little more than its exported copy.
 """

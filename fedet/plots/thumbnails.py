@@ -14,7 +14,7 @@ TILES = 40  # of a blurred picture's shorter side
 
 
 def frames_near(video: str | Path, times_s: list[float], folder_fps: float = 30.0) -> list[np.ndarray]:
-    """The frames shown at these seconds, (H, W, 3) uint8 each, in the order asked for.
+    """The frames shown at these seconds, (H, W, 3) uint8 each, in the given order.
 
     Larger ones than `MAX_SIDE` are reduced to it.
     `folder_fps` is the rate of a folder of images; video files tell theirs.

@@ -24,8 +24,11 @@ class ExecutedNotebook:
     parameters: dict[str, Parameter]
     entries: list[dict]  # recorded figures and tables
 
-    def translated(self, key: str) -> str:
-        """A text of its metadata, like `titles: {"ja": ...}`, in the language of the run; "" if none."""
+    def translated(self, key: str):
+        """What its metadata have in the language of the run, like `titles: {"ja": ...}`; "" if nothing.
+
+        `titles` and `questions` are texts; `headings` maps the notebook's headings to translated ones.
+        """
         return self.options.get(key, {}).get(self.values.get("language"), "")
 
     @property

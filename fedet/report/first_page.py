@@ -18,7 +18,7 @@ LONG = 15  # rows of a table that are folded
 FEW = 10  # generated people, below which a figure is no headline
 COUNTED = (
     "On people whom the detector never saw: 1 is perfect, 0 finds nothing. An expression counts as found if "
-    "interval and detection share at least half of the frames that either covers; mAP also asks for the "
+    "interval and detection share at least half of the frames that either covers; mAP also requires the "
     "right emotion."
 )
 
@@ -38,7 +38,7 @@ def overview(notebooks: list[ExecutedNotebook], origin: dict, missing: dict[str,
     sources = list(dict.fromkeys(notebook.source for notebook in notebooks))
     data = ", ".join(f"{s} (synthetic)" if s == GENERATED else s for s in sources)
     synthetic = (
-        '<p class="caution">The faces are generated; nobody was filmed. Figures on them tell how well the '
+        '<p class="caution">The faces are generated; nobody was filmed. Figures on them show how well the '
         "machinery works, not how well it works on real people.</p>"
     )
     private = (
@@ -47,7 +47,7 @@ def overview(notebooks: list[ExecutedNotebook], origin: dict, missing: dict[str,
     )
     return (
         '<section class="view" id="overview">\n<h1>Facial expressions in long videos</h1>\n'
-        f"<p>Looked at: {html.escape(data)}, {html.escape(origin['date'])}. "
+        f"<p>Videos: {html.escape(data)}, {html.escape(origin['date'])}. "
         "Found: when each expression starts and ends, and which emotion it shows.</p>"
         f"{_failures(notebooks)}{_missing(missing)}{_pictures(notebooks)}"
         f"{synthetic if GENERATED in sources else ''}{private if set(sources) - {GENERATED} else ''}"
@@ -89,7 +89,7 @@ def _chosen(notebook: ExecutedNotebook, names: list[str]) -> list[dict]:
 
 
 def _people(notebook: ExecutedNotebook) -> float:
-    """How many generated people a notebook's figures rest on; inf where it does not say so."""
+    """How many generated people a notebook's figures rest on; inf where it does not name the number."""
     parameter = notebook.first_page.get("people")
     return math.inf if parameter is None or notebook.source != GENERATED else notebook.values[parameter]
 
@@ -107,7 +107,7 @@ def _next_steps(notebooks: list[ExecutedNotebook]) -> str:
 
 
 def _everything(notebooks: list[ExecutedNotebook]) -> str:
-    """All recorded figures and tables; those of the suite are folded, because each stands in its chapter."""
+    """All recorded figures and tables; those of the suite are folded, because each is in its chapter."""
     own = "".join(_recorded(n) for n in notebooks if n.entries and "first_page" not in n.options)
     suite = "".join(_recorded(n) for n in notebooks if n.entries and "first_page" in n.options)
     folded = f"<details><summary>All recorded figures</summary>{suite}</details>\n" if suite else ""

@@ -78,7 +78,7 @@ def make_report(
     waiting = [c for c in chosen if fresh or c.name in report.missing]
     outcome = {c.name: "kept" for c in chosen if c not in waiting}
     if outcome:
-        say(f"kept, for nothing has changed: {', '.join(outcome)}")
+        say(f"kept, because nothing has changed: {', '.join(outcome)}")
     pace = 1.0  # minutes here for an expected minute
     for i, chapter in enumerate(waiting):
         left = pace * sum(c.minutes for c in waiting[i:])
@@ -89,7 +89,7 @@ def make_report(
             with named_when_full(executed_path(out, chapter)):
                 error = run_notebook(chapter, executed_path(out, chapter), limits[chapter.name])
         except KeyboardInterrupt:
-            say(f"stopped in {chapter.name}; the same command again keeps what is finished and goes on here")
+            say(f"stopped in {chapter.name}; the same command resumes here and keeps what is finished")
             raise
         took = time.time() - start
         outcome[chapter.name] = error or "done"

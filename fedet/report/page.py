@@ -68,7 +68,7 @@ def _chapter(executed: ExecutedNotebook) -> str:
     error = executed.note.get("error")
     banner = f'<p class="error">Did not finish: {html.escape(error)}</p>' if error else ""
     content = executed.content.copy()
-    content.cells = [_titled(cell, executed.translated("titles")) for cell in content.cells]
+    content.cells = [_in_language(cell, executed) for cell in content.cells]
     cells = render_notebook(content, f"{anchor(executed)}-", executed.values, defaults)
     style = html.escape(executed.options.get("print", ""))
     language = html.escape(str(executed.values.get("language") or "en"))
@@ -79,8 +79,14 @@ def _chapter(executed: ExecutedNotebook) -> str:
     )
 
 
-def _titled(cell: NotebookNode, title: str) -> NotebookNode:
-    """A cell with the notebook's title in another language, if it holds the title and there is one."""
-    if not title or cell.cell_type != "markdown" or not cell.source.startswith("# "):
+def _in_language(cell: NotebookNode, executed: ExecutedNotebook) -> NotebookNode:
+    """A cell with its headings in the language of the run, where the notebook's metadata have them."""
+    headings = executed.translated("headings") or {}
+    if cell.cell_type != "markdown" or not (headings or executed.translated("titles")):
         return cell
-    return NotebookNode(cell | {"source": re.sub(r"^# .+", lambda _: f"# {title}", cell.source, count=1)})
+
+    def heading(found: re.Match) -> str:
+        title = executed.title if found[1] == "#" else headings.get(found[2], found[2])
+        return f"{found[1]} {title}"
+
+    return NotebookNode(cell | {"source": re.sub(r"^(#+) (.+)$", heading, cell.source, flags=re.M)})

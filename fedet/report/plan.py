@@ -48,8 +48,8 @@ class Chapter:
 def notebook_folder(folder: str | Path | None = None) -> Path:
     """The folder of the notebooks: the one given, else ./notebooks, else that of the repository or of the
     installed package."""
-    beside = [Path("notebooks"), Path(__file__).parents[2] / "notebooks", INSTALLED]
-    candidates = [Path(folder)] if folder else beside
+    usual = [Path("notebooks"), Path(__file__).parents[2] / "notebooks", INSTALLED]
+    candidates = [Path(folder)] if folder else usual
     for candidate in candidates:
         if any(candidate.glob("[0-9][0-9]_*.ipynb")):
             return candidate.resolve()

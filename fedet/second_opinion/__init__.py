@@ -2,7 +2,7 @@
 
 fedet's own networks learned from generated faces alone. A classifier that learned from real photographs
 errs in other places, so the two together find more. It is never needed and never a dependency. The shipped
-detector asks our own landmark network, see `fedet.detection.own_opinion`.
+detector uses our own landmark network, see `fedet.detection.Inputs`.
 """
 
 from fedet import hand_on

@@ -9,19 +9,19 @@ WEIGHT = 0.5  # of the second opinion in the geometric mean of both scores
 AT_REST = 0.4  # its score for an emotion that it sees no more than usual
 LEAST = 0.02  # its lowest score
 SURE = 0.5  # it changes the emotion where another one rises by this much and fedet's own does not rise
-MIDDLE = 0.6  # share of a detection, around its middle, that is looked at
+MIDDLE = 0.6  # share of a detection, around its middle, that is compared
 SMOOTH = 5  # frames of the moving average over its curves
 SAME = 0.5  # tIoU from which two detections of one emotion are one
 FPS = 30.0  # of the curves
 
 
 def fuse(table: pd.DataFrame, curves: np.ndarray) -> tuple[pd.DataFrame, list[str]]:
-    """Scores detections anew, and renames some, by what a second opinion says.
+    """Computes new scores of detections, and renames some, from a second opinion's curves.
 
     A network that classifies frames answers to how a person looks at rest, so its RISE over that
     person's median counts (our choice). A detection's score becomes sqrt(score * opinion), where
     opinion = AT_REST + rise of its emotion. An emotion that the other does not know, such as `others`,
-    gains where none of the known ones rises. Where another emotion rises by SURE and the own one does
+    gains where none of the known ones rises. Where another emotion rises by SURE and the detection's does
     not, the detection takes that name. Of two detections of one emotion that overlap by SAME or more
     the stronger one stays.
 

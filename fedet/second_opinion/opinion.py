@@ -1,4 +1,4 @@
-"""Emotion curves of somebody else: a classifier run over a video, or the files of py-feat and OpenFace."""
+"""Emotion curves of another classifier, run over a video, or of the files of py-feat and OpenFace."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,7 +119,7 @@ def landmark_curves(landmarks: Landmarks | KeptPoints, net: LandmarkNet) -> np.n
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """(T, D) the mean of three neighbours each; at the ends the first and the last row stand in."""
+    """(T, D) the mean of three neighbours each; at the ends the first and the last row are repeated."""
     padded = np.pad(values, ((1, 1), (0, 0)), mode="edge")
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
 

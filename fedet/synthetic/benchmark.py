@@ -2,13 +2,13 @@
 
 Intensity, confounders and noise are set so that the best method is not at its ceiling (overall spotting
 F1 about 0.9, 0.7 and 0.5). A change of the generator or of a row of the table below is another benchmark
-and gets another name. `unseen` asks another question: how a detector does on the family of faces that no
-network here has learned from (`fedet.synthetic.families.HELD_OUT`), 24 people with 40 seconds each.
+and gets another name. `unseen` measures something else: how well a detector works on the family of faces
+that no network here has learned from (`fedet.synthetic.families.HELD_OUT`), 24 people with 40 seconds each.
 
 `people60` is for headlines: 60 people with a minute each (as many frames as the difficulties have, narrower
-intervals), the families that teach in turn, 20 people of each, talking for almost half of the time with
-faces that also move at rest. Whoever has looked at its figures, or chosen anything on them, has made a
-development set of it: each headline draws new people with a seed that stands in no line of LOOKED_AT.
+intervals), the families that networks learn from in turn, 20 people of each, talking for almost half of the
+time with faces that also move at rest. Once its figures were seen, or anything was chosen on them, these
+people are a development set: each headline draws new people with a seed that is in no line of LOOKED_AT.
 """
 
 from dataclasses import replace

@@ -52,7 +52,7 @@ class Confounders:
         for f in fields(self):
             value = getattr(self, f.name)
             if not 0 <= value <= 5:
-                raise InputError(f"confounder {f.name} is {value!r}; it must lie between 0 and 5")
+                raise InputError(f"confounder {f.name} is {value!r}; it must be between 0 and 5")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class SynthConfig:
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise InputError(f"{name} is {value!r}; it must lie between {low} and {high}")
+                raise InputError(f"{name} is {value!r}; it must be between {low} and {high}")
         if unknown := [name for name in self.renderer.split(",") if name not in RENDERERS]:
             raise InputError(f"renderer is {unknown[0]!r}; choose one of {', '.join(RENDERERS)}")
 
@@ -248,7 +248,7 @@ def intensity_course(duration: int, rise: int, hold: float, g: torch.Generator) 
 
 
 def add_speech(aus: Tensor, config: SynthConfig, g: torch.Generator) -> Tensor:
-    """Spells of speech: mouths that random_walk between visemes, with small movements of the brows.
+    """Spells of speech: mouths that wander between visemes, with small movements of the brows.
 
     Returns how far they open the mouth, (T,): from 0.05 up within a spell, 0 outside.
     """
@@ -287,7 +287,7 @@ def add_fidgets(aus: Tensor, speech: Tensor, config: SynthConfig, g: torch.Gener
     """Adds to `aus` (T, 2, 18) what living faces do without expressing anything.
 
     At rest all muscles drift a little and one or two twitch now and then; while `speech` (T,) goes
-    on, brows stress words and the person's own habit random_moves the lips beyond the visemes.
+    on, brows stress words and the person's own habit moves the lips beyond the visemes.
     """
     n, fps, strength = config.n_frames, config.fps, config.confounders.fidgets
     if not strength:
@@ -344,7 +344,7 @@ def running_mean(track: Tensor, width: float) -> Tensor:
 def random_moves(
     n: int, fps: float, every_s: float, seconds: tuple[float, float], g: torch.Generator
 ) -> Tensor:
-    """Quick there-and-back random_moves (n,) of random sign and unit size, one about every `every_s`."""
+    """Quick movements there and back (n,) of random sign and unit size, one about every `every_s`."""
     track = torch.zeros(n)
     frame = 0.0
     while True:
@@ -411,7 +411,7 @@ def draw_frames(script: Script, config: SynthConfig, seed: int, batch: int = 16)
 
 
 class ParentEndedError(Exception):
-    """The process that this one draws for is gone."""
+    """The process that this one draws for has ended."""
 
 
 def write_one(
@@ -466,7 +466,7 @@ def write_one(
 def synthesize(
     out: str | Path, config: SynthConfig = SynthConfig(), jobs: int = -1, progress: bool = True
 ) -> Path:
-    """Writes `out`/videos/*.mp4 and `out`/annotations.csv; goes on where an earlier run stopped.
+    """Writes `out`/videos/*.mp4 and `out`/annotations.csv; resumes where an earlier run stopped.
 
     Args:
         jobs: processes; -1 one for each core.
@@ -544,7 +544,7 @@ def counted(frames: Iterator[np.ndarray], counter: Path) -> Iterator[np.ndarray]
 
     Raises:
         SystemExit: the file has been removed to stop the work.
-        ParentEndedError: the process that started the work is gone.
+        ParentEndedError: the process that started the work has ended.
     """
     parent = int(counter.name.split(".")[-2])
     for frame in frames:

@@ -148,7 +148,7 @@ def plot_attention(window: WindowTrace, events: pd.DataFrame | None, label: str 
 
 
 def _colours_of(window: WindowTrace, events: pd.DataFrame | None) -> dict[str, str]:
-    """Colours of the events that lie in the window."""
+    """Colours of the events in the window."""
     if events is None:
         return {}
     begin, end = window.start_s, window.start_s + len(window.mask) / window.fps
@@ -157,7 +157,7 @@ def _colours_of(window: WindowTrace, events: pd.DataFrame | None) -> dict[str, s
 
 
 def _shade(ax: Axes, window: WindowTrace, events: pd.DataFrame | None, colours: dict) -> None:
-    """The annotated events that lie in the window, in their colours."""
+    """The annotated events in the window, in their colours."""
     begin, end = window.start_s, window.start_s + len(window.mask) / window.fps
     for row in () if events is None else events.itertuples():
         left, right = max(row.onset / row.fps, begin), min((row.offset + 1) / row.fps, end)

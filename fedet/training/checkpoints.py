@@ -79,7 +79,7 @@ def write_checkpoint(folder: Path, values: dict[str, Any], **tensors: Tensors) -
     except (OSError, SafetensorError) as error:
         shutil.rmtree(new, ignore_errors=True)
         raise InputError(
-            f"{folder}: cannot be written ({error}); make room there, and the same call goes on"
+            f"{folder}: cannot be written ({error}); free some space; the same call then resumes"
         ) from error
     # A folder cannot replace a full one in one step; `read_checkpoint` reads the old one in between.
     if folder.exists():

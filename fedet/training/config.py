@@ -21,7 +21,7 @@ class Augmentation:
     reverse: float = 0.0  # share of windows that run backwards; faces rise faster than they fall
     intensity: float = 2.0  # the change vectors are scaled by up to this factor, up or down; 1: never
     features: float = 1.0  # the same for each feature by itself: other faces are not read alike; 1: never
-    mixing: float = 0.0  # how much of the other features leaks into each, by chance
+    mixing: float = 0.0  # how much of the other features is mixed into each, at random
     noise: float = 0.2  # white noise on every frame
     baseline: float = 0.2  # a constant shift of a whole window: the baseline is an estimate
     feature_dropout: float = 0.0  # share of features set to 0 in a window

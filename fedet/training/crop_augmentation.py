@@ -20,7 +20,7 @@ class Camera(NamedTuple):
 
 
 def draw_camera(augmentation: CropAugmentation, rng: np.random.Generator) -> Camera:
-    """Deterministic in the state of `rng`."""
+    """The result depends on the state of `rng` alone."""
     a = augmentation
     zoom, turn = 1 + rng.uniform(-a.zoom, a.zoom), rng.uniform(-a.turn, a.turn)
     mirror = -1.0 if rng.random() < a.flip else 1.0

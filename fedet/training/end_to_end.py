@@ -196,7 +196,7 @@ def train_end_to_end(
         records: of `fedet.training.face_crops.face_videos_of` with the network and the inputs of `start`.
         start: what to begin with; it is left as it is.
         out: folder of the detector, as `load_detector` reads it, the face weights inside; it may be
-            moved. A killed run goes on there, see `training.train`; a checkpoint takes about 250 MB.
+            moved. A killed run resumes there, see `training.train`; a checkpoint takes about 250 MB.
         validation, progress, accelerator, devices, strategy, max_steps: as for `training.train`.
         on_epoch: called with (epochs done, the averaged network).
     Raises:

@@ -56,7 +56,7 @@ def feature_scale(records: Sequence[VideoFeatures]) -> np.ndarray:
     if count == 0:
         raise InputError("no frame with a face in the training videos; nothing can be learned from them")
     rms = np.sqrt(np.asarray(total) / count)
-    # A feature that hardly ever moves would be blown up, noise and all.
+    # Else the noise of a feature that hardly ever moves would be amplified.
     return np.maximum(rms, max(0.05 * float(np.median(rms)), 1e-6)).astype(np.float32)
 
 

@@ -67,7 +67,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 def update_average(average: nn.Module, model: nn.Module, step: int, config: TrainConfig) -> None:
     """Exponential moving average of the weights after `step` steps.
 
-    In the first steps it follows closely, or it would remember the random start.
+    In the first steps it follows closely; else the random start would remain in it.
     """
     decay = min(config.ema, step / (step + 10))
     for mean, value in zip(average.parameters(), model.parameters(), strict=True):

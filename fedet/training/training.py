@@ -47,7 +47,7 @@ class TrainResult:
     model: FEDN  # evaluation mode, on the CPU; its config holds the chosen `default_threshold`
     history: pd.DataFrame  # a row an epoch: losses, learning rate, validation metrics (NaN: none)
     best_epoch: int  # the epoch whose weights these are
-    finished: bool  # False: stopped by max_steps; the same call with the same `out` goes on
+    finished: bool  # False: stopped by max_steps; the same call with the same `out` resumes
 
 
 def train(
@@ -74,7 +74,7 @@ def train(
             epochs are run, the last weights are taken, and the config's threshold stays.
         out: folder of the model: `config.json`, `model.safetensors`, `history.csv`,
             `training.json` (settings). While the run lasts it holds `checkpoint/`, and the same
-            call goes on from its last whole epoch, to the same result (bit by bit on a CPU with
+            call resumes after its last whole epoch, to the same result (bit by bit on a CPU with
             as many threads). A finished run is read, not run again.
         init: a model, or a model folder, whose weights to start from.
         accelerator, devices, strategy: of Lightning Fabric, e.g. devices=2, strategy="ddp_spawn".
@@ -283,7 +283,7 @@ def _write_history(out: Path, history: pd.DataFrame) -> None:
 
 
 def write_finished(out: Path, settings: dict[str, Any], history: pd.DataFrame, best_epoch: int) -> None:
-    """Notes that the run in a folder, whose model is there, is over."""
+    """Marks the run in a folder, whose model is written, as finished."""
     _write_history(out, history)
     with atomic_write(out / "training.json") as part:
         part.write_text(json.dumps({"settings": settings, "best_epoch": best_epoch}, indent=1) + "\n")
@@ -301,7 +301,7 @@ def finished_run(out: Path, settings: dict[str, Any]) -> tuple[pd.DataFrame, int
 
 
 def _check_same_run(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
-    """Raises InputError naming what differs between the run in a folder and the one asked for.
+    """Raises InputError naming what differs between the run in a folder and the requested one.
 
     Settings that are younger than the run had their default then.
     """

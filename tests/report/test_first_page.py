@@ -66,6 +66,8 @@ def test_a_notebook_that_ran_in_another_language_has_its_title_in_it():
 
     pilot = chapter("09_pilot", [], next="Go.")
     pilot.content.metadata["fedet"]["titles"] = {"ja": "パイロット調査"}
+    pilot.content.metadata["fedet"]["headings"] = {"ja": {"The brief": "報告書"}}
+    pilot.content.cells.append(nbformat.v4.new_markdown_cell("## The brief\n\nText.\n\n## Other"))
     made = {"fedet": "1", "commit": "c", "date": "today", "profile": "quick", "python": "3", "libraries": {}}
     made |= {"device": "cpu", "processors": 2, "system": "x", "notebooks_s": 60.0}
     assert pilot.title == "09_pilot" and "パイロット" not in render_page([pilot], made, {})
@@ -76,6 +78,7 @@ def test_a_notebook_that_ran_in_another_language_has_its_title_in_it():
         and shown.count("パイロット調査") >= 3
         and "09_pilot</h2>" not in shown
     )
+    assert "報告書</h3>" in shown and "The brief" not in shown and "Other</h3>" in shown
 
 
 def test_a_page_of_own_videos_says_that_it_shows_people():

@@ -12,18 +12,19 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedet.errors import InputError
 from fedet.experiments.methods.base import LOW_SCORE, Fitted, detector_config, nms_table
-from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
+from fedet.experiments.methods.fitting import Fit, fit_on_windows
 from fedet.model import FEDNConfig
 from fedet.postprocess import Candidates
 from fedet.training.config import TrainConfig
-from fedet.training.model_selection import monitored_value, table_metrics
-from fedet.training.sampling import augmented_window, draw_epoch, event_arrays, feature_scale
+from fedet.training.model_selection import table_metrics
+from fedet.training.sampling import feature_scale
 from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures
 
@@ -124,22 +125,13 @@ def train_network(
     training: TrainConfig,
     name: str,
 ) -> Fit:
-    """On the windows that FEDN is trained on; events of unknown emotion teach nothing."""
+    """On the windows that FEDN is trained on; events of unknown emotion are left out."""
     with torch_seed(training.seed, 0):
         network = make_network(config)
-    events, augmentation = event_arrays(train, config), training.augmentation
 
-    def batches(epoch: int):
-        windows = training.least_steps * training.batch_size
-        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch, windows)
-        return in_batches(draws, training.batch_size)
-
-    def loss_of(network: nn.Module, draws) -> Tensor:
+    def loss_of(network: nn.Module, windows) -> Tensor:
         videos = []
-        for d in draws:
-            x, mask, intervals, classes = augmented_window(
-                train[d.record], events[d.record], d, scale, config.window, augmentation
-            )
+        for x, mask, intervals, classes in windows:
             ends = np.clip(intervals, 0, config.window)
             kept = (classes >= 0) & (ends[:, 1] - ends[:, 0] >= config.min_visible * np.diff(intervals)[:, 0])
             known = torch.from_numpy(ends[kept].astype(np.float32)) - 0.5
@@ -148,10 +140,8 @@ def train_network(
             videos.append(as_video(seen, segments=known, labels=torch.from_numpy(classes[kept])))
         return network(videos)["final_loss"]
 
-    def judge(network: nn.Module) -> dict[str, float]:
-        found = [candidates_of(network, r, scale, config.motion) for r in validation]
-        tables = [nms_table(r, c, config, name) for r, c in zip(validation, found, strict=True)]
-        figures = table_metrics(tables, validation, config.default_threshold)
-        return figures | {"monitored": monitored_value(figures, training.monitor)}
+    def tables_of(network: nn.Module) -> list[pd.DataFrame]:
+        found = (candidates_of(network, r, scale, config.motion) for r in validation)
+        return [nms_table(r, c, config, name) for r, c in zip(validation, found, strict=True)]
 
-    return fit_network(network, batches, loss_of, judge, training)
+    return fit_on_windows(network, train, validation, config, scale, training, loss_of, tables_of)

@@ -46,7 +46,7 @@ class Method(Protocol):
         seed: int,
         folder: Path | None = None,
     ) -> Fitted:
-        """Trains and chooses; a killed run goes on in `folder` if the method can."""
+        """Trains and chooses; a killed run resumes in `folder` if the method supports it."""
         ...
 
 

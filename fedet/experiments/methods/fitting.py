@@ -1,7 +1,7 @@
 """Trains the small networks of the other methods with the schedule, weight average and choices of FEDN.
 
-`fedet.experiments.methods.two_stage` and `fedet.experiments.methods.frame_wise` use it: the same vectors,
-the same augmentation, the same budget of epochs and steps, the same validation subjects.
+`two_stage`, `frame_wise` and `actionformer` use it: the same vectors, the same augmentation, the same budget
+of epochs and steps, the same validation subjects.
 """
 
 import copy
@@ -13,8 +13,12 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
+from fedet.model import FEDNConfig
 from fedet.training.config import TrainConfig
+from fedet.training.model_selection import monitored_value, table_metrics
+from fedet.training.sampling import augmented_window, draw_epoch, event_arrays
 from fedet.training.trainer import learning_rate, make_optimizer, torch_seed, update_average
+from fedet.windows import VideoFeatures
 
 
 class Fit(NamedTuple):
@@ -66,6 +70,45 @@ def fit_network(
             break
     average.load_state_dict(best)
     return Fit(average, pd.DataFrame(history), best_epoch)
+
+
+def fit_on_windows(
+    network: nn.Module,
+    train: Sequence[VideoFeatures],
+    validation: Sequence[VideoFeatures],
+    config: FEDNConfig,
+    scale: np.ndarray,
+    training: TrainConfig,
+    loss_of: Callable[[nn.Module, list], Tensor],
+    tables_of: Callable[[nn.Module], list[pd.DataFrame]],
+) -> Fit:
+    """Trains on the windows that FEDN is trained on.
+
+    Args:
+        loss_of: of windows as `augmented_window` returns them, a scalar.
+        tables_of: the intervals of each validation video; their figures select the epoch.
+    """
+    events = event_arrays(train, config)
+
+    def batches(epoch: int):
+        windows = training.least_steps * training.batch_size
+        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch, windows)
+        return in_batches(draws, training.batch_size)
+
+    def loss(network: nn.Module, draws) -> Tensor:
+        cut = [
+            augmented_window(
+                train[d.record], events[d.record], d, scale, config.window, training.augmentation
+            )
+            for d in draws
+        ]
+        return loss_of(network, cut)
+
+    def judge(network: nn.Module) -> dict[str, float]:
+        figures = table_metrics(tables_of(network), validation, config.default_threshold)
+        return figures | {"monitored": monitored_value(figures, training.monitor)}
+
+    return fit_network(network, batches, loss, judge, training)
 
 
 def in_batches(items: Sequence, size: int) -> list[Sequence]:

@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedet.experiments.methods.base import RULES, Fitted, detector_config, name_intervals, nms_table
-from fedet.experiments.methods.fitting import Fit, fit_network, in_batches
+from fedet.experiments.methods.fitting import Fit, fit_on_windows
 from fedet.model import FEDNConfig, FrameEmbedding
 from fedet.postprocess import Candidates
 from fedet.training.config import TrainConfig
 from fedet.training.model_selection import monitored_value, table_metrics
-from fedet.training.sampling import augmented_window, draw_epoch, event_arrays, feature_scale
+from fedet.training.sampling import feature_scale
 from fedet.training.trainer import torch_seed
 from fedet.windows import VideoFeatures
 
@@ -207,30 +208,16 @@ def train_frames(
         network = make(config)
     scale = feature_scale(train)
     network.embedding.scale.copy_(torch.from_numpy(scale))  # type: ignore[union-attr, operator]
-    events, augmentation = event_arrays(train, config), training.augmentation
 
-    def batches(epoch: int):
-        windows = training.least_steps * training.batch_size
-        draws = draw_epoch(train, config.window, training.coverage, training.seed, epoch, windows)
-        return in_batches(draws, training.batch_size)
-
-    def loss_of(network: nn.Module, draws) -> Tensor:
-        xs, masks, targets = [], [], []
-        for d in draws:
-            x, mask, *window_events = augmented_window(
-                train[d.record], events[d.record], d, scale, config.window, augmentation
-            )
-            xs.append(x)
-            masks.append(mask)
-            targets.append(frame_targets(*window_events, mask))
-        x, mask, target = (torch.from_numpy(np.stack(arrays)) for arrays in (xs, masks, targets))
+    def loss_of(network: nn.Module, windows) -> Tensor:
+        targets = [frame_targets(intervals, classes, mask) for _, mask, intervals, classes in windows]
+        stacks = ([x for x, *_ in windows], [mask for _, mask, *_ in windows], targets)
+        x, mask, target = (torch.from_numpy(np.stack(arrays)) for arrays in stacks)
         logits = network(x, mask)
         return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORED)
 
-    def judge(network: nn.Module) -> dict[str, float]:
-        candidates = (candidates_of(curves_of(network, r), 2.0, ALL_LEVELS, "strength") for r in validation)
-        tables = [nms_table(r, c, config, "frame-wise") for r, c in zip(validation, candidates, strict=True)]
-        figures = table_metrics(tables, validation, config.default_threshold)
-        return figures | {"monitored": monitored_value(figures, training.monitor)}
+    def tables_of(network: nn.Module) -> list[pd.DataFrame]:
+        found = (candidates_of(curves_of(network, r), 2.0, ALL_LEVELS, "strength") for r in validation)
+        return [nms_table(r, c, config, "frame-wise") for r, c in zip(validation, found, strict=True)]
 
-    return fit_network(network, batches, loss_of, judge, training)
+    return fit_on_windows(network, train, validation, config, scale, training, loss_of, tables_of)

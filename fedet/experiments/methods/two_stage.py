@@ -1,7 +1,7 @@
 """The two-stage baseline of the paper: FEDN with one class spots, a second network names the emotion.
 
 The second network learns from annotated intervals only, as in published two-stage work, so it
-has not met the spotter's errors. It is not weakened on purpose: it has attention and convolutions of the
+has never seen the spotter's errors. It is not weakened on purpose: it has attention and convolutions of the
 same width, is trained on intervals with shifted ends, and has a whole budget of epochs for itself.
 """
 

@@ -1,7 +1,7 @@
 """What the action units do to the skin of the splat heads, after their descriptions in FACS.
 
 Each of the 18 units is a field of shifts (Ekman, Friesen and Hager 2002: which muscle, from where it
-pulls to where) and a field of furrows with the bulges beside them. Both are drawn for the right side
+pulls to where) and a field of furrows with the bulges next to them. Both are drawn for the right side
 and mirrored; a side's intensity moves its own half. The lids are moved on their own, since what a
 blink leaves to do depends on how wide the eye is open.
 """

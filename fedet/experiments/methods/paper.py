@@ -40,7 +40,8 @@ def of_part(part: str, without: str | None = None) -> dict[str, object]:
 
 def paper_inputs(inputs: Inputs, without: str | None = None) -> Inputs:
     """What the paper's detector reads: the vectors of the frozen ResNet18 as they are; or ours less one."""
-    return replace(inputs, **of_part("inputs", without), signals=())  # type: ignore[arg-type]
+    fields = of_part("inputs", without) | {"signals": (), "second_opinion": None}
+    return replace(inputs, **fields)  # type: ignore[arg-type]
 
 
 def without(name: str, training: TrainConfig, config: FEDNConfig, input_features: int) -> FEDNMethod:

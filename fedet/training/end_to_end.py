@@ -244,7 +244,9 @@ def _detector_in(model: EndToEnd, threshold: float, start: Detector, out: Path |
     detector, net = model.detector, model.face.requires_grad_(False).eval()
     detector.config = replace(detector.config, default_threshold=threshold)
     net.name = net.digest = fingerprint(tensors_of(net))
-    inputs = replace(start.inputs, weights=TUNED if out is None else str(out / TUNED))
+    # Its threshold was chosen without a second opinion.
+    weights = TUNED if out is None else str(out / TUNED)
+    inputs = replace(start.inputs, weights=weights, second_opinion=None)
     return Detector(detector.eval(), net, inputs, start.faces)
 
 
@@ -258,8 +260,7 @@ def save_detector(folder: str | Path, detector: Detector, card: dict) -> None:
     folder = Path(folder)
     detector.model.save_pretrained(folder)
     save_facenet(folder / TUNED, detector.net, card, torch.float32)
-    # Its threshold was chosen without a second opinion.
-    save_inputs(folder, replace(detector.inputs, weights=str(folder / TUNED), second_opinion=None))
+    save_inputs(folder, replace(detector.inputs, weights=str(folder / TUNED)))
 
 
 def estimate_minutes(

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fedet.bench.suite import OVER_LIMIT
 from fedet.plots.style import INK, axes, empty_axes, finish
 
 COLOURS = ("#0072B2", "#E69F00")
@@ -21,7 +22,7 @@ def plot_speed(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for name, value, high in zip(ratios["name"], ratios["value"], ratios["high"], strict=True):
         ax.annotate(f"{value:.2g}", (high, name), (4, 0), textcoords="offset points", va="center", fontsize=9)
     ax.margins(x=0.15)
-    limit = ratios[ratios["name"].str.startswith("detect / ")]
+    limit = ratios[ratios["name"] == OVER_LIMIT]
     title = "Ratios in one run; 1 is the dashed line"
     if len(limit):
         title = f"detect takes {limit['value'].iloc[0]:.2f} x decoding and one forward pass"

@@ -4,11 +4,12 @@ import json
 import sys
 
 import av
+import pandas as pd
 import pytest
 
 from fedet.bench.plots import plot_growth, plot_speed
 from fedet.bench.processes import python, run_process
-from fedet.bench.suite import Plan, in_turns, made_up_tables, measure, plain_match, row
+from fedet.bench.suite import OVER_LIMIT, Plan, in_turns, made_up_tables, measure, plain_match, row
 from fedet.bench.videos import long_video
 from fedet.errors import InputError
 from fedet.evaluation.evaluation import evaluate
@@ -53,6 +54,13 @@ def test_figures_are_kept_with_their_host_and_drawn(tmp_path):
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     assert len(plot_speed(table).patches) == len(table)
     assert "No lengths" in plot_growth(table).get_title(loc="left")
+
+
+def test_the_title_names_the_ratio_to_one_pass():
+    rows = [(OVER_LIMIT, 2.16), ("detect / (decode + passes of both networks)", 1.82)]
+    table = pd.DataFrame(rows, columns=["name", "value"]).assign(part="detect", unit="ratio")
+    ax = plot_speed(table.assign(low=table["value"], high=table["value"]))
+    assert ax.get_title(loc="left") == "detect takes 2.16 x decoding and one forward pass"
 
 
 def test_bad_plans_and_parts_are_quoted(tmp_path):

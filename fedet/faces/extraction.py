@@ -260,7 +260,8 @@ def _extract_to(
 
 
 def _in_thread(call: Callable, *arguments: Any) -> Future:
-    """What `call` returns or raises, later; the thread ends with the process."""
+    """What `call` returns or raises, later. A process that is stopped waits for it: ending amid the network's
+    native code would abort."""
     future: Future = Future()
 
     def work() -> None:
@@ -269,7 +270,7 @@ def _in_thread(call: Callable, *arguments: Any) -> Future:
         except BaseException as error:  # handed to whoever asks for the result
             future.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work).start()
     return future
 
 

@@ -128,7 +128,7 @@ def test_a_process_that_is_killed_takes_no_other_video_with_it(videos):
     tasks = [(videos / "one" / "a.mp4", None), (videos / "one" / "b.mp4", Killer()), (videos / "z.mp4", None)]
     options = {"threshold": None, "cache": None, "fps": None, "sources": {}, "abstain": False}
     found = dict(_in_processes(tasks, None, options | {"second_opinion": None}, 2))
-    assert "not a video" in found[0] and "was killed; is there" in found[1] and "no such file" in found[2]
+    assert "not a video" in found[0] and "process was killed" in found[1] and "no such file" in found[2]
 
 
 def test_links_to_nothing_are_reported(videos, detected):

@@ -87,7 +87,7 @@ def lazy_change(
     share: float = 0.2,
     step_s: float = 1.0,
 ) -> Change | np.ndarray:
-    """As `change_from_rest`, of which only slices are in memory."""
+    """As `change_from_rest`, (T, 512) float16, of which only slices are in memory."""
     if reference not in REFERENCES:
         raise InputError(f"reference is {reference!r}; one of {', '.join(REFERENCES)}")
     mask, step = faces.mask, step_s * FPS

@@ -32,7 +32,7 @@ class VideoFeatures:
     vectors: np.ndarray  # (T, C) float16 or float32, change from the person's rest
     mask: np.ndarray  # (T,) bool, True where there is a face
     events: pd.DataFrame  # canonical table of this video at this fps
-    # (T, 4) emotion curves of a second opinion; `fedet.postprocess.predict` fuses them with its detections
+    # (T, 4) confidences in EMOTIONS by a second network; `fedet.postprocess.predict` fuses them with scores
     opinion: np.ndarray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:

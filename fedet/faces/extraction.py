@@ -260,8 +260,8 @@ def _extract_to(
 
 
 def _in_thread(call: Callable, *arguments: Any) -> Future:
-    """What `call` returns or raises, later. A process that is stopped waits for it: ending amid the network's
-    native code would abort."""
+    """The result of `call`, or its exception, as a future. A process that is stopped waits for the thread:
+    Python would abort if it ended while the network runs in it."""
     future: Future = Future()
 
     def work() -> None:
